@@ -1,0 +1,108 @@
+# `make` lists the targets. Everything is installed into .venv, nothing outside it.
+# Needs GNU make and Python 3.10 to 3.13 with its venv module.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_FLAGS ?=
+
+# The data set that `make demo` draws. configs/pose/synthetic.flags reads it from here.
+DEMO_DATA = data/synthetic
+DEMO_TRAIN_IMAGES = 2000
+DEMO_VAL_IMAGES = 200
+DEMO_IMAGE_SIZE = 256
+
+# 3 leaves TensorFlow's Python errors and warnings, and hides those of its C++ side.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+.DELETE_ON_ERROR:
+.PHONY: help env demo lint test test-slow test-all lock clean clean-demo
+
+help:
+	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
+	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
+	@echo 'make test        lint, then every test not marked slow'
+	@echo 'make test-slow   the tests marked slow'
+	@echo 'make test-all    lint, then every test'
+	@echo 'make lint        ruff check and ruff format --check'
+	@echo 'make lock        compile requirements.lock from setup.cfg'
+	@echo 'make clean       remove $(VENV) and caches'
+	@echo 'make clean-demo  remove what make demo drew and trained'
+	@echo
+	@echo 'PYTHON=python3.12       the Python that $(VENV) is made with'
+	@echo 'PYTEST_FLAGS="-n 2"     more arguments for pytest'
+
+# ---- set-up ----
+
+env: $(STAMP)
+
+# A half-made .venv, left by an interrupted run, has no working pip: it is made anew.
+$(STAMP): requirements.lock setup.cfg pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { \
+	  echo 'No command "$(PYTHON)": install Python 3.10 to 3.13, or name one' \
+	    'with "make PYTHON=/path/to/python3".' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but TensorFlow 2.20 needs Python" \
+	    '3.10 to 3.13: name one with, for example, "make PYTHON=python3.12".' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+	  echo '$(PYTHON) has no venv module: install it (on Debian and Ubuntu, the package' \
+	    'python3-venv).' >&2; exit 1; }
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# ---- demo ----
+
+demo: $(DEMO_DATA)/.train_records $(DEMO_DATA)/.val_records
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/pose/synthetic.flags
+
+$(DEMO_DATA)/.images: | $(STAMP)
+	$(BIN)/python -m hrnet_tf.data.synthetic --output_dir=$(DEMO_DATA) \
+	  --num_train=$(DEMO_TRAIN_IMAGES) --num_val=$(DEMO_VAL_IMAGES) \
+	  --image_size=$(DEMO_IMAGE_SIZE)
+	@touch $@
+
+$(DEMO_DATA)/.%_records: $(DEMO_DATA)/.images
+	$(BIN)/python -m hrnet_tf.data.coco_pose \
+	  --image_dir=$(DEMO_DATA)/images/$* \
+	  --annotations=$(DEMO_DATA)/annotations/person_keypoints_$*.json \
+	  --output_prefix=$(DEMO_DATA)/tfrecords/$*
+	@touch $@
+
+# ---- checks ----
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint
+	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
+
+test-all: lint
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# ---- upkeep ----
+
+# Keeps the versions already locked where setup.cfg still allows them;
+# `make lock LOCK_FLAGS=--upgrade` takes the newest. `fewest` gives every Python the
+# same versions, so that what is tested on one is what runs on the others.
+LOCK_FLAGS ?=
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.9
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
+	  --fork-strategy fewest --generate-hashes --no-strip-extras --extra dev $(LOCK_FLAGS) \
+	  --custom-compile-command 'make lock' --output-file requirements.lock setup.cfg
+
+clean:
+	rm -rf $(VENV) $(VENV)-lock build hrnet_tf.egg-info .pytest_cache .ruff_cache
+	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
+
+clean-demo:
+	rm -rf $(DEMO_DATA) runs/synthetic

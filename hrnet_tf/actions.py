@@ -1,0 +1,136 @@
+"""What happens after every training loop and every evaluation (Orbit actions).
+
+The Garden's trainer calls each with the loop's outputs: scalars by name.
+"""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import numpy as np
+import tensorflow as tf
+
+from hrnet_tf.evaluation import coco_keypoints
+from hrnet_tf.progress import Progress
+
+
+class TrainingError(RuntimeError):
+    """Training cannot usefully go on; the message says why and what to try."""
+
+
+class ReportProgress:
+    """Shows step, loss, learning rate, images per second and the time left.
+
+    A context manager to train inside of, entered once the step to start from is known.
+    """
+
+    def __init__(
+        self, global_step: tf.Variable, train_steps: int, global_batch_size: int
+    ):
+        self._global_step = global_step
+        self._train_steps = train_steps
+        self._global_batch_size = global_batch_size
+
+    def __enter__(self) -> "ReportProgress":
+        self._last_step = int(self._global_step)
+        steps_left = max(self._train_steps - self._last_step, 0)
+        self._progress = Progress(steps_left * self._global_batch_size, "Training")
+        self._progress.__enter__()
+        return self
+
+    def __call__(self, output: Mapping[str, Any]) -> None:
+        step = int(self._global_step)
+        self._progress.advance(
+            (step - self._last_step) * self._global_batch_size,
+            step=f"{step}/{self._train_steps}",
+            loss=float(output["training_loss"]),
+            learning_rate=float(output["learning_rate"]),
+        )
+        self._last_step = step
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.__exit__(*exception)
+
+
+class StopOnNonFiniteLoss:
+    """Ends training when the loss is no longer a number, before it is saved."""
+
+    def __init__(self, global_step: tf.Variable, steps_per_loop: int, model_dir: str):
+        self._global_step = global_step
+        self._steps_per_loop = steps_per_loop
+        self._model_dir = model_dir
+
+    def __call__(self, output: Mapping[str, Any]) -> None:
+        """Checks one loop's mean loss.
+
+        Raises:
+            TrainingError: If the mean is NaN or infinite.
+        """
+        loss = float(output["training_loss"])
+        if math.isfinite(loss):
+            return
+        last = int(self._global_step)
+        first = max(last - self._steps_per_loop, 0) + 1
+        raise TrainingError(
+            f"The training loss became {loss} between steps {first} and {last}. Try a "
+            "lower learning rate (trainer.optimizer_config.learning_rate), gradient "
+            "clipping (trainer.optimizer_config.optimizer.adam.global_clipnorm=1.0), "
+            "or float32 or bfloat16 instead of float16 "
+            f"(runtime.mixed_precision_dtype). Checkpoints in {self._model_dir} are "
+            "from before; the same command continues from the last of them."
+        )
+
+
+class ReportEvaluation:
+    """Prints an evaluation's table and writes metrics.json."""
+
+    def __init__(
+        self,
+        global_step: tf.Variable,
+        model_dir: str,
+        box_source: str,
+        annotation_file: str,
+        stream: TextIO | None = None,
+    ):
+        """Reports the evaluation of a model on one annotation file.
+
+        Args:
+            global_step: The trainer's step.
+            model_dir: Directory that receives metrics.json.
+            box_source: Whose boxes were used.
+            annotation_file: The ground truth.
+            stream: Where the table goes; standard output by default.
+        """
+        self._global_step = global_step
+        self._model_dir = model_dir
+        self._box_source = box_source
+        self._annotation_file = annotation_file
+        self._stream = stream or sys.stdout
+
+    def __call__(self, output: Mapping[str, Any]) -> None:
+        metrics = {
+            name: float(value)
+            for name, value in output.items()
+            if np.ndim(value) == 0 and not name.startswith("image/")
+        }
+        step = int(self._global_step)
+        print(
+            f"\nEvaluation at step {step} on {self._annotation_file}:\n"
+            f"{coco_keypoints.format_table(metrics, self._box_source)}",
+            file=self._stream,
+            flush=True,
+        )
+        path = os.path.join(self._model_dir, "metrics.json")
+        report = {
+            **metrics,
+            "step": step,
+            "box_source": self._box_source,
+            "annotation_file": self._annotation_file,
+        }
+        with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
+            json.dump(report, file, indent=2, sort_keys=True)
+            file.write("\n")
+        tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)

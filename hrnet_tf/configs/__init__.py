@@ -1,0 +1,1 @@
+"""What can be configured: dataclasses and the registered experiments."""

@@ -1,0 +1,122 @@
+"""HRNet as a Model Garden backbone: its variants and its configuration.
+
+Every published variant is the same network with other numbers, so a variant is a
+row of data: the width C of the highest-resolution branch (branch i is C * 2^i wide),
+and how many modules and blocks each stage holds. A network of your own is a row too:
+set `model_id: custom` and describe it under `custom`.
+"""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+
+from official.modeling import hyperparams
+from official.vision.configs import backbones
+
+FUSE_UPSAMPLING = ("nearest", "bilinear", "bilinear_align_corners")
+KERNEL_INITIALIZERS = ("normal", "kaiming")
+
+
+@dataclasses.dataclass
+class HRNetSpec(hyperparams.Config):
+    """The numbers that make one HRNet differ from another.
+
+    Attributes:
+        width: Channels C of the highest-resolution branch; branch i has C * 2^i.
+        modules: High-resolution modules in stages 2, 3 and 4.
+        blocks: Residual blocks of each branch within one module.
+        layer1_planes: Bottleneck width of stage 1; its output is four times as wide.
+        layer1_blocks: Bottleneck blocks of stage 1.
+        stem_width: Channels of the two stride-2 convolutions in front.
+    """
+
+    width: int = 32
+    modules: list[int] = dataclasses.field(default_factory=lambda: [1, 4, 3])
+    blocks: int = 4
+    layer1_planes: int = 64
+    layer1_blocks: int = 4
+    stem_width: int = 64
+
+
+# Official experiments/*.yaml. The two small models are named W18 by their authors;
+# small v1 really is 16 wide.
+VARIANTS: Mapping[str, HRNetSpec] = types.MappingProxyType(
+    {
+        "w18_small_v1": HRNetSpec(
+            width=16, modules=[1, 1, 1], blocks=2, layer1_planes=32, layer1_blocks=1
+        ),
+        "w18_small_v2": HRNetSpec(
+            width=18, modules=[1, 3, 2], blocks=2, layer1_blocks=2
+        ),
+        **{f"w{width}": HRNetSpec(width=width) for width in (18, 30, 32, 40, 44)},
+        "w48": HRNetSpec(width=48),
+        "w64": HRNetSpec(width=64),
+    }
+)
+CUSTOM = "custom"
+
+
+@dataclasses.dataclass
+class HRNet(hyperparams.Config):
+    """The `hrnet` backbone.
+
+    Attributes:
+        model_id: A name from `VARIANTS`, or `custom`.
+        custom: The network when `model_id` is `custom`; ignored otherwise.
+        multi_scale_output: Whether the last module computes all four branches
+            (endpoints '2' to '5'). False computes the highest-resolution one alone:
+            what the HRNetV1 representation needs and what official pose checkpoints
+            contain.
+        fuse_upsampling: How a fusion brings a low-resolution branch up: `nearest`
+            (official pose, classification and detection code), `bilinear` (official
+            segmentation code) or `bilinear_align_corners` (its OCR branch).
+        kernel_initializer: `normal` draws from N(0, 0.001) as the official pose and
+            segmentation code does, `kaiming` scales by fan-out as its classification
+            code does.
+    """
+
+    model_id: str = "w32"
+    custom: HRNetSpec = dataclasses.field(default_factory=HRNetSpec)
+    multi_scale_output: bool = True
+    fuse_upsampling: str = "nearest"
+    kernel_initializer: str = "normal"
+
+
+@dataclasses.dataclass
+class Backbone(backbones.Backbone):
+    """The Model Garden's choice of backbones with `hrnet` added.
+
+    Attributes:
+        hrnet: HRNet's configuration, used when `type` is `hrnet`.
+    """
+
+    hrnet: HRNet = dataclasses.field(default_factory=HRNet)
+
+
+def hrnet_spec(config: HRNet) -> HRNetSpec:
+    """Returns the numbers of the network that `config` names.
+
+    Raises:
+        ValueError: If `model_id` names no variant, or a number of a custom network is
+            not a positive integer.
+    """
+    if config.model_id != CUSTOM:
+        if config.model_id not in VARIANTS:
+            raise ValueError(
+                f"hrnet.model_id is {config.model_id!r}; it must be one of "
+                f"{', '.join([*VARIANTS, CUSTOM])}."
+            )
+        return VARIANTS[config.model_id]
+    spec = config.custom
+    if len(spec.modules) != 3:
+        raise ValueError(
+            "hrnet.custom.modules needs three numbers, for stages 2, 3 and 4; got "
+            f"{list(spec.modules)}."
+        )
+    for name, value in spec.as_dict().items():
+        for number in value if name == "modules" else [value]:
+            if not isinstance(number, int) or number < 1:
+                raise ValueError(
+                    f"hrnet.custom.{name} must hold positive integers; got {value!r}."
+                )
+    return spec

@@ -1,0 +1,231 @@
+"""Top-down human pose: its configuration and the `hrnet_pose_coco` experiment."""
+
+import dataclasses
+
+from official.core import config_definitions as cfg
+from official.core import exp_factory
+from official.modeling import hyperparams, optimization
+from official.vision.configs import common
+
+from hrnet_tf.configs import backbones, decoders
+
+# People with labelled keypoints in COCO train2017 after the official filtering; with
+# the batch size it turns the paper's epochs into steps.
+COCO_TRAIN_PEOPLE = 149813
+
+
+@dataclasses.dataclass
+class HeatmapHead(hyperparams.Config):
+    """The heatmap head.
+
+    Attributes:
+        kernel_size: Side of the last convolution: 1 as published, or 3.
+    """
+
+    kernel_size: int = 1
+
+
+@dataclasses.dataclass
+class PoseModel(hyperparams.Config):
+    """The network.
+
+    Attributes:
+        input_size: [height, width] of a person's crop; multiples of 32.
+        backbone: The backbone; `hrnet` or any of the Garden's with a level-2 endpoint.
+        decoder: The representation; `hrnetv1` for pose.
+        head: The heatmap head.
+        norm_activation: Activation and batch norm of all layers. The defaults are
+            the official ones; the Garden's own differ.
+    """
+
+    input_size: list[int] = dataclasses.field(default_factory=lambda: [256, 192])
+    backbone: backbones.Backbone = dataclasses.field(
+        default_factory=lambda: backbones.Backbone(
+            type="hrnet", hrnet=backbones.HRNet(multi_scale_output=False)
+        )
+    )
+    decoder: decoders.Decoder = dataclasses.field(
+        default_factory=lambda: decoders.Decoder(type="hrnetv1")
+    )
+    head: HeatmapHead = dataclasses.field(default_factory=HeatmapHead)
+    norm_activation: common.NormActivation = dataclasses.field(
+        default_factory=lambda: common.NormActivation(
+            activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5
+        )
+    )
+
+
+@dataclasses.dataclass
+class Codec(hyperparams.Config):
+    """How keypoints become heatmaps and heatmaps become keypoints.
+
+    Attributes:
+        name: `msra` (the paper), `dark` or `udp`. A model must be decoded with the
+            codec it was trained with.
+        sigma: Standard deviation of a target's Gaussian in heatmap pixels: 2 for
+            256x192, 3 for 384x288.
+    """
+
+    name: str = "msra"
+    sigma: float = 2.0
+
+
+@dataclasses.dataclass
+class Augmentation(hyperparams.Config):
+    """Random changes of a person's crop in training, in the order they are applied.
+
+    The defaults are official lib/dataset/JointsDataset.py and the COCO recipe.
+
+    Attributes:
+        half_body_probability: Chance to crop to the upper or lower body alone.
+        half_body_min_keypoints: Only people with more labelled keypoints than this.
+        half_body_upper_probability: Chance of the upper rather than the lower body.
+            The official code compares a normal, not a uniform, variable with 0.5,
+            which makes it 0.69.
+        half_body_padding: Factor on the half body's box, in place of `box_padding`.
+        scale: The crop is scaled by N(1, scale), clipped to 1 - scale and 1 + scale.
+        rotation: It is turned by N(0, rotation) degrees, clipped to twice that.
+        rotation_probability: Chance to be turned at all.
+        flip_probability: Chance to be mirrored, left and right keypoints swapped.
+    """
+
+    half_body_probability: float = 0.3
+    half_body_min_keypoints: int = 8
+    half_body_upper_probability: float = 0.69
+    half_body_padding: float = 1.5
+    scale: float = 0.35
+    rotation: float = 45.0
+    rotation_probability: float = 0.6
+    flip_probability: float = 0.5
+
+
+@dataclasses.dataclass
+class PoseData(cfg.DataConfig):
+    """Where people come from. Reads records of `python -m hrnet_tf.data.coco_pose`.
+
+    Attributes:
+        shuffle_buffer_size: Encoded images to shuffle among.
+        crop_shuffle_buffer_size: Crops to shuffle among, so that people of one image
+            land in different batches.
+        box_padding: Factor on a person's box once it has the crop's aspect ratio.
+        augmentation: Random changes; used when `is_training`.
+        detections_file: COCO results JSON of person boxes to evaluate on. Empty:
+            ground-truth boxes. Not used in training.
+        detection_score_threshold: Boxes that score lower are left out.
+    """
+
+    drop_remainder: bool = True
+    shuffle_buffer_size: int = 1000
+    crop_shuffle_buffer_size: int = 1000
+    box_padding: float = 1.25
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    detections_file: str = ""
+    detection_score_threshold: float = 0.0
+
+
+@dataclasses.dataclass
+class Evaluation(hyperparams.Config):
+    """How predictions are made and scored. The defaults are the official protocol.
+
+    Attributes:
+        annotation_file: The COCO keypoint JSON that `validation_data` was made from.
+        flip_test: Whether to average heatmaps with those of the mirrored crop.
+        keypoint_score_threshold: A person's score is its box's score times the mean
+            of the keypoint scores above this.
+        oks_nms_threshold: Of two people in one image more alike than this object
+            keypoint similarity, the lower-scoring one is dropped.
+        soft_oks_nms: Whether to lower scores of similar people instead.
+        num_pictures: Images drawn to `predictions.png` in the model directory after
+            an evaluation; 0 for none.
+    """
+
+    annotation_file: str = ""
+    flip_test: bool = True
+    keypoint_score_threshold: float = 0.2
+    oks_nms_threshold: float = 0.9
+    soft_oks_nms: bool = False
+    num_pictures: int = 8
+
+
+@dataclasses.dataclass
+class PoseTask(cfg.TaskConfig):
+    """The pose task.
+
+    Attributes:
+        skeleton: `coco17`, `mpii16` or a YAML file that describes your own.
+        model: The network.
+        codec: Heatmap encoding and decoding.
+        train_data: Training people.
+        validation_data: People to evaluate on.
+        evaluation: How predictions are made and scored.
+        weight_decay: Factor of L2 regularisation on all kernels. The paper's pose
+            recipe has none, and adding it is known to ruin training.
+        init_checkpoint_modules: What to load from `init_checkpoint`: `all` or
+            `backbone`.
+    """
+
+    skeleton: str = "coco17"
+    model: PoseModel = dataclasses.field(default_factory=PoseModel)
+    codec: Codec = dataclasses.field(default_factory=Codec)
+    train_data: PoseData = dataclasses.field(
+        default_factory=lambda: PoseData(is_training=True, global_batch_size=128)
+    )
+    # Sharding off: every worker must score all people, since AP is no average.
+    validation_data: PoseData = dataclasses.field(
+        default_factory=lambda: PoseData(
+            is_training=False,
+            global_batch_size=128,
+            drop_remainder=False,
+            sharding=False,
+        )
+    )
+    evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+    weight_decay: float = 0.0
+    init_checkpoint_modules: str = "all"
+    allow_image_summary: bool = True
+
+
+@exp_factory.register_config_factory("hrnet_pose_coco")
+def hrnet_pose_coco() -> cfg.ExperimentConfig:
+    """The paper's COCO recipe: W32, 256x192, 210 epochs of batch 128.
+
+    Official experiments/coco/hrnet/w32_256x192_adam_lr1e-3.yaml. Learning-rate
+    boundaries and `train_steps` are counted in steps: change them with the batch size.
+    """
+    task = PoseTask()
+    steps_per_epoch = COCO_TRAIN_PEOPLE // task.train_data.global_batch_size
+
+    def steps(epochs: int) -> int:
+        return epochs * steps_per_epoch
+
+    return cfg.ExperimentConfig(
+        task=task,
+        trainer=cfg.TrainerConfig(
+            train_steps=steps(210),
+            steps_per_loop=100,
+            summary_interval=100,
+            checkpoint_interval=steps_per_epoch,
+            validation_interval=steps(10),
+            max_to_keep=2,
+            best_checkpoint_export_subdir="best_checkpoint",
+            best_checkpoint_eval_metric="keypoint_AP",
+            best_checkpoint_metric_comp="higher",
+            optimizer_config=optimization.OptimizationConfig(
+                {
+                    "optimizer": {"type": "adam", "adam": {"epsilon": 1e-8}},
+                    "learning_rate": {
+                        "type": "stepwise",
+                        "stepwise": {
+                            "boundaries": [steps(170), steps(200)],
+                            "values": [1e-3, 1e-4, 1e-5],
+                        },
+                    },
+                }
+            ),
+        ),
+        runtime=cfg.RuntimeConfig(distribution_strategy="mirrored"),
+        restrictions=[
+            "task.train_data.is_training != None",
+            "task.validation_data.is_training != None",
+        ],
+    )

@@ -1,0 +1,1 @@
+"""Datasets in, TFRecords out; TFRecords in, training examples out."""

@@ -1,0 +1,470 @@
+"""From records of images to crops of people with their target heatmaps.
+
+One record holds an image and all its people. It is decoded once; every person is cut
+out of it by one affine warp that includes the augmentation, so that pixels are sampled
+once. Crops, not images, are then shuffled and batched.
+
+The pieces fit `official.core.input_reader.InputReader`:
+
+    decode (record -> image and people)
+    crop_people (dataset of images -> dataset of people)
+    parse (person -> network input and labels)
+    batch (people -> batches, the last one of an evaluation padded)
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.core import input_reader
+
+from hrnet_tf.configs import pose as pose_config
+from hrnet_tf.data import pose_records
+from hrnet_tf.data.skeletons import Skeleton
+from hrnet_tf.ops import affine, heatmaps
+
+# Statistics of ImageNet's RGB values in [0, 1], which official weights expect.
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+# Marks the rows that fill the last batch of an evaluation.
+PADDING_ID = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """Person boxes of a detector, sorted by image.
+
+    Attributes:
+        image_ids: int64 [D].
+        boxes: float32 [D, 4], x, y, width, height in original pixels.
+        scores: float32 [D].
+    """
+
+    image_ids: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+def load_detections(
+    path: str, score_threshold: float = 0.0, category_id: int = 1
+) -> Detections:
+    """Reads person boxes from a COCO results JSON.
+
+    Args:
+        path: A list of {image_id, category_id, bbox, score}.
+        score_threshold: Boxes that score lower are left out.
+        category_id: Which category is a person.
+
+    Raises:
+        ValueError: If the file is no such list.
+    """
+    with tf.io.gfile.GFile(path) as file:
+        try:
+            results = json.load(file)
+            rows = sorted(
+                (result["image_id"], *result["bbox"], result["score"])
+                for result in results
+                if result["category_id"] == category_id
+                and result["score"] >= score_threshold
+                and result["bbox"][2] > 0
+                and result["bbox"][3] > 0
+            )
+        except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+            raise ValueError(
+                f"detections_file {path} must be a JSON list of objects with image_id, "
+                f"category_id, bbox [x, y, width, height] and score; reading it failed "
+                f"with {error!r}."
+            ) from error
+    table = np.array(rows, np.float64).reshape(-1, 6)
+    return Detections(
+        image_ids=table[:, 0].astype(np.int64),
+        boxes=table[:, 1:5].astype(np.float32),
+        scores=table[:, 5].astype(np.float32),
+    )
+
+
+class PoseInput:
+    """The input pipeline of one `configs.pose.PoseData`."""
+
+    def __init__(
+        self,
+        data: pose_config.PoseData,
+        codec: pose_config.Codec,
+        crop_size: Sequence[int],
+        skeleton: Skeleton,
+    ):
+        """Reads the detections file, if there is one; no records yet.
+
+        Args:
+            data: Where people come from and how they are augmented.
+            codec: How keypoints become heatmaps.
+            crop_size: [height, width] of the network's input.
+            skeleton: The keypoints that the records hold.
+
+        Raises:
+            ValueError: If the detections file cannot be used.
+        """
+        self._data = data
+        self._codec = codec
+        self._crop_size = tuple(crop_size)
+        self._skeleton = skeleton
+        self._udp = codec.name == "udp"
+        self._detections = None
+        if data.detections_file and not data.is_training:
+            self._detections = load_detections(
+                data.detections_file, data.detection_score_threshold
+            )
+
+    def dataset(
+        self, input_context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
+        """Returns batches of (images, labels).
+
+        images: float32 [B, height, width, 3], normalised.
+        labels: a dict of
+            heatmaps float32 [B, h, w, K] and weights float32 [B, K];
+            image_id int64 [B], `PADDING_ID` in rows that only fill the last batch;
+            crop_to_image float32 [B, 2, 3], from crop to original pixels;
+            box_score float32 [B]; area float32 [B] of the padded box in original
+            pixels.
+        """
+        reader = input_reader.InputReader(
+            self._data,
+            dataset_fn=tf.data.TFRecordDataset,
+            decoder_fn=self.decode,
+            sample_fn=self.crop_people,
+            parser_fn=self.parse,
+            transform_and_batch_fn=self.batch,
+        )
+        return reader.read(input_context)
+
+    def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Decodes one record: `pose_records.parse_image_record` plus `image`.
+
+        EXIF orientation is ignored, as COCO's annotations do.
+        """
+        record = pose_records.parse_image_record(
+            serialized, self._skeleton.num_keypoints
+        )
+        image = tf.io.decode_image(
+            record.pop("encoded"), channels=3, expand_animations=False
+        )
+        return {**record, "image": tf.ensure_shape(image, [None, None, 3])}
+
+    def crop_people(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Turns a dataset of decoded images into one of people's crops."""
+        dataset = dataset.map(self._crop_image, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
+        if self._data.is_training and self._data.crop_shuffle_buffer_size > 1:
+            dataset = dataset.shuffle(
+                self._data.crop_shuffle_buffer_size, seed=self._data.seed
+            )
+        return dataset
+
+    def parse(
+        self, person: dict[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Normalises a crop and renders its target heatmaps."""
+        keypoints = person.pop("keypoints")
+        visible = person.pop("visible")
+        image = normalize_image(person.pop("crop"))
+        targets, weights = heatmaps.encode(
+            self._codec.name, keypoints, visible, self._crop_size, self._codec.sigma
+        )
+        return image, {"heatmaps": targets, "weights": weights, **person}
+
+    def batch(
+        self,
+        dataset: tf.data.Dataset,
+        input_context: tf.distribute.InputContext | None,
+    ) -> tf.data.Dataset:
+        """Batches per replica; an evaluation's last batch is filled up.
+
+        With batches of one size no replica is left empty, and TPUs need not compile
+        twice.
+        """
+        batch_size = self._data.global_batch_size
+        if input_context:
+            batch_size = input_context.get_per_replica_batch_size(batch_size)
+        dataset = dataset.batch(batch_size, drop_remainder=self._data.drop_remainder)
+        if self._data.is_training or self._data.drop_remainder:
+            return dataset
+        return dataset.map(
+            lambda images, labels: _fill_batch(images, labels, batch_size),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    def _crop_image(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Crops all people of one decoded image; tensors gain a leading axis P."""
+        people = self._select_people(record)
+        center, size = affine.box_to_center_size(
+            people["boxes"],
+            self._crop_size[1] / self._crop_size[0],
+            self._data.box_padding,
+        )
+        image = record["image"]
+
+        def crop(person):
+            keypoints, center, size = person
+            if self._data.is_training:
+                keypoints, matrix = self._augment(keypoints, center, size)
+            else:
+                matrix = affine.crop_to_image_matrix(
+                    center, size, 0.0, self._crop_size, udp=self._udp
+                )
+            pixels = affine.warp_crop(image, matrix, self._crop_size)
+            crop_keypoints = affine.transform_points(
+                affine.invert_affine(matrix), keypoints[:, :2]
+            )
+            return (
+                tf.cast(tf.round(pixels), tf.uint8),
+                crop_keypoints,
+                keypoints[:, 2],
+                matrix,
+            )
+
+        num_keypoints = self._skeleton.num_keypoints
+        crops, keypoints, visible, matrices = tf.map_fn(
+            crop,
+            (people["keypoints"], center, size),
+            fn_output_signature=(
+                tf.TensorSpec([*self._crop_size, 3], tf.uint8),
+                tf.TensorSpec([num_keypoints, 2], tf.float32),
+                tf.TensorSpec([num_keypoints], tf.float32),
+                tf.TensorSpec([2, 3], tf.float32),
+            ),
+        )
+        return {
+            "crop": crops,
+            "keypoints": keypoints,
+            "visible": visible,
+            "crop_to_image": matrices,
+            "image_id": tf.fill([tf.shape(crops)[0]], record["image_id"]),
+            "box_score": people["scores"],
+            "area": tf.reduce_prod(size, axis=-1),
+        }
+
+    def _select_people(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Boxes, box scores and keypoints of the people to crop."""
+        if self._detections is not None:
+            return self._detected_people(record["image_id"])
+        boxes, box_is_valid = clean_boxes(
+            record["bbox"], tf.shape(record["image"])[0], tf.shape(record["image"])[1]
+        )
+        chosen = (
+            box_is_valid
+            & (record["area"] > 0)
+            & (record["iscrowd"] == 0)
+            & tf.reduce_any(record["keypoints"][..., 2] > 0, axis=-1)
+        )
+        boxes = tf.boolean_mask(boxes, chosen)
+        return {
+            "boxes": boxes,
+            "scores": tf.ones_like(boxes[:, 0]),
+            "keypoints": tf.boolean_mask(record["keypoints"], chosen),
+        }
+
+    def _detected_people(self, image_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The detector's boxes of one image, without ground-truth keypoints."""
+        image_ids = tf.constant(self._detections.image_ids)
+        first, last = (
+            tf.searchsorted(image_ids, image_id[tf.newaxis], side=side)[0]
+            for side in ("left", "right")
+        )
+        boxes = tf.constant(self._detections.boxes)[first:last]
+        return {
+            "boxes": boxes,
+            "scores": tf.constant(self._detections.scores)[first:last],
+            "keypoints": tf.zeros(
+                [last - first, self._skeleton.num_keypoints, 3], tf.float32
+            ),
+        }
+
+    def _augment(
+        self, keypoints: tf.Tensor, center: tf.Tensor, size: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws one person's augmentation.
+
+        Args:
+            keypoints: [K, 3], x, y in original pixels and v.
+            center: [2] of the padded box.
+            size: [2] of the padded box.
+
+        Returns:
+            The keypoints, left and right swapped if the crop is mirrored, still in
+            original pixels; and the crop-to-image matrix [2, 3].
+        """
+        augmentation = self._data.augmentation
+        center, size = self._half_body(keypoints, center, size)
+
+        scale = tf.clip_by_value(
+            1.0 + augmentation.scale * tf.random.normal([]),
+            1.0 - augmentation.scale,
+            1.0 + augmentation.scale,
+        )
+        rotation = augmentation.rotation * tf.clip_by_value(
+            tf.random.normal([]), -2.0, 2.0
+        )
+        is_rotated = _chance(augmentation.rotation_probability)
+        matrix = affine.crop_to_image_matrix(
+            center,
+            size * scale,
+            tf.where(is_rotated, rotation, 0.0),
+            self._crop_size,
+            udp=self._udp,
+        )
+
+        is_mirrored = _chance(augmentation.flip_probability)
+        mirrored_matrix = _mirror_crop(matrix, center)
+        matrix = tf.where(is_mirrored, mirrored_matrix, matrix)
+        permutation = tf.constant(self._skeleton.flip_permutation)
+        keypoints = tf.where(is_mirrored, tf.gather(keypoints, permutation), keypoints)
+        return keypoints, matrix
+
+    def _half_body(
+        self, keypoints: tf.Tensor, center: tf.Tensor, size: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """With some chance, the centre and size of the upper or lower body alone.
+
+        Official lib/dataset/JointsDataset.py, `half_body_transform`.
+        """
+        augmentation = self._data.augmentation
+        upper = self._skeleton.upper_body
+        if not upper or augmentation.half_body_probability <= 0:
+            return center, size
+        is_upper = tf.constant(
+            [index in upper for index in range(self._skeleton.num_keypoints)]
+        )
+        visible = keypoints[:, 2] > 0
+        upper_visible = visible & is_upper
+        lower_visible = visible & ~is_upper
+        enough_upper = _count(upper_visible) > 2
+        enough_lower = _count(lower_visible) > 2
+        wants_upper = _chance(augmentation.half_body_upper_probability)
+        takes_upper = (wants_upper & enough_upper) | ~enough_lower
+        chosen = tf.where(takes_upper, upper_visible, lower_visible)
+        applies = (
+            _chance(augmentation.half_body_probability)
+            & (_count(visible) > augmentation.half_body_min_keypoints)
+            & (_count(chosen) >= 2)
+        )
+
+        points = keypoints[:, :2]
+        far = tf.constant(1e9, tf.float32)
+        low = tf.reduce_min(tf.where(chosen[:, tf.newaxis], points, far), axis=0)
+        high = tf.reduce_max(tf.where(chosen[:, tf.newaxis], points, -far), axis=0)
+        share = tf.cast(chosen, tf.float32)[:, tf.newaxis]
+        middle = tf.reduce_sum(points * share, axis=0) / tf.maximum(
+            tf.reduce_sum(share), 1.0
+        )
+        extent = high - low
+        _, half_size = affine.box_to_center_size(
+            tf.concat([middle - 0.5 * extent, extent], axis=0),
+            self._crop_size[1] / self._crop_size[0],
+            augmentation.half_body_padding,
+        )
+        return tf.where(applies, middle, center), tf.where(applies, half_size, size)
+
+
+def normalize_image(image: tf.Tensor) -> tf.Tensor:
+    """RGB in [0, 255], [..., 3], to the network's float32 input."""
+    image = tf.cast(image, tf.float32) / 255.0
+    return (image - tf.constant(IMAGE_MEAN)) / tf.constant(IMAGE_STD)
+
+
+def denormalize_image(image: np.ndarray) -> np.ndarray:
+    """The inverse of `normalize_image`, as uint8, for pictures."""
+    image = (np.asarray(image) * IMAGE_STD + IMAGE_MEAN) * 255.0
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def clean_boxes(
+    boxes: tf.Tensor, image_height: tf.Tensor, image_width: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Clips ground-truth boxes to the image, in the official way.
+
+    Official lib/dataset/coco.py, `_load_coco_keypoint_annotation_kernal`: corners are
+    pixels that belong to the box, so width and height shrink by one.
+
+    Args:
+        boxes: [P, 4], x, y, width, height in original pixels.
+        image_height: Scalar.
+        image_width: Scalar.
+
+    Returns:
+        The clipped boxes [P, 4], and whether anything is left of each, bool [P].
+    """
+    limit = tf.cast(tf.stack([image_width, image_height]), tf.float32) - 1.0
+    low = tf.maximum(boxes[:, :2], 0.0)
+    high = tf.minimum(low + tf.maximum(boxes[:, 2:] - 1.0, 0.0), limit)
+    return (
+        tf.concat([low, high - low], axis=-1),
+        tf.reduce_all(high >= low, axis=-1),
+    )
+
+
+def read_images(
+    data: cfg.DataConfig, num_keypoints: int, count: int
+) -> list[dict[str, np.ndarray]]:
+    """Reads the first `count` images with labelled people, for pictures.
+
+    Returns:
+        Dicts of `image_id` int, `image` uint8 [H, W, 3] and `keypoints` float32
+        [P, K, 3] of the labelled people.
+    """
+    files = input_reader.match_files(data.input_path)
+    images = []
+    for serialized in tf.data.TFRecordDataset(files):
+        record = pose_records.parse_image_record(serialized, num_keypoints)
+        keypoints = record["keypoints"].numpy()
+        labelled = (keypoints[..., 2] > 0).any(axis=-1)
+        if not labelled.any():
+            continue
+        images.append(
+            {
+                "image_id": int(record["image_id"]),
+                "image": tf.io.decode_image(record["encoded"], channels=3).numpy(),
+                "keypoints": keypoints[labelled],
+            }
+        )
+        if len(images) == count:
+            break
+    return images
+
+
+def _fill_batch(
+    images: tf.Tensor, labels: dict[str, tf.Tensor], batch_size: int
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    missing = batch_size - tf.shape(images)[0]
+
+    def fill(tensor, value=0):
+        paddings = [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1)
+        filled = tf.pad(tensor, paddings, constant_values=value)
+        return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])
+
+    return fill(images), {
+        name: fill(tensor, PADDING_ID if name == "image_id" else 0)
+        for name, tensor in labels.items()
+    }
+
+
+def _chance(probability: float) -> tf.Tensor:
+    return tf.random.uniform([]) < probability
+
+
+def _count(mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.int32))
+
+
+def _mirror_crop(matrix: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
+    """Crop-to-image matrix of the same crop taken from the mirrored image.
+
+    The official code mirrors the image and the centre about (W - 1) / 2 before it
+    crops; in pixels of the unmirrored image that is a reflection about the centre.
+    """
+    negated = tf.constant([[-1.0], [1.0]]) * matrix
+    return negated + tf.stack([[0.0, 0.0, 2.0 * center[0]], [0.0, 0.0, 0.0]])

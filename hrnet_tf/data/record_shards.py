@@ -1,0 +1,93 @@
+"""TFRecords split over several files that appear all at once, or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import tensorflow as tf
+
+
+class OutputError(Exception):
+    """An output prefix that cannot be used; the text is written for the user."""
+
+
+def check_output_prefix(prefix: str, overwrite: bool) -> None:
+    """Raises `OutputError` where files of this prefix must not or cannot be written.
+
+    To be called before the work, so that a mistake shows at once.
+    """
+    if not os.path.basename(prefix):
+        raise OutputError(
+            f"The output prefix {prefix!r} ends in a folder; add the beginning of the "
+            "file names, e.g. records/train."
+        )
+    existing = _existing_files(prefix)
+    if existing and not overwrite:
+        raise OutputError(
+            f"{len(existing)} files of this prefix exist already, e.g. {existing[0]}; "
+            "choose another --output_prefix, or replace them with --overwrite."
+        )
+
+
+class RecordShards:
+    """PREFIX-00000-of-0000N.tfrecord, under temporary names until all are complete.
+
+    Records go round the shards in turn. The end of the `with` block renames the
+    files and removes earlier ones of the same prefix; an exception removes what was
+    written and leaves earlier files alone. With fewer records than shards, the empty
+    shards are left out. `files` holds the final names.
+    """
+
+    def __init__(self, prefix: str, num_shards: int):
+        self.written = 0
+        self.files: list[str] = []
+        self._prefix = prefix
+        directory, name = os.path.split(prefix)
+        tf.io.gfile.makedirs(directory or ".")
+        self._partial_files = [
+            os.path.join(directory, f".{name}-{shard:05d}.partial")
+            for shard in range(num_shards)
+        ]
+
+    def __enter__(self) -> RecordShards:
+        self._writers = [tf.io.TFRecordWriter(path) for path in self._partial_files]
+        return self
+
+    def write(self, record: bytes) -> None:
+        self._writers[self.written % len(self._writers)].write(record)
+        self.written += 1
+
+    def __exit__(self, exception_type: object, *exception: object) -> None:
+        try:
+            for writer in self._writers:
+                writer.close()
+            if exception_type is None:
+                self._publish()
+        finally:
+            for path in self._partial_files:
+                if tf.io.gfile.exists(path):
+                    tf.io.gfile.remove(path)
+
+    def _publish(self) -> None:
+        # Skipped images can leave fewer records than shards: the empty ones go.
+        complete = self._partial_files[: self.written]
+        earlier = _existing_files(self._prefix)
+        for shard, path in enumerate(complete):
+            final = f"{self._prefix}-{shard:05d}-of-{len(complete):05d}.tfrecord"
+            tf.io.gfile.rename(path, final, overwrite=True)
+            self.files.append(final)
+        for path in set(earlier) - set(self.files):
+            tf.io.gfile.remove(path)
+
+
+def _existing_files(prefix: str) -> list[str]:
+    directory, name = os.path.split(prefix)
+    pattern = re.compile(re.escape(name) + r"-\d{5}-of-\d{5}\.tfrecord")
+    if not tf.io.gfile.isdir(directory or "."):
+        return []
+    return [
+        os.path.join(directory, found)
+        for found in tf.io.gfile.listdir(directory or ".")
+        if pattern.fullmatch(found)
+    ]

@@ -1,0 +1,364 @@
+"""Keypoint sets as data: names, left-right pairs, sigmas, limbs.
+
+`load_skeleton` answers `coco17`, `mpii16`, or any user's own from a YAML file:
+
+    name: mug
+    keypoints: [rim_left, rim_right, base_left, base_right, handle]
+    flip_pairs: [[rim_left, rim_right], [base_left, base_right]]  # left, right
+    limbs: [[rim_left, rim_right], [rim_left, base_left]]         # drawn lines
+    sigmas: {rim_left: 0.04, ...}   # or a list in keypoint order; 0.05 by default
+    upper_body: [rim_left, rim_right]
+
+Only `name` and `keypoints` are required. Without `flip_pairs` every keypoint is its
+own mirror image; without `limbs` only dots are drawn; without `upper_body` the
+half-body augmentation is off. The order of `keypoints` is the order of the keypoint
+triples in the annotation file and of the network's output channels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+# Between COCO's ears (0.035) and wrists (0.062): a keypoint of middling precision.
+DEFAULT_SIGMA = 0.05
+
+_LEFT_COLOR, _RIGHT_COLOR, _CENTRE_COLOR = (0, 200, 83), (255, 109, 0), (41, 121, 255)
+
+
+class SkeletonError(ValueError):
+    """An unknown skeleton name, or a skeleton file that says something impossible."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Skeleton:
+    """A set of K keypoints. Everything but `keypoints` refers to them by index.
+
+    Attributes:
+      name: what the set is called.
+      keypoints: the K names, in the order of annotations and output channels.
+      flip_pairs: (left, right) keypoints that change places in a mirrored image.
+      sigmas: per keypoint, the spread of human annotators relative to the object's
+        scale, as used by the object keypoint similarity (OKS): COCO's `sigmas`, half
+        of the k_i in COCO's formula.
+      limbs: pairs of keypoints that are joined by a line when drawn.
+      upper_body: keypoints that half-body augmentation counts as the upper body;
+        all others are the lower body. Empty: no half-body augmentation.
+    """
+
+    name: str
+    keypoints: tuple[str, ...]
+    flip_pairs: tuple[tuple[int, int], ...]
+    sigmas: tuple[float, ...]
+    limbs: tuple[tuple[int, int], ...]
+    upper_body: tuple[int, ...]
+
+    @property
+    def num_keypoints(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def flip_permutation(self) -> tuple[int, ...]:
+        """For each place, the index of the keypoint that takes it after a mirror."""
+        permutation = list(range(self.num_keypoints))
+        for left, right in self.flip_pairs:
+            permutation[left], permutation[right] = right, left
+        return tuple(permutation)
+
+    @property
+    def limb_colors(self) -> tuple[tuple[int, int, int], ...]:
+        """One RGB colour per limb: green left, orange right, blue centre or across."""
+        left = {pair[0] for pair in self.flip_pairs}
+        right = {pair[1] for pair in self.flip_pairs}
+
+        def color(limb: tuple[int, int]) -> tuple[int, int, int]:
+            on_left = any(keypoint in left for keypoint in limb)
+            on_right = any(keypoint in right for keypoint in limb)
+            if on_left == on_right:
+                return _CENTRE_COLOR
+            return _LEFT_COLOR if on_left else _RIGHT_COLOR
+
+        return tuple(color(limb) for limb in self.limbs)
+
+
+# Names, sigmas and limbs as in the COCO keypoint annotations and pycocotools'
+# `cocoeval.Params.kpt_oks_sigmas`; upper body as in official lib/dataset/coco.py.
+_COCO17 = Skeleton(
+    name="coco17",
+    keypoints=(
+        "nose",
+        *("left_eye", "right_eye", "left_ear", "right_ear"),
+        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
+        *("left_wrist", "right_wrist", "left_hip", "right_hip"),
+        *("left_knee", "right_knee", "left_ankle", "right_ankle"),
+    ),
+    flip_pairs=tuple((left, left + 1) for left in range(1, 17, 2)),
+    sigmas=(
+        *(0.026, 0.025, 0.025, 0.035, 0.035),
+        *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),
+        *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+    ),
+    limbs=(
+        *((15, 13), (13, 11), (16, 14), (14, 12)),  # legs
+        *((11, 12), (5, 11), (6, 12), (5, 6)),  # trunk
+        *((5, 7), (7, 9), (6, 8), (8, 10)),  # arms
+        *((1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),  # head
+    ),
+    upper_body=tuple(range(11)),
+)
+
+# Order, pairs and upper body as in official lib/dataset/mpii.py. MPII is scored by
+# PCKh and defines no sigmas: joints that COCO has too take COCO's, the pelvis takes
+# the hips', thorax and neck the shoulders', the head's top the ears'.
+_MPII16 = Skeleton(
+    name="mpii16",
+    keypoints=(
+        *("right_ankle", "right_knee", "right_hip"),
+        *("left_hip", "left_knee", "left_ankle"),
+        *("pelvis", "thorax", "upper_neck", "head_top"),
+        *("right_wrist", "right_elbow", "right_shoulder"),
+        *("left_shoulder", "left_elbow", "left_wrist"),
+    ),
+    flip_pairs=((5, 0), (4, 1), (3, 2), (15, 10), (14, 11), (13, 12)),
+    sigmas=(
+        *(0.089, 0.087, 0.107, 0.107, 0.087, 0.089),
+        *(0.107, 0.079, 0.079, 0.035),
+        *(0.062, 0.072, 0.079, 0.079, 0.072, 0.062),
+    ),
+    limbs=(
+        *((0, 1), (1, 2), (2, 6), (3, 6), (4, 3), (5, 4)),  # legs
+        *((6, 7), (7, 8), (8, 9)),  # trunk and head
+        *((10, 11), (11, 12), (12, 7), (13, 7), (14, 13), (15, 14)),  # arms
+    ),
+    upper_body=tuple(range(7, 16)),
+)
+
+BUILT_IN = {skeleton.name: skeleton for skeleton in (_COCO17, _MPII16)}
+
+
+def load_skeleton(name_or_path: str) -> Skeleton:
+    """Returns a built-in skeleton by name, or reads one from a `*.yaml` file.
+
+    Raises:
+      SkeletonError: no such name or file, or the file is wrong; the sentence names
+        the file, the key, what was received and what is allowed.
+    """
+    if name_or_path in BUILT_IN:
+        return BUILT_IN[name_or_path]
+    if not name_or_path.endswith((".yaml", ".yml")):
+        suggestion = _did_you_mean(name_or_path, BUILT_IN)
+        raise SkeletonError(
+            f"Unknown skeleton {name_or_path!r}{suggestion}; "
+            f"give one of {', '.join(BUILT_IN)}, or the path of a *.yaml file."
+        )
+    if not os.path.isfile(name_or_path):
+        raise SkeletonError(
+            f"There is no skeleton file {name_or_path!r}; give the path of a *.yaml "
+            f"file, or one of {', '.join(BUILT_IN)}."
+        )
+    try:
+        with open(name_or_path, encoding="utf-8") as file:
+            spec = yaml.load(file, _UniqueKeyLoader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise SkeletonError(
+            f"Skeleton file {name_or_path} could not be read as YAML: {reason}"
+        ) from None
+    return _skeleton_from_spec(spec, name_or_path)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a mapping that has a key twice, where PyYAML keeps the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue  # PyYAML itself refuses a list or a mapping as a key.
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key_node.value!r} is given twice",
+                    problem_mark=key_node.start_mark,
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _skeleton_from_spec(spec: Any, source: str) -> Skeleton:
+    """Checks the mapping a skeleton file holds and turns names into indices."""
+    reader = _SpecReader(spec, source)
+    return Skeleton(
+        name=reader.name(),
+        keypoints=reader.keypoints,
+        flip_pairs=reader.pairs("flip_pairs", each_keypoint_once=True),
+        sigmas=reader.sigmas(),
+        limbs=reader.pairs("limbs", each_keypoint_once=False),
+        upper_body=reader.upper_body(),
+    )
+
+
+class _SpecReader:
+    """Reads the keys of one skeleton mapping, each with its own check."""
+
+    _ALLOWED = ("name", "keypoints", "flip_pairs", "limbs", "sigmas", "upper_body")
+
+    def __init__(self, spec: Any, source: str):
+        self._source = source
+        if not isinstance(spec, dict):
+            raise SkeletonError(
+                f"Skeleton file {source} holds {_shown(spec)}; it must hold a mapping "
+                f"with the keys {', '.join(self._ALLOWED)}."
+            )
+        for key in spec:
+            if key not in self._ALLOWED:
+                raise self._error(
+                    key,
+                    "is not a known key"
+                    f"{_did_you_mean(str(key), self._ALLOWED)}; "
+                    f"allowed keys are {', '.join(self._ALLOWED)}.",
+                )
+        for key in ("name", "keypoints"):
+            if key not in spec:
+                raise self._error(key, "is missing; it is required.")
+        self._spec = spec
+        self.keypoints = self._keypoints()
+        self._index = {name: index for index, name in enumerate(self.keypoints)}
+
+    def _error(self, key: Any, problem: str) -> SkeletonError:
+        return SkeletonError(f"Skeleton file {self._source}: {key} {problem}")
+
+    def name(self) -> str:
+        name = self._spec["name"]
+        if not isinstance(name, str) or not name.strip():
+            raise self._error("name", f"is {_shown(name)}; it must be a text.")
+        return name
+
+    def _keypoints(self) -> tuple[str, ...]:
+        names = self._spec["keypoints"]
+        if not isinstance(names, list) or not names:
+            raise self._error(
+                "keypoints",
+                f"is {_shown(names)}; it must be a list of at least one name.",
+            )
+        for place, name in enumerate(names):
+            if not isinstance(name, str) or not name.strip():
+                # YAML reads a bare 1, on or no as a number or a truth value.
+                raise self._error(
+                    f"keypoints[{place}]",
+                    f"is {_shown(name)}; a keypoint name must be a text (put it in "
+                    "quotes if it looks like a number or yes/no).",
+                )
+            if name in names[:place]:
+                raise self._error(
+                    f"keypoints[{place}]",
+                    f"repeats {name!r}; each keypoint is listed once.",
+                )
+        return tuple(names)
+
+    def pairs(self, key: str, each_keypoint_once: bool) -> tuple[tuple[int, int], ...]:
+        pairs = self._list(key, "a list of [name, name] pairs")
+        indices: list[tuple[int, int]] = []
+        for place, pair in enumerate(pairs):
+            where = f"{key}[{place}]"
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise self._error(
+                    where, f"is {_shown(pair)}; it must be a pair [name, name]."
+                )
+            first, second = (self._keypoint(where, name) for name in pair)
+            if first == second:
+                raise self._error(
+                    where, f"pairs {pair[0]!r} with itself; name two keypoints."
+                )
+            if (first, second) in indices or (second, first) in indices:
+                raise self._error(where, f"repeats the pair {_shown(pair)}.")
+            used = {index for earlier in indices for index in earlier}
+            if each_keypoint_once and used & {first, second}:
+                repeated = first if first in used else second
+                raise self._error(
+                    where,
+                    f"uses {self.keypoints[repeated]!r}, which an earlier pair has "
+                    "already; a keypoint has at most one mirror image.",
+                )
+            indices.append((first, second))
+        return tuple(indices)
+
+    def sigmas(self) -> tuple[float, ...]:
+        sigmas = self._spec.get("sigmas")
+        if sigmas is None:
+            return (DEFAULT_SIGMA,) * len(self.keypoints)
+        if isinstance(sigmas, dict):
+            for name in sigmas:
+                self._keypoint("sigmas", name)
+            missing = [name for name in self.keypoints if name not in sigmas]
+            if missing:
+                raise self._error(
+                    "sigmas",
+                    f"has no value for {', '.join(missing)}; give one per keypoint, "
+                    f"or leave sigmas out to use {DEFAULT_SIGMA} for all.",
+                )
+            sigmas = [sigmas[name] for name in self.keypoints]
+        if not isinstance(sigmas, list):
+            raise self._error(
+                "sigmas",
+                f"is {_shown(sigmas)}; it must be a list of numbers in keypoint order "
+                "or a mapping from keypoint name to number.",
+            )
+        if len(sigmas) != len(self.keypoints):
+            raise self._error(
+                "sigmas",
+                f"has {len(sigmas)} values for {len(self.keypoints)} keypoints; give "
+                "one per keypoint.",
+            )
+        for keypoint, sigma in zip(self.keypoints, sigmas, strict=True):
+            is_number = isinstance(sigma, (int, float)) and not isinstance(sigma, bool)
+            if not is_number or not math.isfinite(sigma) or sigma <= 0:
+                raise self._error(
+                    "sigmas",
+                    f"gives {keypoint!r} the value {_shown(sigma)}; a sigma must be a "
+                    "positive number.",
+                )
+        return tuple(float(sigma) for sigma in sigmas)
+
+    def upper_body(self) -> tuple[int, ...]:
+        names = self._list("upper_body", "a list of keypoint names")
+        indices: list[int] = []
+        for place, name in enumerate(names):
+            index = self._keypoint(f"upper_body[{place}]", name)
+            if index in indices:
+                raise self._error(f"upper_body[{place}]", f"repeats {name!r}.")
+            indices.append(index)
+        return tuple(indices)
+
+    def _list(self, key: str, allowed: str) -> list:
+        value = self._spec.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self._error(key, f"is {_shown(value)}; it must be {allowed}.")
+        return value
+
+    def _keypoint(self, where: str, name: Any) -> int:
+        if not isinstance(name, str) or name not in self._index:
+            raise self._error(
+                where,
+                f"names the keypoint {_shown(name)}, which is not in keypoints"
+                f"{_did_you_mean(str(name), self.keypoints)}.",
+            )
+        return self._index[name]
+
+
+def _shown(value: Any) -> str:
+    """The value as an error message quotes it: on one line and not too long."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

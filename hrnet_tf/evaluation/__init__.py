@@ -1,0 +1,1 @@
+"""Predictions in, metrics out: one module per benchmark."""

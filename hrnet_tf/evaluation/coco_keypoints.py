@@ -1,0 +1,397 @@
+"""COCO keypoint AP of top-down pose predictions, by the protocol of the HRNet paper.
+
+Predicted people are collected batch by batch. At the end each is rescored (box score
+times the mean of its confident keypoint scores), repeated people are removed by
+OKS-NMS image by image, and pycocotools computes AP and AR over object keypoint
+similarity. Source: official lib/dataset/coco.py; the metric is pycocotools' COCOeval.
+
+    evaluator = COCOKeypointEvaluator("person_keypoints_val.json", skeleton.sigmas)
+    for batch in batches:
+        evaluator.update(predict(batch))
+    metrics = evaluator.evaluate()
+    print(format_table(metrics, evaluator.box_source))
+
+The boxes that people were cropped from decide as much as the model does: ground-truth
+boxes and a detector's boxes give different AP for the same weights. So the evaluator
+carries the name of the box source, and the table prints it.
+"""
+
+import contextlib
+import copy
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from hrnet_tf.ops import oks
+
+# In the order of pycocotools' `stats` for keypoints.
+_COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+METRICS = tuple(f"keypoint_{column}" for column in _COLUMNS)
+
+# pycocotools' value for a metric that has no ground truth to be computed from.
+UNDEFINED = -1.0
+
+
+class AnnotationFileError(ValueError):
+    """The annotation file is missing or cannot serve as keypoint ground truth."""
+
+
+class COCOKeypointEvaluator:
+    """Collects predicted people and computes COCO keypoint AP and AR.
+
+    Attributes:
+        category_id: the category of the annotation file that is evaluated.
+        images_without_prediction: after `evaluate`, the sorted ids of images that hold
+            labelled people but received no prediction. Those people count as missed.
+    """
+
+    def __init__(
+        self,
+        annotation_file: str | os.PathLike[str],
+        sigmas: Sequence[float],
+        keypoint_score_threshold: float = 0.2,
+        oks_nms_threshold: float = 0.9,
+        soft_oks_nms: bool = False,
+        box_source: str = "ground truth",
+        category_id: int | None = None,
+    ):
+        """Reads the ground truth.
+
+        Args:
+            annotation_file: COCO keypoint JSON (`person_keypoints_*.json`).
+            sigmas: K falloff constants of the skeleton's keypoints, for OKS.
+            keypoint_score_threshold: keypoints must score above this to enter a
+                person's score.
+            oks_nms_threshold: of two people in an image whose OKS is above this, the
+                one with the lower score is dropped.
+            soft_oks_nms: decays scores of overlapping people instead of dropping them
+                at once, and keeps at most 20 people (official `soft_oks_nms`).
+            box_source: where the people's boxes came from, for printing:
+                "ground truth" or the name of a detector's file.
+            category_id: category to evaluate. None takes the only category of the
+                file that has keypoints.
+
+        Raises:
+            AnnotationFileError: the file is missing, is not a COCO keypoint file, does
+                not match the number of sigmas, or leaves the category undecided.
+        """
+        self.box_source = box_source
+        self.images_without_prediction: list[int] = []
+        self._sigmas = np.asarray(sigmas, np.float64)
+        self._keypoint_score_threshold = keypoint_score_threshold
+        self._oks_nms_threshold = oks_nms_threshold
+        self._nms = oks.soft_oks_nms if soft_oks_nms else oks.oks_nms
+        self._annotation_file = os.fspath(annotation_file)
+        dataset = _read_dataset(self._annotation_file)
+        if category_id is None:
+            category_id = _only_keypoint_category(dataset, self._annotation_file)
+        self.category_id = category_id
+        self._ground_truth = _ground_truth(
+            dataset, category_id, len(self._sigmas), self._annotation_file
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all predictions."""
+        self._batches: list[dict[str, np.ndarray]] = []
+        self._results: list[dict[str, Any]] | None = None
+
+    def update(self, predictions: Mapping[str, Any]) -> None:
+        """Adds one batch of predicted people.
+
+        Args:
+            predictions: arrays over the batch:
+                image_id [B] int; rows below zero are padding and are ignored.
+                keypoints [B, K, 3] float (x, y, score), pixels of the original image.
+                box_score [B] float, the detector's score (1 for ground-truth boxes).
+                area [B] float, width x height of the padded box that was cropped, in
+                    square pixels of the original image.
+
+        Raises:
+            ValueError: a wrong shape, a number that is not finite, or an image that
+                the annotation file does not list.
+        """
+        image_id = np.asarray(predictions["image_id"], np.int64)
+        batch_size = len(image_id)
+        expected_shapes = {
+            "keypoints": (batch_size, len(self._sigmas), 3),
+            "box_score": (batch_size,),
+            "area": (batch_size,),
+        }
+        real = image_id >= 0
+        batch = {"image_id": image_id[real]}
+        for name, shape in expected_shapes.items():
+            values = np.asarray(predictions[name], np.float64)
+            if values.shape != shape:
+                raise ValueError(
+                    f"predictions['{name}'] has shape {values.shape}, expected {shape} "
+                    f"for {batch_size} people and a skeleton of {len(self._sigmas)} "
+                    "keypoints."
+                )
+            batch[name] = values[real]
+            # COCOeval would match a person at NaN with any ground truth: a diverged
+            # model would seem a perfect one.
+            broken = np.nonzero(~np.isfinite(batch[name]))[0]
+            if broken.size:
+                raise ValueError(
+                    f"predictions['{name}'] is NaN or infinite in image "
+                    f"{batch['image_id'][broken[0]]}: the model has probably diverged."
+                )
+        unknown = sorted(set(batch["image_id"].tolist()) - set(self._ground_truth.imgs))
+        if unknown:
+            raise ValueError(
+                f"Predictions came for image {unknown[0]}, which is not in "
+                f"{self._annotation_file}: evaluate on the images of that file."
+            )
+        self._batches.append(batch)
+        self._results = None
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Predictions after rescoring and OKS-NMS, in COCO's results format.
+
+        Each has image_id, category_id, keypoints (flat x, y, score times K, pixels of
+        the original image) and score. Ordered by image id, best person first. There is
+        no `bbox`, as in the official results: COCOeval then takes a person's size from
+        the keypoints.
+        """
+        if self._results is None:
+            self._results = list(self._suppressed_people())
+        return self._results
+
+    def write_results(self, path: str | os.PathLike[str]) -> None:
+        """Writes `results` as JSON, ready for COCO's evaluation server."""
+        path = os.fspath(path)
+        temporary_path = f"{path}.{os.getpid()}.tmp"
+        with open(temporary_path, "w", encoding="utf-8") as file:
+            json.dump(self.results, file)
+        os.replace(temporary_path, path)
+
+    def evaluate(self) -> dict[str, float]:
+        """Computes the metrics over all images of the annotation file.
+
+        Returns:
+            The ten `METRICS` as floats in [0, 1]. A metric without any ground truth is
+            -1, as in pycocotools: APM is -1 where no labelled person has an area of
+            32^2 to 96^2 pixels, APL where none is larger. Without predictions the
+            metrics are 0.
+        """
+        results = self.results
+        self._count_images_without_prediction(results)
+        with contextlib.redirect_stdout(io.StringIO()):
+            if results:
+                predictions = self._ground_truth.loadRes(copy.deepcopy(results))
+            else:  # loadRes looks into the first result.
+                predictions = _coco({**self._ground_truth.dataset, "annotations": []})
+            coco_eval = COCOeval(self._ground_truth, predictions, "keypoints")
+            coco_eval.params.kpt_oks_sigmas = self._sigmas
+            coco_eval.evaluate()
+            coco_eval.accumulate()
+            coco_eval.summarize()
+        return dict(zip(METRICS, map(float, coco_eval.stats), strict=True))
+
+    def _suppressed_people(self) -> Iterable[dict[str, Any]]:
+        if not self._batches:
+            return
+        people = {
+            name: np.concatenate([batch[name] for batch in self._batches])
+            for name in self._batches[0]
+        }
+        scores = rescore(
+            people["keypoints"], people["box_score"], self._keypoint_score_threshold
+        )
+        # Image by image, best first. The coordinates break ties, so that the order in
+        # which workers deliver batches cannot change the result.
+        coordinates = people["keypoints"].reshape(-1, 3 * len(self._sigmas))
+        order = np.lexsort((*coordinates.T, -scores, people["image_id"]))
+        image_ids = people["image_id"][order]
+        starts = np.flatnonzero(np.diff(image_ids, prepend=-1))
+        for rows in np.split(order, starts)[1:]:  # Nothing lies before the first start.
+            keypoints = people["keypoints"][rows]
+            kept = self._nms(
+                keypoints,
+                scores[rows],
+                people["area"][rows],
+                self._sigmas,
+                self._oks_nms_threshold,
+            )
+            for index in kept:
+                yield {
+                    "image_id": int(people["image_id"][rows[0]]),
+                    "category_id": self.category_id,
+                    "keypoints": keypoints[index].ravel().tolist(),
+                    "score": float(scores[rows[index]]),
+                }
+
+    def _count_images_without_prediction(self, results: list[dict[str, Any]]) -> None:
+        labelled = {
+            annotation["image_id"]
+            for annotation in self._ground_truth.dataset["annotations"]
+            if annotation["num_keypoints"] > 0 and not annotation["iscrowd"]
+        }
+        predicted = {result["image_id"] for result in results}
+        self.images_without_prediction = sorted(labelled - predicted)
+        if self.images_without_prediction:
+            logging.warning(
+                "%d of the %d images with labelled people in %s received no "
+                "prediction (boxes: %s); their people count as missed.",
+                len(self.images_without_prediction),
+                len(labelled),
+                self._annotation_file,
+                self.box_source,
+            )
+
+
+def rescore(
+    keypoints: np.ndarray, box_scores: np.ndarray, keypoint_score_threshold: float
+) -> np.ndarray:
+    """Scores people: box score times the mean keypoint score above the threshold.
+
+    Args:
+        keypoints: [P, K, 3] (x, y, score).
+        box_scores: [P].
+        keypoint_score_threshold: keypoints at or below it are left out of the mean. A
+            person without any above it scores 0.
+
+    Returns:
+        Scores [P]. Source: official lib/dataset/coco.py `evaluate`.
+    """
+    keypoint_scores = keypoints[..., 2]
+    confident = keypoint_scores > keypoint_score_threshold
+    total = np.where(confident, keypoint_scores, 0.0).sum(axis=-1)
+    return box_scores * total / np.maximum(confident.sum(axis=-1), 1)
+
+
+def format_table(metrics: Mapping[str, float], box_source: str) -> str:
+    """Lays the metrics of `evaluate` out as a plain-text table of three or four lines.
+
+    Args:
+        metrics: at least the keys `METRICS`.
+        box_source: where the people's boxes came from, printed in the title.
+    """
+    numbers = [metrics[name] for name in METRICS]
+    values = ["-" if number == UNDEFINED else f"{number:.3f}" for number in numbers]
+    lines = [
+        f"COCO keypoints, boxes: {box_source}",
+        " ".join(f"{column:>6}" for column in _COLUMNS),
+        " ".join(f"{value:>6}" for value in values),
+    ]
+    if "-" in values:
+        lines.append("-: no labelled person of that size in the annotation file")
+    return "\n".join(lines)
+
+
+def _read_dataset(annotation_file: str) -> dict[str, Any]:
+    try:
+        with open(annotation_file, encoding="utf-8") as file:
+            dataset = json.load(file)
+    except OSError as error:
+        raise AnnotationFileError(
+            f"Cannot read the annotation file {annotation_file}: {error.strerror}."
+        ) from error
+    except ValueError as error:  # Malformed JSON, or bytes that are not UTF-8.
+        raise AnnotationFileError(
+            f"The annotation file {annotation_file} is not JSON: {error}."
+        ) from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
+            raise AnnotationFileError(
+                f"The annotation file {annotation_file} has no list '{key}': it must "
+                "be a COCO keypoint file with images, annotations and categories."
+            )
+    return dataset
+
+
+def _only_keypoint_category(dataset: Mapping[str, Any], annotation_file: str) -> int:
+    """The id of the one category that names keypoints or, failing that, has some."""
+    categories, annotations = dataset["categories"], dataset["annotations"]
+    annotated_ids = {a.get("category_id") for a in annotations if a.get("keypoints")}
+    candidates = [category for category in categories if category.get("keypoints")]
+    candidates = candidates or [c for c in categories if c["id"] in annotated_ids]
+    if not candidates:
+        raise AnnotationFileError(
+            f"No category of the annotation file {annotation_file} has keypoints: "
+            "give a person_keypoints_*.json, not an instances_*.json."
+        )
+    if len(candidates) > 1:
+        names = ", ".join(
+            f"{category['id']} ({category.get('name')})" for category in candidates
+        )
+        raise AnnotationFileError(
+            f"Several categories of the annotation file {annotation_file} have "
+            f"keypoints: {names}. Choose one with category_id."
+        )
+    return candidates[0]["id"]
+
+
+def _ground_truth(
+    dataset: Mapping[str, Any],
+    category_id: int,
+    num_keypoints: int,
+    annotation_file: str,
+) -> COCO:
+    """Checks the category's annotations and keeps of them what COCOeval reads."""
+    categories = [c for c in dataset["categories"] if c["id"] == category_id]
+    if not categories:
+        known = ", ".join(str(c["id"]) for c in dataset["categories"])
+        raise AnnotationFileError(
+            f"The annotation file {annotation_file} has no category {category_id}; "
+            f"it has: {known or 'none'}."
+        )
+    annotations = []
+    for annotation in dataset["annotations"]:
+        if annotation.get("category_id") != category_id:
+            continue
+        where = f"Annotation {annotation.get('id')} of {annotation_file}"
+        for key in ("image_id", "area", "bbox"):
+            if key not in annotation:
+                raise AnnotationFileError(
+                    f"{where} has no '{key}', which OKS evaluation needs."
+                )
+        # A person nobody put keypoints on is an ignore region, like a crowd.
+        keypoints = annotation.get("keypoints") or [0] * (3 * num_keypoints)
+        if len(keypoints) != 3 * num_keypoints:
+            raise AnnotationFileError(
+                f"{where} has a keypoint list of length {len(keypoints)}, but the "
+                f"skeleton's {num_keypoints} keypoints need {3 * num_keypoints}: use "
+                "the skeleton that this file was annotated with."
+            )
+        annotations.append(
+            {
+                # COCOeval takes a match with id 0 for no match, so number from 1.
+                "id": len(annotations) + 1,
+                "image_id": annotation["image_id"],
+                "category_id": category_id,
+                "keypoints": keypoints,
+                "num_keypoints": annotation.get(
+                    "num_keypoints", sum(visible > 0 for visible in keypoints[2::3])
+                ),
+                "area": annotation["area"],
+                "bbox": annotation["bbox"],
+                "iscrowd": annotation.get("iscrowd", 0),
+            }
+        )
+    if not any(annotation["num_keypoints"] for annotation in annotations):
+        raise AnnotationFileError(
+            f"No annotation of category {category_id} in {annotation_file} has a "
+            "labelled keypoint: give a person_keypoints_*.json with ground truth."
+        )
+    images = [{"id": image["id"]} for image in dataset["images"]]
+    return _coco(
+        {"images": images, "categories": categories, "annotations": annotations}
+    )
+
+
+def _coco(dataset: dict[str, Any]) -> COCO:
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = dataset
+        coco.createIndex()
+    return coco

@@ -1,0 +1,208 @@
+"""Building blocks of HRNet: convolution + norm + activation, and residual blocks.
+
+All tensors are [batch, height, width, channels].
+"""
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from official.modeling import tf_utils
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvSettings:
+    """What all convolutions of one network share.
+
+    Attributes:
+        activation: Name of the activation after a norm, as the Garden spells it.
+        use_sync_bn: Whether batch statistics span all replicas.
+        norm_momentum: Share of the old moving statistics kept per step (Keras's
+            convention: 0.9 here is torch's 0.1).
+        norm_epsilon: Added to the variance.
+        kernel_initializer: `normal` for N(0, 0.001), `kaiming` for fan-out scaling.
+        kernel_regularizer: Regulariser of the kernels, or None.
+    """
+
+    activation: str = "relu"
+    use_sync_bn: bool = False
+    norm_momentum: float = 0.9
+    norm_epsilon: float = 1e-5
+    kernel_initializer: str = "normal"
+    kernel_regularizer: tf_keras.regularizers.Regularizer | None = None
+
+    def initializer(self) -> tf_keras.initializers.Initializer:
+        """Returns a fresh initialiser, so that no two kernels share a random seed."""
+        if self.kernel_initializer == "normal":
+            return tf_keras.initializers.RandomNormal(stddev=0.001)
+        if self.kernel_initializer == "kaiming":
+            return tf_keras.initializers.VarianceScaling(2.0, "fan_out", "normal")
+        raise ValueError(
+            f"kernel_initializer is {self.kernel_initializer!r}; it must be 'normal' "
+            "or 'kaiming'."
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """Returns the settings as plain JSON values, for `get_config`."""
+        config = dataclasses.asdict(dataclasses.replace(self, kernel_regularizer=None))
+        config["kernel_regularizer"] = tf_keras.regularizers.serialize(
+            self.kernel_regularizer
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config: "dict[str, Any] | ConvSettings") -> "ConvSettings":
+        """Returns settings from `to_config`'s answer; settings pass unchanged."""
+        if isinstance(config, cls):
+            return config
+        regularizer = tf_keras.regularizers.get(config["kernel_regularizer"])
+        return cls(**{**config, "kernel_regularizer": regularizer})
+
+
+DEFAULT_SETTINGS = ConvSettings()
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class ConvNorm(tf_keras.layers.Layer):
+    """Convolution without bias, batch norm and, unless switched off, activation.
+
+    Stride-2 convolutions are padded by (kernel_size - 1) / 2 on every side, as torch
+    does. TensorFlow's own 'SAME' pads an even side on its far end only, which gives
+    the same shape and shifts what every output pixel sees.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        strides: int = 1,
+        activate: bool = True,
+        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.activate = activate
+        self.settings = ConvSettings.from_config(settings)
+        self.conv = tf_keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            strides=strides,
+            padding="same" if strides == 1 else "valid",
+            use_bias=False,
+            kernel_initializer=self.settings.initializer(),
+            kernel_regularizer=self.settings.kernel_regularizer,
+            name="conv",
+        )
+        self.norm = tf_keras.layers.BatchNormalization(
+            momentum=self.settings.norm_momentum,
+            epsilon=self.settings.norm_epsilon,
+            synchronized=self.settings.use_sync_bn,
+            name="norm",
+        )
+        self.activation = tf_utils.get_activation(self.settings.activation)
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Maps [B, H, W, C] to [B, H / strides, W / strides, filters]."""
+        x = inputs
+        if self.strides > 1:
+            before = (self.kernel_size - 1) // 2
+            x = tf.pad(x, [[0, 0], [before, before], [before, before], [0, 0]])
+        x = self.norm(self.conv(x), training=training)
+        return self.activation(x) if self.activate else x
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "activate": self.activate,
+            "settings": self.settings.to_config(),
+        }
+
+
+class ResidualBlock(tf_keras.layers.Layer):
+    """A chain of ConvNorms around which the input is added, then the activation.
+
+    Subclasses say what the chain is. Where the chain changes the number of channels,
+    a 1x1 ConvNorm brings the shortcut to the same width.
+    """
+
+    expansion = 1
+
+    def __init__(
+        self,
+        planes: int,
+        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.planes = planes
+        self.settings = ConvSettings.from_config(settings)
+        self.activation = tf_utils.get_activation(self.settings.activation)
+        self.convs = self._build_convs()
+        self.shortcut = None
+
+    def _build_convs(self) -> list[ConvNorm]:
+        raise TypeError("ResidualBlock is abstract: use one of its subclasses.")
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        filters = self.planes * self.expansion
+        if input_shape[-1] != filters:
+            self.shortcut = ConvNorm(
+                filters, 1, activate=False, settings=self.settings, name="shortcut"
+            )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Maps [B, H, W, C] to [B, H, W, planes * expansion]."""
+        x = inputs
+        for conv in self.convs:
+            x = conv(x, training=training)
+        if self.shortcut is not None:
+            inputs = self.shortcut(inputs, training=training)
+        return self.activation(x + inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "planes": self.planes,
+            "settings": self.settings.to_config(),
+        }
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class BasicBlock(ResidualBlock):
+    """Two 3x3 convolutions: the block of stages 2 to 4."""
+
+    def _build_convs(self) -> list[ConvNorm]:
+        return [
+            ConvNorm(self.planes, 3, settings=self.settings, name="conv1"),
+            ConvNorm(
+                self.planes, 3, activate=False, settings=self.settings, name="conv2"
+            ),
+        ]
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class BottleneckBlock(ResidualBlock):
+    """1x1, 3x3 and a widening 1x1 convolution: the block of stage 1."""
+
+    expansion = 4
+
+    def _build_convs(self) -> list[ConvNorm]:
+        return [
+            ConvNorm(self.planes, 1, settings=self.settings, name="conv1"),
+            ConvNorm(self.planes, 3, settings=self.settings, name="conv2"),
+            ConvNorm(
+                self.planes * self.expansion,
+                1,
+                activate=False,
+                settings=self.settings,
+                name="conv3",
+            ),
+        ]

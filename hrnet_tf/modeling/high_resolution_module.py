@@ -1,0 +1,221 @@
+"""The high-resolution module: parallel branches, then fusion of all with all.
+
+Paper sections 3.1 (parallel multi-resolution convolutions) and 3.2 (repeated
+multi-resolution fusions). Feature maps travel in lists, highest resolution first:
+branch i is [B, H / 2^i, W / 2^i, C * 2^i].
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from official.modeling import tf_utils
+
+from hrnet_tf.modeling.blocks import (
+    DEFAULT_SETTINGS,
+    BasicBlock,
+    ConvNorm,
+    ConvSettings,
+)
+
+
+def upsample(x: tf.Tensor, factor: int, method: str) -> tf.Tensor:
+    """Enlarges [B, H, W, C] to [B, H * factor, W * factor, C], keeping the dtype.
+
+    `method` is `nearest`, `bilinear` (torch's align_corners=False) or
+    `bilinear_align_corners` (its align_corners=True).
+
+    Raises:
+        ValueError: If `method` is none of the three.
+    """
+    if method == "nearest":
+        return tf_keras.backend.resize_images(x, factor, factor, "channels_last")
+    shape = tf.shape(x)
+    size = [
+        (static or dynamic) * factor
+        for static, dynamic in zip(x.shape[1:3], (shape[1], shape[2]), strict=True)
+    ]
+    if method == "bilinear":
+        return tf.cast(tf.image.resize(x, size, "bilinear"), x.dtype)
+    if method == "bilinear_align_corners":
+        resized = tf.compat.v1.image.resize_bilinear(x, size, align_corners=True)
+        return tf.cast(resized, x.dtype)
+    raise ValueError(
+        f"fuse_upsampling is {method!r}; it must be 'nearest', 'bilinear' or "
+        "'bilinear_align_corners'."
+    )
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class FusePath(tf_keras.layers.Layer):
+    """Brings one branch to another's resolution and width (paper: f_xr).
+
+    From high to low resolution: a stride-2 3x3 convolution per halving, all but the
+    last of which keep the width and are activated. From low to high: a 1x1
+    convolution and norm, then upsampling; the paper writes the two in the other
+    order, but they commute and the convolution is cheaper at low resolution.
+    """
+
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        width: int,
+        upsampling: str = "nearest",
+        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        **kwargs,
+    ):
+        """Makes the path from branch `source` to branch `target`.
+
+        Args:
+            source: Index of the branch read; 0 has the highest resolution.
+            target: Index of the branch written; differs from `source`.
+            width: Channels of branch 0.
+            upsampling: See `upsample`.
+            settings: What all convolutions share.
+            **kwargs: Keras's own layer arguments.
+        """
+        super().__init__(**kwargs)
+        self.source = source
+        self.target = target
+        self.width = width
+        self.upsampling = upsampling
+        self.settings = ConvSettings.from_config(settings)
+        target_width = width * 2**target
+        if source > target:
+            self.convs = [
+                ConvNorm(
+                    target_width, 1, activate=False, settings=self.settings, name="conv"
+                )
+            ]
+        else:
+            last = target - source - 1
+            self.convs = [
+                ConvNorm(
+                    target_width if step == last else width * 2**source,
+                    3,
+                    strides=2,
+                    activate=step != last,
+                    settings=self.settings,
+                    name=f"down{step}",
+                )
+                for step in range(target - source)
+            ]
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Maps branch `source`'s shape to branch `target`'s."""
+        x = inputs
+        for conv in self.convs:
+            x = conv(x, training=training)
+        if self.source > self.target:
+            x = upsample(x, 2 ** (self.source - self.target), self.upsampling)
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "source": self.source,
+            "target": self.target,
+            "width": self.width,
+            "upsampling": self.upsampling,
+            "settings": self.settings.to_config(),
+        }
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class HighResolutionModule(tf_keras.layers.Layer):
+    """Residual blocks on every branch in parallel, then every branch fused into each.
+
+    With `multi_scale_output=False` only branch 0 is fused and returned, as in the
+    last module of a pose network (official lib/models/pose_hrnet.py).
+    """
+
+    def __init__(
+        self,
+        num_branches: int,
+        width: int,
+        blocks: int,
+        multi_scale_output: bool = True,
+        upsampling: str = "nearest",
+        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        **kwargs,
+    ):
+        """Makes the module.
+
+        Args:
+            num_branches: Resolutions it works on.
+            width: Channels of branch 0; branch i has width * 2^i.
+            blocks: Residual blocks per branch.
+            multi_scale_output: Whether to return all branches or branch 0 alone.
+            upsampling: See `upsample`.
+            settings: What all convolutions share.
+            **kwargs: Keras's own layer arguments.
+        """
+        super().__init__(**kwargs)
+        self.num_branches = num_branches
+        self.width = width
+        self.blocks = blocks
+        self.multi_scale_output = multi_scale_output
+        self.upsampling = upsampling
+        self.settings = ConvSettings.from_config(settings)
+        self.activation = tf_utils.get_activation(self.settings.activation)
+        self.branches = [
+            [
+                BasicBlock(
+                    width * 2**branch,
+                    settings=self.settings,
+                    name=f"branch{branch}_block{block}",
+                )
+                for block in range(blocks)
+            ]
+            for branch in range(num_branches)
+        ]
+        self.num_outputs = num_branches if multi_scale_output else 1
+        self.fuse_paths = {
+            f"{source}_to_{target}": FusePath(
+                source,
+                target,
+                width,
+                upsampling=upsampling,
+                settings=self.settings,
+                name=f"fuse_{source}_to_{target}",
+            )
+            for target in range(self.num_outputs)
+            for source in range(num_branches)
+            if source != target
+        }
+
+    def call(
+        self, inputs: Sequence[tf.Tensor], training: bool | None = None
+    ) -> list[tf.Tensor]:
+        """Maps `num_branches` feature maps to as many, or to the first alone."""
+        features = list(inputs)
+        for index, branch in enumerate(self.branches):
+            for block in branch:
+                features[index] = block(features[index], training=training)
+        return [
+            self._fuse(features, target, training) for target in range(self.num_outputs)
+        ]
+
+    def _fuse(
+        self, features: Sequence[tf.Tensor], target: int, training: bool | None
+    ) -> tf.Tensor:
+        contributions = [
+            feature
+            if source == target
+            else self.fuse_paths[f"{source}_to_{target}"](feature, training=training)
+            for source, feature in enumerate(features)
+        ]
+        return self.activation(tf.add_n(contributions))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_branches": self.num_branches,
+            "width": self.width,
+            "blocks": self.blocks,
+            "multi_scale_output": self.multi_scale_output,
+            "upsampling": self.upsampling,
+            "settings": self.settings.to_config(),
+        }

@@ -1,0 +1,204 @@
+"""The HRNet backbone (paper section 3; official lib/models/pose_hrnet.py).
+
+A stem of two stride-2 convolutions, a stage of bottleneck blocks at 1/4 resolution,
+then three stages of high-resolution modules, each with one more branch at half the
+resolution of the lowest before it.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+from official.modeling import hyperparams
+from official.vision.modeling.backbones import factory
+
+from hrnet_tf.configs import backbones
+from hrnet_tf.modeling.blocks import BottleneckBlock, ConvNorm, ConvSettings
+from hrnet_tf.modeling.high_resolution_module import HighResolutionModule
+
+# The lowest-resolution branch has stride 32; a side that is no multiple of it makes
+# branches that do not line up when they are fused.
+SIZE_DIVISIBILITY = 32
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class HRNet(tf_keras.Model):
+    """HRNet as a functional model.
+
+    Maps an image batch [B, H, W, 3] to a dict of endpoints keyed by level:
+    '2' is [B, H/4, W/4, C], '3' [B, H/8, W/8, 2C], '4' [B, H/16, W/16, 4C] and '5'
+    [B, H/32, W/32, 8C]; only '2' with `multi_scale_output=False`.
+    """
+
+    def __init__(
+        self,
+        spec: backbones.HRNetSpec | None = None,
+        input_specs: tf_keras.layers.InputSpec | None = None,
+        multi_scale_output: bool = True,
+        fuse_upsampling: str = "nearest",
+        settings: ConvSettings | None = None,
+        **kwargs,
+    ):
+        """Builds the network.
+
+        Args:
+            spec: The network's numbers; W32's when None.
+            input_specs: Shape [B, H, W, 3] of the input; any size when None. Known
+                sides must be multiples of 32, and so must unknown ones when they come.
+            multi_scale_output: Whether the last module computes all four branches.
+            fuse_upsampling: See `configs.backbones.HRNet`.
+            settings: What all convolutions share.
+            **kwargs: Keras's own model arguments.
+
+        Raises:
+            ValueError: If a known side of the input is no multiple of 32.
+        """
+        spec = spec or backbones.VARIANTS["w32"]
+        input_specs = input_specs or tf_keras.layers.InputSpec(
+            shape=[None, None, None, 3]
+        )
+        settings = settings or ConvSettings()
+        check_input_size(input_specs.shape[1:3])
+        self._init_arguments = {
+            "spec": spec.as_dict(),
+            "input_shape": list(input_specs.shape),
+            "multi_scale_output": multi_scale_output,
+            "fuse_upsampling": fuse_upsampling,
+            "settings": settings.to_config(),
+        }
+
+        inputs = tf_keras.Input(shape=input_specs.shape[1:])
+        x = inputs
+        for index in range(2):
+            x = ConvNorm(
+                spec.stem_width,
+                3,
+                strides=2,
+                settings=settings,
+                name=f"stem_conv{index + 1}",
+            )(x)
+        for block in range(spec.layer1_blocks):
+            x = BottleneckBlock(
+                spec.layer1_planes, settings=settings, name=f"layer1_block{block}"
+            )(x)
+
+        features = [x]
+        for stage, num_modules in enumerate(spec.modules, start=2):
+            features = _transition(features, stage, spec.width, settings)
+            for module in range(num_modules):
+                is_last = stage == 4 and module == num_modules - 1
+                features = HighResolutionModule(
+                    num_branches=stage,
+                    width=spec.width,
+                    blocks=spec.blocks,
+                    multi_scale_output=multi_scale_output or not is_last,
+                    upsampling=fuse_upsampling,
+                    settings=settings,
+                    name=f"stage{stage}_module{module}",
+                )(features)
+
+        endpoints = {str(level): x for level, x in enumerate(features, start=2)}
+        super().__init__(inputs=inputs, outputs=endpoints, **kwargs)
+        self._output_specs = {
+            level: feature.get_shape() for level, feature in endpoints.items()
+        }
+
+    @property
+    def output_specs(self) -> dict[str, tf.TensorShape]:
+        """Shape of every endpoint, by level."""
+        return self._output_specs
+
+    def get_config(self) -> dict:
+        return dict(self._init_arguments, name=self.name)
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "HRNet":
+        del custom_objects
+        arguments = dict(config)
+        spec = backbones.HRNetSpec()
+        spec.override(arguments.pop("spec"))
+        return cls(
+            spec=spec,
+            input_specs=tf_keras.layers.InputSpec(shape=arguments.pop("input_shape")),
+            settings=ConvSettings.from_config(arguments.pop("settings")),
+            **arguments,
+        )
+
+
+def _transition(
+    features: Sequence[tf.Tensor], stage: int, width: int, settings: ConvSettings
+) -> list[tf.Tensor]:
+    """Brings the features to `width` and adds the stage's new, lowest branch.
+
+    A 3x3 convolution stands only where the width changes: after stage 1.
+    """
+    branches = []
+    for index, feature in enumerate(features):
+        if feature.shape[-1] != width * 2**index:
+            feature = ConvNorm(
+                width * 2**index,
+                3,
+                settings=settings,
+                name=f"transition{stage - 1}_branch{index}",
+            )(feature)
+        branches.append(feature)
+    new_branch = len(features)
+    branches.append(
+        ConvNorm(
+            width * 2**new_branch,
+            3,
+            strides=2,
+            settings=settings,
+            name=f"transition{stage - 1}_branch{new_branch}",
+        )(features[-1])
+    )
+    return branches
+
+
+def check_input_size(input_size: Sequence[int | None]) -> None:
+    """Refuses an input (height, width) whose known sides are no multiples of 32.
+
+    Raises:
+        ValueError: If a side is not a positive multiple of 32.
+    """
+    if all(
+        side is None or (side > 0 and side % SIZE_DIVISIBILITY == 0)
+        for side in input_size
+    ):
+        return
+    height, width = input_size
+    raise ValueError(
+        f"HRNet's input sides must be multiples of {SIZE_DIVISIBILITY}, so that its "
+        f"four resolutions line up; got height {height} and width {width}."
+    )
+
+
+@factory.register_backbone_builder("hrnet")
+def build_hrnet(
+    input_specs: tf_keras.layers.InputSpec,
+    backbone_config: hyperparams.Config,
+    norm_activation_config: hyperparams.Config,
+    l2_regularizer: tf_keras.regularizers.Regularizer | None = None,
+) -> HRNet:
+    """Builds HRNet for `backbone: {type: hrnet}` in a Model Garden configuration.
+
+    Raises:
+        ValueError: If the configuration names no known variant or option, or the
+            input's sides are no multiples of 32.
+    """
+    config = backbone_config.get()
+    return HRNet(
+        spec=backbones.hrnet_spec(config),
+        input_specs=input_specs,
+        multi_scale_output=config.multi_scale_output,
+        fuse_upsampling=config.fuse_upsampling,
+        settings=ConvSettings(
+            activation=norm_activation_config.activation,
+            use_sync_bn=norm_activation_config.use_sync_bn,
+            norm_momentum=norm_activation_config.norm_momentum,
+            norm_epsilon=norm_activation_config.norm_epsilon,
+            kernel_initializer=config.kernel_initializer,
+            kernel_regularizer=l2_regularizer,
+        ),
+        name="hrnet",
+    )

@@ -1,0 +1,105 @@
+"""Object keypoint similarity (OKS) and the suppression of duplicate poses, in NumPy.
+
+OKS is to poses what IoU is to boxes: 1 for equal poses, falling with the distance
+between keypoints relative to the person's scale and to each keypoint's sigma.
+"""
+
+import numpy as np
+
+_SOFT_NMS_MAX_POSES = 20
+
+
+def oks(
+    pose: np.ndarray,
+    area: float,
+    poses: np.ndarray,
+    areas: np.ndarray,
+    sigmas: np.ndarray,
+) -> np.ndarray:
+    """Similarity of one pose to each of P others.
+
+    The scale is the mean of the two areas and every keypoint counts, seen or not
+    (official lib/nms/nms.py, `oks_iou`). This compares predictions with each other;
+    the OKS of the COCO metric compares with ground truth and is pycocotools' own.
+
+    Args:
+        pose: [K, 2 or more], (x, y, ...) in image pixels.
+        area: Area of the pose in square pixels.
+        poses: [P, K, 2 or more].
+        areas: [P].
+        sigmas: [K], the skeleton's.
+
+    Returns:
+        float64 [P], in [0, 1].
+    """
+    offsets = np.asarray(poses, np.float64)[..., :2] - np.asarray(pose)[..., :2]
+    squared_distances = np.square(offsets).sum(axis=-1)
+    variances = np.square(2 * np.asarray(sigmas, np.float64))
+    mean_areas = (area + np.asarray(areas, np.float64)) / 2 + np.spacing(1)
+    exponents = squared_distances / (2 * variances * mean_areas[:, np.newaxis])
+    return np.exp(-exponents).mean(axis=-1)
+
+
+def oks_nms(
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    areas: np.ndarray,
+    sigmas: np.ndarray,
+    threshold: float,
+) -> np.ndarray:
+    """Drops every pose whose OKS with a better kept pose exceeds `threshold`.
+
+    Official lib/nms/nms.py, `oks_nms`; of equal scores the earlier pose comes first.
+
+    Args:
+        keypoints: [P, K, 2 or more], (x, y, ...) in image pixels.
+        scores: [P].
+        areas: [P], in square pixels.
+        sigmas: [K], the skeleton's.
+        threshold: Largest OKS between kept poses.
+
+    Returns:
+        int64 indices of the kept poses, best first.
+    """
+    keypoints, areas = np.asarray(keypoints), np.asarray(areas)
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    kept = []
+    while order.size:
+        best, order = order[0], order[1:]
+        kept.append(best)
+        similarity = oks(
+            keypoints[best], areas[best], keypoints[order], areas[order], sigmas
+        )
+        order = order[similarity <= threshold]
+    return np.array(kept, np.int64)
+
+
+def soft_oks_nms(
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    areas: np.ndarray,
+    sigmas: np.ndarray,
+    threshold: float,
+) -> np.ndarray:
+    """Orders poses by scores that decay with their OKS to the poses already taken.
+
+    Taking a pose multiplies the score of every other by exp(-OKS^2 / threshold). At
+    most 20 poses are taken, as in official lib/nms/nms.py, `soft_oks_nms`.
+
+    Args and returns: as `oks_nms`.
+    """
+    keypoints, areas = np.asarray(keypoints), np.asarray(areas)
+    scores = np.asarray(scores, np.float64)
+    order = np.argsort(-scores, kind="stable")
+    scores = scores[order]
+    kept = []
+    while order.size and len(kept) < _SOFT_NMS_MAX_POSES:
+        best, order = order[0], order[1:]
+        kept.append(best)
+        similarity = oks(
+            keypoints[best], areas[best], keypoints[order], areas[order], sigmas
+        )
+        scores = scores[1:] * np.exp(-np.square(similarity) / threshold)
+        resorted = np.argsort(-scores, kind="stable")
+        order, scores = order[resorted], scores[resorted]
+    return np.array(kept, np.int64)

@@ -1,0 +1,11 @@
+"""Imports every module that registers something with the Model Garden.
+
+Only command-line modules and tests import this one.
+"""
+
+# ruff: noqa: F401
+from official.vision.modeling import backbones, decoders
+
+from hrnet_tf.configs import pose as _pose_config
+from hrnet_tf.modeling import hrnet, representations
+from hrnet_tf.tasks import pose as _pose_task

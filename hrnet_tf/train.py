@@ -1,0 +1,227 @@
+"""Trains and evaluates: python -m hrnet_tf.train --experiment=... --model_dir=...
+
+The configuration is the experiment's, changed by every --config_file in turn and then
+by --params_override. It is checked as a whole before the first step. A run that was
+interrupted goes on from its last checkpoint when the same command is given again.
+
+  python -m hrnet_tf.train --flagfile=configs/pose/synthetic.flags
+  python -m hrnet_tf.train --experiment=hrnet_pose_coco --mode=train_and_eval \\
+    --config_file=configs/pose/coco_w32_256x192.yaml --model_dir=runs/w32 \\
+    --params_override=task.train_data.input_path=data/coco/train-*.tfrecord
+
+The model directory receives checkpoints, TensorBoard logs, params.yaml and, from the
+latest evaluation, metrics.json, results.json (COCO results) and predictions.png.
+"""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as tf
+from official.common import distribute_utils
+from official.core import (
+    base_trainer,
+    task_factory,
+    train_lib,
+    train_utils,
+)
+from official.core import (
+    config_definitions as cfg,
+)
+from official.modeling import performance
+from official.vision.utils import summary_manager
+
+from hrnet_tf import (
+    actions,
+    command_line,
+    registry_imports,  # noqa: F401
+)
+from hrnet_tf.evaluation.coco_keypoints import AnnotationFileError
+from hrnet_tf.experiment import ConfigError, parse_config
+from hrnet_tf.validation import validate
+
+MODES = ("train", "eval", "train_and_eval", "continuous_eval")
+
+
+def define_flags() -> flags.FlagValues:
+    """Returns the command's flags."""
+    values = flags.FlagValues()
+
+    def string(name: str, help_text: str) -> None:
+        flags.DEFINE_string(name, None, help_text, flag_values=values)
+
+    def strings(name: str, help_text: str) -> None:
+        flags.DEFINE_multi_string(name, [], help_text, flag_values=values)
+
+    string("experiment", "Registered experiment, e.g. hrnet_pose_coco.")
+    string("model_dir", "Directory of checkpoints and results.")
+    flags.DEFINE_enum(
+        "mode", "train_and_eval", MODES, "What to do.", flag_values=values
+    )
+    strings("config_file", "YAML file that changes the experiment; may be repeated.")
+    strings(
+        "params_override",
+        "Last changes: a.b.c=value,... or a YAML string or file; may be repeated.",
+    )
+    string(
+        "checkpoint",
+        "With --mode=eval: the checkpoint to evaluate instead of the latest one in "
+        "--model_dir, e.g. RUN/best_checkpoint/best_ckpt-3.",
+    )
+    string("tpu", "Address of the TPU, with strategy tpu.")
+    string("tf_data_service", "Address of a tf.data service.")
+    flags.mark_flags_as_required(["experiment", "model_dir"], flag_values=values)
+    return values
+
+
+def train(values: flags.FlagValues) -> None:
+    """Parses the configuration, checks it and runs the experiment.
+
+    Raises:
+        ConfigError: If the flags or the configuration cannot work.
+        actions.TrainingError: If training had to stop.
+    """
+    params = parse_config(
+        values.experiment,
+        values.config_file,
+        values.params_override,
+        tpu=values.tpu,
+        tf_data_service=values.tf_data_service,
+    )
+    validate(params, values.mode)
+    run(params, values.mode, values.model_dir, values.checkpoint)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    return command_line.run(
+        train,
+        define_flags(),
+        argv,
+        failures=(ConfigError, AnnotationFileError, actions.TrainingError),
+    )
+
+
+def run(
+    params: cfg.ExperimentConfig,
+    mode: str,
+    model_dir: str,
+    checkpoint: str | None = None,
+) -> None:
+    """Runs a checked experiment.
+
+    Args:
+        params: The experiment.
+        mode: One of `MODES`.
+        model_dir: Directory of checkpoints and results; continued if it has some.
+        checkpoint: In mode eval, the checkpoint to evaluate; the latest when None.
+
+    Raises:
+        ConfigError: If there is no checkpoint to evaluate.
+        actions.TrainingError: If training had to stop.
+    """
+    trains = "train" in mode
+    _check_checkpoint(mode, model_dir, checkpoint)
+    if trains:
+        train_utils.serialize_config(params, model_dir)
+    if params.runtime.mixed_precision_dtype:
+        performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
+
+    strategy = distribute_utils.get_distribution_strategy(
+        distribution_strategy=params.runtime.distribution_strategy,
+        all_reduce_alg=params.runtime.all_reduce_alg,
+        num_gpus=params.runtime.num_gpus,
+        tpu_address=params.runtime.tpu,
+    )
+    with strategy.scope():
+        task = task_factory.get_task(params.task, logging_dir=model_dir)
+        trainer = train_utils.create_trainer(
+            params,
+            task,
+            train=trains,
+            evaluate="eval" in mode,
+            checkpoint_exporter=train_lib.maybe_create_best_ckpt_exporter(
+                params, model_dir
+            )
+            if trains
+            else None,
+        )
+
+    step = trainer.global_step
+    train_steps = params.trainer.train_steps
+    batch_size = params.task.train_data.global_batch_size
+    report_progress = actions.ReportProgress(step, train_steps, batch_size)
+    train_actions = [report_progress]
+    if params.trainer.recovery_max_trials <= 0:
+        train_actions.append(
+            actions.StopOnNonFiniteLoss(step, params.trainer.steps_per_loop, model_dir)
+        )
+    runner = train_lib.OrbitExperimentRunner(
+        distribution_strategy=strategy,
+        task=task,
+        mode=mode,
+        params=params,
+        model_dir=model_dir,
+        trainer=trainer,
+        train_actions=train_actions if trains else None,
+        eval_actions=[
+            actions.ReportEvaluation(
+                step,
+                model_dir,
+                task.box_source,
+                params.task.evaluation.annotation_file,
+                stream=sys.stdout,
+            )
+        ],
+        eval_summary_manager=summary_manager.maybe_build_eval_summary_manager(
+            params=params, model_dir=model_dir
+        ),
+    )
+    if checkpoint:
+        _restore(trainer, checkpoint)
+
+    with contextlib.ExitStack() as stack:
+        # Orbit prints every line that it also logs, in between ours.
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        if trains:
+            stack.enter_context(report_progress)
+        runner.run()
+
+
+def _check_checkpoint(mode: str, model_dir: str, checkpoint: str | None) -> None:
+    """Refuses flags that leave nothing, or nothing sensible, to restore."""
+    if checkpoint and mode != "eval":
+        raise command_line.UsageError(
+            f"--checkpoint goes with --mode=eval; got --mode={mode}. To start training "
+            "from a checkpoint set task.init_checkpoint."
+        )
+    if checkpoint and not tf.io.gfile.exists(f"{checkpoint}.index"):
+        raise ConfigError(
+            f"--checkpoint={checkpoint} names no checkpoint: there is no file "
+            f"{checkpoint}.index."
+        )
+    if mode == "eval" and not checkpoint and not tf.train.latest_checkpoint(model_dir):
+        raise ConfigError(
+            f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
+            "name one with --checkpoint."
+        )
+
+
+def _restore(trainer: base_trainer.Trainer, checkpoint: str) -> None:
+    """Loads a checkpoint's model, all of it, and its step if it has one."""
+    parts = tf.train.Checkpoint(**trainer.model.checkpoint_items)
+    parts.read(checkpoint).expect_partial().assert_existing_objects_matched()
+    reader = tf.train.load_checkpoint(checkpoint)
+    step_key = "global_step/.ATTRIBUTES/VARIABLE_VALUE"
+    if reader.has_tensor(step_key):
+        trainer.global_step.assign(reader.get_tensor(step_key))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,424 @@
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from hrnet_tf.evaluation import coco_keypoints
+
+COCO_SIGMAS = (
+    np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89])
+    / 1000
+)
+FIVE_SIGMAS = np.array([0.05, 0.1, 0.1, 0.08, 0.08])
+
+
+def make_people(num_images, people_per_image, num_keypoints, seed=0):
+    """Ground truth on a 300-pixel grid, each person about 120 x 200 pixels."""
+    rng = np.random.default_rng(seed)
+    annotations = []
+    for image_id in range(num_images):
+        for person in range(people_per_image):
+            x, y = 300.0 * person, 50.0
+            points = rng.uniform([x, y], [x + 120, y + 200], (num_keypoints, 2))
+            visibility = rng.choice([0, 1, 2], num_keypoints, p=[0.2, 0.3, 0.5])
+            visibility[0] = 2
+            points[visibility == 0] = 0
+            keypoints = np.column_stack([points, visibility])
+            annotations.append(
+                {
+                    # From 0, which COCOeval itself would take for "no match".
+                    "id": len(annotations),
+                    "image_id": image_id,
+                    "category_id": 1,
+                    "keypoints": keypoints.ravel().tolist(),
+                    "num_keypoints": int((visibility > 0).sum()),
+                    "area": 10000.0,
+                    "bbox": [x, y, 120.0, 200.0],
+                    "iscrowd": 0,
+                }
+            )
+    return annotations
+
+
+def write_annotations(path, annotations, **replaced):
+    dataset = {
+        "images": [{"id": i} for i in sorted({a["image_id"] for a in annotations})],
+        "categories": [{"id": 1, "name": "person", "keypoints": ["named", "points"]}],
+        "annotations": annotations,
+    }
+    path.write_text(json.dumps({**dataset, **replaced}))
+    return str(path)
+
+
+def perfect_predictions(annotations, num_keypoints, noise=0.0, seed=1):
+    keypoints = np.array([a["keypoints"] for a in annotations], np.float32)
+    keypoints = keypoints.reshape(-1, num_keypoints, 3)
+    rng = np.random.default_rng(seed)
+    keypoints[..., :2] += noise * rng.standard_normal(keypoints[..., :2].shape)
+    keypoints[..., 2] = rng.uniform(0.3, 1.0, keypoints.shape[:2])
+    return {
+        "image_id": np.array([a["image_id"] for a in annotations]),
+        "keypoints": keypoints,
+        "box_score": np.ones(len(annotations), np.float32),
+        "area": np.full(len(annotations), 1.25**2 * 120 * 200, np.float32),
+    }
+
+
+def rows(predictions, index):
+    return {name: values[index] for name, values in predictions.items()}
+
+
+@pytest.fixture(name="annotations")
+def fixture_annotations():
+    return make_people(num_images=6, people_per_image=2, num_keypoints=17)
+
+
+@pytest.fixture(name="annotation_file")
+def fixture_annotation_file(tmp_path, annotations):
+    return write_annotations(tmp_path / "people.json", annotations)
+
+
+def make_evaluator(annotation_file, **kwargs):
+    return coco_keypoints.COCOKeypointEvaluator(annotation_file, COCO_SIGMAS, **kwargs)
+
+
+def evaluate(annotation_file, predictions, **kwargs):
+    evaluator = make_evaluator(annotation_file, **kwargs)
+    evaluator.update(predictions)
+    return evaluator.evaluate()
+
+
+def test_perfect_predictions_score_one(annotation_file, annotations, capsys):
+    metrics = evaluate(annotation_file, perfect_predictions(annotations, 17))
+    assert set(metrics) == set(coco_keypoints.METRICS)
+    assert all(type(value) is float for value in metrics.values())
+    assert metrics["keypoint_AP"] == pytest.approx(1)
+    assert metrics["keypoint_AR"] == pytest.approx(1)
+    assert capsys.readouterr().out == ""
+
+
+def test_metrics_without_people_of_a_size_are_minus_one(annotation_file, annotations):
+    # All people have an area of 100^2 pixels, which is large.
+    metrics = evaluate(annotation_file, perfect_predictions(annotations, 17))
+    assert metrics["keypoint_APM"] == metrics["keypoint_ARM"] == -1
+    assert metrics["keypoint_APL"] == pytest.approx(1)
+
+
+def test_more_noise_scores_lower(annotation_file, annotations):
+    aps = [
+        evaluate(annotation_file, perfect_predictions(annotations, 17, noise))[
+            "keypoint_AP"
+        ]
+        for noise in (0, 4, 8, 100)
+    ]
+    assert aps == sorted(aps, reverse=True)
+    assert 0.1 < aps[2] < aps[1] < 1
+    assert aps[3] < 0.05
+
+
+def test_equals_a_direct_run_of_cocoeval(tmp_path, annotations):
+    for annotation in annotations:  # Ids that pycocotools itself handles.
+        annotation["id"] += 1
+    annotations[0]["area"] = 50.0**2
+    annotations[1].update(iscrowd=1)
+    annotations[2].update(keypoints=[0] * 51, num_keypoints=0)
+    annotation_file = write_annotations(tmp_path / "people.json", annotations)
+    predictions = perfect_predictions(annotations, 17, noise=8.0)
+    predictions["keypoints"][..., 2] = 0.5
+    predictions["box_score"] = np.linspace(0.1, 0.9, len(annotations))
+    by_hand = [
+        {
+            "image_id": int(image_id),
+            "category_id": 1,
+            "keypoints": keypoints.ravel().tolist(),
+            "score": float(box_score * 0.5),
+        }
+        for image_id, keypoints, box_score in zip(
+            predictions["image_id"],
+            predictions["keypoints"].astype(float),
+            predictions["box_score"],
+            strict=True,
+        )
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        ground_truth = COCO(annotation_file)
+        coco_eval = COCOeval(ground_truth, ground_truth.loadRes(by_hand), "keypoints")
+        coco_eval.evaluate()
+        coco_eval.accumulate()
+        coco_eval.summarize()
+    metrics = evaluate(annotation_file, predictions)
+    expected = dict(zip(coco_keypoints.METRICS, coco_eval.stats, strict=True))
+    assert metrics == pytest.approx(expected, abs=1e-9)
+    assert 0.1 < metrics["keypoint_AP"] < 0.95
+    assert 0 <= metrics["keypoint_APM"] != metrics["keypoint_APL"]
+
+
+def test_score_is_box_score_times_mean_of_confident_keypoints():
+    keypoints = np.zeros((3, 4, 3))
+    keypoints[0, :, 2] = [0.9, 0.5, 0.2, 0.1]  # 0.2 is not over 0.2.
+    keypoints[1, :, 2] = [0.2, 0.1, 0.0, -1.0]
+    keypoints[2, :, 2] = [0.3, 0.4, 0.5, 0.6]
+    scores = coco_keypoints.rescore(keypoints, np.array([0.5, 1.0, 0.8]), 0.2)
+    np.testing.assert_allclose(scores, [0.5 * 0.7, 0.0, 0.8 * 0.45])
+
+
+def test_results_carry_the_rescored_people(annotation_file, annotations):
+    predictions = rows(perfect_predictions(annotations, 17), slice(0, 2))
+    predictions["keypoints"][..., 2] = 0.1
+    predictions["keypoints"][0, :3, 2] = [0.3, 0.6, 0.9]
+    predictions["keypoints"][1, :2, 2] = [0.8, 1.0]
+    predictions["box_score"] = np.array([0.5, 0.9])
+    evaluator = make_evaluator(annotation_file)
+    evaluator.update(predictions)
+    best, other = evaluator.results
+    assert (best["image_id"], best["category_id"]) == (0, 1)
+    assert best["score"] == pytest.approx(0.9 * 0.9)
+    assert other["score"] == pytest.approx(0.5 * 0.6)
+    np.testing.assert_allclose(best["keypoints"], predictions["keypoints"][1].ravel())
+
+
+def doubled(predictions):
+    """Every person twice: a second time moved by 2 pixels and scored half."""
+    double = {name: np.concatenate([v, v]) for name, v in predictions.items()}
+    half = len(double["image_id"]) // 2
+    double["keypoints"][half:, :, :2] += 2
+    double["box_score"][half:] *= 0.5
+    # The copies of image 0 rank above the first people of the other images.
+    double["box_score"][double["image_id"] == 0] *= 4
+    return double
+
+
+def test_nms_removes_duplicates(annotation_file, annotations):
+    predictions = doubled(perfect_predictions(annotations, 17))
+    evaluator = make_evaluator(annotation_file)
+    evaluator.update(predictions)
+    assert len(evaluator.results) == len(annotations)
+    assert evaluator.evaluate()["keypoint_AP"] == pytest.approx(1)
+    # No OKS is above 1, so nothing is removed.
+    kept = make_evaluator(annotation_file, oks_nms_threshold=1.0)
+    kept.update(predictions)
+    assert len(kept.results) == 2 * len(annotations)
+    assert kept.evaluate()["keypoint_AP"] < 0.95
+
+
+def test_nms_compares_only_people_of_one_image(annotation_file, annotations):
+    predictions = perfect_predictions(annotations, 17)
+    predictions["keypoints"][:] = predictions["keypoints"][0]
+    evaluator = make_evaluator(annotation_file)
+    evaluator.update(predictions)
+    assert [result["image_id"] for result in evaluator.results] == list(range(6))
+
+
+def test_nms_uses_the_area_of_the_padded_box(annotation_file, annotations):
+    predictions = doubled(perfect_predictions(annotations, 17))
+    predictions["area"][:] = 30.0**2  # 2 pixels are then far apart.
+    evaluator = make_evaluator(annotation_file)
+    evaluator.update(predictions)
+    assert len(evaluator.results) == 2 * len(annotations)
+
+
+def test_soft_nms_keeps_at_most_twenty_people(annotation_file, annotations):
+    person = rows(perfect_predictions(annotations, 17), np.zeros(25, int))
+    person["keypoints"][..., 0] += np.arange(25)[:, np.newaxis]
+    evaluator = make_evaluator(annotation_file, soft_oks_nms=True)
+    evaluator.update(person)
+    assert len(evaluator.results) == 20
+
+
+def test_order_and_split_of_batches_do_not_matter(annotation_file, annotations):
+    predictions = doubled(perfect_predictions(annotations, 17, noise=8.0))
+    predictions["keypoints"][..., 2] = 0.5  # Ties everywhere.
+    first = make_evaluator(annotation_file)
+    first.update(predictions)
+    permutation = np.random.default_rng(3).permutation(len(predictions["image_id"]))
+    second = make_evaluator(annotation_file)
+    for index in np.array_split(permutation, 5):
+        second.update(rows(predictions, index))
+    assert second.results == first.results
+    assert second.evaluate() == first.evaluate()
+
+
+def test_five_keypoints_and_another_category(tmp_path):
+    annotations = make_people(num_images=3, people_per_image=2, num_keypoints=5)
+    for annotation in annotations:
+        annotation["category_id"] = 7
+    categories = [{"id": 1, "name": "car"}, {"id": 7, "keypoints": list("abcde")}]
+    path = write_annotations(tmp_path / "f.json", annotations, categories=categories)
+    tight = coco_keypoints.COCOKeypointEvaluator(path, FIVE_SIGMAS)
+    loose = coco_keypoints.COCOKeypointEvaluator(path, 3 * FIVE_SIGMAS)
+    assert tight.category_id == 7
+    tight.update(perfect_predictions(annotations, 5))
+    assert tight.evaluate()["keypoint_AP"] == pytest.approx(1)
+    tight.reset()
+    tight.update(perfect_predictions(annotations, 5, noise=10.0))
+    loose.update(perfect_predictions(annotations, 5, noise=10.0))
+    assert tight.evaluate()["keypoint_AP"] < loose.evaluate()["keypoint_AP"]
+
+
+def test_no_predictions_score_zero(annotation_file):
+    evaluator = make_evaluator(annotation_file)
+    assert evaluator.evaluate()["keypoint_AP"] == 0
+    assert evaluator.evaluate()["keypoint_AR"] == 0
+    assert evaluator.results == []
+    assert evaluator.images_without_prediction == list(range(6))
+
+
+def test_padding_rows_are_ignored(annotation_file, annotations):
+    predictions = perfect_predictions(annotations, 17)
+    predictions["image_id"][4:] = -1
+    predictions["keypoints"][4:] = np.nan
+    evaluator = make_evaluator(annotation_file)
+    evaluator.update(predictions)
+    evaluator.update(rows(predictions, slice(6, 8)))  # Nothing but padding.
+    assert len(evaluator.results) == 4
+    evaluator.reset()
+    evaluator.update(rows(predictions, slice(6, 8)))
+    assert evaluator.evaluate()["keypoint_AP"] == 0
+
+
+def test_reset_forgets(annotation_file, annotations):
+    evaluator = make_evaluator(annotation_file)
+    evaluator.update(perfect_predictions(annotations, 17, noise=30.0))
+    worse = evaluator.evaluate()["keypoint_AP"]
+    evaluator.reset()
+    evaluator.update(perfect_predictions(annotations, 17))
+    assert worse < evaluator.evaluate()["keypoint_AP"] == pytest.approx(1)
+
+
+def test_images_without_prediction_are_named_in_a_warning(
+    annotation_file, annotations, caplog
+):
+    evaluator = make_evaluator(annotation_file, box_source="detector.json")
+    evaluator.update(rows(perfect_predictions(annotations, 17), slice(0, 8)))
+    evaluator.evaluate()
+    assert evaluator.images_without_prediction == [4, 5]
+    assert "2 of the 6 images" in caplog.text
+    assert "detector.json" in caplog.text
+
+
+def test_annotations_may_lack_optional_fields(tmp_path, annotations):
+    predictions = perfect_predictions(annotations, 17)
+    for annotation in annotations:
+        del annotation["iscrowd"], annotation["num_keypoints"]
+    del annotations[0]["keypoints"]
+    path = write_annotations(tmp_path / "sparse.json", annotations)
+    assert evaluate(path, predictions)["keypoint_AP"] == pytest.approx(1)
+
+
+def test_written_results_are_the_results(tmp_path, annotation_file, annotations):
+    evaluator = make_evaluator(annotation_file)
+    evaluator.update(perfect_predictions(annotations, 17))
+    evaluator.evaluate()
+    evaluator.write_results(tmp_path / "results.json")
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written == evaluator.results
+    assert set(written[0]) == {"image_id", "category_id", "keypoints", "score"}
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "people.json",
+        "results.json",
+    ]
+
+
+def test_table_shows_the_metrics_and_the_box_source():
+    metrics = {name: 0.1 * i for i, name in enumerate(coco_keypoints.METRICS)}
+    metrics["keypoint_APM"] = -1.0
+    title, names, values, note = coco_keypoints.format_table(
+        metrics, "detector.json"
+    ).splitlines()
+    assert "detector.json" in title
+    assert names.split()[:5] == ["AP", "AP50", "AP75", "APM", "APL"]
+    assert values.split()[:5] == ["0.000", "0.100", "0.200", "-", "0.400"]
+    assert len(names) == len(values)
+    assert note.startswith("-")
+
+
+def test_unknown_image_is_refused(annotation_file, annotations):
+    predictions = perfect_predictions(annotations, 17)
+    predictions["image_id"][3] = 12345
+    with pytest.raises(ValueError, match="12345.*people.json"):
+        make_evaluator(annotation_file).update(predictions)
+
+
+@pytest.mark.parametrize("name", ["keypoints", "box_score", "area"])
+def test_numbers_that_are_not_finite_are_refused(annotation_file, annotations, name):
+    predictions = perfect_predictions(annotations, 17)
+    predictions[name][4] = np.nan
+    with pytest.raises(ValueError, match=f"{name}.*image 2"):
+        make_evaluator(annotation_file).update(predictions)
+
+
+def test_wrong_shapes_are_refused(annotation_file, annotations):
+    predictions = perfect_predictions(annotations, 17)
+    predictions["keypoints"] = predictions["keypoints"][:, :16]
+    with pytest.raises(ValueError, match=r"\(12, 16, 3\).*\(12, 17, 3\)"):
+        make_evaluator(annotation_file).update(predictions)
+
+
+def test_missing_file_is_an_error(tmp_path):
+    with pytest.raises(coco_keypoints.AnnotationFileError, match="nowhere.json"):
+        make_evaluator(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("text", ["", "{'a': 1}", "\x00"])
+def test_file_that_is_not_json_is_an_error(tmp_path, text):
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(coco_keypoints.AnnotationFileError, match="broken.json.*JSON"):
+        make_evaluator(path)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"images": [], "annotations": []}'])
+def test_file_that_is_not_coco_is_an_error(tmp_path, text):
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(coco_keypoints.AnnotationFileError, match="has no list"):
+        make_evaluator(path)
+
+
+def test_file_without_keypoints_is_an_error(tmp_path, annotations):
+    for annotation in annotations:
+        del annotation["keypoints"], annotation["num_keypoints"]
+    boxes_only = write_annotations(
+        tmp_path / "boxes.json", annotations, categories=[{"id": 1, "name": "person"}]
+    )
+    with pytest.raises(coco_keypoints.AnnotationFileError, match="No category"):
+        make_evaluator(boxes_only)
+    with pytest.raises(coco_keypoints.AnnotationFileError, match="labelled keypoint"):
+        make_evaluator(boxes_only, category_id=1)
+
+
+def test_keypoint_list_of_wrong_length_names_the_annotation(tmp_path, annotations):
+    annotations[5]["keypoints"] = annotations[5]["keypoints"][:48]
+    path = write_annotations(tmp_path / "short.json", annotations)
+    with pytest.raises(
+        coco_keypoints.AnnotationFileError, match="Annotation 5 .*length 48.*51"
+    ):
+        make_evaluator(path)
+
+
+def test_annotation_without_area_is_an_error(tmp_path, annotations):
+    del annotations[3]["area"]
+    path = write_annotations(tmp_path / "no_area.json", annotations)
+    with pytest.raises(
+        coco_keypoints.AnnotationFileError, match="Annotation 3 .*'area'"
+    ):
+        make_evaluator(path)
+
+
+def test_several_keypoint_categories_need_a_choice(tmp_path, annotations):
+    categories = [
+        {"id": 1, "name": "person", "keypoints": ["nose"]},
+        {"id": 2, "name": "dog", "keypoints": ["snout"]},
+    ]
+    path = write_annotations(tmp_path / "p.json", annotations, categories=categories)
+    with pytest.raises(
+        coco_keypoints.AnnotationFileError, match=r"1 \(person\), 2 \(dog\)"
+    ):
+        make_evaluator(path)
+    assert make_evaluator(path, category_id=1).category_id == 1
+    with pytest.raises(coco_keypoints.AnnotationFileError, match="no category 9"):
+        make_evaluator(path, category_id=9)
