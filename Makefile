@@ -39,6 +39,8 @@ help:
 env: $(STAMP)
 
 # A half-made .venv, left by an interrupted run, has no working pip: it is made anew.
+# The lock file names every package, so --no-deps loses none; with it, pip before 24
+# does not trip over packages that are asked for with and without extras.
 $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { \
 	  echo 'No command "$(PYTHON)": install Python 3.10 to 3.13, or name one' \
@@ -50,7 +52,7 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	  echo '$(PYTHON) has no venv module: install it (on Debian and Ubuntu, the package' \
 	    'python3-venv).' >&2; exit 1; }
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -61,7 +61,7 @@ def _parts_at_keypoint(name: str) -> frozenset[int]:
 # For each of the 17 COCO keypoints, the part indices that show it.
 KEYPOINT_PARTS = tuple(_parts_at_keypoint(name) for name in _KEYPOINT_NAMES)
 
-_HEAD_RADII = np.array([0.088, 0.11, 0.094])
+_HEAD_RADII = np.array([0.1, 0.12, 0.105])
 _OUTLINE = 0.009
 # Points on the unit head; its radii are `_HEAD_RADII`.
 _FACE = {
@@ -223,34 +223,34 @@ def _limbs(joints: dict[str, np.ndarray], side: str, clothes: _Clothes) -> list[
     def patch(joint: str, radius: float, color: Color) -> Shape:
         return Shape(circle(at[joint][:2], radius), color)
 
-    upper_arm = segment("upper_arm", "shoulder", "elbow", (0.044, 0.036), arm)
+    upper_arm = segment("upper_arm", "shoulder", "elbow", (0.052, 0.044), arm)
     lower_arm = [
-        *_outlined(f"{side}_hand", circle(at["hand"][:2], 0.036), clothes.skin),
-        *segment("lower_arm", "elbow", "wrist", (0.034, 0.027), shade(arm, 0.75)),
-        patch("wrist", 0.018, arm_patch),
+        *_outlined(f"{side}_hand", circle(at["hand"][:2], 0.043), clothes.skin),
+        *segment("lower_arm", "elbow", "wrist", (0.042, 0.034), shade(arm, 0.75)),
+        patch("wrist", 0.021, arm_patch),
     ]
-    upper_leg = segment("upper_leg", "hip", "knee", (0.058, 0.045), leg)
+    upper_leg = segment("upper_leg", "hip", "knee", (0.068, 0.055), leg)
     lower_leg = [
-        *segment("foot", "ankle", "toes", (0.034, 0.03), shoe),
-        *segment("lower_leg", "knee", "ankle", (0.043, 0.031), shade(leg, 1.25)),
-        patch("ankle", 0.018, leg_patch),
+        *segment("foot", "ankle", "toes", (0.042, 0.037), shoe),
+        *segment("lower_leg", "knee", "ankle", (0.052, 0.039), shade(leg, 1.25)),
+        patch("ankle", 0.021, leg_patch),
     ]
 
     def depth(start: str, end: str) -> float:
         return (at[start][2] + at[end][2]) / 2
 
     # A limb that lies in the plane of the body belongs in front of the torso.
-    upper_arm_depth = depth("shoulder", "elbow") + 0.045
-    lower_arm_depth = depth("elbow", "wrist") + 0.05
-    upper_leg_depth = depth("hip", "knee") + 0.03
-    lower_leg_depth = depth("knee", "ankle") + 0.025
+    upper_arm_depth = depth("shoulder", "elbow") + 0.08
+    lower_arm_depth = depth("elbow", "wrist") + 0.085
+    upper_leg_depth = depth("hip", "knee") + 0.1
+    lower_leg_depth = depth("knee", "ankle") + 0.095
     return [
         (upper_arm_depth, upper_arm),
         (lower_arm_depth, lower_arm),
-        (max(upper_arm_depth, lower_arm_depth), [patch("elbow", 0.021, arm_patch)]),
+        (max(upper_arm_depth, lower_arm_depth), [patch("elbow", 0.025, arm_patch)]),
         (upper_leg_depth, upper_leg),
         (lower_leg_depth, lower_leg),
-        (max(upper_leg_depth, lower_leg_depth), [patch("knee", 0.025, leg_patch)]),
+        (max(upper_leg_depth, lower_leg_depth), [patch("knee", 0.029, leg_patch)]),
     ]
 
 
@@ -260,8 +260,8 @@ def _torso(joints: dict[str, np.ndarray], clothes: _Clothes, forward: float) -> 
     hips = [joints[f"{side}_hip"][:2] for _, side in SIDES]
     top, bottom = sum(shoulders) / 2, sum(hips) / 2
     corners = np.concatenate(
-        [circle(top + 0.75 * (point - top), 0.056) for point in shoulders]
-        + [circle(bottom + 0.75 * (point - bottom), 0.058) for point in hips]
+        [circle(top + 0.75 * (point - top), 0.064) for point in shoulders]
+        + [circle(bottom + 0.75 * (point - bottom), 0.068) for point in hips]
     )
     hull = cv2.convexHull(corners.astype(np.float32))[:, 0].astype(np.float64)
     shapes = _outlined("torso", hull, clothes.shirt)
@@ -304,19 +304,19 @@ def _head(joints: dict[str, np.ndarray], turn: np.ndarray, clothes: _Clothes) ->
     for _, side in SIDES:
         ear = joints[f"{side}_ear"]
         layer = behind if _is_behind(ear, center) else before
-        layer += _outlined("head", circle(ear[:2], 0.03), shadow)
+        layer += _outlined("head", circle(ear[:2], 0.033), shadow)
     for _, side in SIDES:
         eye = joints[f"{side}_eye"]
         if _faces_viewer(eye, center):
-            before.append(Shape(circle(eye[:2], 0.023), (252, 252, 252)))
-            before.append(Shape(circle(eye[:2], 0.012), (20, 20, 28)))
+            before.append(Shape(circle(eye[:2], 0.026), (252, 252, 252)))
+            before.append(Shape(circle(eye[:2], 0.014), (20, 20, 28)))
     if turn[2, 2] > 0.1:
         mouth = on_head(np.array([[-0.3, 0.52, 0.8], [0.3, 0.52, 0.8]]))[:, :2]
         before.append(Shape(capsule(*mouth, 0.008, 0.008), (150, 40, 50)))
     if _faces_viewer(joints["nose"], center):
-        nose = circle(joints["nose"][:2], 0.019)
+        nose = circle(joints["nose"][:2], 0.021)
         before.append(Shape(nose, shade(skin, 0.62), _PART["head"]))
-    neck = _stick("head", joints["neck"], center, (0.036, 0.036), shadow)
+    neck = _stick("head", joints["neck"], center, (0.042, 0.042), shadow)
     return center[2] + 0.002, [*neck, *behind, *skull, *before]
 
 

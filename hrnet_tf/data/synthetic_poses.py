@@ -23,10 +23,10 @@ def sample_view(rng: np.random.Generator) -> np.ndarray:
     Most people face the viewer, turned by up to 75 degrees; some show their back.
     Most are upright; some lie. The camera looks slightly down.
     """
-    turn = np.clip(rng.normal(0, 30), -75, 75)
-    if rng.random() < 0.15:
+    turn = np.clip(rng.normal(0, 28), -75, 75)
+    if rng.random() < 0.12:
         turn += 180
-    roll = rng.normal(0, 10) if rng.random() < 0.85 else rng.uniform(-100, 100)
+    roll = rng.normal(0, 10) if rng.random() < 0.9 else rng.uniform(-100, 100)
     camera_height = rng.uniform(0, 18)
     return rotation(2, roll) @ rotation(0, -camera_height) @ rotation(1, turn)
 
@@ -44,7 +44,7 @@ def sample_pose(
     nod, tilt, turn = rng.normal(0, (7, 8, 18))
     head = chest @ rotation(1, turn) @ rotation(2, tilt) @ rotation(0, nod)
     neck = chest @ np.array([0, -0.315, 0])
-    joints = {"neck": neck, "head": neck + head @ np.array([0, -0.135, 0.012])}
+    joints = {"neck": neck, "head": neck + head @ np.array([0, -0.142, 0.012])}
 
     high_knee = rng.random(2) < 0.12
     stance = abs(rng.normal(0, 14))

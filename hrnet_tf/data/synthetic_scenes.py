@@ -34,8 +34,8 @@ MAX_PEOPLE = 20
 MIN_SIDE = 64
 
 _ATTEMPTS = 6  # places tried for a figure before it is left out
-_MIN_FREE_SHARE = 0.45  # of a person's drawn pixels, what others must leave in sight
-_TRUNCATED_SHARE = 0.2  # of people, those who may stand across the border
+_MIN_FREE_SHARE = 0.6  # of a person's drawn pixels, what others must leave in sight
+_TRUNCATED_SHARE = 0.12  # of people, those who may stand across the border
 
 
 class Scene(NamedTuple):
@@ -124,8 +124,8 @@ def draw_scene(
 
 def _sample_statures(rng: np.random.Generator, count: int) -> np.ndarray:
     """The larger side of each figure as a share of the image's smaller side."""
-    tallest = max(0.62, 1.06 - 0.11 * count)
-    return rng.triangular(0.35, 0.85 * tallest, tallest, count)
+    tallest = max(0.7, 1.08 - 0.1 * count)
+    return rng.triangular(0.38, 0.85 * tallest, tallest, count)
 
 
 def _place(

@@ -162,8 +162,8 @@ def flip_back(
         flip_permutation: K indices; the keypoint that takes each place after a mirror.
         shift_one_pixel: Whether to move the result one column to the right, the first
             column staying (official `SHIFT_HEATMAP`). Needed for msra and dark: there,
-            mirroring crop and heatmap pixels leaves keypoints 3/4 of a heatmap pixel
-            to the left. Wrong for udp, which mirrors exactly.
+            at stride 4, mirrored heatmaps show keypoints 3/4 of a heatmap pixel too
+            far left. Wrong for udp, which mirrors exactly.
 
     Returns:
         Heatmaps of the same shape and dtype.

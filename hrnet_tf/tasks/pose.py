@@ -22,6 +22,9 @@ from hrnet_tf.progress import Progress
 # Crops whose heatmaps are drawn for TensorBoard after an evaluation.
 _SUMMARY_CROPS = 8
 
+# Height and width of a picture of predictions: small images are enlarged to it.
+_PICTURE_SIZE = (360, 480)
+
 
 @task_factory.register_task_cls(pose_config.PoseTask)
 class PoseTask(base_task.Task):
@@ -223,6 +226,7 @@ class PoseTask(base_task.Task):
                     np.array(predictions.get(example["image_id"], nobody)),
                     example["keypoints"],
                     self.skeleton,
+                    cell_size=_PICTURE_SIZE,
                 )
             )
         return visualization.image_grid(pairs, columns=2) if pairs else None
