@@ -128,8 +128,6 @@ def run(
     """
     trains = "train" in mode
     _check_checkpoint(mode, model_dir, checkpoint)
-    if trains:
-        train_utils.serialize_config(params, model_dir)
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
 
@@ -139,6 +137,9 @@ def run(
         num_gpus=params.runtime.num_gpus,
         tpu_address=params.runtime.tpu,
     )
+    is_chief = strategy.extended.should_checkpoint
+    if trains and is_chief:
+        train_utils.serialize_config(params, model_dir)
     with strategy.scope():
         task = task_factory.get_task(params.task, logging_dir=model_dir)
         trainer = train_utils.create_trainer(
@@ -146,11 +147,9 @@ def run(
             task,
             train=trains,
             evaluate="eval" in mode,
-            checkpoint_exporter=train_lib.maybe_create_best_ckpt_exporter(
-                params, model_dir
-            )
-            if trains
-            else None,
+            checkpoint_exporter=None
+            if mode == "eval"
+            else train_lib.maybe_create_best_ckpt_exporter(params, model_dir),
         )
 
     step = trainer.global_step
@@ -162,6 +161,13 @@ def run(
         train_actions.append(
             actions.StopOnNonFiniteLoss(step, params.trainer.steps_per_loop, model_dir)
         )
+    report_evaluation = actions.ReportEvaluation(
+        step,
+        model_dir,
+        task.box_source,
+        params.task.evaluation.annotation_file,
+        stream=sys.stdout,
+    )
     runner = train_lib.OrbitExperimentRunner(
         distribution_strategy=strategy,
         task=task,
@@ -170,15 +176,7 @@ def run(
         model_dir=model_dir,
         trainer=trainer,
         train_actions=train_actions if trains else None,
-        eval_actions=[
-            actions.ReportEvaluation(
-                step,
-                model_dir,
-                task.box_source,
-                params.task.evaluation.annotation_file,
-                stream=sys.stdout,
-            )
-        ],
+        eval_actions=[report_evaluation] if is_chief else None,
         eval_summary_manager=summary_manager.maybe_build_eval_summary_manager(
             params=params, model_dir=model_dir
         ),

@@ -163,12 +163,13 @@ class PoseTask(base_task.Task):
     def reduce_aggregated_logs(
         self, aggregated_logs: dict[str, Any], global_step: tf.Tensor | None = None
     ) -> dict[str, Any]:
-        """Scores all predictions; writes results and pictures."""
+        """Scores all predictions; the chief worker writes results and pictures."""
         del global_step
         aggregated_logs["progress"].__exit__()
-        metrics = self._evaluator.evaluate()
+        logs: dict[str, Any] = dict(self._evaluator.evaluate())
+        if not tf.distribute.get_strategy().extended.should_checkpoint:
+            return logs
         self._evaluator.write_results(os.path.join(self.logging_dir, "results.json"))
-        logs = dict(metrics)
         sheet = self._prediction_sheet()
         if sheet is not None:
             visualization.write_image(
