@@ -37,6 +37,7 @@ help:
 # ---- set-up ----
 
 env: $(STAMP)
+	@echo '$(VENV) is ready.'
 
 # A half-made .venv, left by an interrupted run, has no working pip: it is made anew.
 # The lock file names every package, so --no-deps loses none; with it, pip before 24

@@ -51,4 +51,7 @@ def run(
     except failures as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 1
     return 0

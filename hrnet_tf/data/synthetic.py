@@ -37,6 +37,7 @@ import cv2
 import numpy as np
 from absl import flags
 
+from hrnet_tf import command_line
 from hrnet_tf.data import skeletons
 from hrnet_tf.data.synthetic_people import PART_NAMES
 from hrnet_tf.data.synthetic_scenes import MAX_PEOPLE, MIN_SIDE, draw_scene
@@ -274,43 +275,31 @@ def _define_flags() -> flags.FlagValues:
     return values
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
-    values = _define_flags()
-    if {"--help", "-h"} & set(argv[1:]):
-        print(f"{__doc__}\nFlags:\n{values.get_help()}")
-        return 0
-    try:
-        rest = values(list(argv))
-        if len(rest) > 1:
-            raise flags.Error(f"Unexpected argument {rest[1]!r}; all inputs are flags.")
-    except flags.Error as error:
-        print(f"{error}\nSee --help.", file=sys.stderr)
-        return 2
-    try:
-        num_people = draw_dataset(
-            values.output_dir,
-            values.num_train,
-            values.num_val,
-            image_size=values.image_size,
-            max_people=values.max_people,
-            seed=values.seed,
-            num_workers=values.num_workers or os.cpu_count() or 1,
-        )
-    except OutputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (OSError, concurrent.futures.BrokenExecutor) as error:
-        print(f"Drawing the dataset failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
-        return 1
+def draw(values: flags.FlagValues) -> None:
+    """Draws what the flags say."""
+    num_people = draw_dataset(
+        values.output_dir,
+        values.num_train,
+        values.num_val,
+        image_size=values.image_size,
+        max_people=values.max_people,
+        seed=values.seed,
+        num_workers=values.num_workers or os.cpu_count() or 1,
+    )
     print(
         f"Wrote {values.num_train} training and {values.num_val} validation images "
         f"with {num_people} people to {values.output_dir}"
     )
-    return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
+    return command_line.run(
+        draw,
+        _define_flags(),
+        argv,
+        failures=(OutputError, OSError, concurrent.futures.BrokenExecutor),
+    )
 
 
 if __name__ == "__main__":

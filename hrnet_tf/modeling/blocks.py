@@ -37,7 +37,9 @@ class ConvSettings:
         if self.kernel_initializer == "normal":
             return tf_keras.initializers.RandomNormal(stddev=0.001)
         if self.kernel_initializer == "kaiming":
-            return tf_keras.initializers.VarianceScaling(2.0, "fan_out", "normal")
+            return tf_keras.initializers.VarianceScaling(
+                2.0, mode="fan_out", distribution="untruncated_normal"
+            )
         raise ValueError(
             f"kernel_initializer is {self.kernel_initializer!r}; it must be 'normal' "
             "or 'kaiming'."

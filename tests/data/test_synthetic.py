@@ -313,7 +313,7 @@ def test_nothing_is_left_of_a_failure(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(synthetic, "draw_scene", failing)
     arguments = [f"--output_dir={tmp_path}/new", "--num_workers=1"]
     assert synthetic.main(["", *arguments]) == 1
-    assert "failed: No space left on device" in capsys.readouterr().err
+    assert "No space left on device" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
 
 

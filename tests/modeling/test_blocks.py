@@ -115,9 +115,7 @@ def test_normal_initialiser():
 
 
 def test_kaiming_initialiser_scales_by_fan_out():
-    layer = blocks.ConvNorm(
-        256, 3, settings=ConvSettings(kernel_initializer="kaiming")
-    )
+    layer = blocks.ConvNorm(256, 3, settings=ConvSettings(kernel_initializer="kaiming"))
     layer(tf.zeros([1, 1, 1, 64]))
     kernel, expected = layer.conv.kernel.numpy(), np.sqrt(2 / (9 * 256))
     np.testing.assert_allclose(np.std(kernel), expected, rtol=0.02)
