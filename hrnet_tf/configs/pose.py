@@ -111,6 +111,8 @@ class PoseData(cfg.DataConfig):
         augmentation: Random changes; used when `is_training`.
         detections_file: COCO results JSON of person boxes to evaluate on. Empty:
             ground-truth boxes. Not used in training.
+        detections_category_id: Which of the file's categories to take; COCO's person
+            is 1.
         detection_score_threshold: Boxes that score lower are left out.
     """
 
@@ -120,6 +122,7 @@ class PoseData(cfg.DataConfig):
     box_padding: float = 1.25
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     detections_file: str = ""
+    detections_category_id: int = 1
     detection_score_threshold: float = 0.0
 
 

@@ -12,8 +12,6 @@ The pieces fit `official.core.input_reader.InputReader`:
     batch (people -> batches, the last one of an evaluation padded)
 """
 
-import dataclasses
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +21,7 @@ from official.core import input_reader
 
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data import pose_records
+from hrnet_tf.data.detections import load_detections
 from hrnet_tf.data.skeletons import Skeleton
 from hrnet_tf.ops import affine, heatmaps
 
@@ -32,59 +31,6 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 # Marks the rows that fill the last batch of an evaluation.
 PADDING_ID = -1
-
-
-@dataclasses.dataclass(frozen=True)
-class Detections:
-    """Person boxes of a detector, sorted by image.
-
-    Attributes:
-        image_ids: int64 [D].
-        boxes: float32 [D, 4], x, y, width, height in original pixels.
-        scores: float32 [D].
-    """
-
-    image_ids: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray
-
-
-def load_detections(
-    path: str, score_threshold: float = 0.0, category_id: int = 1
-) -> Detections:
-    """Reads person boxes from a COCO results JSON.
-
-    Args:
-        path: A list of {image_id, category_id, bbox, score}.
-        score_threshold: Boxes that score lower are left out.
-        category_id: Which category is a person.
-
-    Raises:
-        ValueError: If the file is no such list.
-    """
-    with tf.io.gfile.GFile(path) as file:
-        try:
-            results = json.load(file)
-            rows = sorted(
-                (result["image_id"], *result["bbox"], result["score"])
-                for result in results
-                if result["category_id"] == category_id
-                and result["score"] >= score_threshold
-                and result["bbox"][2] > 0
-                and result["bbox"][3] > 0
-            )
-        except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
-            raise ValueError(
-                f"detections_file {path} must be a JSON list of objects with image_id, "
-                f"category_id, bbox [x, y, width, height] and score; reading it failed "
-                f"with {error!r}."
-            ) from error
-    table = np.array(rows, np.float64).reshape(-1, 6)
-    return Detections(
-        image_ids=table[:, 0].astype(np.int64),
-        boxes=table[:, 1:5].astype(np.float32),
-        scores=table[:, 5].astype(np.float32),
-    )
 
 
 class PoseInput:
@@ -116,7 +62,9 @@ class PoseInput:
         self._detections = None
         if data.detections_file and not data.is_training:
             self._detections = load_detections(
-                data.detections_file, data.detection_score_threshold
+                data.detections_file,
+                data.detections_category_id,
+                data.detection_score_threshold,
             )
 
     def dataset(

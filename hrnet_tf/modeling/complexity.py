@@ -24,8 +24,7 @@ def count_macs(model: tf_keras.Model, input_size: Sequence[int]) -> int:
 
     Traces the model without running it and adds up its convolutions and matrix
     multiplications. Biases, norms, activations and resizing are left out, as in
-    official lib/utils/utils.py (`get_model_summary`), and so is whatever stands in a
-    function of its own within the graph, as all of a loaded SavedModel does.
+    official lib/utils/utils.py (`get_model_summary`).
 
     Args:
         model: Maps images [B, H, W, 3] to anything.
@@ -33,7 +32,8 @@ def count_macs(model: tf_keras.Model, input_size: Sequence[int]) -> int:
 
     Raises:
         ValueError: If the model takes no image of that size, or has an operation
-            whose size is not known before it runs.
+            whose size is not known before it runs, or that runs a whole function
+            (grouped convolutions, control flow, all of a loaded SavedModel).
     """
     height, width = input_size
 
@@ -57,6 +57,11 @@ def _macs(operation: tf.Operation) -> int:
     elif operation.type == "MatMul":
         axis = 0 if operation.get_attr("transpose_a") else 1
         per_output = operation.inputs[0].shape[axis]
+    elif any(value.HasField("func") for value in operation.node_def.attr.values()):
+        raise ValueError(
+            f"The multiply-accumulates of {operation.name} cannot be counted: it runs "
+            "a function of its own, which is not looked into."
+        )
     else:
         return 0
     outputs = operation.outputs[0].shape.num_elements()

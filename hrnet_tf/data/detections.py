@@ -1,0 +1,60 @@
+"""Person boxes of a detector, to evaluate on instead of ground-truth boxes."""
+
+import dataclasses
+import json
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """Person boxes of a detector, sorted by image.
+
+    Attributes:
+        image_ids: int64 [D].
+        boxes: float32 [D, 4], x, y, width, height in original pixels.
+        scores: float32 [D].
+    """
+
+    image_ids: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+def load_detections(
+    path: str, category_id: int = 1, score_threshold: float = 0.0
+) -> Detections:
+    """Reads person boxes from a COCO results JSON.
+
+    Args:
+        path: A list of {image_id, category_id, bbox, score}.
+        category_id: Boxes of other categories are left out.
+        score_threshold: Boxes that score lower are left out.
+
+    Raises:
+        ValueError: If the file is no such list.
+    """
+    with tf.io.gfile.GFile(path) as file:
+        try:
+            results = json.load(file)
+            rows = sorted(
+                (result["image_id"], *result["bbox"], result["score"])
+                for result in results
+                if result["category_id"] == category_id
+                and result["score"] >= score_threshold
+                and result["bbox"][2] > 0
+                and result["bbox"][3] > 0
+            )
+        except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+            raise ValueError(
+                f"detections_file {path} must be a JSON list of objects with image_id, "
+                f"category_id, bbox [x, y, width, height] and score; reading it failed "
+                f"with {error!r}."
+            ) from error
+    table = np.array(rows, np.float64).reshape(-1, 6)
+    return Detections(
+        image_ids=table[:, 0].astype(np.int64),
+        boxes=table[:, 1:5].astype(np.float32),
+        scores=table[:, 5].astype(np.float32),
+    )
