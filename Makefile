@@ -59,17 +59,18 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 
 # ---- demo ----
 
-demo: $(DEMO_DATA)/.train_records $(DEMO_DATA)/.val_records
+demo: $(DEMO_DATA)/tfrecords/.train $(DEMO_DATA)/tfrecords/.val
 	$(BIN)/python -m hrnet_tf.train --flagfile=configs/pose/synthetic.flags
 
-$(DEMO_DATA)/.images: | $(STAMP)
+# The folder appears when everything in it is written, so any file of it stands for all.
+DEMO_DRAWN = $(DEMO_DATA)/annotations/person_keypoints_val.json
+$(DEMO_DRAWN): | $(STAMP)
 	$(BIN)/python -m hrnet_tf.data.synthetic --output_dir=$(DEMO_DATA) \
 	  --num_train=$(DEMO_TRAIN_IMAGES) --num_val=$(DEMO_VAL_IMAGES) \
 	  --image_size=$(DEMO_IMAGE_SIZE)
-	@touch $@
 
-$(DEMO_DATA)/.%_records: $(DEMO_DATA)/.images
-	$(BIN)/python -m hrnet_tf.data.coco_pose \
+$(DEMO_DATA)/tfrecords/.%: $(DEMO_DRAWN)
+	$(BIN)/python -m hrnet_tf.data.coco_pose --overwrite \
 	  --image_dir=$(DEMO_DATA)/images/$* \
 	  --annotations=$(DEMO_DATA)/annotations/person_keypoints_$*.json \
 	  --output_prefix=$(DEMO_DATA)/tfrecords/$*

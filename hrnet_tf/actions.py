@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
+from official.core import config_definitions as cfg
 
 from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.progress import Progress
@@ -35,14 +36,14 @@ class ReportProgress:
         self._global_batch_size = global_batch_size
 
     def __enter__(self) -> "ReportProgress":
-        self._last_step = int(self._global_step)
+        self._last_step = int(self._global_step.numpy())
         steps_left = max(self._train_steps - self._last_step, 0)
         self._progress = Progress(steps_left * self._global_batch_size, "Training")
         self._progress.__enter__()
         return self
 
     def __call__(self, output: Mapping[str, Any]) -> None:
-        step = int(self._global_step)
+        step = int(self._global_step.numpy())
         self._progress.advance(
             (step - self._last_step) * self._global_batch_size,
             step=f"{step}/{self._train_steps}",
@@ -55,32 +56,50 @@ class ReportProgress:
         self._progress.__exit__(*exception)
 
 
-class StopOnNonFiniteLoss:
-    """Ends training when the loss is no longer a number, before it is saved."""
+class StopOnDivergence:
+    """Ends training when the loss is lost, before the weights are saved.
 
-    def __init__(self, global_step: tf.Variable, steps_per_loop: int, model_dir: str):
+    The loss is lost when it is no number, or above `trainer.loss_upper_bound` from step
+    `trainer.recovery_begin_steps` on. The Garden goes back to the last checkpoint
+    `trainer.recovery_max_trials` times; one time more ends training.
+    """
+
+    def __init__(
+        self,
+        global_step: tf.Variable,
+        trainer_config: cfg.TrainerConfig,
+        model_dir: str,
+    ):
         self._global_step = global_step
-        self._steps_per_loop = steps_per_loop
+        self._config = trainer_config
         self._model_dir = model_dir
+        self._times_lost = 0
 
     def __call__(self, output: Mapping[str, Any]) -> None:
         """Checks one loop's mean loss.
 
         Raises:
-            TrainingError: If the mean is NaN or infinite.
+            TrainingError: If the loss is lost and no trial is left.
         """
         loss = float(output["training_loss"])
-        if math.isfinite(loss):
+        last = int(self._global_step.numpy())
+        bound = self._config.loss_upper_bound
+        is_bounded = loss <= bound or last < self._config.recovery_begin_steps
+        if math.isfinite(loss) and is_bounded:
             return
-        last = int(self._global_step)
-        first = max(last - self._steps_per_loop, 0) + 1
+        self._times_lost += 1
+        if self._times_lost <= self._config.recovery_max_trials:
+            return
+        above = f", above trainer.loss_upper_bound={bound:g}," if loss > bound else ""
+        first = max(last - self._config.steps_per_loop, 0) + 1
         raise TrainingError(
-            f"The training loss became {loss} between steps {first} and {last}. Try a "
-            "lower learning rate (trainer.optimizer_config.learning_rate), gradient "
-            "clipping (trainer.optimizer_config.optimizer.adam.global_clipnorm=1.0), "
-            "or float32 or bfloat16 instead of float16 "
-            f"(runtime.mixed_precision_dtype). Checkpoints in {self._model_dir} are "
-            "from before; the same command continues from the last of them."
+            f"The training loss became {loss:g}{above} between steps {first} and "
+            f"{last}. Try a lower learning rate "
+            "(trainer.optimizer_config.learning_rate), gradient clipping "
+            "(trainer.optimizer_config.optimizer.adam.global_clipnorm=1.0), or float32 "
+            "or bfloat16 instead of float16 (runtime.mixed_precision_dtype). "
+            f"Checkpoints in {self._model_dir} are from before; the same command "
+            "continues from the last of them."
         )
 
 
@@ -116,7 +135,7 @@ class ReportEvaluation:
             for name, value in output.items()
             if np.ndim(value) == 0 and not name.startswith("image/")
         }
-        step = int(self._global_step)
+        step = int(self._global_step.numpy())
         print(
             f"\nEvaluation at step {step} on {self._annotation_file}:\n"
             f"{coco_keypoints.format_table(metrics, self._box_source)}",

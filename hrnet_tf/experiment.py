@@ -9,6 +9,7 @@ so `type_mistakes` compares every value with its field's annotation.
 """
 
 import difflib
+import json
 import math
 import types
 import typing
@@ -125,8 +126,7 @@ def _read_override(text: str) -> dict[Any, Any]:
         return _read_file(text, source)
     raise ConfigError(
         f"{source} cannot be understood; write a.b=value,c.d=value (a value that holds "
-        "a comma or a list of lists in quotes), a YAML mapping, or the path of a YAML "
-        "file."
+        "a comma in quotes), a YAML mapping, or the path of a YAML file."
     )
 
 
@@ -135,9 +135,12 @@ def _load_yaml(text: str, source: str) -> Any:
         # The Garden's reading of numbers: it takes 1e-3, where YAML wants 1.0e-3.
         return yaml.load(text, Loader=params_dict._LOADER)
     except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or _one_line(error)
         raise ConfigError(
-            f"{source} is not valid YAML (put values with special characters in "
-            f"quotes): {_one_line(error)}"
+            f"{source}{where}: this is not valid YAML: {reason} (values with special "
+            "characters need quotes)."
         ) from error
 
 
@@ -162,9 +165,9 @@ def _key_mistakes(
     """
     annotations = typing.get_type_hints(type(config))
     for key, value in changes.items():
-        key_path = f"{path}.{key}" if path else str(key)
+        key_path = _join(path, key)
         if key not in _keys(config):
-            yield _unknown_key(config, key, key_path, root, path)
+            yield _unknown_key(config, key, root, path)
             continue
         current = getattr(config, key)
         annotation = annotations.get(key, Any)
@@ -201,14 +204,10 @@ def _key_mistakes(
 
 
 def _unknown_key(
-    config: hyperparams.Config,
-    key: Any,
-    key_path: str,
-    root: hyperparams.Config,
-    path: str,
+    config: hyperparams.Config, key: Any, root: hyperparams.Config, path: str
 ) -> str:
     close = difflib.get_close_matches(str(key), _keys(config), n=1)
-    meant = [f"{path}.{name}" if path else name for name in close]
+    meant = [_join(path, name) for name in close]
     # Often the key is right and its place is not: train_steps for trainer.train_steps.
     elsewhere = [
         other for other in _paths(root) if other.rpartition(".")[2] == str(key)
@@ -217,9 +216,8 @@ def _unknown_key(
         meant = elsewhere
     suggestion = f" (did you mean {' or '.join(meant)}?)" if meant else ""
     where = f"{path} has the keys" if path else "the sections are"
-    return (
-        f"there is no key {key_path}{suggestion}; {where} {', '.join(_keys(config))}."
-    )
+    keys = ", ".join(_keys(config))
+    return f"there is no key {_join(path, key)}{suggestion}; {where} {keys}."
 
 
 def _section_needed(section: hyperparams.Config, key_path: str, value: Any) -> str:
@@ -286,14 +284,13 @@ def _fits(value: Any, annotation: Any) -> bool:
         if value in ("None", "null") and type(None) in arguments:
             return False
         return any(_fits(value, argument) for argument in arguments)
-    if origin is typing.Literal:
-        return value in arguments
     if isinstance(origin, type) and issubclass(origin, _SEQUENCES):
         if not isinstance(value, (list, tuple)):
             return False
         if issubclass(origin, tuple) and Ellipsis not in arguments:
             return len(value) == len(arguments) and all(map(_fits, value, arguments))
-        return all(_fits(element, arguments[0]) for element in value)
+        # Null stands for a size not known yet in lists like [null, null, 3].
+        return all(e is None or _fits(e, arguments[0]) for e in value)
     if not isinstance(annotation, type) or origin is not None:
         return True
     if issubclass(annotation, (list, tuple)):
@@ -323,8 +320,6 @@ def _described(annotation: Any) -> str:
     arguments = typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_described(argument) for argument in arguments)
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(str, arguments))}"
     if isinstance(origin, type) and issubclass(origin, _SEQUENCES):
         _, elements = _DESCRIPTIONS.get(arguments[0], ("", "sections"))
         of_length = issubclass(origin, tuple) and Ellipsis not in arguments
@@ -337,11 +332,12 @@ def _described(annotation: Any) -> str:
 
 def _spelling_advice(value: Any, annotation: Any) -> str:
     """How to write a value that YAML took for another type, as '; write ...'."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    allowed = typing.get_args(annotation) if is_union else (annotation,)
     if isinstance(value, (list, tuple)):
-        elements = _element_types(annotation)
-        advice = (_spelling_advice(v, t) for v in value for t in elements)
-        return next((text for text in advice if text), "")
-    allowed = {annotation, *typing.get_args(annotation)}
+        element_types = [t for kind in allowed for t in typing.get_args(kind)][:1]
+        wrong = [(v, t) for v in value for t in element_types if not _fits(v, t)]
+        return _spelling_advice(*wrong[0]) if wrong else ""
     if value in ("None", "null") and type(None) in allowed:
         return "; write null without quotes"
     if isinstance(value, bool) and str in allowed:
@@ -361,14 +357,6 @@ def _spelling_advice(value: Any, annotation: Any) -> str:
     if float in allowed:
         return f"; write {number}"
     return "; put it in quotes" if str in allowed else ""
-
-
-def _element_types(annotation: Any) -> list[Any]:
-    """Types of a list's elements, also of one that may be null."""
-    arguments = typing.get_args(annotation)
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [t for argument in arguments for t in _element_types(argument)]
-    return [t for t in arguments if t is not Ellipsis]
 
 
 # ---- the Garden's configurations ----
@@ -407,7 +395,9 @@ def _shown(value: Any) -> str:
     """A value as an error message quotes it: on one line and not too long."""
     if isinstance(value, params_dict.ParamsDict):
         return "a section"
-    text = "null" if value is None else repr(value)
+    text = (
+        json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    )
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -17,7 +17,8 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 
@@ -128,6 +129,9 @@ def run(
     """
     trains = "train" in mode
     _check_checkpoint(mode, model_dir, checkpoint)
+    if checkpoint:
+        # Evaluated as it is: where there are averages, a best checkpoint holds them.
+        params = params.replace(trainer={"optimizer_config": {"ema": None}})
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
 
@@ -140,7 +144,13 @@ def run(
     is_chief = strategy.extended.should_checkpoint
     if trains and is_chief:
         train_utils.serialize_config(params, model_dir)
-    with strategy.scope():
+    output = sys.stdout
+    with contextlib.ExitStack() as stack:
+        # Orbit prints every line that it also logs, in between ours.
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        worker_dir = stack.enter_context(_worker_dir(params, model_dir, is_chief))
+        stack.enter_context(strategy.scope())
+
         task = task_factory.get_task(params.task, logging_dir=model_dir)
         trainer = train_utils.create_trainer(
             params,
@@ -149,47 +159,92 @@ def run(
             evaluate="eval" in mode,
             checkpoint_exporter=None
             if mode == "eval"
-            else train_lib.maybe_create_best_ckpt_exporter(params, model_dir),
+            else train_lib.maybe_create_best_ckpt_exporter(params, worker_dir),
         )
-
-    step = trainer.global_step
-    train_steps = params.trainer.train_steps
-    batch_size = params.task.train_data.global_batch_size
-    report_progress = actions.ReportProgress(step, train_steps, batch_size)
-    train_actions = [report_progress]
-    if params.trainer.recovery_max_trials <= 0:
-        train_actions.append(
-            actions.StopOnNonFiniteLoss(step, params.trainer.steps_per_loop, model_dir)
+        step = trainer.global_step
+        train_steps = params.trainer.train_steps
+        report_progress = actions.ReportProgress(
+            step, train_steps, params.task.train_data.global_batch_size
         )
-    report_evaluation = actions.ReportEvaluation(
-        step,
-        model_dir,
-        task.box_source,
-        params.task.evaluation.annotation_file,
-        stream=sys.stdout,
-    )
-    runner = train_lib.OrbitExperimentRunner(
-        distribution_strategy=strategy,
-        task=task,
-        mode=mode,
-        params=params,
-        model_dir=model_dir,
-        trainer=trainer,
-        train_actions=train_actions if trains else None,
-        eval_actions=[report_evaluation] if is_chief else None,
-        eval_summary_manager=summary_manager.maybe_build_eval_summary_manager(
-            params=params, model_dir=model_dir
-        ),
-    )
-    if checkpoint:
-        _restore(trainer, checkpoint)
-
-    with contextlib.ExitStack() as stack:
-        # Orbit prints every line that it also logs, in between ours.
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        report_evaluation = actions.ReportEvaluation(
+            step,
+            model_dir,
+            task.box_source,
+            params.task.evaluation.annotation_file,
+            stream=output,
+        )
+        runner = _Runner(
+            distribution_strategy=strategy,
+            task=task,
+            mode=mode,
+            params=params,
+            model_dir=worker_dir,
+            trainer=trainer,
+            train_actions=[
+                report_progress,
+                actions.StopOnDivergence(step, params.trainer, model_dir),
+            ],
+            eval_actions=[report_evaluation] if is_chief else None,
+            eval_summary_manager=summary_manager.maybe_build_eval_summary_manager(
+                params=params, model_dir=worker_dir
+            ),
+        )
+        if checkpoint:
+            _restore(trainer, checkpoint)
         if trains:
             stack.enter_context(report_progress)
+        if mode == "train_and_eval" and step.numpy() >= train_steps:
+            # Trained before, and perhaps stopped before or in the last evaluation.
+            runner.controller.evaluate(params.trainer.validation_steps)
         runner.run()
+
+
+class _Runner(train_lib.OrbitExperimentRunner):
+    """The Garden's runner, except that every worker continues from a checkpoint.
+
+    The Garden has workers other than the chief save to, and so restore from, a folder
+    that is new at every start: they would begin at step 0 beside a chief that does not.
+    """
+
+    def _maybe_build_checkpoint_manager(self) -> tf.train.CheckpointManager:
+        return tf.train.CheckpointManager(
+            self.trainer.checkpoint,
+            directory=self.model_dir,
+            max_to_keep=self.params.trainer.max_to_keep,
+            step_counter=self.trainer.global_step,
+            checkpoint_interval=self.params.trainer.checkpoint_interval,
+            init_fn=self.trainer.initialize,
+        )
+
+
+@contextlib.contextmanager
+def _worker_dir(
+    params: cfg.ExperimentConfig, model_dir: str, is_chief: bool
+) -> Iterator[str]:
+    """The chief's is the model directory; others have a temporary one like it.
+
+    Saving takes all workers, since they read variables together, and two must not write
+    the same file. They must also agree on when to save, so each starts from the same
+    latest checkpoint and the same best metric.
+    """
+    if is_chief:
+        yield model_dir
+        return
+    with tempfile.TemporaryDirectory() as worker_dir:
+        best_log = os.path.join(
+            params.trainer.best_checkpoint_export_subdir or "", "info.json"
+        )
+        latest = tf.train.latest_checkpoint(model_dir) or os.path.join(model_dir, "-")
+        for path in [
+            *tf.io.gfile.glob(f"{latest}.*"),
+            os.path.join(model_dir, "checkpoint"),
+            os.path.join(model_dir, best_log),
+        ]:
+            if tf.io.gfile.exists(path):
+                copy = os.path.join(worker_dir, os.path.relpath(path, model_dir))
+                tf.io.gfile.makedirs(os.path.dirname(copy))
+                tf.io.gfile.copy(path, copy)
+        yield worker_dir
 
 
 def _check_checkpoint(mode: str, model_dir: str, checkpoint: str | None) -> None:

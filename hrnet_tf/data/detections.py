@@ -33,9 +33,9 @@ def load_detections(
         score_threshold: Boxes that score lower are left out.
 
     Raises:
-        ValueError: If the file is no such list.
+        ValueError: If the file is no such list, or nothing of it is left.
     """
-    with tf.io.gfile.GFile(path) as file:
+    with tf.io.gfile.GFile(path, "rb") as file:
         try:
             results = json.load(file)
             rows = sorted(
@@ -46,13 +46,20 @@ def load_detections(
                 and result["bbox"][2] > 0
                 and result["bbox"][3] > 0
             )
-        except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+            table = np.array(rows, np.float64).reshape(len(rows), 6)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(
                 f"detections_file {path} must be a JSON list of objects with image_id, "
                 f"category_id, bbox [x, y, width, height] and score; reading it failed "
                 f"with {error!r}."
             ) from error
-    table = np.array(rows, np.float64).reshape(-1, 6)
+    if not rows:
+        raise ValueError(
+            f"detections_file {path} leaves no box to evaluate on: none of its "
+            f"{len(results)} results has category_id {category_id} "
+            "(detections_category_id) and a score of at least "
+            f"{score_threshold} (detection_score_threshold)."
+        )
     return Detections(
         image_ids=table[:, 0].astype(np.int64),
         boxes=table[:, 1:5].astype(np.float32),

@@ -6,7 +6,7 @@ once. Crops, not images, are then shuffled and batched.
 
 The pieces fit `official.core.input_reader.InputReader`:
 
-    decode (record -> image and people)
+    decode (record -> encoded image and the people to crop)
     crop_people (dataset of images -> dataset of people)
     parse (person -> network input and labels)
     batch (people -> batches, the last one of an evaluation padded)
@@ -91,20 +91,24 @@ class PoseInput:
         return reader.read(input_context)
 
     def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Decodes one record: `pose_records.parse_image_record` plus `image`.
+        """Parses one record and chooses its people; the image stays encoded.
 
-        EXIF orientation is ignored, as COCO's annotations do.
+        Returns a dict of `encoded`, `image_id` and, for P people, `boxes` [P, 4],
+        `scores` [P] and `keypoints` [P, K, 3], in original pixels.
         """
         record = pose_records.parse_image_record(
             serialized, self._skeleton.num_keypoints
         )
-        image = tf.io.decode_image(
-            record.pop("encoded"), channels=3, expand_animations=False
-        )
-        return {**record, "image": tf.ensure_shape(image, [None, None, 3])}
+        return {
+            "encoded": record["encoded"],
+            "image_id": record["image_id"],
+            **self._select_people(record),
+        }
 
     def crop_people(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Turns a dataset of decoded images into one of people's crops."""
+        """Turns a dataset of `decode`'s images into one of people's crops."""
+        # Images that show nobody to crop need not be decoded.
+        dataset = dataset.filter(lambda record: tf.shape(record["boxes"])[0] > 0)
         dataset = dataset.map(self._crop_image, num_parallel_calls=tf.data.AUTOTUNE)
         dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
         if self._data.is_training and self._data.crop_shuffle_buffer_size > 1:
@@ -130,31 +134,40 @@ class PoseInput:
         dataset: tf.data.Dataset,
         input_context: tf.distribute.InputContext | None,
     ) -> tf.data.Dataset:
-        """Batches per replica; an evaluation's last batch is filled up.
+        """Batches per replica; an evaluation ends with a full batch for every replica.
 
-        With batches of one size no replica is left empty, and TPUs need not compile
+        A replica without a batch would end the evaluation of all, and the others'
+        last people would be lost. And with batches of one size TPUs need not compile
         twice.
         """
-        batch_size = self._data.global_batch_size
+        batch_size, num_replicas = self._data.global_batch_size, 1
         if input_context:
             batch_size = input_context.get_per_replica_batch_size(batch_size)
-        dataset = dataset.batch(batch_size, drop_remainder=self._data.drop_remainder)
+            num_replicas = max(
+                input_context.num_replicas_in_sync // input_context.num_input_pipelines,
+                1,
+            )
         if self._data.is_training or self._data.drop_remainder:
-            return dataset
-        return dataset.map(
-            lambda images, labels: _fill_batch(images, labels, batch_size),
+            return dataset.batch(batch_size, drop_remainder=self._data.drop_remainder)
+        step_size = num_replicas * batch_size
+        dataset = dataset.batch(step_size).map(
+            lambda images, labels: _fill_batch(images, labels, step_size),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
+        return dataset.rebatch(batch_size, drop_remainder=True)
 
     def _crop_image(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Crops all people of one decoded image; tensors gain a leading axis P."""
-        people = self._select_people(record)
+        """Decodes one image and crops its people; tensors gain a leading axis P."""
         center, size = affine.box_to_center_size(
-            people["boxes"],
+            record["boxes"],
             self._crop_size[1] / self._crop_size[0],
             self._data.box_padding,
         )
-        image = record["image"]
+        # EXIF orientation is ignored, as COCO's annotations do.
+        image = tf.io.decode_image(
+            record["encoded"], channels=3, expand_animations=False
+        )
+        image = tf.ensure_shape(image, [None, None, 3])
 
         def crop(person):
             keypoints, center, size = person
@@ -178,7 +191,7 @@ class PoseInput:
         num_keypoints = self._skeleton.num_keypoints
         crops, keypoints, visible, matrices = tf.map_fn(
             crop,
-            (people["keypoints"], center, size),
+            (record["keypoints"], center, size),
             fn_output_signature=(
                 tf.TensorSpec([*self._crop_size, 3], tf.uint8),
                 tf.TensorSpec([num_keypoints, 2], tf.float32),
@@ -192,7 +205,7 @@ class PoseInput:
             "visible": visible,
             "crop_to_image": matrices,
             "image_id": tf.fill([tf.shape(crops)[0]], record["image_id"]),
-            "box_score": people["scores"],
+            "box_score": record["scores"],
             "area": tf.reduce_prod(size, axis=-1),
         }
 
@@ -201,7 +214,7 @@ class PoseInput:
         if self._detections is not None:
             return self._detected_people(record["image_id"])
         boxes, box_is_valid = clean_boxes(
-            record["bbox"], tf.shape(record["image"])[0], tf.shape(record["image"])[1]
+            record["bbox"], record["height"], record["width"]
         )
         chosen = (
             box_is_valid
@@ -295,11 +308,6 @@ class PoseInput:
         wants_upper = _chance(augmentation.half_body_upper_probability)
         takes_upper = (wants_upper & enough_upper) | ~enough_lower
         chosen = tf.where(takes_upper, upper_visible, lower_visible)
-        applies = (
-            _chance(augmentation.half_body_probability)
-            & (_count(visible) > augmentation.half_body_min_keypoints)
-            & (_count(chosen) >= 2)
-        )
 
         points = keypoints[:, :2]
         far = tf.constant(1e9, tf.float32)
@@ -310,6 +318,12 @@ class PoseInput:
             tf.reduce_sum(share), 1.0
         )
         extent = high - low
+        applies = (
+            _chance(augmentation.half_body_probability)
+            & (_count(visible) > augmentation.half_body_min_keypoints)
+            & (_count(chosen) >= 2)
+            & tf.reduce_any(extent > 0)
+        )
         _, half_size = affine.box_to_center_size(
             tf.concat([middle - 0.5 * extent, extent], axis=0),
             self._crop_size[1] / self._crop_size[0],
@@ -344,14 +358,15 @@ def clean_boxes(
         image_width: Scalar.
 
     Returns:
-        The clipped boxes [P, 4], and whether anything is left of each, bool [P].
+        The clipped boxes [P, 4], and whether anything is left of each, bool [P]. Of a
+        box of one pixel nothing is: without an extent there is no scale to crop at.
     """
     limit = tf.cast(tf.stack([image_width, image_height]), tf.float32) - 1.0
     low = tf.maximum(boxes[:, :2], 0.0)
     high = tf.minimum(low + tf.maximum(boxes[:, 2:] - 1.0, 0.0), limit)
     return (
         tf.concat([low, high - low], axis=-1),
-        tf.reduce_all(high >= low, axis=-1),
+        tf.reduce_all(high >= low, axis=-1) & tf.reduce_any(high > low, axis=-1),
     )
 
 

@@ -160,17 +160,16 @@ class HighResolutionModule(tf_keras.layers.Layer):
         self.upsampling = upsampling
         self.settings = ConvSettings.from_config(settings)
         self.activation = tf_utils.get_activation(self.settings.activation)
-        self.branches = [
-            [
-                BasicBlock(
-                    width * 2**branch,
-                    settings=self.settings,
-                    name=f"branch{branch}_block{block}",
-                )
-                for block in range(blocks)
-            ]
+        # Flat, since Keras's own files leave out the weights of layers in nested lists.
+        self.branch_blocks = {
+            f"{branch}_{block}": BasicBlock(
+                width * 2**branch,
+                settings=self.settings,
+                name=f"branch{branch}_block{block}",
+            )
             for branch in range(num_branches)
-        ]
+            for block in range(blocks)
+        }
         self.num_outputs = num_branches if multi_scale_output else 1
         self.fuse_paths = {
             f"{source}_to_{target}": FusePath(
@@ -191,9 +190,10 @@ class HighResolutionModule(tf_keras.layers.Layer):
     ) -> list[tf.Tensor]:
         """Maps `num_branches` feature maps to as many, or to the first alone."""
         features = list(inputs)
-        for index, branch in enumerate(self.branches):
-            for block in branch:
-                features[index] = block(features[index], training=training)
+        for branch in range(self.num_branches):
+            for block in range(self.blocks):
+                layer = self.branch_blocks[f"{branch}_{block}"]
+                features[branch] = layer(features[branch], training=training)
         return [
             self._fuse(features, target, training) for target in range(self.num_outputs)
         ]

@@ -59,13 +59,6 @@ class HRNet(tf_keras.Model):
         )
         settings = settings or ConvSettings()
         check_input_size(input_specs.shape[1:3])
-        self._init_arguments = {
-            "spec": spec.as_dict(),
-            "input_shape": list(input_specs.shape),
-            "multi_scale_output": multi_scale_output,
-            "fuse_upsampling": fuse_upsampling,
-            "settings": settings.to_config(),
-        }
 
         inputs = tf_keras.Input(shape=input_specs.shape[1:])
         x = inputs
@@ -99,6 +92,11 @@ class HRNet(tf_keras.Model):
 
         endpoints = {str(level): x for level, x in enumerate(features, start=2)}
         super().__init__(inputs=inputs, outputs=endpoints, **kwargs)
+        self._spec = spec
+        self._input_specs = input_specs
+        self._multi_scale_output = multi_scale_output
+        self._fuse_upsampling = fuse_upsampling
+        self._settings = settings
         self._output_specs = {
             level: feature.get_shape() for level, feature in endpoints.items()
         }
@@ -109,7 +107,14 @@ class HRNet(tf_keras.Model):
         return self._output_specs
 
     def get_config(self) -> dict:
-        return dict(self._init_arguments, name=self.name)
+        return {
+            "name": self.name,
+            "spec": self._spec.as_dict(),
+            "input_shape": list(self._input_specs.shape),
+            "multi_scale_output": self._multi_scale_output,
+            "fuse_upsampling": self._fuse_upsampling,
+            "settings": self._settings.to_config(),
+        }
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "HRNet":

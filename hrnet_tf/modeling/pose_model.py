@@ -40,7 +40,22 @@ class PoseModel(tf_keras.Model):
         return {"backbone": self.backbone, "decoder": self.decoder, "head": self.head}
 
     def get_config(self) -> dict[str, Any]:
-        return {"backbone": self.backbone, "decoder": self.decoder, "head": self.head}
+        parts = {
+            name: tf_keras.saving.serialize_keras_object(part)
+            for name, part in self.checkpoint_items.items()
+        }
+        return {"name": self.name, **parts}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "PoseModel":
+        parts = {
+            name: tf_keras.saving.deserialize_keras_object(part, custom_objects)
+            for name, part in config.items()
+            if name != "name"
+        }
+        return cls(name=config["name"], **parts)
 
 
 def build_pose_model(

@@ -44,6 +44,15 @@ def built_module(num_branches: int, **kwargs) -> hrm.HighResolutionModule:
     return module
 
 
+def through_blocks(
+    module: hrm.HighResolutionModule, branch: int, x: tf.Tensor
+) -> tf.Tensor:
+    """What one branch's two blocks make of x."""
+    for block in range(2):
+        x = module.branch_blocks[f"{branch}_{block}"](x)
+    return x
+
+
 # ---- upsampling ----
 
 
@@ -166,10 +175,8 @@ def test_without_fusion_a_module_is_its_branches(num_branches):
     for path in module.fuse_paths.values():
         silence(path.convs[-1].norm)
     inputs = features(num_branches)
-    for x, output, branch in zip(inputs, module(inputs), module.branches, strict=True):
-        assert len(branch) == 2
-        for block in branch:
-            x = block(x)
+    for branch, (x, output) in enumerate(zip(inputs, module(inputs), strict=True)):
+        x = through_blocks(module, branch, x)
         np.testing.assert_allclose(output, tf.nn.relu(x), rtol=1e-6)
 
 
@@ -177,7 +184,8 @@ def test_without_fusion_and_blocks_a_module_is_the_activation():
     module = built_module(3)
     for path in module.fuse_paths.values():
         silence(path.convs[-1].norm)
-    for block in (block for branch in module.branches for block in branch):
+    assert len(module.branch_blocks) == 3 * 2
+    for block in module.branch_blocks.values():
         silence(block.convs[-1].norm)
     inputs = features(3)
     for x, output in zip(inputs, module(inputs), strict=True):
@@ -187,11 +195,7 @@ def test_without_fusion_and_blocks_a_module_is_the_activation():
 def test_fusion_adds_every_branch_to_every_branch_then_activates():
     module = built_module(4)
     inputs = features(4)
-    branches = []
-    for x, branch in zip(inputs, module.branches, strict=True):
-        for block in branch:
-            x = block(x)
-        branches.append(x)
+    branches = [through_blocks(module, i, x) for i, x in enumerate(inputs)]
     pairs = {(path.source, path.target): path for path in module.fuse_paths.values()}
     assert set(pairs) == {(i, j) for i in range(4) for j in range(4) if i != j}
     for target, output in enumerate(module(inputs)):
@@ -222,9 +226,8 @@ def test_single_scale_output_has_only_the_paths_into_branch_0():
     pairs = {(path.source, path.target) for path in single.fuse_paths.values()}
     assert pairs == {(1, 0), (2, 0), (3, 0)}
 
-    for own, others in zip(single.branches, full.branches, strict=True):
-        for block, other in zip(own, others, strict=True):
-            block.set_weights(other.get_weights())
+    for key, block in single.branch_blocks.items():
+        block.set_weights(full.branch_blocks[key].get_weights())
     for key, path in single.fuse_paths.items():
         path.set_weights(full.fuse_paths[key].get_weights())
     (output,) = single(inputs)

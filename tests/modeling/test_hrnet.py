@@ -73,10 +73,11 @@ def classification_head_parameters(width: int) -> int:
     return total + 1024 * 2048 + 3 * 2048 + 2048 * 1000 + 1000
 
 
-# Variants that differ from w18 in their width alone are slow to build and add little.
-SLOW_VARIANTS = {"w30", "w40", "w44", "w64"}
+# Other variants differ from w18 in their width alone and take seconds each to build;
+# test_complexity.py builds w32 and w48 for pose.
+FAST_VARIANTS = {"w18_small_v1", "w18_small_v2", "w18", "custom"}
 VARIANTS = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_VARIANTS else [])
+    pytest.param(name, marks=[] if name in FAST_VARIANTS else [pytest.mark.slow])
     for name in [*backbones.VARIANTS, "custom"]
 ]
 
@@ -113,13 +114,14 @@ def test_single_scale_output_is_the_same_network_without_the_last_fusions():
     full, single = tiny_hrnet(), tiny_hrnet(multi_scale_output=False)
     assert list(single.output_specs) == ["2"]
     randomise(full)
-    for layer in single.layers[:-1]:
+    for layer in single.layers[1:-1]:
         layer.set_weights(full.get_layer(layer.name).get_weights())
-    last, full_last = single.layers[-1], full.get_layer(single.layers[-1].name)
-    assert last.num_outputs == 1 and full_last.num_outputs == 4
-    for part in last._flatten_layers(include_self=False, recursive=False):
-        twins = [x for x in full_last.submodules if x.name == part.name]
-        part.set_weights(twins[0].get_weights())
+    last, full_last = single.layers[-1], full.get_layer("stage4_module0")
+    assert last.name == full_last.name
+    for key, block in last.branch_blocks.items():
+        block.set_weights(full_last.branch_blocks[key].get_weights())
+    for key, path in last.fuse_paths.items():
+        path.set_weights(full_last.fuse_paths[key].get_weights())
     np.testing.assert_allclose(
         single(images())["2"], full(images())["2"], rtol=1e-5, atol=1e-5
     )
@@ -211,46 +213,23 @@ def test_config_survives_json():
     np.testing.assert_allclose(sum(copy.losses), sum(backbone.losses), rtol=1e-6)
 
 
-def test_whole_model_survives_saving(tmp_path):
-    backbone = tiny_hrnet(None, None)
-    randomise(backbone)
-    backbone.save(tmp_path / "hrnet.keras")
-    copy = tf_keras.models.load_model(tmp_path / "hrnet.keras")
-    assert isinstance(copy, hrnet.HRNet)
-    assert copy.output_specs == backbone.output_specs
-    assert_same_answers(backbone, copy, height=32, width=32)
-
-
-def test_saved_model_gives_the_same_answers(tmp_path):
-    backbone = tiny_hrnet(32, 32)
-    randomise(backbone)
-    tf.saved_model.save(backbone, tmp_path / "model")
-    serve = tf.saved_model.load(tmp_path / "model").signatures["serving_default"]
-    expected = backbone(images(32, 32))
-    answers = serve(images(32, 32))
-    assert sorted(answers) == ["2", "3", "4", "5"]
-    for level, answer in answers.items():
-        np.testing.assert_allclose(answer, expected[level], rtol=1e-5, atol=1e-5)
-
-
 # ---- precision ----
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_mixed_precision(dtype):
+    tf_keras.utils.set_random_seed(0)
     reference = tiny_hrnet(settings=ConvSettings(kernel_initializer="kaiming"))
     tf_keras.mixed_precision.set_global_policy(f"mixed_{dtype}")
-    for upsampling in backbones.FUSE_UPSAMPLING:
-        backbone = tiny_hrnet(fuse_upsampling=upsampling)
-        backbone.set_weights(reference.get_weights())
-        assert {weight.dtype for weight in backbone.weights} == {tf.float32}
-        for level, endpoint in backbone(images()).items():
-            assert endpoint.dtype == dtype, level
-            assert np.all(np.isfinite(tf.cast(endpoint, tf.float32)))
-        if upsampling == "nearest":
-            answer = tf.cast(endpoint, tf.float32)
-            expected = reference(images())["5"]
-            assert np.corrcoef(np.ravel(answer), np.ravel(expected))[0, 1] > 0.999
+    backbone = tiny_hrnet()
+    backbone.set_weights(reference.get_weights())
+    assert {weight.dtype for weight in backbone.weights} == {tf.float32}
+    expected = reference(images())
+    for level, endpoint in backbone(images()).items():
+        assert endpoint.dtype == dtype
+        answer = tf.cast(endpoint, tf.float32)
+        error = np.abs(answer - expected[level])
+        assert np.max(error) < 0.1 * np.max(expected[level])
 
 
 # ---- the Model Garden's factory ----
