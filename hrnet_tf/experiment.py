@@ -74,9 +74,9 @@ def parse_config(
 
 def did_you_mean(received: Any, allowed: Iterable[Any]) -> str:
     """Returns " (did you mean ...?)" if an allowed text is much like `received`."""
-    texts = [text for text in allowed if isinstance(text, str)]
-    close = difflib.get_close_matches(str(received), texts, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    texts = {text.lower(): text for text in allowed if isinstance(text, str)}
+    close = difflib.get_close_matches(str(received).lower(), texts, n=1)
+    return f" (did you mean {texts[close[0]]!r}?)" if close else ""
 
 
 # ---- the experiment, and the changes to it ----

@@ -4,8 +4,11 @@ TensorFlow takes seconds to import, so nothing here imports it unless the tests 
 were collected do.
 """
 
+import copy
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +65,86 @@ def float32_policy_again():
     yield
     if "tf_keras" in sys.modules:
         sys.modules["tf_keras"].mixed_precision.set_global_policy("float32")
+
+
+TOY_EXPERIMENT = {
+    "task": {
+        "model": {
+            "input_size": [64, 64],
+            "backbone": {
+                "hrnet": {
+                    "model_id": "custom",
+                    "custom": {
+                        "width": 4,
+                        "modules": [1, 1, 1],
+                        "blocks": 1,
+                        "layer1_planes": 8,
+                        "layer1_blocks": 1,
+                        "stem_width": 8,
+                    },
+                    "kernel_initializer": "kaiming",
+                }
+            },
+        },
+        "train_data": {"global_batch_size": 4, "crop_shuffle_buffer_size": 8},
+        "validation_data": {"global_batch_size": 4},
+        "evaluation": {"num_pictures": 2},
+    },
+    "trainer": {
+        "train_steps": 4,
+        "steps_per_loop": 2,
+        "summary_interval": 2,
+        "checkpoint_interval": 2,
+        "validation_interval": 4,
+        "optimizer_config": {
+            "learning_rate": {
+                "type": "cosine",
+                "cosine": {"initial_learning_rate": 0.002, "decay_steps": 4},
+            }
+        },
+    },
+    "runtime": {"distribution_strategy": "one_device"},
+}
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory) -> Path:
+    """A folder with a few drawn people, their records and toy.yaml to train on them."""
+    import yaml
+
+    from hrnet_tf.data import coco_pose, skeletons, synthetic
+
+    folder = tmp_path_factory.mktemp("toy") / "data"
+    synthetic.draw_dataset(str(folder), 6, 4, image_size=96, max_people=2)
+    for split in synthetic.SPLITS:
+        coco_pose.convert(
+            str(folder / "images" / split),
+            str(folder / f"annotations/person_keypoints_{split}.json"),
+            str(folder / "records" / split),
+            skeletons.load_skeleton("coco17"),
+            num_shards=2,
+        )
+    experiment = copy.deepcopy(TOY_EXPERIMENT)
+    task = experiment["task"]
+    task["train_data"]["input_path"] = f"{folder}/records/train-*"
+    task["validation_data"]["input_path"] = f"{folder}/records/val-*"
+    task["evaluation"]["annotation_file"] = str(
+        folder / "annotations/person_keypoints_val.json"
+    )
+    (folder / "toy.yaml").write_text(yaml.safe_dump(experiment))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_command(toy_data) -> Callable[..., list[str]]:
+    """Flags of hrnet_tf.train for the toy data; more come after the model directory."""
+
+    def command(model_dir: Path | str, *more: str) -> list[str]:
+        return [
+            "--experiment=hrnet_pose_coco",
+            f"--config_file={toy_data}/toy.yaml",
+            f"--model_dir={model_dir}",
+            *more,
+        ]
+
+    return command

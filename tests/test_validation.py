@@ -114,6 +114,108 @@ def test_mistake_is_named_with_its_path_and_what_is_allowed(good, override, frag
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "override, fragments",
+    [
+        ("trainer.train_steps=1.5e3", ["trainer.train_steps", "write 1500"]),
+        ("trainer.train_steps=true", ["trainer.train_steps", "whole number"]),
+        ("runtime.distribution_strategy=off", ["distribution_strategy", "quotes"]),
+        ("runtime.mixed_precision_dtype=None", ["mixed_precision_dtype", "null"]),
+        ("task.model.input_size=[null, 192]", ["task.model.input_size", "height"]),
+        ("task.model.input_size=[256]", ["task.model.input_size", "[height, width]"]),
+        ("task.model.decoder.type=null", ["task.model.decoder.type"]),
+        ("task.weight_decay=-0.1", ["task.weight_decay", "0 or more"]),
+        (
+            "task.train_data.is_training=false",
+            ["task.train_data.is_training", "must be true"],
+        ),
+        (
+            "task.validation_data.is_training=true",
+            ["task.validation_data.is_training", "must be false"],
+        ),
+        ("task.train_data.input_path.a=b", ["task.train_data.input_path", "pattern"]),
+        ("runtime.num_gpus=64", ["runtime.num_gpus", "GPUs that TensorFlow sees"]),
+        ("trainer.summary_interval=0", ["trainer.summary_interval", "above 0"]),
+        ("trainer.optimizer_config.optimizer.type=adma", ["optimizer.type", "'adam'"]),
+        ("trainer.optimizer_config.optimizer.type=null", ["optimizer.type"]),
+        ("trainer.optimizer_config.warmup.type=linear", ["warmup.linear.warmup_steps"]),
+        (
+            "trainer.optimizer_config.learning_rate.stepwise.boundaries=[300, 200]",
+            ["trainer.optimizer_config.learning_rate.stepwise.boundaries", "increase"],
+        ),
+    ],
+)
+def test_wrong_types_and_missing_values_are_named(good, override, fragments):
+    with pytest.raises(ConfigError) as error:
+        check([*good, override])
+    for fragment in fragments:
+        assert fragment in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "override, fragments",
+    [
+        ("task.model.bakbone.type=hrnet", ["did you mean task.model.backbone?"]),
+        ("train_steps=3", ["did you mean trainer.train_steps?"]),
+        ("task.model.backbone=hrnet", ["write task.model.backbone.type=hrnet"]),
+        ("task.codec.name.x=1", ["task.codec.name", "not a section"]),
+        # The Garden would take any key of a section that was null.
+        ("trainer.optimizer_config.ema.decay=0.9", ["ema.decay", "average_decay"]),
+        ("task.model={input_size: [[1, 2], [3]]}", ["not valid YAML"]),
+        ("{task: {model: {input_size: [[1, 2], [3]]}}}", ["a list may hold"]),
+        ("task.codec.name", ["cannot be understood"]),
+        ("task.train_data.input_path=*.tfrecord", ["not valid YAML", "quotes"]),
+    ],
+)
+def test_override_that_cannot_be_applied(override, fragments):
+    with pytest.raises(ConfigError) as error:
+        parse_config("hrnet_pose_coco", [], [override])
+    for fragment in fragments:
+        assert fragment in str(error.value)
+
+
+def test_experiment_and_files_that_do_not_exist(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'hrnet_pose_coco'"):
+        parse_config("hrnet_pos_coco")
+    with pytest.raises(ConfigError, match="there is no file .*none.yaml"):
+        parse_config("hrnet_pose_coco", [str(tmp_path / "none.yaml")])
+    listed = tmp_path / "list.yaml"
+    listed.write_text("- task")
+    with pytest.raises(ConfigError, match="list.yaml holds .* YAML mapping"):
+        parse_config("hrnet_pose_coco", [str(listed)])
+
+
+def test_files_then_flags_then_overrides(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("task: {codec: {name: udp, sigma: 3}}\nruntime: {tpu: here}")
+    params = parse_config("hrnet_pose_coco", [str(file)], "task.codec.sigma=1.5")
+    assert (params.task.codec.name, params.task.codec.sigma) == ("udp", 1.5)
+    assert params.runtime.tpu == "here"
+    params = parse_config("hrnet_pose_coco", [str(file)], tpu="there")
+    assert params.runtime.tpu == "there"
+
+
+def test_unimplemented_mode(good):
+    with pytest.raises(ConfigError, match="--mode is 'continuous_train_and_eval'"):
+        check(good, "continuous_train_and_eval")
+
+
+def test_validation_loss_needs_ground_truth_boxes(good, tmp_path):
+    (tmp_path / "boxes.json").write_text("[]")
+    metric = "trainer.best_checkpoint_eval_metric=validation_loss"
+    check([*good, metric])
+    boxes = f"task.validation_data.detections_file={tmp_path}/boxes.json"
+    with pytest.raises(ConfigError, match="best_checkpoint_eval_metric"):
+        check([*good, metric, boxes])
+
+
+def test_experiment_of_the_garden_is_checked_too():
+    params = parse_config("resnet_imagenet", [], "runtime.distribution_strategy=x")
+    with pytest.raises(ConfigError, match="runtime.distribution_strategy"):
+        validate(params, "train")
+
+
 def test_ema_with_float16(good):
     overrides = [
         *good,
