@@ -1,0 +1,508 @@
+"""The training command end to end, on drawn people and a toy network.
+
+Starting a process costs as much as ten of these trainings, so a process of its own is
+kept for what needs one: the first run, which others look into, and a run that is
+killed. The rest calls `train.main` in this process.
+"""
+
+import glob
+import json
+import math
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+from tensorboard.compat.proto import event_pb2
+
+from hrnet_tf import actions, train
+from hrnet_tf.data import coco_pose, skeletons
+from hrnet_tf.evaluation.coco_keypoints import METRICS
+
+REPO = Path(__file__).resolve().parents[1]
+TABLE_HEAD = "    AP   AP50   AP75    APM    APL     AR   AR50   AR75    ARM    ARL"
+
+
+def override(*changes: str) -> str:
+    return f"--params_override={','.join(changes)}"
+
+
+def start_process(arguments: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "hrnet_tf.train", *arguments],
+        cwd=REPO,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_json(path: Path):
+    return json.loads(path.read_text())
+
+
+def read_summaries(*files: str) -> dict[str, dict[int, np.ndarray]]:
+    """TensorBoard's values by tag and step."""
+    summaries: dict[str, dict[int, np.ndarray]] = {}
+    for record in tf.data.TFRecordDataset(list(files)):
+        event = event_pb2.Event.FromString(record.numpy())
+        for value in event.summary.value:
+            steps = summaries.setdefault(value.tag, {})
+            steps[event.step] = tf.make_ndarray(value.tensor)
+    return summaries
+
+
+def event_files(folder: Path) -> list[str]:
+    return glob.glob(f"{folder}/events.out.tfevents.*")
+
+
+@pytest.fixture
+def run_here(capsys):
+    """Runs the command in this process: exit code, standard output and error."""
+
+    def run(arguments: list[str]) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = train.main(["train", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+# ---- one run, as a user starts it ----
+
+
+@pytest.fixture(scope="session")
+def trained(toy_command, tmp_path_factory):
+    """Four steps, evaluated after two and after four, in a process of its own.
+
+    Returns the model directory, standard output and standard error.
+    """
+    model_dir = tmp_path_factory.mktemp("trained")
+    process = start_process(
+        toy_command(
+            model_dir,
+            "--mode=train_and_eval",
+            override(
+                "trainer.validation_interval=2",
+                "runtime.distribution_strategy=mirrored",
+            ),
+        )
+    )
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return model_dir, stdout, stderr
+
+
+@pytest.fixture
+def trained_dir(trained, tmp_path):
+    """A copy of the trained model directory, without what evaluations write."""
+    copy = tmp_path / "run"
+    shutil.copytree(trained[0], copy)
+    for name in ("metrics.json", "results.json", "predictions.png"):
+        (copy / name).unlink()
+    return copy
+
+
+def test_writes_metrics_results_and_pictures(trained, toy_data):
+    model_dir, _, _ = trained
+    metrics = read_json(model_dir / "metrics.json")
+    assert all(-1 <= metrics[name] <= 1 for name in METRICS)
+    assert metrics["box_source"] == "ground truth"
+    assert metrics["annotation_file"].endswith("person_keypoints_val.json")
+    assert metrics["step"] == 4 and metrics["validation_loss"] > 0
+    validation = read_json(toy_data / "annotations/person_keypoints_val.json")
+    image_ids = {image["id"] for image in validation["images"]}
+    results = read_json(model_dir / "results.json")
+    assert {result["image_id"] for result in results} <= image_ids
+    assert all(len(result["keypoints"]) == 17 * 3 for result in results)
+    picture = cv2.imread(str(model_dir / "predictions.png"))
+    assert picture.std() > 10  # not blank
+    params = yaml.safe_load((model_dir / "params.yaml").read_text())
+    assert params["trainer"]["train_steps"] == 4
+    assert not list(model_dir.glob("**/*.tmp"))
+
+
+def test_prints_every_evaluation_and_nothing_else(trained):
+    _, stdout, _ = trained
+    lines = stdout.splitlines()
+    assert lines.count("COCO keypoints, boxes: ground truth") == 2
+    assert lines.count(TABLE_HEAD) == 2
+    headings = [line for line in lines if line.startswith("Evaluation at step")]
+    assert [heading.split()[3] for heading in headings] == ["2", "4"]
+    assert set(lines) - set(headings) == {
+        "",
+        "COCO keypoints, boxes: ground truth",
+        TABLE_HEAD,
+        *(line for line in lines if re.fullmatch(r"( +(-|\d\.\d{3})){10}", line)),
+        "-: no labelled person of that size in the annotation file",
+    }
+
+
+def test_reports_progress_as_lines_where_there_is_no_terminal(trained):
+    _, _, stderr = trained
+    assert re.search(
+        r"^Training: 16/16 images, [\d.]+ images/s, took .*, step=4/4, loss=\d\S*, "
+        r"learning_rate=0$",
+        stderr,
+        re.MULTILINE,
+    )
+    assert re.search(r"^Evaluating: \d+ crops", stderr, re.MULTILINE)
+    assert "\r" not in stderr and "Traceback" not in stderr
+
+
+def test_writes_scalars_and_pictures_for_tensorboard(trained):
+    model_dir, _, _ = trained
+    summaries = read_summaries(*event_files(model_dir / "train"))
+    for tag in ("training_loss", "learning_rate", "steps_per_second"):
+        assert list(summaries[tag]) == [2, 4]
+    assert summaries["learning_rate"][2] == pytest.approx(0.001)
+    summaries = read_summaries(*event_files(model_dir / "validation"))
+    for tag in (*METRICS, "validation_loss"):
+        assert list(summaries[tag]) == [2, 4]
+    for tag in ("image/heatmaps", "image/predictions"):
+        width, height, *pictures = summaries[tag][4]
+        assert len(pictures) == 1
+        picture = tf.io.decode_png(pictures[0]).numpy()
+        assert picture.shape == (int(height), int(width), 3) and picture.std() > 10
+
+
+def test_keeps_the_best_checkpoint_apart(trained):
+    model_dir, _, _ = trained
+    best_dir = model_dir / "best_checkpoint"
+    info = read_json(best_dir / "info.json")
+    step = info["best_ckpt_global_step"]
+    validation = read_summaries(*event_files(model_dir / "validation"))
+    average_precisions = validation["keypoint_AP"]
+    assert info["keypoint_AP"] == pytest.approx(max(average_precisions.values()))
+    assert info["keypoint_AP"] == pytest.approx(average_precisions[step])
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(best_dir))
+    assert reader.get_tensor("global_step/.ATTRIBUTES/VARIABLE_VALUE") == step
+    assert tf.train.latest_checkpoint(model_dir) == str(model_dir / "ckpt-4")
+
+
+# ---- evaluation ----
+
+
+def test_eval_scores_the_latest_checkpoint(trained, trained_dir, toy_command, run_here):
+    code, stdout, stderr = run_here(toy_command(trained_dir, "--mode=eval"))
+    assert code == 0, stderr
+    assert "Evaluation at step 4 on" in stdout and "boxes: ground truth" in stdout
+    before = read_json(trained[0] / "metrics.json")
+    metrics = read_json(trained_dir / "metrics.json")
+    assert metrics["step"] == 4
+    assert metrics["validation_loss"] == pytest.approx(
+        before["validation_loss"], rel=1e-4
+    )
+
+
+def test_eval_scores_the_checkpoint_it_is_given(trained_dir, toy_command, run_here):
+    best = tf.train.latest_checkpoint(trained_dir / "best_checkpoint")
+    code, stdout, stderr = run_here(
+        toy_command(trained_dir, "--mode=eval", f"--checkpoint={best}")
+    )
+    assert code == 0, stderr
+    info = read_json(trained_dir / "best_checkpoint/info.json")
+    metrics = read_json(trained_dir / "metrics.json")
+    assert metrics["step"] == info["best_ckpt_global_step"]
+    assert f"Evaluation at step {metrics['step']} on" in stdout
+    assert metrics["validation_loss"] == pytest.approx(
+        info["validation_loss"], rel=1e-4
+    )
+
+
+def test_eval_names_the_detectors_file(trained_dir, toy_data, toy_command, run_here):
+    validation = read_json(toy_data / "annotations/person_keypoints_val.json")
+    detections = [
+        {"category_id": 1, "score": 0.5}
+        | {key: annotation[key] for key in ("image_id", "bbox")}
+        for annotation in validation["annotations"]
+    ]
+    path = trained_dir / "detections.json"
+    path.write_text(json.dumps(detections))
+    code, stdout, stderr = run_here(
+        toy_command(
+            trained_dir,
+            "--mode=eval",
+            override(f"task.validation_data.detections_file={path}"),
+        )
+    )
+    assert code == 0, stderr
+    assert f"COCO keypoints, boxes: {path}" in stdout
+    assert read_json(trained_dir / "metrics.json")["box_source"] == str(path)
+    scores = [result["score"] for result in read_json(trained_dir / "results.json")]
+    assert max(scores) <= 0.5  # the box's score times the keypoints'
+
+
+def test_continuous_eval_ends_after_the_last_checkpoint(
+    trained_dir, toy_command, run_here
+):
+    code, stdout, stderr = run_here(
+        toy_command(
+            trained_dir,
+            "--mode=continuous_eval",
+            override("trainer.continuous_eval_timeout=1"),
+        )
+    )
+    assert code == 0, stderr
+    assert stdout.count("Evaluation at step 4 on") == 1
+    assert read_json(trained_dir / "metrics.json")["step"] == 4
+
+
+def test_a_finished_run_started_again_only_evaluates(
+    trained_dir, toy_command, run_here
+):
+    # Also what a run does that was stopped during its last evaluation.
+    code, stdout, stderr = run_here(toy_command(trained_dir))
+    assert code == 0, stderr
+    assert "Training: 0/0 images" in stderr
+    assert stdout.count("Evaluation at step 4 on") == 1
+    assert read_json(trained_dir / "metrics.json")["step"] == 4
+
+
+@pytest.mark.parametrize(
+    "flags, code, sentence",
+    [
+        (["--mode=eval"], 1, "holds no checkpoint to evaluate"),
+        (["--mode=eval", "--checkpoint=/no/ckpt-1"], 1, "names no checkpoint"),
+        (["--mode=train", "--checkpoint=/no/ckpt-1"], 2, "goes with --mode=eval"),
+        (["--mode=test"], 2, "--mode"),
+        (
+            [override("runtime.distribution_strategy=parameter_server")],
+            1,
+            "parameter_server",
+        ),
+    ],
+)
+def test_refuses_what_cannot_work(
+    flags, code, sentence, toy_command, tmp_path, run_here
+):
+    received, stdout, stderr = run_here(toy_command(tmp_path / "run", *flags))
+    assert received == code
+    assert sentence in stderr
+    assert stdout == "" and not (tmp_path / "run").exists()
+
+
+# ---- a run that is killed ----
+
+LONG_RUN = override(
+    "trainer.train_steps=40",
+    "trainer.max_to_keep=100",
+    "trainer.optimizer_config.learning_rate.cosine.decay_steps=40",
+)
+
+
+def checkpoint_steps(model_dir: Path) -> list[int]:
+    names = [path.stem for path in model_dir.glob("ckpt-*.index")]
+    return sorted(int(name.removeprefix("ckpt-")) for name in names)
+
+
+def test_continues_after_a_kill(tmp_path, toy_command, run_here):
+    command = toy_command(tmp_path, "--mode=train", LONG_RUN)
+    process = start_process(command)
+    while process.poll() is None and checkpoint_steps(tmp_path)[-1:] < [6]:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    _, stderr = process.communicate()
+    assert process.returncode == -signal.SIGKILL, stderr
+    last = tf.train.latest_checkpoint(tmp_path)
+    last_step = int(last.rpartition("-")[2])
+    assert 6 <= last_step < 40
+    first_run_events = event_files(tmp_path / "train")
+
+    code, _, stderr = run_here(command)
+
+    assert code == 0, stderr
+    assert tf.train.latest_checkpoint(tmp_path) == str(tmp_path / "ckpt-40")
+    images = 4 * (40 - last_step)
+    assert f"Training: {images}/{images} images" in stderr and "step=40/40" in stderr
+    second_run_events = set(event_files(tmp_path / "train")) - set(first_run_events)
+    rates = read_summaries(*second_run_events)["learning_rate"]
+    assert list(rates) == list(range(last_step + 2, 41, 2))
+    for step, rate in rates.items():
+        expected = 0.001 * (1 + math.cos(math.pi * step / 40))
+        assert rate == pytest.approx(expected, abs=1e-7)
+    assert_is_two_steps_of_adam(
+        tf.train.load_checkpoint(last),
+        tf.train.load_checkpoint(str(tmp_path / f"ckpt-{last_step + 2}")),
+        learning_rate=0.002,
+    )
+
+
+def assert_is_two_steps_of_adam(before, after, learning_rate: float) -> None:
+    """Of two checkpoints, that weights and moments of one followed from the other.
+
+    In two steps a squared gradient's moment cannot lose more than 2 * 0.1 %, and a
+    weight cannot move by more than 2 * 3.2 learning rates.
+    """
+    iterations = "optimizer/iter/.ATTRIBUTES/VARIABLE_VALUE"
+    assert after.get_tensor(iterations) == before.get_tensor(iterations) + 2
+    suffix = "/.OPTIMIZER_SLOT/optimizer/v/.ATTRIBUTES/VARIABLE_VALUE"
+    slots = [name for name in before.get_variable_to_shape_map() if suffix in name]
+    assert len(slots) > 50
+    for slot in slots:
+        moments, new_moments = before.get_tensor(slot), after.get_tensor(slot)
+        assert (new_moments >= 0.998 * moments - 1e-12).all(), slot
+        weight = slot.removesuffix(suffix) + "/.ATTRIBUTES/VARIABLE_VALUE"
+        moved = np.abs(after.get_tensor(weight) - before.get_tensor(weight))
+        assert 0 < moved.max() < 2 * 3.2 * learning_rate, weight
+
+
+# ---- losses that are lost, number formats, other keypoints ----
+
+
+@pytest.mark.parametrize(
+    "learning_rate, became",
+    [
+        ("1.0e+20", r"(nan|inf)"),
+        ("1000.0", r"\d\S*, above trainer.loss_upper_bound=1e\+06,"),
+    ],
+)
+def test_stops_when_the_loss_is_lost(
+    learning_rate, became, tmp_path, toy_command, run_here
+):
+    code, _, stderr = run_here(
+        toy_command(
+            tmp_path,
+            "--mode=train",
+            override(
+                "trainer.optimizer_config.learning_rate.type=constant",
+                "trainer.optimizer_config.learning_rate.constant.learning_rate="
+                f"{learning_rate}",
+            ),
+        )
+    )
+    assert code == 1
+    sentence = stderr.splitlines()[-1]
+    assert re.match(
+        rf"The training loss became {became} between steps 1 and 2", sentence
+    )
+    for advice in ("learning_rate", "global_clipnorm", "runtime.mixed_precision_dtype"):
+        assert advice in sentence
+    assert tf.train.latest_checkpoint(tmp_path) is None
+
+
+def test_trains_in_bfloat16_and_evaluates_averaged_weights(
+    tmp_path, toy_command, run_here
+):
+    command = toy_command(
+        tmp_path,
+        override(
+            "trainer.optimizer_config.ema.average_decay=0.9",
+            "trainer.validation_interval=2",
+            "runtime.mixed_precision_dtype=bfloat16",
+        ),
+    )
+    code, stdout, stderr = run_here(command)
+    assert code == 0, stderr
+    assert stdout.count(TABLE_HEAD) == 2
+    summaries = read_summaries(*event_files(tmp_path / "validation"))
+    losses = summaries["validation_loss"]
+    assert losses[2] != pytest.approx(losses[4], rel=1e-4)
+
+    # Averaged weights were saved in the model's place: they are evaluated as they are.
+    checkpoint = tmp_path / "ema_checkpoints/average_weights-2"
+    code, stdout, stderr = run_here(
+        [*command, "--mode=eval", f"--checkpoint={checkpoint}"]
+    )
+    assert code == 0, stderr
+    metrics = read_json(tmp_path / "metrics.json")
+    assert metrics["step"] == 2
+    assert metrics["validation_loss"] == pytest.approx(float(losses[2]), rel=1e-3)
+
+
+def test_trains_in_float16_with_a_scaled_loss(tmp_path, toy_command, run_here):
+    code, _, stderr = run_here(
+        toy_command(
+            tmp_path,
+            "--mode=train",
+            override(
+                "runtime.mixed_precision_dtype=float16", "runtime.loss_scale=dynamic"
+            ),
+        )
+    )
+    assert code == 0, stderr
+    summaries = read_summaries(*event_files(tmp_path / "train"))
+    assert all(0 < loss < 1 for loss in summaries["training_loss"].values())
+    names = dict(tf.train.list_variables(tf.train.latest_checkpoint(tmp_path)))
+    assert any("loss_scale" in name for name in names)
+
+
+def test_trains_on_keypoints_of_ones_own(tmp_path, toy_data, toy_command, run_here):
+    kept = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]
+    skeleton_path = tmp_path / "star5.yaml"
+    skeleton_path.write_text(
+        yaml.safe_dump(
+            {
+                "name": "star5",
+                "keypoints": kept,
+                "flip_pairs": [kept[1:3], kept[3:5]],
+                "limbs": [["nose", name] for name in kept[1:]],
+            }
+        )
+    )
+    skeleton = skeletons.load_skeleton(str(skeleton_path))
+    rows = [skeletons.load_skeleton("coco17").keypoints.index(name) for name in kept]
+    for split in ("train", "val"):
+        dataset = read_json(toy_data / f"annotations/person_keypoints_{split}.json")
+        dataset["categories"][0] |= {"keypoints": kept, "skeleton": []}
+        for annotation in dataset["annotations"]:
+            triples = np.reshape(annotation["keypoints"], (-1, 3))[rows]
+            annotation["keypoints"] = triples.ravel().tolist()
+            annotation["num_keypoints"] = int((triples[:, 2] > 0).sum())
+        path = tmp_path / f"{split}.json"
+        path.write_text(json.dumps(dataset))
+        coco_pose.convert(
+            str(toy_data / "images" / split),
+            str(path),
+            str(tmp_path / "records" / split),
+            skeleton,
+        )
+    model_dir = tmp_path / "run"
+    code, stdout, stderr = run_here(
+        toy_command(
+            model_dir,
+            override(
+                f"task.skeleton={skeleton_path}",
+                f"task.train_data.input_path={tmp_path}/records/train-*",
+                f"task.validation_data.input_path={tmp_path}/records/val-*",
+                f"task.evaluation.annotation_file={tmp_path}/val.json",
+                "trainer.train_steps=2",
+            ),
+        )
+    )
+    assert code == 0, stderr
+    assert TABLE_HEAD in stdout
+    results = read_json(model_dir / "results.json")
+    assert results and all(len(result["keypoints"]) == 15 for result in results)
+
+
+# ---- progress on a terminal ----
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch):
+    reading_end, terminal = pty.openpty()
+    step = tf.Variable(0, dtype=tf.int64)
+    with os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with actions.ReportProgress(
+            step, train_steps=10, global_batch_size=4
+        ) as report:
+            step.assign(5)
+            report({"training_loss": tf.constant(0.25), "learning_rate": 0.001})
+        monkeypatch.undo()
+        shown = os.read(reading_end, 100_000).decode()
+    os.close(reading_end)
+    last = shown.split("\r")[-1].strip() or shown.split("\r")[-2]
+    assert "Training:  50%" in last and "20/40" in last and "images/s" in last
+    assert "step=5/10, loss=0.25, learning_rate=0.001" in last
