@@ -17,8 +17,7 @@ import contextlib
 import io
 import os
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -27,22 +26,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 from official.common import distribute_utils
 from official.core import (
-    base_trainer,
+    config_definitions as cfg,
+)
+from official.core import (
     task_factory,
     train_lib,
     train_utils,
-)
-from official.core import (
-    config_definitions as cfg,
 )
 from official.modeling import performance
 from official.vision.utils import summary_manager
 
 from hrnet_tf import (
     actions,
+    checkpoints,
     command_line,
     registry_imports,  # noqa: F401
 )
+from hrnet_tf.data.detections import DetectionsError
+from hrnet_tf.data.pose_records import RecordError
 from hrnet_tf.evaluation.coco_keypoints import AnnotationFileError
 from hrnet_tf.experiment import ConfigError, parse_config
 from hrnet_tf.validation import validate
@@ -105,7 +106,13 @@ def main(argv: Sequence[str]) -> int:
         train,
         define_flags(),
         argv,
-        failures=(ConfigError, AnnotationFileError, actions.TrainingError),
+        failures=(
+            ConfigError,
+            AnnotationFileError,
+            DetectionsError,
+            RecordError,
+            actions.TrainingError,
+        ),
     )
 
 
@@ -124,7 +131,7 @@ def run(
         checkpoint: In mode eval, the checkpoint to evaluate; the latest when None.
 
     Raises:
-        ConfigError: If there is no checkpoint to evaluate.
+        ConfigError: If there is no checkpoint to evaluate, or one does not fit.
         actions.TrainingError: If training had to stop.
     """
     trains = "train" in mode
@@ -142,13 +149,13 @@ def run(
         tpu_address=params.runtime.tpu,
     )
     is_chief = strategy.extended.should_checkpoint
-    if trains and is_chief:
-        train_utils.serialize_config(params, model_dir)
     output = sys.stdout
     with contextlib.ExitStack() as stack:
         # Orbit prints every line that it also logs, in between ours.
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        worker_dir = stack.enter_context(_worker_dir(params, model_dir, is_chief))
+        worker_dir = stack.enter_context(
+            checkpoints.worker_dir(params, model_dir, is_chief)
+        )
         stack.enter_context(strategy.scope())
 
         task = task_factory.get_task(params.task, logging_dir=model_dir)
@@ -160,7 +167,13 @@ def run(
             checkpoint_exporter=None
             if mode == "eval"
             else train_lib.maybe_create_best_ckpt_exporter(params, worker_dir),
+            trainer_cls=checkpoints.Trainer,
         )
+        if latest := tf.train.latest_checkpoint(model_dir):
+            # The runner restores it, but does not mind if it is another model's.
+            checkpoints.restore_model(trainer.model, latest)
+        if trains and is_chief:
+            train_utils.serialize_config(params, model_dir)
         step = trainer.global_step
         train_steps = params.trainer.train_steps
         report_progress = actions.ReportProgress(
@@ -173,7 +186,7 @@ def run(
             params.task.evaluation.annotation_file,
             stream=output,
         )
-        runner = _Runner(
+        runner = checkpoints.Runner(
             distribution_strategy=strategy,
             task=task,
             mode=mode,
@@ -190,61 +203,14 @@ def run(
             ),
         )
         if checkpoint:
-            _restore(trainer, checkpoint)
+            checkpoints.restore_model(trainer.model, checkpoint)
+            step.assign(checkpoints.saved_step(checkpoint))
         if trains:
             stack.enter_context(report_progress)
         if mode == "train_and_eval" and step.numpy() >= train_steps:
             # Trained before, and perhaps stopped before or in the last evaluation.
             runner.controller.evaluate(params.trainer.validation_steps)
         runner.run()
-
-
-class _Runner(train_lib.OrbitExperimentRunner):
-    """The Garden's runner, except that every worker continues from a checkpoint.
-
-    The Garden has workers other than the chief save to, and so restore from, a folder
-    that is new at every start: they would begin at step 0 beside a chief that does not.
-    """
-
-    def _maybe_build_checkpoint_manager(self) -> tf.train.CheckpointManager:
-        return tf.train.CheckpointManager(
-            self.trainer.checkpoint,
-            directory=self.model_dir,
-            max_to_keep=self.params.trainer.max_to_keep,
-            step_counter=self.trainer.global_step,
-            checkpoint_interval=self.params.trainer.checkpoint_interval,
-            init_fn=self.trainer.initialize,
-        )
-
-
-@contextlib.contextmanager
-def _worker_dir(
-    params: cfg.ExperimentConfig, model_dir: str, is_chief: bool
-) -> Iterator[str]:
-    """The chief's is the model directory; others have a temporary one like it.
-
-    Saving takes all workers, since they read variables together, and two must not write
-    the same file. They must also agree on when to save, so each starts from the same
-    latest checkpoint and the same best metric.
-    """
-    if is_chief:
-        yield model_dir
-        return
-    with tempfile.TemporaryDirectory() as worker_dir:
-        best_log = os.path.join(
-            params.trainer.best_checkpoint_export_subdir or "", "info.json"
-        )
-        latest = tf.train.latest_checkpoint(model_dir) or os.path.join(model_dir, "-")
-        for path in [
-            *tf.io.gfile.glob(f"{latest}.*"),
-            os.path.join(model_dir, "checkpoint"),
-            os.path.join(model_dir, best_log),
-        ]:
-            if tf.io.gfile.exists(path):
-                copy = os.path.join(worker_dir, os.path.relpath(path, model_dir))
-                tf.io.gfile.makedirs(os.path.dirname(copy))
-                tf.io.gfile.copy(path, copy)
-        yield worker_dir
 
 
 def _check_checkpoint(mode: str, model_dir: str, checkpoint: str | None) -> None:
@@ -264,16 +230,6 @@ def _check_checkpoint(mode: str, model_dir: str, checkpoint: str | None) -> None
             f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
             "name one with --checkpoint."
         )
-
-
-def _restore(trainer: base_trainer.Trainer, checkpoint: str) -> None:
-    """Loads a checkpoint's model, all of it, and its step if it has one."""
-    parts = tf.train.Checkpoint(**trainer.model.checkpoint_items)
-    parts.read(checkpoint).expect_partial().assert_existing_objects_matched()
-    reader = tf.train.load_checkpoint(checkpoint)
-    step_key = "global_step/.ATTRIBUTES/VARIABLE_VALUE"
-    if reader.has_tensor(step_key):
-        trainer.global_step.assign(reader.get_tensor(step_key))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ BASE = {"configs", "ops"}
 HELPERS = {"command_line", "progress", "visualization"}
 MIDDLE = {"modeling", "losses", "data", "evaluation"}
 # What runs around the tasks; only commands use these.
-TRAINING = {"actions", "experiment", "validation"}
+TRAINING = {"actions", "checkpoints", "experiment", "validation"}
 # The rooms of hrnet_tf that each room may import, besides itself.
 MAY_IMPORT = (
     {room: set() for room in BASE | HELPERS}

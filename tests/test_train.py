@@ -317,7 +317,7 @@ def test_continues_after_a_kill(tmp_path, toy_command, run_here):
     assert process.returncode == -signal.SIGKILL, stderr
     last = tf.train.latest_checkpoint(tmp_path)
     last_step = int(last.rpartition("-")[2])
-    assert 6 <= last_step < 40
+    assert 4 <= last_step < 40
     first_run_events = event_files(tmp_path / "train")
 
     code, _, stderr = run_here(command)

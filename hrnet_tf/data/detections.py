@@ -7,6 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 
+class DetectionsError(ValueError):
+    """The detections file is not one; the message says what it must hold."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Detections:
     """Person boxes of a detector, sorted by image.
@@ -33,7 +37,7 @@ def load_detections(
         score_threshold: Boxes that score lower are left out.
 
     Raises:
-        ValueError: If the file is no such list, or nothing of it is left.
+        DetectionsError: If the file is no such list, or nothing of it is left.
     """
     with tf.io.gfile.GFile(path, "rb") as file:
         try:
@@ -48,13 +52,13 @@ def load_detections(
             )
             table = np.array(rows, np.float64).reshape(len(rows), 6)
         except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise ValueError(
+            raise DetectionsError(
                 f"detections_file {path} must be a JSON list of objects with image_id, "
                 f"category_id, bbox [x, y, width, height] and score; reading it failed "
                 f"with {error!r}."
             ) from error
     if not rows:
-        raise ValueError(
+        raise DetectionsError(
             f"detections_file {path} leaves no box to evaluate on: none of its "
             f"{len(results)} results has category_id {category_id} "
             "(detections_category_id) and a score of at least "

@@ -80,6 +80,10 @@ class PoseInput:
             box_score float32 [B]; area float32 [B] of the padded box in original
             pixels.
         """
+        pose_records.check_records(
+            input_reader.match_files(self._data.input_path),
+            self._skeleton.num_keypoints,
+        )
         reader = input_reader.InputReader(
             self._data,
             dataset_fn=tf.data.TFRecordDataset,

@@ -28,6 +28,10 @@ PERSON_NUM_KEYPOINTS = "person/num_keypoints"  # int64 [P]: keypoints with v > 0
 PERSON_KEYPOINTS = "person/keypoints"  # float [P*K*3]: x, y in pixels, v in 0, 1, 2
 
 
+class RecordError(ValueError):
+    """A file does not hold the records that were expected."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Person:
     """One person annotation; all coordinates are pixels of the original image.
@@ -158,6 +162,28 @@ def parse_image_record(
         "num_keypoints": record[PERSON_NUM_KEYPOINTS],
         "keypoints": keypoints,
     }
+
+
+def check_records(files: Sequence[str], num_keypoints: int) -> None:
+    """Parses the first record, so that a wrong file is found before the first step.
+
+    Raises:
+      RecordError: if there is none, or it does not hold people of `num_keypoints`.
+    """
+    try:
+        for serialized in tf.data.TFRecordDataset(files).take(1):
+            parse_image_record(serialized, num_keypoints)
+            return
+    except tf.errors.DataLossError as error:
+        raise RecordError(
+            f"{files[0]} is damaged or no TFRecord file: convert the data again with "
+            "python -m hrnet_tf.data.coco_pose."
+        ) from error
+    except tf.errors.InvalidArgumentError as error:
+        # The sentence stands first; TensorFlow adds the tensors that it compared.
+        sentence = error.message.strip().splitlines()[0]
+        raise RecordError(f"{files[0]}: {sentence}") from error
+    raise RecordError(f"{files[0]}, like all files beside it, holds no record.")
 
 
 def _bytes_feature(value: bytes) -> tf.train.Feature:

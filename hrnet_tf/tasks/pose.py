@@ -81,6 +81,15 @@ class PoseTask(base_task.Task):
             self.skeleton,
         ).dataset(input_context)
 
+    def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
+        """Reads the ground truth now, so that a wrong file ends the run at its start.
+
+        AP is computed by the evaluator; there are no streaming metrics.
+        """
+        if not training:
+            self._evaluator = self._build_evaluator()
+        return []
+
     def build_losses(
         self,
         labels: dict[str, tf.Tensor],

@@ -706,10 +706,20 @@ def test_records_of_another_skeleton_are_refused_with_a_sentence(tmp_path):
     person = _person(keypoints=FIGURE[:16])
     path = _write(tmp_path / "a", [_record([person], num_keypoints=16)])
     with pytest.raises(
-        tf.errors.InvalidArgumentError,
+        pose_records.RecordError,
         match="do not hold 17 keypoints per person, as the configured skeleton does",
     ):
-        next(iter(_input(input_path=path).dataset()))
+        _input(input_path=path).dataset()
+
+
+def test_a_file_without_records_is_refused_with_a_sentence(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"no records at all, but long enough for a length and its check")
+    with pytest.raises(pose_records.RecordError, match="damaged or no TFRecord file"):
+        _input(input_path=str(path)).dataset()
+    path.write_bytes(b"")
+    with pytest.raises(pose_records.RecordError, match="holds no record"):
+        _input(input_path=str(path)).dataset()
 
 
 # ---- pictures ----

@@ -1,0 +1,122 @@
+"""Restoring a run, where the Garden's trainer is too lenient or too forgetful.
+
+The Garden restores what matches between a checkpoint and a model and leaves the rest
+as it was made, at random; here both must match. And of several workers, each continues
+from the chief's checkpoint.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+import tensorflow as tf
+import tf_keras
+from official.core import base_trainer, train_lib
+from official.core import config_definitions as cfg
+
+from hrnet_tf.experiment import ConfigError
+
+_STEP = "global_step/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def restore_model(model: tf_keras.Model, path: str) -> None:
+    """Loads all of a model's weights.
+
+    Raises:
+        ConfigError: If the checkpoint cannot be read or is another model's.
+    """
+    with _fitting(f"The checkpoint {path}"):
+        status = tf.train.Checkpoint(**model.checkpoint_items).read(path)
+        status.expect_partial().assert_existing_objects_matched()
+
+
+def saved_step(path: str) -> int:
+    """The step that a checkpoint was written at; 0 if it is not of a training."""
+    reader = tf.train.load_checkpoint(path)
+    return int(reader.get_tensor(_STEP)) if reader.has_tensor(_STEP) else 0
+
+
+@contextlib.contextmanager
+def _fitting(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"{source} does not fit the configured model ({reason}): task.model and "
+            "task.skeleton must be those that it was written with; a run's are in the "
+            "params.yaml of its --model_dir."
+        ) from error
+
+
+class _Checkpoint(tf.train.Checkpoint):
+    """Does not complain of what is not restored: the optimizer, in an evaluation."""
+
+    def restore(self, save_path, options=None):
+        return super().restore(save_path, options).expect_partial()
+
+
+class Trainer(base_trainer.Trainer):
+    """The Garden's trainer with plain words for an `init_checkpoint` that is wrong."""
+
+    def __init__(self, config: cfg.ExperimentConfig, *args, **kwargs):
+        super().__init__(config, *args, **kwargs)
+        self._checkpoint = _Checkpoint(
+            global_step=self.global_step,
+            model=self.model,
+            optimizer=self.optimizer,
+            **self.model.checkpoint_items,
+        )
+
+    def initialize(self) -> None:
+        with _fitting(f"task.init_checkpoint={self.config.task.init_checkpoint}"):
+            super().initialize()
+
+
+class Runner(train_lib.OrbitExperimentRunner):
+    """The Garden's runner with checkpoints in `model_dir`, whichever worker's it is.
+
+    The Garden gives workers other than the chief a new, empty folder at every start:
+    they would begin at step 0 beside a chief that does not.
+    """
+
+    def _maybe_build_checkpoint_manager(self) -> tf.train.CheckpointManager:
+        return tf.train.CheckpointManager(
+            self.trainer.checkpoint,
+            directory=self.model_dir,
+            max_to_keep=self.params.trainer.max_to_keep,
+            step_counter=self.trainer.global_step,
+            checkpoint_interval=self.params.trainer.checkpoint_interval,
+            init_fn=self.trainer.initialize,
+        )
+
+
+@contextlib.contextmanager
+def worker_dir(
+    params: cfg.ExperimentConfig, model_dir: str, is_chief: bool
+) -> Iterator[str]:
+    """The chief's folder is the model directory; others have a temporary one like it.
+
+    Saving takes all workers, since they read variables together, and two must not write
+    the same file. They must also agree on when to save, so each starts with the same
+    latest checkpoint and the same best metric.
+    """
+    if is_chief:
+        yield model_dir
+        return
+    state = ["checkpoint"]
+    if latest := tf.train.latest_checkpoint(model_dir):
+        files = tf.io.gfile.glob(f"{latest}.*")
+        state += [os.path.relpath(file, model_dir) for file in files]
+    if params.trainer.best_checkpoint_export_subdir:
+        state.append(
+            os.path.join(params.trainer.best_checkpoint_export_subdir, "info.json")
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        for name in state:
+            source, copy = os.path.join(model_dir, name), os.path.join(folder, name)
+            if tf.io.gfile.exists(source):
+                tf.io.gfile.makedirs(os.path.dirname(copy))
+                tf.io.gfile.copy(source, copy)
+        yield folder
