@@ -175,6 +175,8 @@ def run(
         if trains and is_chief:
             train_utils.serialize_config(params, model_dir)
         step = trainer.global_step
+        # The manager of evaluation summaries keeps the step that it finds set.
+        tf.summary.experimental.set_step(step)
         train_steps = params.trainer.train_steps
         report_progress = actions.ReportProgress(
             step, train_steps, params.task.train_data.global_batch_size

@@ -1,0 +1,104 @@
+"""A command for tests: it greets somebody.
+
+Call it as greet --name=NAME.
+"""
+
+import pytest
+from absl import flags
+
+from hrnet_tf import command_line
+
+
+class GreetingError(RuntimeError):
+    pass
+
+
+def _flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("name", None, "Whom to greet.", flag_values=values)
+    flags.DEFINE_integer("times", 1, "How often.", flag_values=values, lower_bound=1)
+    flags.mark_flag_as_required("name", flag_values=values)
+    return values
+
+
+def _greet(values: flags.FlagValues) -> None:
+    if values.name == "nobody":
+        raise GreetingError("There is nobody to greet.")
+    if values.name == "":
+        raise command_line.UsageError("--name is empty.")
+    if values.name == "bug":
+        raise RuntimeError("a fault of the program")
+    if values.name == "patience":
+        raise KeyboardInterrupt
+    print("Hello " + ", ".join([values.name] * values.times))
+
+
+def _run(*arguments: str) -> int:
+    return command_line.run(
+        _greet, _flags(), ["greet", *arguments], failures=(GreetingError,)
+    )
+
+
+def test_success(capsys):
+    assert _run("--name=Ada", "--times", "2") == 0
+    assert capsys.readouterr().out == "Hello Ada, Ada\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--times=x", "--help"]])
+def test_help_explains_the_command_and_its_flags(arguments, capsys):
+    assert _run(*arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("A command for tests: it greets somebody.")
+    for text in ("--name", "Whom to greet.", "--times", "How often.", "default: '1'"):
+        assert text in captured.out
+    assert not captured.err
+
+
+def test_a_failure_is_one_sentence(capsys):
+    assert _run("--name=nobody") == 1
+    captured = capsys.readouterr()
+    assert captured.err == "There is nobody to greet.\n"
+    assert not captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "--name"),
+        (["--name="], "--name is empty."),
+        (["--name=Ada", "--tmies=2"], "tmies"),
+        (["--name=Ada", "--times=0"], "times"),
+        (["--name=Ada", "--times=two"], "two"),
+        (["--name=Ada", "extra"], "Unexpected argument 'extra'"),
+        (["--name=Ada", "--flagfile=no/such/file"], "no/such/file"),
+    ],
+)
+def test_bad_usage(arguments, told, capsys):
+    assert _run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.err.endswith("\nSee --help.\n")
+    assert "Traceback" not in captured.err
+    assert not captured.out
+
+
+def test_flags_come_from_a_file_too(tmp_path, capsys):
+    flagfile = tmp_path / "greet.flags"
+    flagfile.write_text("# whom\n--name=Ada\n\n--times=3\n")
+    assert _run(f"--flagfile={flagfile}", "--times=2") == 0
+    assert capsys.readouterr().out == "Hello Ada, Ada\n"
+
+
+def test_interruption_is_no_traceback(capsys):
+    assert _run("--name=patience") == 1
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_faults_of_the_program_keep_their_traceback():
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        _run("--name=bug")
+
+
+def test_flags_stay_out_of_the_process_wide_set():
+    assert _run("--name=Ada") == 0
+    assert "times" not in flags.FLAGS

@@ -1,0 +1,105 @@
+"""Several processes train one model: two workers on this machine, over loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from hrnet_tf import train
+
+REPO = Path(__file__).resolve().parents[1]
+TIME_LIMIT = 300  # seconds
+
+
+def free_addresses(count: int) -> list[str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{opened.getsockname()[1]}" for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return addresses
+
+
+def run_workers(arguments: list[str], count: int = 2) -> list[tuple[int, str, str]]:
+    """Runs the training command in `count` processes: code and outputs of each."""
+    cluster = {"worker": free_addresses(count)}
+    workers = []
+    try:
+        for index in range(count):
+            task = {"type": "worker", "index": index}
+            workers.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "hrnet_tf.train", *arguments],
+                    cwd=REPO,
+                    env={
+                        **os.environ,
+                        "CUDA_VISIBLE_DEVICES": "-1",
+                        "TF_CONFIG": json.dumps({"cluster": cluster, "task": task}),
+                    },
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        outputs = [worker.communicate(timeout=TIME_LIMIT) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    return [
+        (worker.returncode, *output)
+        for worker, output in zip(workers, outputs, strict=True)
+    ]
+
+
+def checkpoint_files(model_dir: Path) -> set[str]:
+    return {path.name for path in model_dir.glob("ckpt-*.index")}
+
+
+@pytest.mark.slow
+def test_two_workers_train_evaluate_and_continue(tmp_path, toy_command):
+    model_dir = tmp_path / "run"
+    two_workers = "runtime.distribution_strategy=multi_worker_mirrored"
+
+    def run(train_steps: int) -> tuple[str, str, str]:
+        """The chief's standard output, and the standard error of both."""
+        chief, other = run_workers(
+            toy_command(
+                model_dir,
+                f"--params_override={two_workers},trainer.train_steps={train_steps}",
+            )
+        )
+        assert chief[0] == 0, chief[2]
+        assert other[0] == 0, other[2]
+        assert other[1] == ""  # the chief alone prints results
+        return chief[1], chief[2], other[2]
+
+    stdout, *errors = run(train_steps=4)
+    assert stdout.count("Evaluation at step 4 on") == 1
+    for stderr in errors:
+        assert "Training: 16/16 images" in stderr and "step=4/4" in stderr
+    assert checkpoint_files(model_dir) == {"ckpt-2.index", "ckpt-4.index"}
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    assert metrics["step"] == 4 and "keypoint_AP" in metrics
+    for folder in ("train", "validation"):
+        assert len(list((model_dir / folder).glob("events*"))) == 1
+    assert tf.train.latest_checkpoint(model_dir / "best_checkpoint")
+
+    # The same command goes on where both stopped, and both with the same weights.
+    stdout, *errors = run(train_steps=6)
+    assert stdout.count("Evaluation at step 6 on") == 1
+    for stderr in errors:
+        assert "Training: 8/8 images" in stderr and "step=6/6" in stderr
+    assert checkpoint_files(model_dir) == {"ckpt-4.index", "ckpt-6.index"}
+
+    # And one process alone restores what two have written.
+    before = json.loads((model_dir / "metrics.json").read_text())
+    code = train.main(["train", *toy_command(model_dir, "--mode=eval")])
+    after = json.loads((model_dir / "metrics.json").read_text())
+    assert code == 0 and after["step"] == before["step"] == 6
+    assert after["validation_loss"] == pytest.approx(
+        before["validation_loss"], rel=1e-3
+    )
