@@ -40,7 +40,7 @@ env: $(STAMP)
 	@echo '$(VENV) is ready.'
 
 # A half-made .venv, left by an interrupted run, has no working pip: it is made anew.
-# The lock file names every package, so --no-deps loses none; with it, pip before 24
+# The lock file names every package, so --no-deps loses none; with it, an old pip
 # does not trip over packages that are asked for with and without extras.
 $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { \

@@ -21,6 +21,7 @@ from official.core import input_reader
 
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data import pose_records
+from hrnet_tf.data.augmentation import augment_person
 from hrnet_tf.data.detections import load_detections
 from hrnet_tf.data.skeletons import Skeleton
 from hrnet_tf.ops import affine, heatmaps
@@ -79,11 +80,13 @@ class PoseInput:
             crop_to_image float32 [B, 2, 3], from crop to original pixels;
             box_score float32 [B]; area float32 [B] of the padded box in original
             pixels.
+
+        Raises:
+            RecordError: If the records are no use, see `_check_records`.
         """
-        pose_records.check_records(
-            input_reader.match_files(self._data.input_path),
-            self._skeleton.num_keypoints,
-        )
+        # With parameter servers this method is called in a graph.
+        with tf.init_scope():
+            self._check_records()
         reader = input_reader.InputReader(
             self._data,
             dataset_fn=tf.data.TFRecordDataset,
@@ -93,6 +96,27 @@ class PoseInput:
             transform_and_batch_fn=self.batch,
         )
         return reader.read(input_context)
+
+    @tf.autograph.experimental.do_not_convert
+    def _check_records(self) -> None:
+        """Refuses records of another skeleton, and such as show nobody to crop.
+
+        Training on nobody would wait for its first batch for ever.
+        """
+        files = input_reader.match_files(self._data.input_path)
+        pose_records.check_records(files, self._skeleton.num_keypoints)
+        people = tf.data.TFRecordDataset(files).map(self.decode).filter(_has_people)
+        if list(people.take(1)):
+            return
+        reason = (
+            "every person is a crowd, or has no area, no labelled keypoint or no box "
+            "on the image"
+        )
+        if self._detections is not None:
+            reason = f"detections_file {self._data.detections_file} has other images"
+        raise pose_records.RecordError(
+            f"{files[0]}, like all files beside it, shows nobody to crop: {reason}."
+        )
 
     def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parses one record and chooses its people; the image stays encoded.
@@ -112,7 +136,7 @@ class PoseInput:
     def crop_people(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Turns a dataset of `decode`'s images into one of people's crops."""
         # Images that show nobody to crop need not be decoded.
-        dataset = dataset.filter(lambda record: tf.shape(record["boxes"])[0] > 0)
+        dataset = dataset.filter(_has_people)
         dataset = dataset.map(self._crop_image, num_parallel_calls=tf.data.AUTOTUNE)
         dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
         if self._data.is_training and self._data.crop_shuffle_buffer_size > 1:
@@ -176,7 +200,15 @@ class PoseInput:
         def crop(person):
             keypoints, center, size = person
             if self._data.is_training:
-                keypoints, matrix = self._augment(keypoints, center, size)
+                keypoints, matrix = augment_person(
+                    keypoints,
+                    center,
+                    size,
+                    self._data.augmentation,
+                    self._skeleton,
+                    self._crop_size,
+                    udp=self._udp,
+                )
             else:
                 matrix = affine.crop_to_image_matrix(
                     center, size, 0.0, self._crop_size, udp=self._udp
@@ -249,92 +281,6 @@ class PoseInput:
             ),
         }
 
-    def _augment(
-        self, keypoints: tf.Tensor, center: tf.Tensor, size: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws one person's augmentation.
-
-        Args:
-            keypoints: [K, 3], x, y in original pixels and v.
-            center: [2] of the padded box.
-            size: [2] of the padded box.
-
-        Returns:
-            The keypoints, left and right swapped if the crop is mirrored, still in
-            original pixels; and the crop-to-image matrix [2, 3].
-        """
-        augmentation = self._data.augmentation
-        center, size = self._half_body(keypoints, center, size)
-
-        scale = tf.clip_by_value(
-            1.0 + augmentation.scale * tf.random.normal([]),
-            1.0 - augmentation.scale,
-            1.0 + augmentation.scale,
-        )
-        rotation = augmentation.rotation * tf.clip_by_value(
-            tf.random.normal([]), -2.0, 2.0
-        )
-        is_rotated = _chance(augmentation.rotation_probability)
-        matrix = affine.crop_to_image_matrix(
-            center,
-            size * scale,
-            tf.where(is_rotated, rotation, 0.0),
-            self._crop_size,
-            udp=self._udp,
-        )
-
-        is_mirrored = _chance(augmentation.flip_probability)
-        mirrored_matrix = _mirror_crop(matrix, center)
-        matrix = tf.where(is_mirrored, mirrored_matrix, matrix)
-        permutation = tf.constant(self._skeleton.flip_permutation)
-        keypoints = tf.where(is_mirrored, tf.gather(keypoints, permutation), keypoints)
-        return keypoints, matrix
-
-    def _half_body(
-        self, keypoints: tf.Tensor, center: tf.Tensor, size: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """With some chance, the centre and size of the upper or lower body alone.
-
-        Official lib/dataset/JointsDataset.py, `half_body_transform`.
-        """
-        augmentation = self._data.augmentation
-        upper = self._skeleton.upper_body
-        if not upper or augmentation.half_body_probability <= 0:
-            return center, size
-        is_upper = tf.constant(
-            [index in upper for index in range(self._skeleton.num_keypoints)]
-        )
-        visible = keypoints[:, 2] > 0
-        upper_visible = visible & is_upper
-        lower_visible = visible & ~is_upper
-        enough_upper = _count(upper_visible) > 2
-        enough_lower = _count(lower_visible) > 2
-        wants_upper = _chance(augmentation.half_body_upper_probability)
-        takes_upper = (wants_upper & enough_upper) | ~enough_lower
-        chosen = tf.where(takes_upper, upper_visible, lower_visible)
-
-        points = keypoints[:, :2]
-        far = tf.constant(1e9, tf.float32)
-        low = tf.reduce_min(tf.where(chosen[:, tf.newaxis], points, far), axis=0)
-        high = tf.reduce_max(tf.where(chosen[:, tf.newaxis], points, -far), axis=0)
-        share = tf.cast(chosen, tf.float32)[:, tf.newaxis]
-        middle = tf.reduce_sum(points * share, axis=0) / tf.maximum(
-            tf.reduce_sum(share), 1.0
-        )
-        extent = high - low
-        applies = (
-            _chance(augmentation.half_body_probability)
-            & (_count(visible) > augmentation.half_body_min_keypoints)
-            & (_count(chosen) >= 2)
-            & tf.reduce_any(extent > 0)
-        )
-        _, half_size = affine.box_to_center_size(
-            tf.concat([middle - 0.5 * extent, extent], axis=0),
-            self._crop_size[1] / self._crop_size[0],
-            augmentation.half_body_padding,
-        )
-        return tf.where(applies, middle, center), tf.where(applies, half_size, size)
-
 
 def normalize_image(image: tf.Tensor) -> tf.Tensor:
     """RGB in [0, 255], [..., 3], to the network's float32 input."""
@@ -403,6 +349,10 @@ def read_images(
     return images
 
 
+def _has_people(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.shape(record["boxes"])[0] > 0
+
+
 def _fill_batch(
     images: tf.Tensor, labels: dict[str, tf.Tensor], batch_size: int
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -417,21 +367,3 @@ def _fill_batch(
         name: fill(tensor, PADDING_ID if name == "image_id" else 0)
         for name, tensor in labels.items()
     }
-
-
-def _chance(probability: float) -> tf.Tensor:
-    return tf.random.uniform([]) < probability
-
-
-def _count(mask: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(mask, tf.int32))
-
-
-def _mirror_crop(matrix: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
-    """Crop-to-image matrix of the same crop taken from the mirrored image.
-
-    The official code mirrors the image and the centre about (W - 1) / 2 before it
-    crops; in pixels of the unmirrored image that is a reflection about the centre.
-    """
-    negated = tf.constant([[-1.0], [1.0]]) * matrix
-    return negated + tf.stack([[0.0, 0.0, 2.0 * center[0]], [0.0, 0.0, 0.0]])

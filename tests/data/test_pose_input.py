@@ -722,6 +722,31 @@ def test_a_file_without_records_is_refused_with_a_sentence(tmp_path):
         _input(input_path=str(path)).dataset()
 
 
+def test_records_without_anybody_to_crop_are_refused_with_a_sentence(tmp_path):
+    """Training on them would wait for its first batch for ever."""
+    path = _write(tmp_path / "a", [_record([_person(area=0.0)]), _record([])])
+    for is_training in (True, False):
+        with pytest.raises(pose_records.RecordError, match=f"{path}.* shows nobody"):
+            _input(is_training=is_training, input_path=path).dataset()
+    path = _write(tmp_path / "b", [_record([]), _record([_person()], image_id=7)])
+    _input(is_training=True, input_path=path).dataset()
+    detections = _detections_file(tmp_path, [_detection(8, [0, 0, 40, 40], 0.9)])
+    with pytest.raises(pose_records.RecordError, match=f"{detections} has other"):
+        _input(input_path=path, detections_file=detections).dataset()
+
+
+def test_dataset_can_be_built_in_a_graph(tmp_path):
+    """As with parameter servers, where every worker builds its own."""
+    path, people = _crowd_files(tmp_path)
+
+    @tf.function
+    def first_batch():
+        source = _input(is_training=True, input_path=path, crop_size=(32, 32))
+        return next(iter(source.dataset()))[1]["image_id"]
+
+    assert set(first_batch().numpy()) <= set(people)
+
+
 # ---- pictures ----
 
 
