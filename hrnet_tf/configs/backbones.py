@@ -70,6 +70,9 @@ class HRNet(hyperparams.Config):
         fuse_upsampling: How a fusion brings a low-resolution branch up: `nearest`
             (official pose, classification and detection code), `bilinear` (official
             segmentation code) or `bilinear_align_corners` (its OCR branch).
+        classification_neck: Whether the backbone ends in the classification networks'
+            neck, which merges the four branches from high to low resolution; its
+            one endpoint is then '5', 2048 channels. Needs `multi_scale_output`.
         kernel_initializer: `normal` draws from N(0, 0.001) as the official pose and
             segmentation code does, `kaiming` scales by fan-out as its classification
             code does.
@@ -79,6 +82,7 @@ class HRNet(hyperparams.Config):
     custom: HRNetSpec = dataclasses.field(default_factory=HRNetSpec)
     multi_scale_output: bool = True
     fuse_upsampling: str = "nearest"
+    classification_neck: bool = False
     kernel_initializer: str = "normal"
 
 

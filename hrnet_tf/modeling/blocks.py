@@ -67,7 +67,10 @@ DEFAULT_SETTINGS = ConvSettings()
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
 class ConvNorm(tf_keras.layers.Layer):
-    """Convolution without bias, batch norm and, unless switched off, activation.
+    """Convolution, batch norm and, unless switched off, activation.
+
+    The convolution has no bias, which the norm would take away again, unless
+    `use_bias` asks for one: some official layers have it, and so have their weights.
 
     Stride-2 convolutions are padded by (kernel_size - 1) / 2 on every side, as torch
     does. TensorFlow's own 'SAME' pads an even side on its far end only, which gives
@@ -80,6 +83,7 @@ class ConvNorm(tf_keras.layers.Layer):
         kernel_size: int,
         strides: int = 1,
         activate: bool = True,
+        use_bias: bool = False,
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
         **kwargs,
     ):
@@ -88,13 +92,14 @@ class ConvNorm(tf_keras.layers.Layer):
         self.kernel_size = kernel_size
         self.strides = strides
         self.activate = activate
+        self.use_bias = use_bias
         self.settings = ConvSettings.from_config(settings)
         self.conv = tf_keras.layers.Conv2D(
             filters,
             kernel_size,
             strides=strides,
             padding="same" if strides == 1 else "valid",
-            use_bias=False,
+            use_bias=use_bias,
             kernel_initializer=self.settings.initializer(),
             kernel_regularizer=self.settings.kernel_regularizer,
             name="conv",
@@ -123,6 +128,7 @@ class ConvNorm(tf_keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "activate": self.activate,
+            "use_bias": self.use_bias,
             "settings": self.settings.to_config(),
         }
 

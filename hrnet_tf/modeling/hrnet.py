@@ -14,6 +14,7 @@ from official.vision.modeling.backbones import factory
 
 from hrnet_tf.configs import backbones
 from hrnet_tf.modeling.blocks import BottleneckBlock, ConvNorm, ConvSettings
+from hrnet_tf.modeling.classification_neck import ClassificationNeck
 from hrnet_tf.modeling.high_resolution_module import HighResolutionModule
 
 # The lowest-resolution branch has stride 32; a side that is no multiple of it makes
@@ -27,7 +28,8 @@ class HRNet(tf_keras.Model):
 
     Maps an image batch [B, H, W, 3] to a dict of endpoints keyed by level:
     '2' is [B, H/4, W/4, C], '3' [B, H/8, W/8, 2C], '4' [B, H/16, W/16, 4C] and '5'
-    [B, H/32, W/32, 8C]; only '2' with `multi_scale_output=False`.
+    [B, H/32, W/32, 8C]; only '2' with `multi_scale_output=False`, and only '5', 2048
+    wide, with `classification_neck=True`.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class HRNet(tf_keras.Model):
         input_specs: tf_keras.layers.InputSpec | None = None,
         multi_scale_output: bool = True,
         fuse_upsampling: str = "nearest",
+        classification_neck: bool = False,
         settings: ConvSettings | None = None,
         **kwargs,
     ):
@@ -47,12 +50,19 @@ class HRNet(tf_keras.Model):
                 sides must be multiples of 32, and so must unknown ones when they come.
             multi_scale_output: Whether the last module computes all four branches.
             fuse_upsampling: See `configs.backbones.HRNet`.
+            classification_neck: Whether a `ClassificationNeck` follows the branches.
             settings: What all convolutions share.
             **kwargs: Keras's own model arguments.
 
         Raises:
-            ValueError: If a known side of the input is no multiple of 32.
+            ValueError: If a known side of the input is no multiple of 32, or the neck
+                is wanted on one branch alone.
         """
+        if classification_neck and not multi_scale_output:
+            raise ValueError(
+                "classification_neck needs all four branches: leave multi_scale_output "
+                "on, or the neck off."
+            )
         spec = spec or backbones.VARIANTS["w32"]
         input_specs = input_specs or tf_keras.layers.InputSpec(
             shape=[None, None, None, 3]
@@ -90,12 +100,17 @@ class HRNet(tf_keras.Model):
                     name=f"stage{stage}_module{module}",
                 )(features)
 
-        endpoints = {str(level): x for level, x in enumerate(features, start=2)}
+        if classification_neck:
+            neck = ClassificationNeck(settings=settings, name="classification_neck")
+            endpoints = {"5": neck(features)}
+        else:
+            endpoints = {str(level): x for level, x in enumerate(features, start=2)}
         super().__init__(inputs=inputs, outputs=endpoints, **kwargs)
         self._spec = spec
         self._input_specs = input_specs
         self._multi_scale_output = multi_scale_output
         self._fuse_upsampling = fuse_upsampling
+        self._classification_neck = classification_neck
         self._settings = settings
         self._output_specs = {
             level: feature.get_shape() for level, feature in endpoints.items()
@@ -113,6 +128,7 @@ class HRNet(tf_keras.Model):
             "input_shape": list(self._input_specs.shape),
             "multi_scale_output": self._multi_scale_output,
             "fuse_upsampling": self._fuse_upsampling,
+            "classification_neck": self._classification_neck,
             "settings": self._settings.to_config(),
         }
 
@@ -188,8 +204,8 @@ def build_hrnet(
     """Builds HRNet for `backbone: {type: hrnet}` in a Model Garden configuration.
 
     Raises:
-        ValueError: If the configuration names no known variant or option, or the
-            input's sides are no multiples of 32.
+        ValueError: If the configuration names no known variant or option, or options
+            that exclude each other, or the input's sides are no multiples of 32.
     """
     config = backbone_config.get()
     return HRNet(
@@ -197,6 +213,7 @@ def build_hrnet(
         input_specs=input_specs,
         multi_scale_output=config.multi_scale_output,
         fuse_upsampling=config.fuse_upsampling,
+        classification_neck=config.classification_neck,
         settings=ConvSettings(
             activation=norm_activation_config.activation,
             use_sync_bn=norm_activation_config.use_sync_bn,
