@@ -13,6 +13,7 @@ or a pipe gets at most one line per `interval_seconds`, and one last line:
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any, TextIO
@@ -58,7 +59,7 @@ class Progress:
                 desc=self._description,
                 unit=f" {self._units}",
                 file=self._stream,
-                dynamic_ncols=True,
+                **_bar_size(self._stream),
             )
         return self
 
@@ -116,6 +117,19 @@ class Progress:
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self._status.items()
         )
+
+
+def _bar_size(terminal: TextIO) -> dict[str, Any]:
+    """tqdm's size arguments: the terminal's size, or 80x24 if it reports none.
+
+    Serial consoles and some containers report 0 columns and 0 rows, where tqdm would
+    show nothing at all.
+    """
+    try:
+        is_unknown = 0 in os.get_terminal_size(terminal.fileno())
+    except OSError:
+        is_unknown = False  # No device behind it; tqdm does not limit the bar then.
+    return {"ncols": 80, "nrows": 24} if is_unknown else {"dynamic_ncols": True}
 
 
 def _duration_text(seconds: float) -> str:

@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import re
+import sys
 
 import pytest
 import tensorflow as tf
@@ -44,6 +46,19 @@ def test_progress_ends_with_a_line_when_training_fails(capsys):
         report({"training_loss": 1.5, "learning_rate": 0.1})
         raise RuntimeError
     assert "step=4/10, loss=1.5" in capsys.readouterr().err
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    step = _step(0)
+    with actions.ReportProgress(step, 10, 4) as report:
+        step.assign(5)
+        report({"training_loss": tf.constant(0.25), "learning_rate": 0.001})
+    last = terminal.getvalue().strip().split("\r")[-1]
+    assert re.match(r"Training:  50%\|.*\| 20/40 \[.* images/s, ", last)
+    assert "step=5/10, loss=0.25, learning_rate=0.001" in last
 
 
 # ---- a loss that is lost ----

@@ -1,7 +1,14 @@
 """Progress: plain lines with a fake clock, and the bar on a fake terminal."""
 
+import fcntl
 import io
+import os
+import pty
+import struct
+import termios
 import types
+from collections.abc import Callable
+from typing import TextIO
 
 import pytest
 
@@ -11,6 +18,23 @@ from hrnet_tf import progress
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+def shown_on_terminal(write: Callable[[TextIO], None], rows: int, columns: int) -> str:
+    """All that `write` writes to a pseudo-terminal of the given size."""
+    reading_end, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+    with os.fdopen(terminal, "w") as stream:
+        write(stream)
+    shown = b""
+    try:
+        # What was written arrives in several pieces; the end is an error on Linux.
+        while piece := os.read(reading_end, 4096):
+            shown += piece
+    except OSError:
+        pass
+    os.close(reading_end)
+    return shown.decode()
 
 
 @pytest.fixture
@@ -97,6 +121,22 @@ def test_a_terminal_gets_a_bar():
     assert "\r" in written
     assert "Converting: 100%" in written and "4/4" in written
     assert "skipped=2" in written and "images/s" in written
+
+
+@pytest.mark.parametrize("rows, columns", [(24, 120), (0, 0), (24, 0), (0, 120)])
+def test_the_last_state_stays_on_a_terminal_of_any_reported_size(rows, columns):
+    def convert(stream):
+        with progress.Progress(400, "Converting", stream=stream) as bar:
+            # Too fast for tqdm, which redraws ten times a second at most.
+            for _ in range(392):
+                bar.advance()
+            bar.advance(0, skipped=2)
+
+    shown = shown_on_terminal(convert, rows, columns)
+    last = shown.rstrip().split("\r")[-1]
+    assert last.startswith("Converting:  98%|") and "392/400" in last
+    assert "skipped=2" in last and "images/s" in last
+    assert len(last) <= (columns or 80)
 
 
 def test_standard_error_is_the_default(clock, capsys):

@@ -5,20 +5,16 @@ kept for what needs one: the first run, which others look into, and a run that i
 killed. The rest calls `train.main` in this process.
 """
 
-import fcntl
 import gc
 import glob
 import json
 import math
 import os
-import pty
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -532,26 +528,3 @@ def test_fine_tunes_on_keypoints_of_ones_own(
     assert TABLE_HEAD in stdout
     results = read_json(model_dir / "results.json")
     assert results and all(len(result["keypoints"]) == 15 for result in results)
-
-
-# ---- progress on a terminal ----
-
-
-def test_progress_is_a_bar_on_a_terminal(monkeypatch):
-    reading_end, terminal = pty.openpty()
-    rows_and_columns = struct.pack("4H", 24, 120, 0, 0)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, rows_and_columns)
-    step = tf.Variable(0, dtype=tf.int64)
-    with os.fdopen(terminal, "w") as stderr:
-        monkeypatch.setattr(sys, "stderr", stderr)
-        with actions.ReportProgress(
-            step, train_steps=10, global_batch_size=4
-        ) as report:
-            step.assign(5)
-            report({"training_loss": tf.constant(0.25), "learning_rate": 0.001})
-        monkeypatch.undo()
-        shown = os.read(reading_end, 100_000).decode()
-    os.close(reading_end)
-    last = shown.strip().split("\r")[-1]
-    assert re.match(r"Training:  50%\|.*\| 20/40 \[.* images/s, ", last)
-    assert "step=5/10, loss=0.25, learning_rate=0.001" in last
