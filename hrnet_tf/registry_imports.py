@@ -5,7 +5,9 @@ Only command-line modules and tests import this one.
 
 # ruff: noqa: F401
 from official.vision.modeling import backbones, decoders
+from official.vision.tasks import image_classification as _classification_task
 
+from hrnet_tf.configs import classification as _classification_config
 from hrnet_tf.configs import pose as _pose_config
 from hrnet_tf.modeling import hrnet, representations
 from hrnet_tf.tasks import pose as _pose_task

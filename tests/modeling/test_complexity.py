@@ -4,6 +4,8 @@ import pathlib
 import pytest
 import tensorflow as tf
 import tf_keras
+from official.core import exp_factory
+from official.vision.modeling import factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones, pose
@@ -12,6 +14,7 @@ from hrnet_tf.modeling import complexity, pose_model
 SIZES = json.loads(
     (pathlib.Path(__file__).parents[1] / "testdata" / "model_sizes.json").read_text()
 )
+LARGE_MODELS = ("w30", "w40", "w44", "w48", "w64")
 
 
 @pytest.mark.parametrize("model_id", ["w32", "w48"])
@@ -26,6 +29,26 @@ def test_pose_networks_are_as_large_as_the_official_ones(model_id):
         assert complexity.count_parameters(model) == expected["params"]
         macs = complexity.count_macs(model, (height, width))
         assert macs == expected["conv_linear_macs"]
+
+
+# Large ones take five seconds each; only their width sets them apart from w18 and w32.
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LARGE_MODELS else [])
+        for name in backbones.VARIANTS
+    ],
+)
+def test_classification_networks_are_as_large_as_the_official_ones(model_id):
+    config = exp_factory.get_exp_config("hrnet_imagenet").task.model
+    config.backbone.hrnet.model_id = model_id
+    model = factory.build_classification_model(
+        tf_keras.layers.InputSpec(shape=[None, *config.input_size]), config
+    )
+    expected = SIZES[f"cls_hrnet_{model_id}"]
+    assert complexity.count_parameters(model) == expected["params"]
+    macs = complexity.count_macs(model, expected["input_hw"])
+    assert macs == expected["conv_linear_macs"]
 
 
 def sequential(*layers: tf_keras.layers.Layer, shape=(8, 6, 3)) -> tf_keras.Model:
