@@ -5,10 +5,55 @@ import dataclasses
 from official.modeling import hyperparams
 from official.vision.configs import decoders
 
+UPSAMPLING = ("bilinear", "bilinear_align_corners")
+
 
 @dataclasses.dataclass
 class HRNetV1(hyperparams.Config):
     """The `hrnetv1` decoder: the highest-resolution branch alone. No settings."""
+
+
+@dataclasses.dataclass
+class HRNetV2(hyperparams.Config):
+    """The `hrnetv2` decoder: all branches at the highest resolution, mixed.
+
+    Attributes:
+        upsampling: How a branch is enlarged: `bilinear`, or `bilinear_align_corners`
+            as in weights of the official OCR branch. Must go with
+            `backbone.hrnet.fuse_upsampling`.
+    """
+
+    upsampling: str = "bilinear"
+
+
+@dataclasses.dataclass
+class HRNetV2OCR(hyperparams.Config):
+    """The `hrnetv2_ocr` decoder: HRNetV2 with object-contextual representations.
+
+    Attributes:
+        upsampling: As for `hrnetv2`.
+        num_filters: Channels of the pixel features, and of the decoder's output.
+        key_filters: Channels in which pixels and object regions are compared.
+        dropout_rate: Share of output channels that training drops.
+    """
+
+    upsampling: str = "bilinear_align_corners"
+    num_filters: int = 512
+    key_filters: int = 256
+    dropout_rate: float = 0.05
+
+
+@dataclasses.dataclass
+class HRNetV2p(hyperparams.Config):
+    """The `hrnetv2p` decoder: a feature pyramid pooled from HRNetV2's features.
+
+    Attributes:
+        num_filters: Channels of every level.
+        upsampling: As for `hrnetv2`.
+    """
+
+    num_filters: int = 256
+    upsampling: str = "bilinear"
 
 
 @dataclasses.dataclass
@@ -17,6 +62,12 @@ class Decoder(decoders.Decoder):
 
     Attributes:
         hrnetv1: The highest-resolution branch alone, for pose.
+        hrnetv2: All branches at the highest resolution, for segmentation.
+        hrnetv2_ocr: The same with object-contextual representations.
+        hrnetv2p: A feature pyramid, for detection.
     """
 
     hrnetv1: HRNetV1 = dataclasses.field(default_factory=HRNetV1)
+    hrnetv2: HRNetV2 = dataclasses.field(default_factory=HRNetV2)
+    hrnetv2_ocr: HRNetV2OCR = dataclasses.field(default_factory=HRNetV2OCR)
+    hrnetv2p: HRNetV2p = dataclasses.field(default_factory=HRNetV2p)

@@ -39,7 +39,7 @@ def upsample(x: tf.Tensor, factor: int, method: str) -> tf.Tensor:
     if method == "bilinear":
         return tf.cast(tf.image.resize(x, size, "bilinear"), x.dtype)
     if method == "bilinear_align_corners":
-        resized = tf.compat.v1.image.resize_bilinear(x, size, align_corners=True)
+        resized = tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True)
         return tf.cast(resized, x.dtype)
     raise ValueError(
         f"fuse_upsampling is {method!r}; it must be 'nearest', 'bilinear' or "

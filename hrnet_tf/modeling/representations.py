@@ -1,15 +1,24 @@
 """HRNet's representations (paper section 3.3) as Model Garden decoders.
 
 A decoder takes the backbone's endpoints, a dict {level: [B, H/2^level, W/2^level, C]},
-and returns a dict of the same kind.
+and returns a dict of the same kind: HRNetV1 the highest resolution alone (pose),
+HRNetV2 all resolutions brought to it (segmentation), HRNetV2p a pyramid pooled from
+these (detection).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
 from official.modeling import hyperparams
 from official.vision.modeling.decoders import factory
+
+from hrnet_tf.modeling.blocks import DEFAULT_SETTINGS, ConvNorm, ConvSettings
+from hrnet_tf.modeling.high_resolution_module import upsample
+
+# The levels of HRNet's four branches: branch i has stride 2^(2 + i).
+BRANCH_LEVELS = ("2", "3", "4", "5")
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
@@ -19,6 +28,166 @@ class HRNetV1(tf_keras.layers.Layer):
     def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns {'2': [B, H/4, W/4, C]}."""
         return {"2": inputs["2"]}
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class HRNetV2(tf_keras.layers.Layer):
+    """HRNetV2: all branches at the highest resolution, mixed by a 1x1 convolution.
+
+    Official lib/models/seg_hrnet.py, `last_layer` without its classifier.
+    """
+
+    def __init__(
+        self,
+        upsampling: str = "bilinear",
+        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.upsampling = upsampling
+        self.settings = ConvSettings.from_config(settings)
+        self.mix = None
+
+    def build(self, input_shape: Mapping[str, tf.TensorShape]) -> None:
+        filters = sum(input_shape[level][-1] for level in BRANCH_LEVELS)
+        self.mix = ConvNorm(
+            filters, 1, use_bias=True, settings=self.settings, name="mix"
+        )
+        super().build(input_shape)
+
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Returns {'2': [B, H/4, W/4, 15C]}."""
+        joined = join_branches(inputs, self.upsampling)
+        return {"2": self.mix(joined, training=training)}
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "upsampling": self.upsampling,
+            "settings": self.settings.to_config(),
+        }
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class HRNetV2p(tf_keras.layers.Layer):
+    """HRNetV2p: a feature pyramid by average pooling of the joined branches.
+
+    Official mmdet/models/necks/hrfpn.py: a 1x1 convolution of the joined branches,
+    average pooling to every level, and a 3x3 convolution on each. Convolutions have a
+    bias, and neither norm nor activation.
+    """
+
+    def __init__(
+        self,
+        min_level: int = 2,
+        max_level: int = 6,
+        num_filters: int = 256,
+        upsampling: str = "bilinear",
+        kernel_regularizer: tf_keras.regularizers.Regularizer | None = None,
+        **kwargs,
+    ):
+        """Makes the pyramid.
+
+        Args:
+            min_level: Level with the highest resolution; 2 or more.
+            max_level: Level with the lowest.
+            num_filters: Channels of every level.
+            upsampling: `bilinear` or `bilinear_align_corners`.
+            kernel_regularizer: Regulariser of the kernels, or None.
+            **kwargs: Keras's own layer arguments.
+        """
+        super().__init__(**kwargs)
+        self.min_level = min_level
+        self.max_level = max_level
+        self.num_filters = num_filters
+        self.upsampling = upsampling
+        self.kernel_regularizer = tf_keras.regularizers.get(kernel_regularizer)
+        self.reduction_conv = self._conv(1, "reduction_conv")
+        self.level_convs = {
+            str(level): self._conv(3, f"level{level}_conv")
+            for level in range(min_level, max_level + 1)
+        }
+
+    def _conv(self, kernel_size: int, name: str) -> tf_keras.layers.Conv2D:
+        return tf_keras.layers.Conv2D(
+            self.num_filters,
+            kernel_size,
+            padding="same",
+            # torch's kaiming_uniform_ with a=1, which the official code draws from.
+            kernel_initializer=tf_keras.initializers.VarianceScaling(
+                1.0, mode="fan_in", distribution="uniform"
+            ),
+            kernel_regularizer=self.kernel_regularizer,
+            name=name,
+        )
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns {level: [B, H/2^level, W/2^level, num_filters]}."""
+        reduced = self.reduction_conv(join_branches(inputs, self.upsampling))
+        pyramid = {}
+        for level, conv in self.level_convs.items():
+            pool = 2 ** (int(level) - 2)
+            pooled = tf.nn.avg_pool2d(reduced, pool, pool, "VALID")
+            pyramid[level] = conv(pooled if pool > 1 else reduced)
+        return pyramid
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "min_level": self.min_level,
+            "max_level": self.max_level,
+            "num_filters": self.num_filters,
+            "upsampling": self.upsampling,
+            "kernel_regularizer": tf_keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
+        }
+
+
+def join_branches(endpoints: Mapping[str, tf.Tensor], upsampling: str) -> tf.Tensor:
+    """Brings all four branches to level 2: [B, H/4, W/4, 15C] in HRNet's case."""
+    return tf.concat(
+        [
+            upsample(endpoints[level], 2**branch, upsampling)
+            if branch
+            else endpoints[level]
+            for branch, level in enumerate(BRANCH_LEVELS)
+        ],
+        axis=-1,
+    )
+
+
+def check_levels(
+    decoder: str, input_specs: Mapping[str, Any], needed: Iterable[str]
+) -> None:
+    """Refuses a backbone without the levels that a decoder reads.
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    if missing := [level for level in needed if level not in input_specs]:
+        raise ValueError(
+            f"The {decoder} decoder needs a backbone with a level-"
+            f"{', -'.join(missing)} endpoint; got levels "
+            f"{', '.join(sorted(input_specs))}."
+        )
+
+
+def decoder_settings(
+    model_config: hyperparams.Config,
+    l2_regularizer: tf_keras.regularizers.Regularizer | None,
+) -> ConvSettings:
+    """What a decoder's convolutions share, from a Garden model's configuration."""
+    norm_activation = model_config.norm_activation
+    return ConvSettings(
+        activation=norm_activation.activation,
+        use_sync_bn=norm_activation.use_sync_bn,
+        norm_momentum=norm_activation.norm_momentum,
+        norm_epsilon=norm_activation.norm_epsilon,
+        kernel_regularizer=l2_regularizer,
+    )
 
 
 @factory.register_decoder_builder("hrnetv1")
@@ -33,9 +202,53 @@ def build_hrnetv1(
         ValueError: If the backbone has no level 2.
     """
     del model_config, l2_regularizer
-    if "2" not in input_specs:
-        raise ValueError(
-            "The hrnetv1 decoder needs a backbone with a level-2 endpoint; got levels "
-            f"{', '.join(sorted(input_specs))}."
-        )
+    check_levels("hrnetv1", input_specs, ["2"])
     return HRNetV1(name="hrnetv1")
+
+
+@factory.register_decoder_builder("hrnetv2")
+def build_hrnetv2(
+    input_specs: Mapping[str, tf.TensorShape],
+    model_config: hyperparams.Config,
+    l2_regularizer: tf_keras.regularizers.Regularizer | None = None,
+) -> HRNetV2:
+    """Builds the decoder for `decoder: {type: hrnetv2}`.
+
+    Raises:
+        ValueError: If the backbone lacks one of levels 2 to 5.
+    """
+    check_levels("hrnetv2", input_specs, BRANCH_LEVELS)
+    return HRNetV2(
+        upsampling=model_config.decoder.get().upsampling,
+        settings=decoder_settings(model_config, l2_regularizer),
+        name="hrnetv2",
+    )
+
+
+@factory.register_decoder_builder("hrnetv2p")
+def build_hrnetv2p(
+    input_specs: Mapping[str, tf.TensorShape],
+    model_config: hyperparams.Config,
+    l2_regularizer: tf_keras.regularizers.Regularizer | None = None,
+) -> HRNetV2p:
+    """Builds the decoder for `decoder: {type: hrnetv2p}`.
+
+    Raises:
+        ValueError: If the backbone lacks one of levels 2 to 5, or the pyramid is to
+            begin above level 2's resolution.
+    """
+    check_levels("hrnetv2p", input_specs, BRANCH_LEVELS)
+    if not 2 <= model_config.min_level <= model_config.max_level:
+        raise ValueError(
+            "The hrnetv2p decoder makes level 2 and those above; got min_level "
+            f"{model_config.min_level} and max_level {model_config.max_level}."
+        )
+    config = model_config.decoder.get()
+    return HRNetV2p(
+        min_level=model_config.min_level,
+        max_level=model_config.max_level,
+        num_filters=config.num_filters,
+        upsampling=config.upsampling,
+        kernel_regularizer=l2_regularizer,
+        name="hrnetv2p",
+    )

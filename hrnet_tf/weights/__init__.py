@@ -1,0 +1,1 @@
+"""Weights into models: official PyTorch checkpoints, and parts of our own."""

@@ -1,0 +1,117 @@
+"""Brings published checkpoints to the official repositories' tensor names.
+
+The official code, OpenMMLab (mmpose, mmsegmentation, mmdetection) and timm share the
+names of the body (`conv1`, `layer1.0.conv1`, `stage2.0.branches.0.0.conv1`, ...). They
+differ in what stands before them, and OpenMMLab in the names of necks and heads.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+TASKS = ("pose", "classification", "segmentation", "detection")
+
+# A tensor that only a network of that task has, in official names.
+_TELLTALES = {
+    "neck.fpn_conv.0.weight": "detection",
+    "last_layer.3.weight": "segmentation",
+    "cls_head.weight": "segmentation",
+    "classifier.weight": "classification",
+    "final_layer.weight": "pose",
+}
+
+# The body's first convolution, and one that no other network with a `conv1` has.
+_BODY_START = "conv1.weight"
+_BODY_PROOF = "stage2.0.branches.0.0.conv1.weight"
+_BODY = re.compile(r"(conv[12]|bn[12]|layer1|transition[123]|stage[234])\.")
+
+# Of OpenMMLab's names, without what stands before `backbone.`; the first that matches.
+_OPENMMLAB = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^backbone\.", ""),
+        (r"^(?:keypoint_)?head\.final_layer\.", "final_layer."),
+        (r"^neck\.reduction_conv\.(?:0|conv)\.", "neck.reduction_conv.0."),
+        (r"^neck\.fpn_conv\.(\d+)\.(?:conv\.)?", r"neck.fpn_conv.\1."),
+        (r"^decode_head\.convs\.0\.conv\.", "last_layer.0."),
+        (r"^decode_head\.convs\.0\.bn\.", "last_layer.1."),
+        (r"^decode_head\.conv_seg\.", "last_layer.3."),
+        # OCR: a list of two heads, the auxiliary one first.
+        (r"^decode_head\.0\.convs\.0\.conv\.", "aux_head.0."),
+        (r"^decode_head\.0\.convs\.0\.bn\.", "aux_head.1."),
+        (r"^decode_head\.0\.conv_seg\.", "aux_head.3."),
+        (r"^decode_head\.1\.bottleneck\.conv\.", "conv3x3_ocr.0."),
+        (r"^decode_head\.1\.bottleneck\.bn\.", "conv3x3_ocr.1."),
+        (r"^decode_head\.1\.conv_seg\.", "cls_head."),
+    )
+]
+_OPENMMLAB_ATTENTION = re.compile(
+    r"^decode_head\.1\.object_context_block\."
+    r"(query_project|key_project|value_project|out_project|bottleneck)\."
+    r"(?:([01])\.)?(conv|bn)\."
+)
+_ATTENTION_PARTS = {
+    "query_project": "object_context_block.f_pixel",
+    "key_project": "object_context_block.f_object",
+    "value_project": "object_context_block.f_down",
+    "out_project": "object_context_block.f_up",
+    "bottleneck": "conv_bn_dropout",
+}
+
+
+def is_openmmlab(names: Iterable[str]) -> bool:
+    """Whether the names are OpenMMLab's, whose body is called `backbone`."""
+    prefix = _body_prefix(set(names))
+    return prefix is not None and prefix.endswith("backbone.")
+
+
+def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
+    """Renames tensors as the official code names them; None if there is no HRNet.
+
+    What is neither the body nor a known head keeps its name.
+    """
+    prefix = _body_prefix(set(tensors))
+    if prefix is None:
+        return None
+    is_mm = prefix.endswith("backbone.")
+    outer = prefix.removesuffix("backbone.") if is_mm else prefix
+    renamed = {}
+    for name, tensor in tensors.items():
+        name = name.removeprefix(outer)
+        renamed[_from_openmmlab(name) if is_mm else name] = tensor
+    return renamed
+
+
+def is_body(name: str) -> bool:
+    """Whether an official name is one of the body's, which all tasks share."""
+    return _BODY.match(name) is not None
+
+
+def find_task(names: Iterable[str]) -> str | None:
+    """The task whose head is among official names; None for a body alone."""
+    names = set(names)
+    tasks = [task for name, task in _TELLTALES.items() if name in names]
+    return tasks[0] if tasks else None
+
+
+def _body_prefix(names: set[str]) -> str | None:
+    """What stands before the names of the body, e.g. '', 'model.' or 'backbone.'."""
+    prefixes = [
+        name.removesuffix(_BODY_START) for name in names if name.endswith(_BODY_START)
+    ]
+    found = [prefix for prefix in prefixes if prefix + _BODY_PROOF in names]
+    return min(found, key=len, default=None)
+
+
+def _from_openmmlab(name: str) -> str:
+    if match := _OPENMMLAB_ATTENTION.match(name):
+        part, step, kind = match.groups()
+        index = 2 * int(step or 0)
+        place = f"{index}" if kind == "conv" else f"{index + 1}.0"
+        return f"ocr_distri_head.{_ATTENTION_PARTS[part]}.{place}.{name[match.end() :]}"
+    for pattern, replacement in _OPENMMLAB:
+        if pattern.match(name):
+            return pattern.sub(replacement, name)
+    return name

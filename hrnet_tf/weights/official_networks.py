@@ -1,0 +1,323 @@
+"""Builds the model that a published checkpoint is the weights of.
+
+All sizes are read off the tensors: the variant, the keypoints or classes, the widths
+of heads. How branches are enlarged cannot be: it follows from the task.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from official.modeling import hyperparams
+from official.vision.configs import common, maskrcnn
+from official.vision.configs import image_classification as classification_config
+from official.vision.configs import semantic_segmentation as segmentation_config
+from official.vision.modeling import factory
+from official.vision.modeling.decoders import factory as decoder_factory
+
+from hrnet_tf.configs import backbones, decoders, pose
+from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
+from hrnet_tf.modeling.pose_model import build_pose_model
+from hrnet_tf.weights import official_layout
+from hrnet_tf.weights.tensor_files import WeightsError
+
+Tensors = Mapping[str, np.ndarray]
+
+# Sizes that are fixed while a model is built only to receive weights.
+_ANY_IMAGE = tf_keras.layers.InputSpec(shape=[None, None, None, 3])
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A model of ours beside what its weights are officially called.
+
+    Attributes:
+        task: `pose`, `classification`, `segmentation`, `detection` or `backbone`.
+        model_id: The variant, or `custom`.
+        model: Maps normalised images [B, H, W, 3] to the task's outputs: heatmaps,
+            logits, {'logits': ...}, the pyramid, or the backbone's endpoints.
+        parts: What a checkpoint names: `backbone`, and as the task has them `decoder`,
+            `head` and `model`.
+        variables: All variables by official name.
+        config: The fields of `task.model` that the weights need, as plain values.
+    """
+
+    task: str
+    model_id: str
+    model: tf_keras.Model
+    parts: dict[str, tf_keras.layers.Layer]
+    variables: dict[str, tf.Variable]
+    config: dict[str, Any]
+
+
+def infer_spec(tensors: Tensors) -> backbones.HRNetSpec:
+    """Reads the numbers of an HRNet off its tensors, in official names.
+
+    Raises:
+        WeightsError: If a tensor that tells a number is missing.
+    """
+
+    def count(pattern: str) -> int:
+        matches = (re.match(pattern, name) for name in tensors)
+        return len({match.group(1) for match in matches if match})
+
+    def filters(name: str) -> int:
+        if name not in tensors:
+            raise WeightsError(f"The tensor {name} is missing.")
+        return tensors[name].shape[0]
+
+    return backbones.HRNetSpec(
+        width=filters("stage2.0.branches.0.0.conv1.weight"),
+        modules=[count(rf"stage{stage}\.(\d+)\.") for stage in (2, 3, 4)],
+        blocks=count(r"stage2\.0\.branches\.0\.(\d+)\."),
+        layer1_planes=filters("layer1.0.conv1.weight"),
+        layer1_blocks=count(r"layer1\.(\d+)\."),
+        stem_width=filters("conv1.weight"),
+    )
+
+
+def infer_model_id(spec: backbones.HRNetSpec) -> str:
+    """The name of the published variant with these numbers, or `custom`."""
+    for model_id, variant in backbones.VARIANTS.items():
+        if variant.as_dict() == spec.as_dict():
+            return model_id
+    return backbones.CUSTOM
+
+
+def build_network(task: str, tensors: Tensors, align_corners: bool) -> Network:
+    """Builds the model of a task for tensors in official names.
+
+    Args:
+        task: See `Network.task`.
+        tensors: Decide all sizes. Not loaded yet.
+        align_corners: How a segmentation network enlarges its branches.
+
+    Raises:
+        WeightsError: If a tensor that decides a size is missing.
+    """
+    backbone = _backbone_config(task, tensors, align_corners)
+    try:
+        return _BUILDERS[task](backbone, tensors)
+    except KeyError as error:
+        raise WeightsError(
+            f"The tensor {error.args[0]} is missing, without which the size of the "
+            f"{task} network is not known."
+        ) from None
+
+
+def _backbone_config(
+    task: str, tensors: Tensors, align_corners: bool
+) -> backbones.Backbone:
+    spec = infer_spec(tensors)
+    model_id = infer_model_id(spec)
+    last = spec.modules[2] - 1
+    upsampling = "nearest"
+    if "last_layer.3.weight" in tensors or "cls_head.weight" in tensors:
+        upsampling = _bilinear(align_corners)
+    return backbones.Backbone(
+        type="hrnet",
+        hrnet=backbones.HRNet(
+            model_id=model_id,
+            custom=spec if model_id == backbones.CUSTOM else backbones.HRNetSpec(),
+            multi_scale_output=f"stage4.{last}.fuse_layers.1.0.0.0.weight" in tensors,
+            fuse_upsampling=upsampling,
+            classification_neck=task == "classification",
+        ),
+    )
+
+
+def _bilinear(align_corners: bool) -> str:
+    return "bilinear_align_corners" if align_corners else "bilinear"
+
+
+def _norm_activation() -> common.NormActivation:
+    """The official settings, which differ from the Garden's."""
+    return common.NormActivation(
+        activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5
+    )
+
+
+def _build_backbone(backbone: backbones.Backbone, tensors: Tensors) -> Network:
+    del tensors
+    model = build_hrnet(_ANY_IMAGE, backbone, _norm_activation())
+    return _network("backbone", backbone, model, {"backbone": model}, {})
+
+
+def _build_pose(backbone: backbones.Backbone, tensors: Tensors) -> Network:
+    num_keypoints, _, kernel_size, _ = tensors["final_layer.weight"].shape
+    config = pose.PoseModel(
+        input_size=[None, None],
+        backbone=backbone,
+        head=pose.HeatmapHead(kernel_size=kernel_size),
+    )
+    model = build_pose_model(config, num_keypoints)
+    return _network(
+        "pose",
+        backbone,
+        model,
+        {**model.checkpoint_items, "model": model},
+        {"head": {"kernel_size": kernel_size}},
+        {"final_layer": model.head.conv},
+    )
+
+
+def _build_classification(backbone: backbones.Backbone, tensors: Tensors) -> Network:
+    num_classes = tensors["classifier.weight"].shape[0]
+    model = factory.build_classification_model(
+        input_specs=_ANY_IMAGE,
+        model_config=classification_config.ImageClassificationModel(
+            num_classes=num_classes,
+            backbone=backbone,
+            norm_activation=_norm_activation(),
+        ),
+    )
+    return _network(
+        "classification",
+        backbone,
+        model,
+        {"backbone": model.backbone, "model": model},
+        {"num_classes": num_classes},
+        {"classifier": model.layers[-1]},
+    )
+
+
+def _build_segmentation(backbone: backbones.Backbone, tensors: Tensors) -> Network:
+    upsampling = backbone.hrnet.fuse_upsampling
+    decoder = decoders.Decoder(type="hrnetv2")
+    classifier = "last_layer.3"
+    if "cls_head.weight" in tensors:
+        decoder = decoders.Decoder(type="hrnetv2_ocr")
+        attention = "ocr_distri_head.object_context_block"
+        decoder.hrnetv2_ocr.num_filters = tensors["conv3x3_ocr.0.weight"].shape[0]
+        decoder.hrnetv2_ocr.key_filters = tensors[
+            f"{attention}.f_pixel.0.weight"
+        ].shape[0]
+        classifier = "cls_head"
+    decoder.get().upsampling = upsampling
+    num_classes = tensors[f"{classifier}.weight"].shape[0]
+    head = segmentation_config.SegmentationHead(
+        level=2, num_convs=0, feature_fusion=None
+    )
+    model = factory.build_segmentation_model(
+        input_specs=_ANY_IMAGE,
+        model_config=segmentation_config.SemanticSegmentationModel(
+            num_classes=num_classes,
+            backbone=backbone,
+            decoder=decoder,
+            head=head,
+            norm_activation=_norm_activation(),
+        ),
+    )
+    model(tf_keras.Input(_ANY_IMAGE.shape[1:]))
+    return _network(
+        "segmentation",
+        backbone,
+        model,
+        {**model.checkpoint_items, "model": model},
+        {
+            "num_classes": num_classes,
+            "decoder": _chosen(decoder),
+            "head": {"level": 2, "num_convs": 0, "feature_fusion": None},
+        },
+        # The Garden's head keeps its layers to itself, but without convolutions in
+        # between it has only the one.
+        {classifier: _OutputLayer(*model.head.weights)},
+    )
+
+
+def _build_detection(backbone: backbones.Backbone, tensors: Tensors) -> Network:
+    num_levels = sum(
+        re.fullmatch(r"neck\.fpn_conv\.\d+\.weight", name) is not None
+        for name in tensors
+    )
+    decoder = decoders.Decoder(type="hrnetv2p")
+    decoder.hrnetv2p.num_filters = tensors["neck.reduction_conv.0.weight"].shape[0]
+    body = build_hrnet(_ANY_IMAGE, backbone, _norm_activation())
+    pyramid = decoder_factory.build_decoder(
+        body.output_specs,
+        maskrcnn.MaskRCNN(decoder=decoder, min_level=2, max_level=1 + num_levels),
+    )
+    model = tf_keras.Model(body.input, pyramid(body.output))
+    return _network(
+        "detection",
+        backbone,
+        model,
+        {"backbone": body, "decoder": pyramid},
+        {"min_level": 2, "max_level": 1 + num_levels, "decoder": _chosen(decoder)},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _OutputLayer:
+    """Kernel and bias of a layer that cannot be reached."""
+
+    kernel: tf.Variable
+    bias: tf.Variable
+    use_bias: bool = True
+
+
+def _network(
+    task: str,
+    backbone: backbones.Backbone,
+    model: tf_keras.Model,
+    parts: dict[str, tf_keras.layers.Layer],
+    config: dict[str, Any],
+    outputs: Mapping[str, Any] | None = None,
+) -> Network:
+    """Names the variables, which must be all that the parts have."""
+    body: HRNet = parts["backbone"]
+    norm_activation = _norm_activation()
+    variables = dict(official_layout.backbone_variables(body))
+    if "decoder" in parts:
+        variables.update(official_layout.decoder_variables(parts["decoder"]))
+    for name, layer in (outputs or {}).items():
+        variables.update(official_layout.output_variables(layer, name))
+    return Network(
+        task=task,
+        model_id=backbone.hrnet.model_id,
+        model=model,
+        parts=parts,
+        variables=variables,
+        config={
+            "backbone": _chosen_backbone(backbone),
+            "norm_activation": {
+                "activation": norm_activation.activation,
+                "norm_epsilon": norm_activation.norm_epsilon,
+            },
+            **config,
+        },
+    )
+
+
+def _chosen(one_of: hyperparams.Config) -> dict[str, Any]:
+    """A choice as YAML says it: the type and its settings alone."""
+    return {"type": one_of.type, one_of.type: one_of.get().as_dict()}
+
+
+def _chosen_backbone(backbone: backbones.Backbone) -> dict[str, Any]:
+    """What of the backbone's configuration its weights ask for."""
+    chosen = _chosen(backbone)
+    hrnet = chosen["hrnet"]
+    # It draws the weights that are about to be replaced.
+    del hrnet["kernel_initializer"]
+    if backbone.hrnet.model_id != backbones.CUSTOM:
+        del hrnet["custom"]
+    # Weights of all branches also serve a network that computes only the first.
+    if backbone.hrnet.multi_scale_output:
+        del hrnet["multi_scale_output"]
+    if not backbone.hrnet.classification_neck:
+        del hrnet["classification_neck"]
+    return chosen
+
+
+_BUILDERS = {
+    "backbone": _build_backbone,
+    "pose": _build_pose,
+    "classification": _build_classification,
+    "segmentation": _build_segmentation,
+    "detection": _build_detection,
+}
