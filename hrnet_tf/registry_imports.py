@@ -9,5 +9,5 @@ from official.vision.tasks import image_classification as _classification_task
 
 from hrnet_tf.configs import classification as _classification_config
 from hrnet_tf.configs import pose as _pose_config
-from hrnet_tf.modeling import hrnet, representations
+from hrnet_tf.modeling import hrnet, ocr, representations
 from hrnet_tf.tasks import pose as _pose_task

@@ -31,8 +31,12 @@ MAY_IMPORT = (
     {room: set() for room in BASE | HELPERS}
     | {"modeling": BASE, "losses": BASE}
     | {"data": BASE | HELPERS, "evaluation": BASE | HELPERS}
-    | {"tasks": BASE | HELPERS | MIDDLE}
-    | {room: BASE | HELPERS | MIDDLE | TRAINING | {"tasks"} for room in TRAINING}
+    | {"weights": BASE | {"modeling"}}
+    | {"tasks": BASE | HELPERS | MIDDLE | {"weights"}}
+    | {
+        room: BASE | HELPERS | MIDDLE | TRAINING | {"tasks", "weights"}
+        for room in TRAINING
+    }
     | {"registry_imports": BASE | MIDDLE | {"tasks"}}
     | {"serving": BASE | HELPERS | MIDDLE | {"tasks"}}
 )
