@@ -16,6 +16,7 @@ from official.core import base_trainer, train_lib
 from official.core import config_definitions as cfg
 
 from hrnet_tf.experiment import ConfigError
+from hrnet_tf.weights import restoring
 
 _STEP = "global_step/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -26,9 +27,9 @@ def restore_model(model: tf_keras.Model, path: str) -> None:
     Raises:
         ConfigError: If the checkpoint cannot be read or is another model's.
     """
-    with _fitting(f"The checkpoint {path}"):
-        status = tf.train.Checkpoint(**model.checkpoint_items).read(path)
-        status.expect_partial().assert_existing_objects_matched()
+    with _advice("It must be of the configured task.model and task.skeleton"):
+        parts = restoring.module_parts(model, restoring.ALL)
+        restoring.restore(parts, path)
 
 
 def saved_step(path: str) -> int:
@@ -38,15 +39,12 @@ def saved_step(path: str) -> int:
 
 
 @contextlib.contextmanager
-def _fitting(source: str) -> Iterator[None]:
+def _advice(text: str) -> Iterator[None]:
     try:
         yield
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except restoring.CheckpointError as error:
         raise ConfigError(
-            f"{source} does not fit the configured model ({reason}): task.model and "
-            "task.skeleton must be those that it was written with; a run's are in the "
-            "params.yaml of its --model_dir."
+            f"{error} {text}; those of a run are in the params.yaml of its --model_dir."
         ) from error
 
 
@@ -58,7 +56,7 @@ class _Checkpoint(tf.train.Checkpoint):
 
 
 class Trainer(base_trainer.Trainer):
-    """The Garden's trainer with plain words for an `init_checkpoint` that is wrong."""
+    """The Garden's trainer, but an `init_checkpoint` is loaded whole or not at all."""
 
     def __init__(self, config: cfg.ExperimentConfig, *args, **kwargs):
         super().__init__(config, *args, **kwargs)
@@ -70,8 +68,21 @@ class Trainer(base_trainer.Trainer):
         )
 
     def initialize(self) -> None:
-        with _fitting(f"task.init_checkpoint={self.config.task.init_checkpoint}"):
+        """Loads `init_checkpoint` in place of the task: no module of it in part.
+
+        A task of the Garden without `init_checkpoint_modules` does it its own way.
+        """
+        task = self.config.task
+        if not hasattr(task, "init_checkpoint_modules"):
             super().initialize()
+        elif task.init_checkpoint:
+            with _advice(
+                "task.init_checkpoint must fit task.model and task.skeleton, or "
+                "task.init_checkpoint_modules must name what fits, such as backbone"
+            ):
+                restoring.load_modules(
+                    self.model, task.init_checkpoint, task.init_checkpoint_modules
+                )
 
 
 class Runner(train_lib.OrbitExperimentRunner):

@@ -5,6 +5,7 @@ be understood. A command keeps its flags in a `FlagValues` of its own, not in ab
 process-wide set, so that its module can be imported beside any other.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -37,6 +38,7 @@ def run(
         description = sys.modules[command.__module__].__doc__
         print(f"{description}\nFlags:\n{values.get_help()}")
         return 0
+    _show_log()
     try:
         rest = values(list(argv))
         if len(rest) > 1:
@@ -55,3 +57,14 @@ def run(
         print("Interrupted.", file=sys.stderr)
         return 1
     return 0
+
+
+def _show_log() -> None:
+    """Writes what this package logs to standard error, without that of others."""
+    log = logging.getLogger("hrnet_tf")
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.propagate = False

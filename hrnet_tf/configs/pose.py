@@ -163,8 +163,8 @@ class PoseTask(cfg.TaskConfig):
         evaluation: How predictions are made and scored.
         weight_decay: Factor of L2 regularisation on all kernels. The paper's pose
             recipe has none, and adding it is known to ruin training.
-        init_checkpoint_modules: What to load from `init_checkpoint`: `all` or
-            `backbone`.
+        init_checkpoint_modules: What to load from `init_checkpoint`: `all`,
+            `backbone` or `decoder`, or a list of the latter two.
     """
 
     skeleton: str = "coco17"
@@ -184,7 +184,7 @@ class PoseTask(cfg.TaskConfig):
     )
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     weight_decay: float = 0.0
-    init_checkpoint_modules: str = "all"
+    init_checkpoint_modules: str | list[str] = "all"
     allow_image_summary: bool = True
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from absl import logging
 from official.core import base_task, task_factory
 
 from hrnet_tf import visualization
@@ -18,6 +17,7 @@ from hrnet_tf.losses.heatmap import heatmap_mse
 from hrnet_tf.modeling.pose_model import build_pose_model
 from hrnet_tf.ops import affine, heatmaps
 from hrnet_tf.progress import Progress
+from hrnet_tf.weights import restoring
 
 # Crops whose heatmaps are drawn for TensorBoard after an evaluation.
 _SUMMARY_CROPS = 8
@@ -56,18 +56,10 @@ class PoseTask(base_task.Task):
         )
 
     def initialize(self, model: tf_keras.Model) -> None:
-        """Loads `init_checkpoint`, or its backbone alone; all or nothing of it."""
-        if self.task_config.init_checkpoint_modules == "all":
-            super().initialize(model)
-            return
-        path = self.task_config.init_checkpoint
-        if not path:
-            return
-        if tf.io.gfile.isdir(path):
-            path = tf.train.latest_checkpoint(path)
-        status = tf.train.Checkpoint(backbone=model.backbone).read(path)
-        status.expect_partial().assert_existing_objects_matched()
-        logging.info("Loaded the backbone from %s.", path)
+        """Loads `init_checkpoint`, or modules of it; all or nothing of each."""
+        if path := self.task_config.init_checkpoint:
+            modules = self.task_config.init_checkpoint_modules
+            restoring.load_modules(model, path, modules)
 
     def build_inputs(
         self,

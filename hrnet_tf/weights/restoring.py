@@ -1,0 +1,110 @@
+"""Parts of a model from a checkpoint of ours: each as a whole, or an error.
+
+TensorFlow restores what has the same name on both sides and leaves the rest as it was
+drawn. Training from half a backbone looks like training from scratch, only worse; so
+everything that is asked for must be there, and the log says how much it was.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+
+ALL = "all"
+
+_log = logging.getLogger(__name__)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that does not hold what is asked of it."""
+
+
+def load_modules(
+    model: tf_keras.Model, path: str, modules: str | Sequence[str] = ALL
+) -> None:
+    """Loads modules of a model and logs how many of their variables, and what is left.
+
+    Args:
+        model: Has the Garden's `checkpoint_items`, a dict of its modules by name.
+        path: Prefix of a checkpoint, or a directory whose latest one is taken.
+        modules: `all`, or names such as `backbone` and `decoder`.
+
+    Raises:
+        CheckpointError: If there is no checkpoint, the model has no such module, or
+            any variable of the modules is missing or has another shape.
+    """
+    if tf.io.gfile.isdir(path):
+        path = tf.train.latest_checkpoint(path) or path
+    if not tf.io.gfile.exists(f"{path}.index"):
+        raise CheckpointError(f"There is no checkpoint {path}.")
+    parts = module_parts(model, modules)
+    restore(parts, path)
+    for part_name, part in parts.items():
+        if count := len(part.variables):
+            restored = f"Restored {count} of {count} variables of {part_name}"
+            _log.info("%s from %s.", restored, path)
+    for part_name, item in model.checkpoint_items.items():
+        if item and item.variables and part_name not in parts and "model" not in parts:
+            count = len(item.variables)
+            _log.info("Starts afresh: %s (%d variables).", part_name, count)
+
+
+def module_parts(
+    model: tf_keras.Model, modules: str | Sequence[str]
+) -> dict[str, tf_keras.layers.Layer]:
+    """The modules by the names that checkpoints give them.
+
+    Raises:
+        CheckpointError: If the model has no such module, or the module no variables.
+    """
+    items = {name: item for name, item in model.checkpoint_items.items() if item}
+    names = [modules] if isinstance(modules, str) else list(modules)
+    if ALL in names:
+        named = sum(len(item.variables) for item in items.values())
+        # Some of the Garden's models name only some of their modules.
+        return items if named == len(model.variables) else {"model": model}
+    for name in names:
+        if name not in items:
+            raise CheckpointError(
+                f"The model has no module {name!r}; it has {', '.join(items)}."
+            )
+        if not items[name].variables:
+            raise CheckpointError(
+                f"The module {name!r} of this model has no variables to restore."
+            )
+    return {name: items[name] for name in names}
+
+
+def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
+    """Restores every variable of the parts.
+
+    Args:
+        parts: Layers by the name under which the checkpoint has them.
+        path: Prefix of the checkpoint.
+
+    Raises:
+        CheckpointError: If it is damaged, or a variable is missing or has another
+            shape.
+    """
+    root = tf.train.Checkpoint(**parts)
+    misfit = f"The checkpoint {path} does not fit the model"
+    try:
+        matched = tf.train.CheckpointView(path).match(root)
+        found = {id(item) for item in matched.values()}
+        for name, part in parts.items():
+            missing = [item for item in part.variables if id(item) not in found]
+            if missing:
+                total = len(part.variables)
+                held = sorted(tf.train.CheckpointView(path).children(0))
+                raise CheckpointError(
+                    f"{misfit}: only {total - len(missing)} of {total} variables of "
+                    f"{name} are in it, and none for {missing[0].name}, for example. "
+                    f"It holds {', '.join(held)}."
+                )
+        root.read(path).expect_partial().assert_existing_objects_matched()
+    except CheckpointError:
+        raise
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split("\n")[0].split()).rstrip(".")
+        raise CheckpointError(f"{misfit}: {reason}.") from error
