@@ -7,14 +7,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
-from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.progress import Progress
 
 
@@ -91,16 +90,25 @@ class StopOnDivergence:
         if self._times_lost <= self._config.recovery_max_trials:
             return
         above = f", above trainer.loss_upper_bound={bound:g}," if loss > bound else ""
+        optimizer = self._config.optimizer_config.optimizer.type
         first = max(last - self._config.steps_per_loop, 0) + 1
         raise TrainingError(
             f"The training loss became {loss:g}{above} between steps {first} and "
             f"{last}. Try a lower learning rate "
             "(trainer.optimizer_config.learning_rate), gradient clipping "
-            "(trainer.optimizer_config.optimizer.adam.global_clipnorm=1.0), or float32 "
-            "or bfloat16 instead of float16 (runtime.mixed_precision_dtype). "
+            f"(trainer.optimizer_config.optimizer.{optimizer}.global_clipnorm=1.0), or "
+            "float32 or bfloat16 instead of float16 (runtime.mixed_precision_dtype). "
             f"Checkpoints in {self._model_dir} are from before; the same command "
             "continues from the last of them."
         )
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Lists metrics by name, one on each line, the values below each other."""
+    width = max(map(len, metrics), default=0)
+    return "\n".join(
+        f"{name:<{width}}  {metrics[name]:.5g}" for name in sorted(metrics)
+    )
 
 
 class ReportEvaluation:
@@ -110,46 +118,49 @@ class ReportEvaluation:
         self,
         global_step: tf.Variable,
         model_dir: str,
-        box_source: str,
-        annotation_file: str,
+        data: str,
+        format_table: Callable[[Mapping[str, float]], str] = format_metrics,
+        facts: Mapping[str, str] | None = None,
         stream: TextIO | None = None,
     ):
-        """Reports the evaluation of a model on one annotation file.
+        """Reports the evaluation of a model on one data set.
 
         Args:
             global_step: The trainer's step.
             model_dir: Directory that receives metrics.json.
-            box_source: Whose boxes were used.
-            annotation_file: The ground truth.
+            data: What the model is evaluated on, for the table's heading.
+            format_table: Lays the metrics out as text.
+            facts: What metrics.json says besides the metrics and the step.
             stream: Where the table goes; standard output by default.
         """
         self._global_step = global_step
         self._model_dir = model_dir
-        self._box_source = box_source
-        self._annotation_file = annotation_file
+        self._data = data
+        self._format_table = format_table
+        self._facts = facts or {}
         self._stream = stream or sys.stdout
 
     def __call__(self, output: Mapping[str, Any]) -> None:
         metrics = {
             name: float(value)
             for name, value in output.items()
-            if np.ndim(value) == 0 and not name.startswith("image/")
+            if _is_scalar(value) and not name.startswith("image/")
         }
         step = int(self._global_step.numpy())
         print(
-            f"\nEvaluation at step {step} on {self._annotation_file}:\n"
-            f"{coco_keypoints.format_table(metrics, self._box_source)}",
+            f"\nEvaluation at step {step} on {self._data}:\n"
+            f"{self._format_table(metrics)}",
             file=self._stream,
             flush=True,
         )
         path = os.path.join(self._model_dir, "metrics.json")
-        report = {
-            **metrics,
-            "step": step,
-            "box_source": self._box_source,
-            "annotation_file": self._annotation_file,
-        }
         with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
+            report = {**metrics, "step": step, **self._facts}
             json.dump(report, file, indent=2, sort_keys=True)
             file.write("\n")
         tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+
+
+def _is_scalar(value: Any) -> bool:
+    # numpy takes a mapping, which some tasks of the Garden return, for a scalar.
+    return np.ndim(value) == 0 and not isinstance(value, Mapping)

@@ -10,14 +10,17 @@ interrupted goes on from its last checkpoint when the same command is given agai
     --params_override=task.train_data.input_path=data/coco/train-*.tfrecord
 
 The model directory receives checkpoints, TensorBoard logs, params.yaml and, from the
-latest evaluation, metrics.json, results.json (COCO results) and predictions.png.
+latest evaluation, metrics.json; of pose also results.json (COCO results) and
+predictions.png.
 """
 
 import contextlib
+import functools
 import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from absl import flags
 
@@ -26,12 +29,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 from official.common import distribute_utils
 from official.core import (
-    config_definitions as cfg,
-)
-from official.core import (
+    base_task,
     task_factory,
     train_lib,
     train_utils,
+)
+from official.core import (
+    config_definitions as cfg,
 )
 from official.modeling import performance
 from official.vision.utils import summary_manager
@@ -44,8 +48,9 @@ from hrnet_tf import (
 )
 from hrnet_tf.data.detections import DetectionsError
 from hrnet_tf.data.pose_records import RecordError
-from hrnet_tf.evaluation.coco_keypoints import AnnotationFileError
+from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.experiment import ConfigError, parse_config
+from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.validation import validate
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -108,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
         argv,
         failures=(
             ConfigError,
-            AnnotationFileError,
+            coco_keypoints.AnnotationFileError,
             DetectionsError,
             RecordError,
             actions.TrainingError,
@@ -181,13 +186,6 @@ def run(
         report_progress = actions.ReportProgress(
             step, train_steps, params.task.train_data.global_batch_size
         )
-        report_evaluation = actions.ReportEvaluation(
-            step,
-            model_dir,
-            task.box_source,
-            params.task.evaluation.annotation_file,
-            stream=output,
-        )
         runner = checkpoints.Runner(
             distribution_strategy=strategy,
             task=task,
@@ -199,7 +197,9 @@ def run(
                 report_progress,
                 actions.StopOnDivergence(step, params.trainer, model_dir),
             ],
-            eval_actions=[report_evaluation] if is_chief else None,
+            eval_actions=[_report_evaluation(task, step, model_dir, output)]
+            if is_chief
+            else None,
             eval_summary_manager=summary_manager.maybe_build_eval_summary_manager(
                 params=params, model_dir=worker_dir
             ),
@@ -213,6 +213,25 @@ def run(
             # Trained before, and perhaps stopped before or in the last evaluation.
             runner.controller.evaluate(params.trainer.validation_steps)
         runner.run()
+
+
+def _report_evaluation(
+    task: base_task.Task, step: tf.Variable, model_dir: str, stream: TextIO
+) -> actions.ReportEvaluation:
+    """The report of a task's evaluations: keypoint AP, or all metrics by name."""
+    if not isinstance(task, PoseTask):
+        data = task.task_config.validation_data
+        name = str(data.tfds_name or data.input_path)
+        return actions.ReportEvaluation(step, model_dir, name, stream=stream)
+    annotation_file = task.task_config.evaluation.annotation_file
+    return actions.ReportEvaluation(
+        step,
+        model_dir,
+        annotation_file,
+        functools.partial(coco_keypoints.format_table, box_source=task.box_source),
+        {"box_source": task.box_source, "annotation_file": annotation_file},
+        stream,
+    )
 
 
 def _check_checkpoint(mode: str, model_dir: str, checkpoint: str | None) -> None:

@@ -11,7 +11,6 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 
 from hrnet_tf import actions
-from hrnet_tf.evaluation.coco_keypoints import METRICS
 
 
 def _step(value: int) -> tf.Variable:
@@ -65,9 +64,9 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
 
 
 def _stop(step: int, **config) -> actions.StopOnDivergence:
-    return actions.StopOnDivergence(
-        _step(step), cfg.TrainerConfig(steps_per_loop=100, **config), "runs/1"
-    )
+    trainer = cfg.TrainerConfig(steps_per_loop=100, **config)
+    trainer.optimizer_config.optimizer.type = "sgd"
+    return actions.StopOnDivergence(_step(step), trainer, "runs/1")
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
@@ -77,7 +76,7 @@ def test_training_stops_where_the_loss_is_no_number(loss):
     message = str(raised.value)
     assert f"became {loss}" in message
     assert "between steps 201 and 300" in message
-    for advice in ("learning_rate", "global_clipnorm", "mixed_precision_dtype"):
+    for advice in ("learning_rate", "sgd.global_clipnorm", "mixed_precision_dtype"):
         assert advice in message
     assert "Checkpoints in runs/1 are from before" in message
     assert "\n" not in message
@@ -117,50 +116,64 @@ def test_training_stops_when_the_trials_to_recover_are_used_up():
 # ---- evaluation ----
 
 
-def _evaluate(tmp_path, **metrics) -> str:
+def _evaluate(tmp_path, metrics, **arguments) -> str:
     stream = io.StringIO()
     report = actions.ReportEvaluation(
-        _step(1500), str(tmp_path), "boxes.json", "people.json", stream=stream
+        _step(1500), str(tmp_path), "val-*", stream=stream, **arguments
     )
-    report({**dict.fromkeys(METRICS, tf.constant(0.5)), **metrics})
+    report(metrics)
     return stream.getvalue()
 
 
-def test_evaluation_prints_the_table_with_its_box_source(tmp_path):
-    text = _evaluate(tmp_path, keypoint_AP=0.744, keypoint_APM=-1.0)
-    title, boxes, columns, values = text.strip().splitlines()[:4]
-    assert title == "Evaluation at step 1500 on people.json:"
-    assert boxes == "COCO keypoints, boxes: boxes.json"
-    table = dict(zip(columns.split(), values.split(), strict=True))
-    assert table["AP"] == "0.744"
-    assert table["AR"] == "0.500"
-    assert table["APM"] == "-"
+def test_evaluation_lists_all_metrics_below_each_other(tmp_path):
+    text = _evaluate(
+        tmp_path,
+        {
+            "validation_loss": tf.constant(1.25),
+            "accuracy": tf.constant(0.7681234),
+            "image/heatmaps": tf.zeros([1, 4, 4, 3]),
+            "per_class": tf.zeros([3]),
+            "nested": {"accuracy": 0.5},
+        },
+    )
+    assert text == (
+        "\nEvaluation at step 1500 on val-*:\n"
+        "accuracy         0.76812\n"
+        "validation_loss  1.25\n"
+    )
+
+
+def test_evaluation_prints_the_table_of_its_task(tmp_path):
+    text = _evaluate(
+        tmp_path, {"accuracy": 0.5}, format_table=lambda metrics: f"table of {metrics}"
+    )
+    assert text.splitlines()[-1] == "table of {'accuracy': 0.5}"
 
 
 def test_evaluation_prints_to_standard_output_unless_told(tmp_path, capsys):
-    report = actions.ReportEvaluation(_step(1), str(tmp_path), "ground truth", "a.json")
-    report(dict.fromkeys(METRICS, 0.5))
-    assert "boxes: ground truth" in capsys.readouterr().out
+    actions.ReportEvaluation(_step(1), str(tmp_path), "val-*")({"accuracy": 0.5})
+    assert "accuracy  0.5" in capsys.readouterr().out
 
 
 def test_evaluation_writes_metrics(tmp_path):
-    picture = tf.zeros([1, 4, 4, 3])
-    _evaluate(
-        tmp_path,
-        **{"validation_loss": tf.constant(0.125), "image/heatmaps": picture},
-    )
+    metrics = {
+        "accuracy": tf.constant(0.5),
+        "validation_loss": tf.constant(0.125),
+        "image/heatmaps": tf.zeros([1, 4, 4, 3]),
+        "per_class": tf.zeros([3]),
+    }
+    _evaluate(tmp_path, metrics, facts={"box_source": "boxes.json"})
     report = json.loads((tmp_path / "metrics.json").read_text())
-    assert report.pop("keypoint_AP") == 0.5
-    assert report["validation_loss"] == 0.125
-    assert report["step"] == 1500
-    assert report["box_source"] == "boxes.json"
-    assert report["annotation_file"] == "people.json"
-    assert set(METRICS) - {"keypoint_AP"} <= report.keys()
-    assert not [name for name in report if name.startswith("image")]
+    assert report == {
+        "accuracy": 0.5,
+        "validation_loss": 0.125,
+        "step": 1500,
+        "box_source": "boxes.json",
+    }
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
 def test_a_later_evaluation_replaces_the_metrics(tmp_path):
-    _evaluate(tmp_path, keypoint_AP=0.1)
-    _evaluate(tmp_path, keypoint_AP=0.2)
-    assert json.loads((tmp_path / "metrics.json").read_text())["keypoint_AP"] == 0.2
+    _evaluate(tmp_path, {"accuracy": 0.1})
+    _evaluate(tmp_path, {"accuracy": 0.2})
+    assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] == 0.2

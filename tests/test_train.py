@@ -314,7 +314,7 @@ def test_refuses_a_checkpoint_of_another_model(
     assert code == 1
     sentence = stderr.splitlines()[-1]
     assert str(trained_dir) in sentence
-    assert "does not fit the configured model" in sentence
+    assert "does not fit the model" in sentence
     assert (trained_dir / "params.yaml").read_text() == saved_params
 
 
