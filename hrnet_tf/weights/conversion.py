@@ -90,6 +90,12 @@ def load_pytorch_checkpoint(
     if align_corners is None:
         is_official = not official_names.is_openmmlab(raw)
         align_corners = is_official and "cls_head.weight" in tensors
+        if task == "segmentation":
+            notes.append(
+                f"Branches are enlarged with{'' if align_corners else 'out'} aligned "
+                "corners, as is usual for such a network; the tensors do not tell. "
+                "--align_corners or --noalign_corners decides."
+            )
     try:
         network = official_networks.build_network(task, tensors, align_corners)
     except WeightsError as error:

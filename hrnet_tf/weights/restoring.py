@@ -7,6 +7,7 @@ everything that is asked for must be there, and the log says how much it was.
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -41,12 +42,12 @@ def load_modules(
     parts = module_parts(model, modules)
     restore(parts, path)
     for part_name, part in parts.items():
-        if count := len(part.variables):
+        if count := len(_variables(part)):
             restored = f"Restored {count} of {count} variables of {part_name}"
             _log.info("%s from %s.", restored, path)
     for part_name, item in model.checkpoint_items.items():
-        if item and item.variables and part_name not in parts and "model" not in parts:
-            count = len(item.variables)
+        count = len(_variables(item))
+        if count and part_name not in parts and "model" not in parts:
             _log.info("Starts afresh: %s (%d variables).", part_name, count)
 
 
@@ -58,10 +59,10 @@ def module_parts(
     Raises:
         CheckpointError: If the model has no such module, or the module no variables.
     """
-    items = {name: item for name, item in model.checkpoint_items.items() if item}
+    items = model.checkpoint_items
     names = [modules] if isinstance(modules, str) else list(modules)
     if ALL in names:
-        named = sum(len(item.variables) for item in items.values())
+        named = sum(len(_variables(item)) for item in items.values())
         # Some of the Garden's models name only some of their modules.
         return items if named == len(model.variables) else {"model": model}
     for name in names:
@@ -69,11 +70,17 @@ def module_parts(
             raise CheckpointError(
                 f"The model has no module {name!r}; it has {', '.join(items)}."
             )
-        if not items[name].variables:
+        if not _variables(items[name]):
             raise CheckpointError(
                 f"The module {name!r} of this model has no variables to restore."
             )
     return {name: items[name] for name in names}
+
+
+def _variables(module: Any) -> list[tf.Variable]:
+    """All variables of a module: a layer, a list of layers (cascades) or None."""
+    layers = [layer for layer in tf.nest.flatten(module) if layer is not None]
+    return [variable for layer in layers for variable in layer.variables]
 
 
 def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
@@ -93,9 +100,10 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
         matched = tf.train.CheckpointView(path).match(root)
         found = {id(item) for item in matched.values()}
         for name, part in parts.items():
-            missing = [item for item in part.variables if id(item) not in found]
+            variables = _variables(part)
+            missing = [item for item in variables if id(item) not in found]
             if missing:
-                total = len(part.variables)
+                total = len(variables)
                 held = sorted(tf.train.CheckpointView(path).children(0))
                 raise CheckpointError(
                     f"{misfit}: only {total - len(missing)} of {total} variables of "
