@@ -47,7 +47,8 @@ class ReportProgress:
             (step - self._last_step) * self._global_batch_size,
             step=f"{step}/{self._train_steps}",
             loss=float(output["training_loss"]),
-            learning_rate=float(output["learning_rate"]),
+            # A constant one is a variable, and with several devices one of several.
+            learning_rate=float(tf.convert_to_tensor(output["learning_rate"])),
         )
         self._last_step = step
 

@@ -187,7 +187,7 @@ def _key_mistakes(
                 yield from _key_mistakes(section, value, root, key_path)
         elif section is not None and not _fits(value, annotation):
             yield _section_needed(section, key_path, value)
-        elif isinstance(value, list):
+        elif isinstance(value, (list, tuple)):  # params.yaml keeps the Garden's tuples.
             for element in value:
                 if not isinstance(element, _PLAIN_TYPES) and not (
                     isinstance(element, dict) and _section_type(annotation)

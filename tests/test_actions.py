@@ -47,6 +47,14 @@ def test_progress_ends_with_a_line_when_training_fails(capsys):
     assert "step=4/10, loss=1.5" in capsys.readouterr().err
 
 
+def test_progress_reads_a_learning_rate_that_is_kept_on_two_devices(two_cpus, capsys):
+    with tf.distribute.MirroredStrategy(two_cpus).scope():
+        learning_rate = tf.Variable(0.05)
+    with actions.ReportProgress(_step(0), 10, 4) as report:
+        report({"training_loss": 0.25, "learning_rate": learning_rate})
+    assert capsys.readouterr().err.endswith("learning_rate=0.05\n")
+
+
 def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True

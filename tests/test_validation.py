@@ -1,8 +1,10 @@
 """Every configuration mistake is named before the first step."""
 
 import pytest
+from official.core import exp_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.configs import backbones
 from hrnet_tf.experiment import ConfigError, parse_config
 from hrnet_tf.validation import validate
 
@@ -78,6 +80,15 @@ def test_good_configuration_passes(good):
             ["task.init_checkpoint", "/nowhere/ckpt.index"],
         ),
         ("task.init_checkpoint_modules=head", ["init_checkpoint_modules", "backbone"]),
+        (
+            "task.init_checkpoint_modules=[backbone, head]",
+            ["task.init_checkpoint_modules", "'head'", "backbone, decoder"],
+        ),
+        ("task.init_checkpoint_modules=[]", ["task.init_checkpoint_modules is []"]),
+        (
+            "task.model.backbone.hrnet.classification_neck=true",
+            ["hrnet.classification_neck is true", "must be false"],
+        ),
         (
             "trainer.best_checkpoint_eval_metric=keypoint_Ap",
             ["trainer.best_checkpoint_eval_metric", "did you mean 'keypoint_AP'"],
@@ -210,10 +221,94 @@ def test_validation_loss_needs_ground_truth_boxes(good, tmp_path):
         check([*good, metric, boxes])
 
 
-def test_experiment_of_the_garden_is_checked_too():
-    params = parse_config("resnet_imagenet", [], "runtime.distribution_strategy=x")
-    with pytest.raises(ConfigError, match="runtime.distribution_strategy"):
-        validate(params, "train")
+@pytest.mark.parametrize("modules", ["all", "backbone", "decoder", "[decoder]"])
+def test_parts_of_an_initial_checkpoint(good, modules):
+    check([*good, f"task.init_checkpoint_modules={modules}"])
+
+
+# ---- experiments of the Garden ----
+
+
+def check_segmentation(*overrides, mode="train", **hrnet):
+    params = exp_factory.get_exp_config("seg_deeplabv3_pascal")
+    params.task.init_checkpoint = None
+    params.task.model.backbone = backbones.Backbone(
+        type="hrnet", hrnet=backbones.HRNet(**hrnet)
+    )
+    for override in overrides:
+        params.override(override)
+    validate(params, mode)
+
+
+def test_segmentation_with_hrnet_passes(tmp_path):
+    (tmp_path / "train.tfrecord").write_text("x")
+    data = {"input_path": f"{tmp_path}/train*"}
+    check_segmentation(
+        {
+            "task": {
+                "train_data": data,
+                "validation_data": {
+                    "input_path": "",
+                    "tfds_name": "any",
+                    "tfds_split": "validation",
+                },
+                "model": {"input_size": [None, None, 3]},
+            }
+        },
+        mode="train_and_eval",
+    )
+    check_segmentation(
+        {"task": {"train_data": {"input_path": {"a": f"{tmp_path}/t*"}}}}
+    )
+
+
+@pytest.mark.parametrize(
+    "task, hrnet, fragments",
+    [
+        ({}, {"model_id": "w33"}, ["task.model.backbone.hrnet.model_id", "'w33'"]),
+        ({}, {"classification_neck": True}, ["classification_neck", "must be false"]),
+        (
+            {"model": {"input_size": [500, 512, 3]}},
+            {},
+            ["task.model.input_size", "500"],
+        ),
+        ({"train_data": {"input_path": "/no/x*"}}, {}, ["task.train_data.input_path"]),
+        (
+            {"train_data": {"input_path": {"a": "/no/x*"}}},
+            {},
+            ["task.train_data.input_path.a", "'/no/x*'"],
+        ),
+        (
+            {"train_data": {"input_path": "gs://**/x*"}},
+            {},
+            ["task.train_data.input_path", "'gs://**/x*' cannot be looked up"],
+        ),
+        ({"train_data": {"global_batch_size": 0}}, {}, ["global_batch_size is 0"]),
+        ({"init_checkpoint": "/no/ckpt"}, {}, ["task.init_checkpoint", "/no/ckpt"]),
+        (
+            {"init_checkpoint_modules": ["backbone", "head"]},
+            {},
+            ["task.init_checkpoint_modules", "backbone, decoder"],
+        ),
+    ],
+)
+def test_segmentation_mistake(tmp_path, task, hrnet, fragments):
+    (tmp_path / "train.tfrecord").write_text("x")
+    records = {"task": {"train_data": {"input_path": f"{tmp_path}/train*"}}}
+    with pytest.raises(ConfigError) as error:
+        check_segmentation(records, {"task": task}, **hrnet)
+    for fragment in fragments:
+        assert fragment in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_classification_with_another_backbone(tmp_path):
+    (tmp_path / "train.tfrecord").write_text("x")
+    records = f"task.train_data.input_path={tmp_path}/train*"
+    validate(parse_config("resnet_imagenet", [], records), "train")
+    wrong = [records, "runtime.distribution_strategy=x"]
+    with pytest.raises(ConfigError, match="^runtime.distribution_strategy"):
+        validate(parse_config("resnet_imagenet", [], wrong), "train")
 
 
 def test_ema_with_float16(good):

@@ -71,12 +71,12 @@ def _neck_mistakes(hrnet: backbones.HRNet, classifies: bool) -> Iterator[str]:
             f"{key} is false; it must be true for image classification, or the network "
             "would look at the branch of lowest resolution alone."
         )
-    if hrnet.classification_neck and not classifies:
+    elif hrnet.classification_neck and not classifies:
         yield (
             f"{key} is true; it must be false for any task but image classification, "
             "since it merges the branches into one."
         )
-    if hrnet.classification_neck and not hrnet.multi_scale_output:
+    elif hrnet.classification_neck and not hrnet.multi_scale_output:
         yield (
             f"{_PATH}.hrnet.multi_scale_output is false; it must be true with "
             "classification_neck, which merges all four branches."

@@ -50,9 +50,13 @@ def pattern_mistakes(
     path: str, patterns: str | list[str], advice: str
 ) -> Iterator[str]:
     """Checks that every pattern of the key `path` matches a file."""
-    for pattern in patterns.split(",") if isinstance(patterns, str) else patterns:
-        if pattern.strip() and not tf.io.gfile.glob(pattern.strip()):
-            yield f"{path}: no file matches {pattern.strip()!r}; {advice}."
+    texts = [patterns] if isinstance(patterns, str) else patterns
+    for pattern in filter(None, map(str.strip, ",".join(texts).split(","))):
+        try:
+            if not tf.io.gfile.glob(pattern):
+                yield f"{path}: no file matches {pattern!r}; {advice}."
+        except tf.errors.OpError as error:
+            yield f"{path}: {pattern!r} cannot be looked up: {error.message}."
 
 
 def reading_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
