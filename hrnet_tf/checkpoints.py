@@ -27,7 +27,7 @@ def restore_model(model: tf_keras.Model, path: str) -> None:
     Raises:
         ConfigError: If the checkpoint cannot be read or is another model's.
     """
-    with _advice("It must be of the configured task.model and task.skeleton"):
+    with _advice("It must be of the configured task.model (and task.skeleton)"):
         parts = restoring.module_parts(model, restoring.ALL)
         restoring.restore(parts, path)
 
@@ -77,7 +77,7 @@ class Trainer(base_trainer.Trainer):
             super().initialize()
         elif task.init_checkpoint:
             with _advice(
-                "task.init_checkpoint must fit task.model and task.skeleton, or "
+                "task.init_checkpoint must fit task.model (and task.skeleton), or "
                 "task.init_checkpoint_modules must name what fits, such as backbone"
             ):
                 restoring.load_modules(

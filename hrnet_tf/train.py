@@ -114,6 +114,7 @@ def main(argv: Sequence[str]) -> int:
         failures=(
             ConfigError,
             coco_keypoints.AnnotationFileError,
+            coco_keypoints.PredictionError,
             DetectionsError,
             RecordError,
             actions.TrainingError,
@@ -143,7 +144,9 @@ def run(
     _check_checkpoint(mode, model_dir, checkpoint)
     if checkpoint:
         # Evaluated as it is: where there are averages, a best checkpoint holds them.
-        params = params.replace(trainer={"optimizer_config": {"ema": None}})
+        params = params.replace(
+            trainer={"optimizer_config": {"ema": None}}, task={"init_checkpoint": None}
+        )
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
 

@@ -5,6 +5,7 @@ were collected do.
 """
 
 import copy
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -65,6 +66,15 @@ def float32_policy_again():
     yield
     if "tf_keras" in sys.modules:
         sys.modules["tf_keras"].mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture(autouse=True)
+def log_as_imported():
+    """Takes back what a command did to the package's log: `caplog` sees it again."""
+    yield
+    log = logging.getLogger("hrnet_tf")
+    log.handlers.clear()
+    log.propagate = True
 
 
 TOY_EXPERIMENT = {

@@ -3,6 +3,8 @@
 Call it as greet --name=NAME.
 """
 
+import logging
+
 import pytest
 from absl import flags
 
@@ -102,3 +104,12 @@ def test_faults_of_the_program_keep_their_traceback():
 def test_flags_stay_out_of_the_process_wide_set():
     assert _run("--name=Ada") == 0
     assert "times" not in flags.FLAGS
+
+
+def test_the_package_s_log_is_shown_and_nobody_else_s(capsys):
+    def command(values):
+        logging.getLogger("hrnet_tf.weights").info("Restored 3 of 3 variables.")
+        logging.getLogger("somebody").info("Noise.")
+
+    assert command_line.run(command, flags.FlagValues(), ["command"]) == 0
+    assert capsys.readouterr().err == "Restored 3 of 3 variables.\n"

@@ -20,12 +20,12 @@ import contextlib
 import copy
 import io
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import logging
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -37,6 +37,10 @@ METRICS = tuple(f"keypoint_{column}" for column in _COLUMNS)
 
 # pycocotools' value for a metric that has no ground truth to be computed from.
 UNDEFINED = -1.0
+
+
+class PredictionError(ValueError):
+    """Predictions that cannot be scored."""
 
 
 class AnnotationFileError(ValueError):
@@ -140,8 +144,8 @@ class COCOKeypointEvaluator:
             # model would seem a perfect one.
             broken = np.nonzero(~np.isfinite(batch[name]))[0]
             if broken.size:
-                raise ValueError(
-                    f"predictions['{name}'] is NaN or infinite in image "
+                raise PredictionError(
+                    f"The predicted {name} are NaN or infinite in image "
                     f"{batch['image_id'][broken[0]]}: the model has probably diverged."
                 )
         unknown = sorted(set(batch["image_id"].tolist()) - set(self._ground_truth.imgs))
@@ -239,7 +243,7 @@ class COCOKeypointEvaluator:
         predicted = {result["image_id"] for result in results}
         self.images_without_prediction = sorted(labelled - predicted)
         if self.images_without_prediction:
-            logging.warning(
+            logging.getLogger(__name__).warning(
                 "%d of the %d images with labelled people in %s received no "
                 "prediction (boxes: %s); their people count as missed.",
                 len(self.images_without_prediction),

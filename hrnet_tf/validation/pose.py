@@ -1,9 +1,9 @@
 """What the pose task needs."""
 
+import logging
 from collections.abc import Iterator
 
 import tensorflow as tf
-from absl import logging
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
@@ -62,7 +62,7 @@ def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
     if task.weight_decay < 0:
         yield f"task.weight_decay is {task.weight_decay}; it must be 0 or more."
     if task.weight_decay > 0:
-        logging.warning(
+        logging.getLogger(__name__).warning(
             "task.weight_decay is %s: the paper's pose recipe has none, and users who "
             "added some report an AP of 12.",
             task.weight_decay,

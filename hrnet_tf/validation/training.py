@@ -1,9 +1,9 @@
 """The trainer and where it runs, whatever the task."""
 
+import logging
 from collections.abc import Iterator
 
 import tensorflow as tf
-from absl import logging
 from official.core import config_definitions as cfg
 
 from hrnet_tf.experiment import did_you_mean
@@ -82,7 +82,7 @@ def _learning_rate_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
     if boundaries != sorted(set(boundaries)):
         yield f"{path}.stepwise.boundaries is {boundaries}; it must increase."
     if 0 < trainer.train_steps <= boundaries[-1]:
-        logging.warning(
+        logging.getLogger(__name__).warning(
             "%s.stepwise.boundaries reach to step %d, but training ends at step %d.",
             path,
             boundaries[-1],
