@@ -4,14 +4,31 @@ These are the numbers that the paper and the official repositories print beside 
 model. Divide multiply-accumulates by 2^30 for their "GFLOPs".
 """
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras
 
 
-def count_parameters(model: tf_keras.Model) -> int:
+@dataclasses.dataclass(frozen=True)
+class Complexity:
+    """The size of a network or of a part of one.
+
+    Attributes:
+        parameters: Trainable numbers; see `count_parameters`.
+        macs: Multiply-accumulates of inference on one image; see `count_macs`.
+    """
+
+    parameters: int = 0
+    macs: int = 0
+
+    def __add__(self, other: "Complexity") -> "Complexity":
+        return Complexity(self.parameters + other.parameters, self.macs + other.macs)
+
+
+def count_parameters(model: tf_keras.layers.Layer) -> int:
     """Counts trainable numbers: kernels, biases, and the scale and offset of norms.
 
     Moving averages of batch norms are not trained and not counted.
@@ -22,9 +39,11 @@ def count_parameters(model: tf_keras.Model) -> int:
 def count_macs(model: tf_keras.Model, input_size: Sequence[int]) -> int:
     """Counts the multiply-accumulates of inference on one image.
 
-    Traces the model without running it and adds up its convolutions and matrix
-    multiplications. Biases, norms, activations and resizing are left out, as in
-    official lib/utils/utils.py (`get_model_summary`).
+    Traces the model without running it and adds up its convolutions and its layers'
+    matrix multiplications. Biases, norms, activations and resizing are left out, as in
+    official lib/utils/utils.py (`get_model_summary`), and so is attention, whose
+    batched products have no kernel: in networks with object-contextual representations
+    (OCR), the comparison of pixels with regions.
 
     Args:
         model: Maps images [B, H, W, 3] to anything.
@@ -35,6 +54,70 @@ def count_macs(model: tf_keras.Model, input_size: Sequence[int]) -> int:
             whose size is not known before it runs, or that runs a whole function
             (grouped convolutions, control flow, all of a loaded SavedModel).
     """
+    graph = _trace(model, input_size)
+    return sum(_macs(operation) for operation in graph.get_operations())
+
+
+def count_parts(
+    model: tf_keras.Model,
+    input_size: Sequence[int],
+    parts: Mapping[str, Sequence[tf_keras.layers.Layer]],
+) -> dict[str, Complexity]:
+    """Splits `count_parameters` and `count_macs` among the parts of a model.
+
+    A convolution or matrix multiplication belongs to the part that holds its kernel.
+
+    Args:
+        model: See `count_macs`.
+        input_size: See `count_macs`.
+        parts: The layers of every part, which together hold all trainable weights of
+            the model.
+
+    Returns:
+        The size of every part. They add up to the whole model's.
+
+    Raises:
+        ValueError: As `count_macs` does, and if a weight is in no part or in two, or
+            an operation counts and has no kernel.
+    """
+    held = [
+        (id(weight.handle), part)
+        for part, layers in parts.items()
+        for layer in layers
+        for weight in layer.trainable_weights
+    ]
+    handles = [id(weight.handle) for weight in model.trainable_weights]
+    if sorted(handle for handle, _ in held) != sorted(handles):
+        raise ValueError(
+            f"The parts {', '.join(parts)} do not make up the model: every trainable "
+            "weight must be in one part and in no other."
+        )
+    counts = {
+        part: Complexity(parameters=sum(map(count_parameters, layers)))
+        for part, layers in parts.items()
+    }
+    graph = _trace(model, input_size)
+    owners = dict(held)
+    # By the names under which the graph takes the weights in.
+    owners = {
+        inner.op.name: owners[id(outer)]
+        for outer, inner in graph.captures
+        if id(outer) in owners
+    }
+    for operation in graph.get_operations():
+        if macs := _macs(operation):
+            part = owners.get(_kernel_name(operation))
+            if part is None:
+                raise ValueError(
+                    f"{operation.name} multiplies by no trainable kernel, so that it "
+                    "belongs to no part of the model."
+                )
+            counts[part] += Complexity(macs=macs)
+    return counts
+
+
+def _trace(model: tf_keras.Model, input_size: Sequence[int]) -> tf.Graph:
+    """The operations of inference on one image."""
     height, width = input_size
 
     @tf.function(autograph=False)
@@ -42,8 +125,15 @@ def count_macs(model: tf_keras.Model, input_size: Sequence[int]) -> int:
         return model(images, training=False)
 
     images = tf.TensorSpec([1, height, width, 3], tf.float32)
-    graph = infer.get_concrete_function(images).graph
-    return sum(_macs(operation) for operation in graph.get_operations())
+    return infer.get_concrete_function(images).graph
+
+
+def _kernel_name(operation: tf.Operation) -> str:
+    """Where the graph takes in the second factor of a product."""
+    source = operation.inputs[1].op
+    while source.type in ("ReadVariableOp", "Cast"):
+        source = source.inputs[0].op
+    return source.name
 
 
 def _macs(operation: tf.Operation) -> int:

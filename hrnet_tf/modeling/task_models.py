@@ -1,0 +1,138 @@
+"""The whole networks of the four tasks, as the official repositories build them.
+
+One function per task. What sets published networks of a task apart is the variant of
+the backbone, the widths of the decoder and the number of keypoints or classes.
+"""
+
+import dataclasses
+import re
+
+import tf_keras
+from official.vision.configs import common, maskrcnn
+from official.vision.configs import image_classification as classification_config
+from official.vision.configs import semantic_segmentation as segmentation_config
+from official.vision.modeling import factory
+from official.vision.modeling.decoders import factory as decoder_factory
+
+from hrnet_tf.configs import backbones, decoders, pose
+from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
+from hrnet_tf.modeling.pose_model import build_pose_model
+
+_ANY_IMAGE = tf_keras.layers.InputSpec(shape=[None, None, None, 3])
+
+# What names of the backbone's layers begin with. A transition makes the branch that
+# the stage after it needs, and is counted with that stage.
+_STAGES = {
+    "stem": r"stem_",
+    "stage 1": r"layer1_",
+    "stage 2": r"transition1_|stage2_",
+    "stage 3": r"transition2_|stage3_",
+    "stage 4": r"transition3_|stage4_",
+    "neck": r"classification_neck",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskModel:
+    """A network and its parts.
+
+    Attributes:
+        model: Maps normalised images [B, H, W, 3] to the task's outputs.
+        backbone: The HRNet in it.
+        decoder: The layer between backbone and head; None in classification, whose
+            backbone ends in the neck that merges its branches.
+        head: The layer that makes the outputs; None in detection, where it is the
+            detector's.
+    """
+
+    model: tf_keras.Model
+    backbone: HRNet
+    decoder: tf_keras.layers.Layer | None
+    head: tf_keras.layers.Layer | None
+
+    def stages(self) -> dict[str, list[tf_keras.layers.Layer]]:
+        """The layers of every stage, in the order in which an image passes them.
+
+        Stages are `stem`, `stage 1` to `stage 4`, `neck` (the decoder or the
+        classification neck) and `head`, but for those without trainable weights.
+        """
+        stages = {
+            stage: [
+                layer for layer in self.backbone.layers if re.match(names, layer.name)
+            ]
+            for stage, names in _STAGES.items()
+        }
+        if self.decoder is not None:
+            stages["neck"].append(self.decoder)
+        stages["head"] = [] if self.head is None else [self.head]
+        return {
+            stage: layers
+            for stage, layers in stages.items()
+            if any(layer.trainable_weights for layer in layers)
+        }
+
+
+def build_pose(
+    backbone: backbones.Backbone, num_keypoints: int, kernel_size: int = 1
+) -> TaskModel:
+    """HRNetV1 and a heatmap head whose convolution has sides of `kernel_size`."""
+    config = pose.PoseModel(
+        input_size=[None, None],
+        backbone=backbone,
+        head=pose.HeatmapHead(kernel_size=kernel_size),
+    )
+    model = build_pose_model(config, num_keypoints)
+    return TaskModel(model, model.backbone, model.decoder, model.head)
+
+
+def build_classification(backbone: backbones.Backbone, num_classes: int) -> TaskModel:
+    """HRNet-W-C: a backbone with `classification_neck`, pooled, and a linear layer."""
+    model = factory.build_classification_model(
+        _ANY_IMAGE,
+        classification_config.ImageClassificationModel(
+            num_classes=num_classes,
+            backbone=backbone,
+            norm_activation=_norm_activation(),
+        ),
+    )
+    return TaskModel(model, model.backbone, decoder=None, head=model.layers[-1])
+
+
+def build_segmentation(
+    backbone: backbones.Backbone, decoder: decoders.Decoder, num_classes: int
+) -> TaskModel:
+    """The decoder `hrnetv2` or `hrnetv2_ocr`, and a 1x1 convolution to the classes."""
+    model = factory.build_segmentation_model(
+        _ANY_IMAGE,
+        segmentation_config.SemanticSegmentationModel(
+            num_classes=num_classes,
+            backbone=backbone,
+            decoder=decoder,
+            head=segmentation_config.SegmentationHead(
+                level=2, num_convs=0, feature_fusion=None
+            ),
+            norm_activation=_norm_activation(),
+        ),
+    )
+    model(tf_keras.Input(_ANY_IMAGE.shape[1:]))
+    return TaskModel(model, model.backbone, model.decoder, model.head)
+
+
+def build_detection(
+    backbone: backbones.Backbone, decoder: decoders.Decoder, max_level: int = 6
+) -> TaskModel:
+    """What a detector of any kind stands on: the pyramid `hrnetv2p` from level 2 on."""
+    body = build_hrnet(_ANY_IMAGE, backbone, _norm_activation())
+    pyramid = decoder_factory.build_decoder(
+        body.output_specs,
+        maskrcnn.MaskRCNN(decoder=decoder, min_level=2, max_level=max_level),
+    )
+    model = tf_keras.Model(body.input, pyramid(body.output))
+    return TaskModel(model, body, decoder=pyramid, head=None)
+
+
+def _norm_activation() -> common.NormActivation:
+    """The official settings, which differ from the Garden's."""
+    return common.NormActivation(
+        activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5
+    )
