@@ -1,5 +1,4 @@
 import json
-import pathlib
 
 import numpy as np
 import pytest
@@ -10,12 +9,6 @@ from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones, pose
 from hrnet_tf.losses import heatmap
 from hrnet_tf.modeling import heads, hrnet, pose_model, representations
-from hrnet_tf.modeling.blocks import ConvNorm
-
-# Weights, input and heatmaps of a pose network 4 wide, as the official PyTorch code
-# names and computes them. Tensors are NCHW, kernels OIHW.
-OFFICIAL = pathlib.Path(__file__).parents[1] / "testdata" / "pose_hrnetv1_c4.npz"
-OFFICIAL_SPEC = backbones.HRNetSpec(width=4, modules=[1, 2, 2], blocks=2)
 
 NUM_KEYPOINTS = 5
 
@@ -48,80 +41,6 @@ def tiny_model(**changes) -> pose_model.PoseModel:
 
 def crops() -> tf.Tensor:
     return tf.random.stateless_normal([2, 64, 96, 3], seed=[0, 0])
-
-
-# ---- the same numbers as the official network ----
-
-
-class OfficialWeights:
-    """Puts an official state dict into our layers, every tensor exactly once."""
-
-    def __init__(self, tensors: dict[str, np.ndarray]):
-        self.unused = dict(tensors)
-
-    def into_conv_norm(self, layer: ConvNorm, conv: str, norm: str) -> None:
-        kernel = self.unused.pop(f"{conv}.weight")
-        layer.conv.set_weights([kernel.transpose(2, 3, 1, 0)])
-        parts = ("weight", "bias", "running_mean", "running_var")
-        layer.norm.set_weights([self.unused.pop(f"{norm}.{part}") for part in parts])
-
-    def into_chain(self, layers: list[ConvNorm], prefix: str) -> None:
-        """A residual block's convolutions: conv1, bn1, conv2, bn2, ..."""
-        for number, layer in enumerate(layers, start=1):
-            self.into_conv_norm(layer, f"{prefix}conv{number}", f"{prefix}bn{number}")
-
-    def into_pair(self, layer: ConvNorm, prefix: str) -> None:
-        """Convolution and norm of a torch Sequential: 0 and 1."""
-        self.into_conv_norm(layer, f"{prefix}.0", f"{prefix}.1")
-
-    def into_module(self, module, prefix: str) -> None:
-        for key, block in module.branch_blocks.items():
-            branch, number = key.split("_")
-            self.into_chain(block.convs, f"{prefix}.branches.{branch}.{number}.")
-        for path in module.fuse_paths.values():
-            fuse = f"{prefix}.fuse_layers.{path.target}.{path.source}"
-            if path.source > path.target:
-                self.into_pair(path.convs[0], fuse)
-            else:
-                for step, conv in enumerate(path.convs):
-                    self.into_pair(conv, f"{fuse}.{step}")
-
-    def into_pose_model(self, model: pose_model.PoseModel) -> None:
-        layers = {layer.name: layer for layer in model.backbone.layers}
-        self.into_chain([layers["stem_conv1"], layers["stem_conv2"]], "")
-        for number in range(4):
-            block = layers[f"layer1_block{number}"]
-            self.into_chain(block.convs, f"layer1.{number}.")
-            if block.shortcut:
-                self.into_pair(block.shortcut, f"layer1.{number}.downsample")
-        self.into_pair(layers["transition1_branch0"], "transition1.0")
-        for stage in 1, 2, 3:
-            new = layers[f"transition{stage}_branch{stage}"]
-            self.into_pair(new, f"transition{stage}.{stage}.0")
-        for stage, num_modules in enumerate(OFFICIAL_SPEC.modules, start=2):
-            for number in range(num_modules):
-                module = layers[f"stage{stage}_module{number}"]
-                self.into_module(module, f"stage{stage}.{number}")
-        kernel = self.unused.pop("final_layer.weight").transpose(2, 3, 1, 0)
-        model.head.conv.set_weights([kernel, self.unused.pop("final_layer.bias")])
-
-
-def test_heatmaps_equal_the_official_network_s():
-    tensors = dict(np.load(OFFICIAL, allow_pickle=False))
-    images = tensors.pop("input").transpose(0, 2, 3, 1)
-    expected = tensors.pop("heatmaps").transpose(0, 2, 3, 1)
-    prefix = "weights/"
-    weights = OfficialWeights({k.removeprefix(prefix): v for k, v in tensors.items()})
-
-    config = tiny_config(custom=OFFICIAL_SPEC)
-    config.input_size = list(images.shape[1:3])
-    model = pose_model.build_pose_model(config, num_keypoints=17)
-    weights.into_pose_model(model)
-    assert not weights.unused
-
-    answer = model(images, training=False)
-    assert answer.shape == expected.shape == (2, 24, 16, 17)
-    np.testing.assert_allclose(answer, expected, atol=1e-5 * np.std(expected))
 
 
 # ---- the model and its parts ----
