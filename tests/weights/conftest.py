@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 TESTDATA = pathlib.Path(__file__).parents[1] / "testdata"
 
@@ -36,7 +37,6 @@ class Official:
 @pytest.fixture(scope="session")
 def official(tmp_path_factory) -> Callable[[str], Official]:
     """Returns networks by the name of their file."""
-    numpy = pytest.importorskip("safetensors.numpy")
     folder = tmp_path_factory.mktemp("official")
     loaded: dict[str, Official] = {}
 
@@ -51,7 +51,7 @@ def official(tmp_path_factory) -> Callable[[str], Official]:
             if name.startswith("cls"):
                 weights.update(draw_head())
             path = str(folder / f"{name}.safetensors")
-            numpy.save_file(weights, path)
+            safetensors.numpy.save_file(weights, path)
             outputs = {key: _channels_last(array) for key, array in arrays.items()}
             loaded[name] = Official(weights, outputs.pop("input"), outputs, path)
         return loaded[name]
