@@ -86,7 +86,7 @@ def load_pytorch_checkpoint(
             f"It begins with {', '.join(list(raw)[:_NAMED])}."
         )
     notes = []
-    task = _decide_task(path, tensors, task, notes)
+    requested, task = task, _decide_task(path, tensors, task, notes)
     if align_corners is None:
         is_official = not official_names.is_openmmlab(raw)
         align_corners = is_official and "cls_head.weight" in tensors
@@ -104,7 +104,9 @@ def load_pytorch_checkpoint(
     if inplace_abn:
         tensors = _without_inplace_abn(tensors)
         notes.append("Scales of norms are taken as InPlaceABN does: |scale| + 1e-5.")
-    tensors = _drop_what_is_not_the_network_s(tensors, network, notes)
+    # A body that was asked for comes without its head; one that was merely found, with
+    # something unknown beside it, is not taken for granted.
+    tensors = _without_the_rest(tensors, requested == "backbone", notes)
     tensors = _add_biases(tensors, network, notes)
     left_out = _differences(tensors, network)
     if left_out and not allow_partial:
@@ -193,12 +195,12 @@ def _without_inplace_abn(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     }
 
 
-def _drop_what_is_not_the_network_s(
-    tensors: Mapping[str, np.ndarray], network: Network, notes: list[str]
+def _without_the_rest(
+    tensors: Mapping[str, np.ndarray], only_body: bool, notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """Leaves out what training saved beside the network, and heads if unwanted."""
+    """Leaves out what training saved beside the network, and the head if unwanted."""
     unwanted = [name for name in tensors if name.startswith(_TRAINING_PREFIXES)]
-    if network.task == "backbone":
+    if only_body:
         unwanted += [name for name in tensors if not official_names.is_body(name)]
     if unwanted:
         notes.append(f"Left out as no part of the network: {_listed(unwanted)}.")

@@ -1,0 +1,278 @@
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+import tf_keras
+import yaml
+
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.configs import backbones
+from hrnet_tf.experiment import parse_config
+from hrnet_tf.modeling.hrnet import HRNet
+from hrnet_tf.modeling.pose_model import build_pose_model
+from hrnet_tf.weights import conversion as conversion_module
+from hrnet_tf.weights import official_layout, restoring
+from hrnet_tf.weights.conversion import load_pytorch_checkpoint, write_checkpoint
+from hrnet_tf.weights.tensor_files import WeightsError
+
+POSE = "pose_hrnetv1_c4"
+
+
+@pytest.fixture
+def changed(official, tmp_path):
+    """Writes an official network's weights with some changed; None leaves one out."""
+
+    def write(changes, name=POSE) -> str:
+        weights = {**official(name).weights, **changes}
+        weights = {key: value for key, value in weights.items() if value is not None}
+        path = str(tmp_path / "changed.safetensors")
+        safetensors.numpy.save_file(weights, path)
+        return path
+
+    return write
+
+
+# ---- what does not fit is refused ----
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"bn2.bias": None}, "1 tensors missing: bn2.bias"),
+        (
+            {f"stage4.1.branches.3.0.bn1.{part}": None for part in ("weight", "bias")},
+            "2 tensors missing: stage4.1.branches.3.0.bn1.weight, stage4.1",
+        ),
+        (
+            {f"extra{number}": np.zeros(1, np.float32) for number in range(5)},
+            "5 tensors unexpected: extra0, extra1, extra2 and 2 more",
+        ),
+        (
+            {"transition1.0.0.weight": np.zeros([4, 255, 3, 3], np.float32)},
+            r"transition1.0.0.weight is [4, 255, 3, 3] instead of [4, 256, 3, 3]",
+        ),
+    ],
+    ids=["one missing", "two missing", "unexpected", "another shape"],
+)
+def test_tensors_that_do_not_fit_are_named(changes, sentence, changed):
+    path = changed(changes)
+    with pytest.raises(WeightsError) as error:
+        load_pytorch_checkpoint(path)
+    assert sentence in str(error.value)
+    assert str(error.value).startswith(path)
+    assert "--allow_partial" in str(error.value)
+
+
+def test_an_allowed_partial_load_takes_what_fits(changed, official):
+    path = changed(
+        {
+            "bn2.bias": None,
+            "extra": np.zeros(1, np.float32),
+            "bn1.bias": np.zeros(63, np.float32),
+        }
+    )
+    conversion = load_pytorch_checkpoint(path, allow_partial=True)
+    assert conversion.left_out == [
+        "1 tensors missing: bn2.bias",
+        "1 tensors unexpected: extra",
+        "1 tensors of another shape: bn1.bias is [63] instead of [64]",
+    ]
+    variables = conversion.network.variables
+    # An offset without a tensor keeps what it is drawn with.
+    np.testing.assert_array_equal(variables["bn2.bias"], np.zeros(64))
+    np.testing.assert_array_equal(variables["bn1.bias"], np.zeros(64))
+    weights = official(POSE).weights
+    np.testing.assert_array_equal(variables["bn1.weight"], weights["bn1.weight"])
+
+
+@pytest.mark.parametrize("name", ["stage2.0.branches.0.0.conv1.weight", "conv1.weight"])
+def test_what_is_no_hrnet_is_refused(name, changed):
+    with pytest.raises(WeightsError, match="is not of an HRNet.*It begins with bn1"):
+        load_pytorch_checkpoint(changed({name: None}))
+
+
+def test_without_what_decides_a_size_there_is_a_sentence(changed):
+    path = changed({"layer1.0.conv1.weight": None})
+    with pytest.raises(WeightsError, match="tensor layer1.0.conv1.weight is missing"):
+        load_pytorch_checkpoint(path)
+
+
+def test_half_a_head_is_not_taken_for_a_body(changed):
+    path = changed({"final_layer.weight": None})
+    with pytest.raises(WeightsError, match="1 tensors unexpected: final_layer.bias"):
+        load_pytorch_checkpoint(path)
+    assert load_pytorch_checkpoint(path, "backbone").left_out == []
+
+
+# ---- task and variant ----
+
+
+def test_another_task_is_refused(official):
+    with pytest.raises(WeightsError, match="of a pose network, not of a segmentation"):
+        load_pytorch_checkpoint(official(POSE).path, "segmentation")
+
+
+def test_the_body_of_any_network_can_be_taken(official):
+    expected = official("cls_hrnet_c4")
+    conversion = load_pytorch_checkpoint(expected.path, "backbone")
+    endpoints = conversion.network.model(expected.images, training=False)
+    for level, features in endpoints.items():
+        branch = expected.outputs[f"branch{int(level) - 2}"]
+        np.testing.assert_allclose(features, branch, atol=1e-5 * np.std(branch))
+    assert any(
+        "Left out as no part of the network: classifier" in note
+        for note in conversion.notes
+    )
+    assert not any(
+        name.startswith("classifier") for name in conversion.network.variables
+    )
+
+
+@pytest.fixture(scope="module")
+def w18_small_v1(tmp_path_factory) -> str:
+    """A file with the tensors of a published variant's body."""
+    body = HRNet(backbones.VARIANTS["w18_small_v1"])
+    tensors = {
+        name: np.ones(official_layout.official_shape(variable.shape), np.float32)
+        for name, variable in official_layout.backbone_variables(body)
+    }
+    path = str(tmp_path_factory.mktemp("variant") / "w18_small_v1.safetensors")
+    safetensors.numpy.save_file(tensors, path)
+    return path
+
+
+@pytest.mark.parametrize("model_id", [None, "w18_small_v1"])
+def test_the_variant_is_found_out(model_id, w18_small_v1):
+    conversion = load_pytorch_checkpoint(w18_small_v1, model_id=model_id)
+    assert conversion.network.task == "backbone"
+    assert conversion.network.model_id == "w18_small_v1"
+    assert conversion.network.config["backbone"]["hrnet"]["model_id"] == "w18_small_v1"
+
+
+def test_another_variant_is_refused(w18_small_v1):
+    with pytest.raises(
+        WeightsError,
+        match=r"not of w18 but of w18_small_v1: .* 16 wide, with \[1, 1, 1\] modules",
+    ):
+        load_pytorch_checkpoint(w18_small_v1, model_id="w18")
+
+
+def test_an_unknown_variant_is_refused(w18_small_v1):
+    with pytest.raises(WeightsError, match="'w19'; it must be one of w18_small_v1"):
+        load_pytorch_checkpoint(w18_small_v1, model_id="w19")
+
+
+# ---- InPlaceABN, and what training leaves in a file ----
+
+
+def test_inplace_abn_takes_the_absolute_scale(changed, official):
+    scale = np.linspace(-1, 1, 64).astype(np.float32)
+    path = changed({"bn1.weight": scale})
+    conversion = load_pytorch_checkpoint(path, inplace_abn=True)
+    variables, weights = conversion.network.variables, official(POSE).weights
+    np.testing.assert_array_equal(variables["bn1.weight"], np.abs(scale) + 1e-5)
+    # Scales only: not offsets, and not kernels.
+    np.testing.assert_array_equal(variables["bn1.bias"], weights["bn1.bias"])
+    kernel = weights["conv1.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(variables["conv1.weight"], kernel)
+    plain = load_pytorch_checkpoint(path).network.variables
+    np.testing.assert_array_equal(plain["bn1.weight"], scale)
+
+
+def test_class_weights_of_the_loss_are_left_out_and_said(changed):
+    path = changed(
+        {"loss.criterion.weight": np.ones(19, np.float32)},
+        "seg_hrnetv2_c4_align_false",
+    )
+    conversion = load_pytorch_checkpoint(path)
+    assert conversion.left_out == []
+    assert any("loss.criterion.weight" in note for note in conversion.notes)
+
+
+# ---- the checkpoint that is written ----
+
+
+def test_the_checkpoint_holds_the_weights(official, tmp_path):
+    conversion = load_pytorch_checkpoint(official(POSE).path)
+    write_checkpoint(conversion, str(tmp_path / "new" / "ckpt"))
+    files = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert files == ["ckpt.data-00000-of-00001", "ckpt.index", "ckpt.yaml"]
+    fresh = load_pytorch_checkpoint(official(POSE).path).network
+    for variable in fresh.variables.values():
+        variable.assign(tf.zeros_like(variable))
+    restoring.load_modules(fresh.model, str(tmp_path / "new" / "ckpt"))
+    expected = official(POSE)
+    heatmaps = fresh.model(expected.images, training=False)
+    expected_heatmaps = expected.outputs["heatmaps"]
+    np.testing.assert_allclose(heatmaps, expected_heatmaps, atol=1e-3)
+
+
+def test_a_checkpoint_that_reads_back_otherwise_is_not_left(
+    official, tmp_path, monkeypatch
+):
+    class Forgetful(tf.train.Checkpoint):
+        def write(self, *arguments, **options):
+            self.backbone.get_layer("stem_conv1").norm.beta.assign(tf.zeros([64]))
+            return super().write(*arguments, **options)
+
+    conversion = load_pytorch_checkpoint(official(POSE).path)
+    read_back = conversion.network.variables["bn1.bias"]
+    held = read_back.numpy()
+    real_verify = conversion_module._verify
+
+    def verify(path, network):
+        read_back.assign(held)
+        real_verify(path, network)
+
+    monkeypatch.setattr(conversion_module.tf.train, "Checkpoint", Forgetful)
+    monkeypatch.setattr(conversion_module, "_verify", verify)
+    with pytest.raises(WeightsError, match="read back has another bn1.bias"):
+        write_checkpoint(conversion, str(tmp_path / "new" / "ckpt"))
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name, experiment",
+    [(POSE, "hrnet_pose_coco"), ("cls_hrnet_c4", "hrnet_imagenet")],
+)
+def test_the_yaml_configures_an_experiment_that_takes_the_checkpoint(
+    name, experiment, official, tmp_path
+):
+    expected = official(name)
+    prefix = str(tmp_path / "ckpt")
+    write_checkpoint(load_pytorch_checkpoint(expected.path), prefix)
+    config = parse_config(experiment, [f"{prefix}.yaml"])
+    assert config.task.init_checkpoint == prefix
+    assert config.task.init_checkpoint_modules == "all"
+    config.task.model.input_size = list(expected.images.shape[1:])
+    model = _build(config.task)
+    restoring.load_modules(model, prefix, config.task.init_checkpoint_modules)
+    (output,) = [expected.outputs[key] for key in ("heatmaps", "logits")
+                 if key in expected.outputs]  # fmt: skip
+    answer = model(expected.images, training=False)
+    np.testing.assert_allclose(answer, output, atol=1e-5 * np.std(output))
+
+
+def _build(task) -> tf_keras.Model:
+    if hasattr(task, "skeleton"):
+        task.model.input_size = task.model.input_size[:2]
+        return build_pose_model(task.model, num_keypoints=17)
+    from official.core import task_factory
+
+    return task_factory.get_task(task).build_model()
+
+
+@pytest.mark.parametrize(
+    "name, modules, keys",
+    [
+        ("seg_hrnetv2_ocr_c4_align_true", "all", {"num_classes", "decoder", "head"}),
+        ("det_hrnetv2p_c4", ["backbone", "decoder"], {"min_level", "max_level"}),
+    ],
+)
+def test_the_yaml_says_what_the_weights_need(name, modules, keys, official, tmp_path):
+    prefix = str(tmp_path / "ckpt")
+    write_checkpoint(load_pytorch_checkpoint(official(name).path), prefix)
+    task = yaml.safe_load((tmp_path / "ckpt.yaml").read_text())["task"]
+    assert task["init_checkpoint_modules"] == modules
+    assert keys < set(task["model"])
+    assert task["model"]["norm_activation"]["norm_epsilon"] == 1e-5
