@@ -18,10 +18,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env demo lint test test-slow test-all lock clean clean-demo
+.PHONY: help env env-convert demo lint test test-slow test-all lock clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
+	@echo 'make env-convert add PyTorch to $(VENV), to read and test .pth checkpoints'
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
 	@echo 'make test        lint, then every test not marked slow'
 	@echo 'make test-slow   the tests marked slow'
@@ -56,6 +57,13 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+
+# The one package that the lock file leaves out: on Linux pip takes its CUDA build of
+# some gigabytes, unless told of another, and only .pth files need it.
+TORCH ?= torch==2.13.0
+
+env-convert: $(STAMP)
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
 
 # ---- demo ----
 

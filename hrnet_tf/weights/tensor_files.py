@@ -69,10 +69,20 @@ def _read_torch(path: str) -> dict[str, np.ndarray]:
         import torch
     except ImportError:
         raise WeightsError(f"Reading {path} needs PyTorch: {INSTALL}.") from None
+    if not _looks_like_torch(path):
+        raise WeightsError(
+            f"{path} is no PyTorch checkpoint: it is neither a zip nor a pickle."
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise WeightsError(_refusal(path, error)) from error
+        raise WeightsError(
+            f"{path} is refused: it holds objects other than tensors, and reading "
+            "these could run a program that somebody put there. If you trust its "
+            "origin, load it where that does no harm and save the tensors alone, with "
+            "torch.save({'state_dict': checkpoint['state_dict']}, FILE). "
+            f"torch says: {_one_line(error)}"
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise WeightsError(
             f"{path} cannot be read as a PyTorch checkpoint; it may be damaged or half "
@@ -89,19 +99,6 @@ def _read_torch(path: str) -> dict[str, np.ndarray]:
         for name, tensor in tensors.items()
         if isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
     }
-
-
-def _refusal(path: str, error: Exception) -> str:
-    """What to tell of a pickle that torch's restricted reader does not read."""
-    if not _looks_like_torch(path):
-        return f"{path} is no PyTorch checkpoint: it is neither a zip nor a pickle."
-    return (
-        f"{path} is refused: it holds objects other than tensors, and reading these "
-        "could run a program that somebody put there. If you trust its origin, load it "
-        "where that does no harm and save the tensors alone, with "
-        "torch.save({'state_dict': checkpoint['state_dict']}, FILE). "
-        f"torch says: {_one_line(error)}"
-    )
 
 
 def _looks_like_torch(path: str) -> bool:
