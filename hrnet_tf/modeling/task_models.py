@@ -18,7 +18,7 @@ from hrnet_tf.configs import backbones, decoders, pose
 from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
 from hrnet_tf.modeling.pose_model import build_pose_model
 
-_ANY_IMAGE = tf_keras.layers.InputSpec(shape=[None, None, None, 3])
+ANY_IMAGE = tf_keras.layers.InputSpec(shape=[None, None, None, 3])
 
 # What names of the backbone's layers begin with. A transition makes the branch that
 # the stage after it needs, and is counted with that stage.
@@ -88,11 +88,11 @@ def build_pose(
 def build_classification(backbone: backbones.Backbone, num_classes: int) -> TaskModel:
     """HRNet-W-C: a backbone with `classification_neck`, pooled, and a linear layer."""
     model = factory.build_classification_model(
-        _ANY_IMAGE,
+        ANY_IMAGE,
         classification_config.ImageClassificationModel(
             num_classes=num_classes,
             backbone=backbone,
-            norm_activation=_norm_activation(),
+            norm_activation=official_norm_activation(),
         ),
     )
     return TaskModel(model, model.backbone, decoder=None, head=model.layers[-1])
@@ -103,7 +103,7 @@ def build_segmentation(
 ) -> TaskModel:
     """The decoder `hrnetv2` or `hrnetv2_ocr`, and a 1x1 convolution to the classes."""
     model = factory.build_segmentation_model(
-        _ANY_IMAGE,
+        ANY_IMAGE,
         segmentation_config.SemanticSegmentationModel(
             num_classes=num_classes,
             backbone=backbone,
@@ -111,10 +111,10 @@ def build_segmentation(
             head=segmentation_config.SegmentationHead(
                 level=2, num_convs=0, feature_fusion=None
             ),
-            norm_activation=_norm_activation(),
+            norm_activation=official_norm_activation(),
         ),
     )
-    model(tf_keras.Input(_ANY_IMAGE.shape[1:]))
+    model(tf_keras.Input(ANY_IMAGE.shape[1:]))
     return TaskModel(model, model.backbone, model.decoder, model.head)
 
 
@@ -122,7 +122,7 @@ def build_detection(
     backbone: backbones.Backbone, decoder: decoders.Decoder, max_level: int = 6
 ) -> TaskModel:
     """What a detector of any kind stands on: the pyramid `hrnetv2p` from level 2 on."""
-    body = build_hrnet(_ANY_IMAGE, backbone, _norm_activation())
+    body = build_hrnet(ANY_IMAGE, backbone, official_norm_activation())
     pyramid = decoder_factory.build_decoder(
         body.output_specs,
         maskrcnn.MaskRCNN(decoder=decoder, min_level=2, max_level=max_level),
@@ -131,7 +131,7 @@ def build_detection(
     return TaskModel(model, body, decoder=pyramid, head=None)
 
 
-def _norm_activation() -> common.NormActivation:
+def official_norm_activation() -> common.NormActivation:
     """The official settings, which differ from the Garden's."""
     return common.NormActivation(
         activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5

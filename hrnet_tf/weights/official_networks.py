@@ -13,22 +13,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from official.modeling import hyperparams
-from official.vision.configs import common, maskrcnn
-from official.vision.configs import image_classification as classification_config
-from official.vision.configs import semantic_segmentation as segmentation_config
-from official.vision.modeling import factory
-from official.vision.modeling.decoders import factory as decoder_factory
 
-from hrnet_tf.configs import backbones, decoders, pose
+from hrnet_tf.configs import backbones, decoders
+from hrnet_tf.modeling import task_models
 from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
-from hrnet_tf.modeling.pose_model import build_pose_model
 from hrnet_tf.weights import official_layout
 from hrnet_tf.weights.tensor_files import WeightsError
 
 Tensors = Mapping[str, np.ndarray]
-
-# Sizes that are fixed while a model is built only to receive weights.
-_ANY_IMAGE = tf_keras.layers.InputSpec(shape=[None, None, None, 3])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,27 +126,17 @@ def _bilinear(align_corners: bool) -> str:
     return "bilinear_align_corners" if align_corners else "bilinear"
 
 
-def _norm_activation() -> common.NormActivation:
-    """The official settings, which differ from the Garden's."""
-    return common.NormActivation(
-        activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5
-    )
-
-
 def _build_backbone(backbone: backbones.Backbone, tensors: Tensors) -> Network:
     del tensors
-    model = build_hrnet(_ANY_IMAGE, backbone, _norm_activation())
+    model = build_hrnet(
+        task_models.ANY_IMAGE, backbone, task_models.official_norm_activation()
+    )
     return _network("backbone", backbone, model, {"backbone": model}, {})
 
 
 def _build_pose(backbone: backbones.Backbone, tensors: Tensors) -> Network:
     num_keypoints, _, kernel_size, _ = tensors["final_layer.weight"].shape
-    config = pose.PoseModel(
-        input_size=[None, None],
-        backbone=backbone,
-        head=pose.HeatmapHead(kernel_size=kernel_size),
-    )
-    model = build_pose_model(config, num_keypoints)
+    model = task_models.build_pose(backbone, num_keypoints, kernel_size).model
     return _network(
         "pose",
         backbone,
@@ -167,52 +149,30 @@ def _build_pose(backbone: backbones.Backbone, tensors: Tensors) -> Network:
 
 def _build_classification(backbone: backbones.Backbone, tensors: Tensors) -> Network:
     num_classes = tensors["classifier.weight"].shape[0]
-    model = factory.build_classification_model(
-        input_specs=_ANY_IMAGE,
-        model_config=classification_config.ImageClassificationModel(
-            num_classes=num_classes,
-            backbone=backbone,
-            norm_activation=_norm_activation(),
-        ),
-    )
+    built = task_models.build_classification(backbone, num_classes)
     return _network(
         "classification",
         backbone,
-        model,
-        {"backbone": model.backbone, "model": model},
+        built.model,
+        {"backbone": built.backbone, "model": built.model},
         {"num_classes": num_classes},
-        {"classifier": model.layers[-1]},
+        {"classifier": built.head},
     )
 
 
 def _build_segmentation(backbone: backbones.Backbone, tensors: Tensors) -> Network:
-    upsampling = backbone.hrnet.fuse_upsampling
     decoder = decoders.Decoder(type="hrnetv2")
     classifier = "last_layer.3"
     if "cls_head.weight" in tensors:
         decoder = decoders.Decoder(type="hrnetv2_ocr")
-        attention = "ocr_distri_head.object_context_block"
-        decoder.hrnetv2_ocr.num_filters = tensors["conv3x3_ocr.0.weight"].shape[0]
-        decoder.hrnetv2_ocr.key_filters = tensors[
-            f"{attention}.f_pixel.0.weight"
-        ].shape[0]
+        pixels = tensors["conv3x3_ocr.0.weight"]
+        keys = tensors["ocr_distri_head.object_context_block.f_pixel.0.weight"]
+        decoder.hrnetv2_ocr.num_filters = pixels.shape[0]
+        decoder.hrnetv2_ocr.key_filters = keys.shape[0]
         classifier = "cls_head"
-    decoder.get().upsampling = upsampling
+    decoder.get().upsampling = backbone.hrnet.fuse_upsampling
     num_classes = tensors[f"{classifier}.weight"].shape[0]
-    head = segmentation_config.SegmentationHead(
-        level=2, num_convs=0, feature_fusion=None
-    )
-    model = factory.build_segmentation_model(
-        input_specs=_ANY_IMAGE,
-        model_config=segmentation_config.SemanticSegmentationModel(
-            num_classes=num_classes,
-            backbone=backbone,
-            decoder=decoder,
-            head=head,
-            norm_activation=_norm_activation(),
-        ),
-    )
-    model(tf_keras.Input(_ANY_IMAGE.shape[1:]))
+    model = task_models.build_segmentation(backbone, decoder, num_classes).model
     return _network(
         "segmentation",
         backbone,
@@ -236,17 +196,12 @@ def _build_detection(backbone: backbones.Backbone, tensors: Tensors) -> Network:
     )
     decoder = decoders.Decoder(type="hrnetv2p")
     decoder.hrnetv2p.num_filters = tensors["neck.reduction_conv.0.weight"].shape[0]
-    body = build_hrnet(_ANY_IMAGE, backbone, _norm_activation())
-    pyramid = decoder_factory.build_decoder(
-        body.output_specs,
-        maskrcnn.MaskRCNN(decoder=decoder, min_level=2, max_level=1 + num_levels),
-    )
-    model = tf_keras.Model(body.input, pyramid(body.output))
+    built = task_models.build_detection(backbone, decoder, max_level=1 + num_levels)
     return _network(
         "detection",
         backbone,
-        model,
-        {"backbone": body, "decoder": pyramid},
+        built.model,
+        {"backbone": built.backbone, "decoder": built.decoder},
         {"min_level": 2, "max_level": 1 + num_levels, "decoder": _chosen(decoder)},
     )
 
@@ -270,7 +225,7 @@ def _network(
 ) -> Network:
     """Names the variables, which must be all that the parts have."""
     body: HRNet = parts["backbone"]
-    norm_activation = _norm_activation()
+    norm_activation = task_models.official_norm_activation()
     variables = dict(official_layout.backbone_variables(body))
     if "decoder" in parts:
         variables.update(official_layout.decoder_variables(parts["decoder"]))
