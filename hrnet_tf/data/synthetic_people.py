@@ -30,12 +30,13 @@ from hrnet_tf.data.synthetic_shapes import (
     shade,
 )
 
-# What the pixels of a part map stand for. After the torso, each left part is followed
-# by the same part on the right.
+# What the pixels of a part map stand for: as many classes as in the LIP dataset, with
+# left and right as there. The neck and the ears count as face.
 PART_NAMES = (
-    *("background", "head", "torso"),
-    *("left_upper_arm", "right_upper_arm", "left_lower_arm", "right_lower_arm"),
-    *("left_hand", "right_hand", "left_upper_leg", "right_upper_leg"),
+    *("background", "hair", "face", "torso"),
+    *("left_upper_arm", "right_upper_arm", "left_elbow", "right_elbow"),
+    *("left_lower_arm", "right_lower_arm", "left_hand", "right_hand"),
+    *("left_upper_leg", "right_upper_leg", "left_knee", "right_knee"),
     *("left_lower_leg", "right_lower_leg", "left_foot", "right_foot"),
 )
 _PART = {name: index for index, name in enumerate(PART_NAMES)}
@@ -43,10 +44,10 @@ _KEYPOINT_NAMES = skeletons.load_skeleton("coco17").keypoints
 # The parts that end at a joint: it is in sight where one of them is.
 _PARTS_AT_JOINT = {
     "shoulder": ("upper_arm",),
-    "elbow": ("upper_arm", "lower_arm"),
+    "elbow": ("upper_arm", "elbow", "lower_arm"),
     "wrist": ("lower_arm", "hand"),
     "hip": ("upper_leg",),
-    "knee": ("upper_leg", "lower_leg"),
+    "knee": ("upper_leg", "knee", "lower_leg"),
     "ankle": ("lower_leg", "foot"),
 }
 
@@ -54,7 +55,7 @@ _PARTS_AT_JOINT = {
 def _parts_at_keypoint(name: str) -> frozenset[int]:
     side, _, joint = name.partition("_")
     if joint not in _PARTS_AT_JOINT:
-        return frozenset([_PART["head"]])
+        return frozenset([_PART["hair"], _PART["face"]])
     return frozenset(_PART[f"{side}_{part}"] for part in _PARTS_AT_JOINT[joint])
 
 
@@ -221,7 +222,9 @@ def _limbs(joints: dict[str, np.ndarray], side: str, clothes: _Clothes) -> list[
         return _stick(f"{side}_{part}", at[start], at[end], *look)
 
     def patch(joint: str, radius: float, color: Color) -> Shape:
-        return Shape(circle(at[joint][:2], radius), color)
+        # Wrists and ankles are where two parts meet, and none of their own.
+        part = _PART.get(f"{side}_{joint}")
+        return Shape(circle(at[joint][:2], radius), color, part)
 
     upper_arm = segment("upper_arm", "shoulder", "elbow", (0.052, 0.044), arm)
     lower_arm = [
@@ -295,16 +298,16 @@ def _head(joints: dict[str, np.ndarray], turn: np.ndarray, clothes: _Clothes) ->
 
     # A Cholesky factor of the outline's matrix maps the unit circle onto it.
     outline = center[:2] + UNIT_CIRCLE @ np.linalg.cholesky(_outline_scatter(turn)).T
-    skull = _outlined("head", outline, clothes.hair)
+    skull = _outlined("hair", outline, clothes.hair)
     face = _visible_cap(turn)
     if face is not None:
-        skull.append(Shape(on_head(face)[:, :2], skin))
+        skull.append(Shape(on_head(face)[:, :2], skin, _PART["face"]))
 
     behind, before = [], []
     for _, side in SIDES:
         ear = joints[f"{side}_ear"]
         layer = behind if _is_behind(ear, center) else before
-        layer += _outlined("head", circle(ear[:2], 0.033), shadow)
+        layer += _outlined("face", circle(ear[:2], 0.033), shadow)
     for _, side in SIDES:
         eye = joints[f"{side}_eye"]
         if _faces_viewer(eye, center):
@@ -315,8 +318,8 @@ def _head(joints: dict[str, np.ndarray], turn: np.ndarray, clothes: _Clothes) ->
         before.append(Shape(capsule(*mouth, 0.008, 0.008), (150, 40, 50)))
     if _faces_viewer(joints["nose"], center):
         nose = circle(joints["nose"][:2], 0.021)
-        before.append(Shape(nose, shade(skin, 0.62), _PART["head"]))
-    neck = _stick("head", joints["neck"], center, (0.042, 0.042), shadow)
+        before.append(Shape(nose, shade(skin, 0.62), _PART["face"]))
+    neck = _stick("face", joints["neck"], center, (0.042, 0.042), shadow)
     return center[2] + 0.002, [*neck, *behind, *skull, *before]
 
 

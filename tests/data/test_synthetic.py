@@ -23,12 +23,13 @@ SMALL = {"num_train": 5, "num_val": 3, "image_size": 128}
 # Of the parts that meet at a joint, those that show it.
 SHOWS = {
     "shoulder": ["upper_arm"],
-    "elbow": ["upper_arm", "lower_arm"],
+    "elbow": ["upper_arm", "elbow", "lower_arm"],
     "wrist": ["lower_arm", "hand"],
     "hip": ["upper_leg"],
-    "knee": ["upper_leg", "lower_leg"],
+    "knee": ["upper_leg", "knee", "lower_leg"],
     "ankle": ["lower_leg", "foot"],
 }
+HEAD = ["hair", "face"]
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +114,11 @@ def test_visibility_flags_are_true(scenes):
             assert 0 <= x <= width - 1 and 0 <= y <= height - 1
             column, row = round(x), round(y)
             side, _, joint = name.partition("_")
-            showing = [f"{side}_{part}" for part in SHOWS.get(joint, [])] or ["head"]
+            showing = [f"{side}_{part}" for part in SHOWS.get(joint, [])] or HEAD
             on_top = mask[row, column] and PART_NAMES[scene.parts[row, column]]
             if visible == 2:
                 assert on_top in showing, name
-            elif showing != ["head"]:
+            elif showing != HEAD:
                 assert on_top not in showing, name
     assert counts.min() > 20
     assert counts[2] > 0.65 * counts.sum()
