@@ -35,7 +35,7 @@ import tensorflow as tf
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data.pose_input import normalize_image
+from hrnet_tf.data.normalization import normalize_image
 from hrnet_tf.data.skeletons import load_skeleton
 from hrnet_tf.modeling.pose_model import PoseModel, build_pose_model
 from hrnet_tf.serving import saved_model, tflite

@@ -39,9 +39,9 @@ from hrnet_tf import (
     registry_imports,  # noqa: F401
 )
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data import pose_input
+from hrnet_tf.data import normalization, pose_input
 from hrnet_tf.data.detections import DetectionsError
-from hrnet_tf.data.pose_records import RecordError
+from hrnet_tf.data.record_shards import RecordError
 from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.experiment import ConfigError, parse_config
 from hrnet_tf.serving import saved_model, tflite, verification
@@ -180,7 +180,7 @@ def export(values: flags.FlagValues) -> None:
             task, model, values.verification_images
         )
     crops = _compared_crops(values, task)
-    images = pose_input.normalize_image(crops)
+    images = normalization.normalize_image(crops)
     infer = tf.function(lambda images: task.predict_heatmaps(model, images))
     heatmaps = infer(images).numpy()
     milliseconds = f"{verification.latency(lambda: infer(images[:1])):.1f}"

@@ -11,7 +11,7 @@ interrupted goes on from its last checkpoint when the same command is given agai
 
 The model directory receives checkpoints, TensorBoard logs, params.yaml and, from the
 latest evaluation, metrics.json; of pose also results.json (COCO results) and
-predictions.png.
+predictions.png; of segmentation predictions.png and confusion.png.
 """
 
 import contextlib
@@ -47,10 +47,11 @@ from hrnet_tf import (
     registry_imports,  # noqa: F401
 )
 from hrnet_tf.data.detections import DetectionsError
-from hrnet_tf.data.pose_records import RecordError
-from hrnet_tf.evaluation import coco_keypoints
+from hrnet_tf.data.record_shards import RecordError
+from hrnet_tf.evaluation import coco_keypoints, segmentation
 from hrnet_tf.experiment import ConfigError, parse_config
 from hrnet_tf.tasks.pose import PoseTask
+from hrnet_tf.tasks.segmentation import SegmentationTask
 from hrnet_tf.validation import validate
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -221,20 +222,28 @@ def run(
 def _report_evaluation(
     task: base_task.Task, step: tf.Variable, model_dir: str, stream: TextIO
 ) -> actions.ReportEvaluation:
-    """The report of a task's evaluations: keypoint AP, or all metrics by name."""
-    if not isinstance(task, PoseTask):
-        data = task.task_config.validation_data
-        name = str(data.tfds_name or data.input_path)
-        return actions.ReportEvaluation(step, model_dir, name, stream=stream)
-    annotation_file = task.task_config.evaluation.annotation_file
-    return actions.ReportEvaluation(
-        step,
-        model_dir,
-        annotation_file,
-        functools.partial(coco_keypoints.format_table, box_source=task.box_source),
-        {"box_source": task.box_source, "annotation_file": annotation_file},
-        stream,
-    )
+    """The report of a task's evaluations: a table of its own, or metrics by name."""
+    config = task.task_config
+    if isinstance(task, PoseTask):
+        data = config.evaluation.annotation_file
+        table = functools.partial(
+            coco_keypoints.format_table, box_source=task.box_source
+        )
+        facts = {"box_source": task.box_source, "annotation_file": data}
+    elif isinstance(task, SegmentationTask):
+        data = str(config.validation_data.input_path)
+        table = functools.partial(
+            segmentation.format_table,
+            classes=task.label_set.classes,
+            protocol=task.protocol,
+        )
+        facts = {"protocol": task.protocol, "data": data}
+    else:
+        data = str(
+            config.validation_data.tfds_name or config.validation_data.input_path
+        )
+        table, facts = actions.format_metrics, {}
+    return actions.ReportEvaluation(step, model_dir, data, table, facts, stream)
 
 
 def _check_checkpoint(mode: str, model_dir: str, checkpoint: str | None) -> None:

@@ -7,7 +7,7 @@ from official.core import train_utils
 from official.modeling import optimization
 
 from hrnet_tf import checkpoints, export
-from hrnet_tf.data import pose_input
+from hrnet_tf.data import normalization, pose_input
 from hrnet_tf.experiment import parse_config
 from hrnet_tf.serving import verification
 from hrnet_tf.serving.predictor import load_predictor
@@ -95,9 +95,9 @@ def test_the_saved_model_answers_as_an_evaluation_does(params, run_dir, saved_mo
     same = signatures["image"](images=image[tf.newaxis], boxes=boxes)
     np.testing.assert_array_equal(same["keypoints"], answer["keypoints"])
 
-    crop = pose_input.denormalize_image(inputs[0][:1].numpy())
+    crop = normalization.denormalize_image(inputs[0][:1].numpy())
     heatmaps = signatures["crops"](crops=crop)["heatmaps"].numpy()
-    expected = task.predict_heatmaps(model, pose_input.normalize_image(crop)).numpy()
+    expected = task.predict_heatmaps(model, normalization.normalize_image(crop)).numpy()
     assert np.abs(heatmaps - expected).max() < 1e-4 * expected.std()
 
 

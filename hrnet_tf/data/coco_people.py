@@ -8,51 +8,18 @@ wrong with one image or annotation goes to `Faults`, which raises or counts it.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import json
 from typing import Any
 
 import tensorflow as tf
 
+from hrnet_tf.data.conversion import ConversionError, Faults, Unusable
 from hrnet_tf.data.pose_records import Person
 from hrnet_tf.data.skeletons import Skeleton
 
 # COCO rounds boxes to hundredths of a pixel: less beyond the border is no overhang.
 _BOX_ROUNDING = 0.01
-
-
-class ConversionError(Exception):
-    """Input that cannot be converted; the text is written for the user."""
-
-
-class Unusable(Exception):
-    """One image or annotation that cannot be used: a kind to count, a sentence."""
-
-    def __init__(self, kind: str, sentence: str):
-        super().__init__(sentence)
-        self.kind = kind
-        self.sentence = sentence
-
-
-class Faults:
-    """Unusable images and annotations: the first raises, or all are counted."""
-
-    def __init__(self, on_error: str):
-        if on_error not in ("fail", "skip"):
-            raise ValueError(f"on_error is {on_error!r}; it must be 'fail' or 'skip'.")
-        self._on_error = on_error
-        self.counts: collections.Counter[str] = collections.Counter()
-        self.sentences: list[str] = []
-
-    def report(self, fault: Unusable) -> None:
-        if self._on_error == "fail":
-            raise ConversionError(
-                f"{fault.sentence} Nothing was written; correct it, or leave such "
-                "items out with --on_error=skip."
-            ) from None
-        self.counts[fault.kind] += 1
-        self.sentences.append(fault.sentence)
 
 
 @dataclasses.dataclass(frozen=True)

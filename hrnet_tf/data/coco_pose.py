@@ -27,12 +27,11 @@ images pass through one by one.
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import dataclasses
+import functools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 from absl import flags
@@ -40,20 +39,21 @@ from absl import flags
 from hrnet_tf import command_line
 from hrnet_tf.data import pose_records, skeletons
 from hrnet_tf.data.coco_people import (
-    ConversionError,
-    Faults,
     ImageEntry,
-    Unusable,
     is_partly_outside,
     read_coco_people,
 )
+from hrnet_tf.data.conversion import (
+    IMAGES_PER_SHARD,
+    ConversionError,
+    Faults,
+    Unusable,
+    count_shards,
+    read_ahead,
+    read_image_file,
+)
 from hrnet_tf.data.record_shards import OutputError, RecordShards, check_output_prefix
 from hrnet_tf.progress import Progress
-
-# Enough files for several workers to read their own, and shuffling on large sets.
-_LEAST_SHARDS, _IMAGES_PER_SHARD = 8, 1000
-
-_JPEG_SIGNATURE, _PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 @dataclasses.dataclass
@@ -155,13 +155,12 @@ def convert(
         people_of_skipped_images=dataset.people_of_unusable_images,
         warnings=dataset.warnings,
     )
-    if num_shards is None:
-        num_shards = max(_LEAST_SHARDS, len(images) // _IMAGES_PER_SHARD)
+    read = functools.partial(_checked_bytes, image_dir=image_dir)
     with (
-        RecordShards(output_prefix, min(num_shards, len(images))) as shards,
+        RecordShards(output_prefix, count_shards(len(images), num_shards)) as shards,
         Progress(len(images), "Converting") as progress,
     ):
-        for image, future in _read_images(images, image_dir):
+        for image, future in read_ahead(images, read):
             people = dataset.people[image.id]
             try:
                 encoded = future.result()
@@ -206,59 +205,12 @@ def _count(
     )
 
 
-def _read_images(
-    images: Sequence[ImageEntry], image_dir: str
-) -> Iterator[tuple[ImageEntry, concurrent.futures.Future[bytes]]]:
-    """Yields each image with its file's checked bytes to come, see `_checked_bytes`.
-
-    Threads read and decode a few images ahead; the order stays that of `images`.
-    """
-    num_threads = min(os.cpu_count() or 1, 16)
-    pending: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-        try:
-            for image in images:
-                pending.append((image, pool.submit(_checked_bytes, image, image_dir)))
-                if len(pending) > 4 * num_threads:
-                    yield pending.popleft()
-            yield from pending
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _checked_bytes(image: ImageEntry, image_dir: str) -> bytes:
     """The bytes of an image file that decodes completely to the annotated size.
 
     Raises `Unusable`."""
     path = os.path.join(image_dir, image.file_name)
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            encoded = file.read()
-    except tf.errors.NotFoundError:
-        raise Unusable(
-            "missing image", f"{path} (image {image.id}) does not exist."
-        ) from None
-    except tf.errors.OpError as error:
-        raise Unusable(
-            "unreadable image",
-            f"{path} (image {image.id}) cannot be read: {error.message}.",
-        ) from None
-    if not encoded.startswith((_JPEG_SIGNATURE, _PNG_SIGNATURE)):
-        raise Unusable(
-            "not JPEG or PNG",
-            f"{path} (image {image.id}) is neither a JPEG nor a PNG file; convert it "
-            "to one of these.",
-        )
-    try:
-        # The very decoder of training: what passes here cannot stop a run there. It
-        # refuses truncated files, where others fill the missing rows with grey.
-        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    except tf.errors.InvalidArgumentError:
-        raise Unusable(
-            "corrupt image",
-            f"{path} (image {image.id}) is damaged or truncated: it does not decode.",
-        ) from None
-    height, width = pixels.shape[:2]
+    encoded, height, width = read_image_file(path, f" (image {image.id})")
     if (height, width) != (image.height, image.width):
         raise Unusable(
             "wrong image size",
@@ -295,7 +247,7 @@ def _define_flags() -> flags.FlagValues:
         "num_shards",
         None,
         "Number of files, at most one per image; by default 8, or one per "
-        f"{_IMAGES_PER_SHARD} images if that is more.",
+        f"{IMAGES_PER_SHARD} images if that is more.",
         lower_bound=1,
         flag_values=values,
     )

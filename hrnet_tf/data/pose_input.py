@@ -22,13 +22,11 @@ from official.core import input_reader
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data import pose_records
 from hrnet_tf.data.augmentation import augment_person
+from hrnet_tf.data.batching import batch_per_replica
 from hrnet_tf.data.detections import load_detections
+from hrnet_tf.data.normalization import normalize_image
 from hrnet_tf.data.skeletons import Skeleton
 from hrnet_tf.ops import affine, heatmaps
-
-# Statistics of ImageNet's RGB values in [0, 1], which official weights expect.
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
 
 # Marks the rows that fill the last batch of an evaluation.
 PADDING_ID = -1
@@ -172,27 +170,10 @@ class PoseInput:
         dataset: tf.data.Dataset,
         input_context: tf.distribute.InputContext | None,
     ) -> tf.data.Dataset:
-        """Batches per replica; an evaluation ends with a full batch for every replica.
-
-        A replica without a batch would end the evaluation of all, and the others'
-        last people would be lost. And with batches of one size TPUs need not compile
-        twice.
-        """
-        batch_size, num_replicas = self._data.global_batch_size, 1
-        if input_context:
-            batch_size = input_context.get_per_replica_batch_size(batch_size)
-            num_replicas = max(
-                input_context.num_replicas_in_sync // input_context.num_input_pipelines,
-                1,
-            )
-        if self._data.is_training or self._data.drop_remainder:
-            return dataset.batch(batch_size, drop_remainder=self._data.drop_remainder)
-        step_size = num_replicas * batch_size
-        dataset = dataset.batch(step_size).map(
-            lambda images, labels: _fill_batch(images, labels, step_size),
-            num_parallel_calls=tf.data.AUTOTUNE,
+        """Batches per replica; an evaluation ends with a full batch for every one."""
+        return batch_per_replica(
+            dataset, self._data, input_context, {"image_id": PADDING_ID}
         )
-        return dataset.rebatch(batch_size, drop_remainder=True)
 
     def _crop_image(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Decodes one image and crops its people; tensors gain a leading axis P."""
@@ -292,19 +273,6 @@ class PoseInput:
         }
 
 
-def normalize_image(image: tf.Tensor) -> tf.Tensor:
-    """RGB in [0, 255], [..., 3], to the network's float32 input."""
-    std = np.array(IMAGE_STD, np.float32)
-    scale, offset = 1.0 / (255.0 * std), np.array(IMAGE_MEAN, np.float32) / std
-    return tf.cast(image, tf.float32) * scale - offset
-
-
-def denormalize_image(image: np.ndarray) -> np.ndarray:
-    """The inverse of `normalize_image`, as uint8, for pictures."""
-    image = (np.asarray(image) * IMAGE_STD + IMAGE_MEAN) * 255.0
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
 def clean_boxes(
     boxes: tf.Tensor, image_height: tf.Tensor, image_width: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -362,19 +330,3 @@ def read_images(
 
 def _has_people(record: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.shape(record["boxes"])[0] > 0
-
-
-def _fill_batch(
-    images: tf.Tensor, labels: dict[str, tf.Tensor], batch_size: int
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    missing = batch_size - tf.shape(images)[0]
-
-    def fill(tensor, value=0):
-        paddings = [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1)
-        filled = tf.pad(tensor, paddings, constant_values=value)
-        return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])
-
-    return fill(images), {
-        name: fill(tensor, PADDING_ID if name == "image_id" else 0)
-        for name, tensor in labels.items()
-    }

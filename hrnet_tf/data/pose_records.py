@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
+from hrnet_tf.data.record_shards import RecordError
+
 IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
 IMAGE_FILENAME = "image/filename"  # bytes: file_name of the annotation file
 IMAGE_ID = "image/id"  # int64
@@ -26,10 +28,6 @@ PERSON_AREA = "person/area"  # float [P]: segment area in square pixels
 PERSON_ISCROWD = "person/iscrowd"  # int64 [P]: 1 for a box around a crowd
 PERSON_NUM_KEYPOINTS = "person/num_keypoints"  # int64 [P]: keypoints with v > 0
 PERSON_KEYPOINTS = "person/keypoints"  # float [P*K*3]: x, y in pixels, v in 0, 1, 2
-
-
-class RecordError(ValueError):
-    """A file does not hold the records that were expected."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,10 @@ def check_output_prefix(prefix: str, overwrite: bool) -> None:
         )
 
 
+class RecordError(ValueError):
+    """A file does not hold the records that were expected."""
+
+
 class RecordShards:
     """PREFIX-00000-of-0000N.tfrecord, under temporary names until all are complete.
 

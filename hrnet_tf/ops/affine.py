@@ -130,9 +130,13 @@ def transform_points(matrix: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
 
 
 def warp_crop(
-    image: tf.Tensor, crop_to_image: tf.Tensor, crop_size: tuple[int, int]
+    image: tf.Tensor,
+    crop_to_image: tf.Tensor,
+    crop_size: tuple[int, int],
+    interpolation: str = "bilinear",
+    extend_border: bool = False,
 ) -> tf.Tensor:
-    """Samples a crop from an image, bilinearly, with zeros outside the image.
+    """Samples a crop from an image.
 
     Runs in eager code, in graphs and in tf.data. Samples as OpenCV's `warpAffine` does
     with INTER_LINEAR and BORDER_CONSTANT, but does not round to integers.
@@ -141,6 +145,9 @@ def warp_crop(
         image: [H, W, C], uint8 or float.
         crop_to_image: float32 [2, 3] from `crop_to_image_matrix`.
         crop_size: (height, width) of the crop in pixels.
+        interpolation: `bilinear` or `nearest`.
+        extend_border: Whether the outside of the image is like its nearest pixel,
+            rather than 0.
 
     Returns:
         float32 [height, width, C] in the image's value range.
@@ -152,7 +159,7 @@ def warp_crop(
         transforms=projection[tf.newaxis],
         output_shape=tf.constant(crop_size, tf.int32),
         fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
+        interpolation=interpolation.upper(),
+        fill_mode="NEAREST" if extend_border else "CONSTANT",
     )
     return crops[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import hrnet_tf
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data.pose_input import IMAGE_MEAN, IMAGE_STD
+from hrnet_tf.data.normalization import IMAGE_MEAN, IMAGE_STD
 from hrnet_tf.data.skeletons import Skeleton, SkeletonError, skeleton_from_spec
 
 FILE_NAME = "hrnet_tf.json"

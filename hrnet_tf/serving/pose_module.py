@@ -13,7 +13,7 @@ from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
 
-from hrnet_tf.data.pose_input import normalize_image
+from hrnet_tf.data.normalization import normalize_image
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops import affine, heatmaps
 from hrnet_tf.serving.metadata import Metadata

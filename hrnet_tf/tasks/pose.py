@@ -10,7 +10,7 @@ from official.core import base_task, task_factory
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data import pose_input
+from hrnet_tf.data import normalization, pose_input
 from hrnet_tf.data.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
 from hrnet_tf.losses.heatmap import heatmap_mse
@@ -195,7 +195,7 @@ class PoseTask(base_task.Task):
         """One picture of the first batch's crops with their heatmaps."""
         if not self.task_config.allow_image_summary:
             return {}
-        crops = pose_input.denormalize_image(step_logs["crops"][0].numpy())
+        crops = normalization.denormalize_image(step_logs["crops"][0].numpy())
         maps = step_logs["heatmaps"][0].numpy()
         overlays = [
             visualization.draw_heatmaps(crop, heatmap)

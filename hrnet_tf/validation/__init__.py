@@ -9,8 +9,9 @@ from official.core import config_definitions as cfg
 from official.vision.configs.image_classification import ImageClassificationTask
 
 from hrnet_tf.configs.pose import PoseTask
+from hrnet_tf.configs.segmentation import SegmentationTask
 from hrnet_tf.experiment import ConfigError, type_mistakes
-from hrnet_tf.validation import classification, pose
+from hrnet_tf.validation import classification, pose, segmentation
 from hrnet_tf.validation.backbone import backbone_mistakes
 from hrnet_tf.validation.choices import choice_mistakes
 from hrnet_tf.validation.inputs import data_mistakes, init_checkpoint_mistakes
@@ -21,7 +22,7 @@ MODES = ("train", "eval", "train_and_eval", "continuous_eval", "train_and_post_e
 
 
 def validate(params: cfg.ExperimentConfig, mode: str | None) -> None:
-    """Checks an experiment of the Garden, most closely one of pose or classification.
+    """Checks an experiment of the Garden, most closely one of ours.
 
     Args:
         params: The experiment with all changes applied.
@@ -43,6 +44,8 @@ def validate(params: cfg.ExperimentConfig, mode: str | None) -> None:
         ]
         if isinstance(params.task, PoseTask):
             mistakes += pose.mistakes(params, trains, evaluates)
+        elif isinstance(params.task, SegmentationTask):
+            mistakes += segmentation.mistakes(params, trains, evaluates)
         else:
             mistakes += data_mistakes(params.task, trains, evaluates)
         if isinstance(params.task, ImageClassificationTask):

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data import pose_input, pose_records
+from hrnet_tf.data import normalization, pose_input, pose_records
 from hrnet_tf.data.detections import load_detections
 from hrnet_tf.data.skeletons import load_skeleton
 from hrnet_tf.ops import heatmaps
@@ -160,11 +160,11 @@ def test_network_input_is_the_normalised_rgb_crop(tmp_path):
     image[:] = (255, 0, 51)
     path = _write(tmp_path / "a", [_record([_person()], image)])
     ((images, _),) = _input(input_path=path, global_batch_size=1).dataset()
-    expected = (np.array([1.0, 0.0, 0.2]) - pose_input.IMAGE_MEAN) / np.array(
-        pose_input.IMAGE_STD
+    expected = (np.array([1.0, 0.0, 0.2]) - normalization.IMAGE_MEAN) / np.array(
+        normalization.IMAGE_STD
     )
     np.testing.assert_allclose(images[0, 64, 48], expected, atol=1e-5)
-    assert pose_input.denormalize_image(images)[0, 64, 48].tolist() == [255, 0, 51]
+    assert normalization.denormalize_image(images)[0, 64, 48].tolist() == [255, 0, 51]
 
 
 def test_greyscale_images_become_rgb():
@@ -777,6 +777,6 @@ def test_read_images_skips_images_without_labelled_people(tmp_path):
 
 def test_normalisation_is_undone_for_pictures():
     pixels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
-    image = pose_input.normalize_image(tf.constant(pixels))
+    image = normalization.normalize_image(tf.constant(pixels))
     assert math.isclose(float(image[0, 0, 0]), -0.485 / 0.229, rel_tol=1e-6)
-    np.testing.assert_array_equal(pose_input.denormalize_image(image), pixels)
+    np.testing.assert_array_equal(normalization.denormalize_image(image), pixels)

@@ -1,0 +1,270 @@
+"""Label sets: the classes that an image's pixels are divided into.
+
+A label set is named (cityscapes, pascal_context, pascal_context_60, lip,
+synthetic_parts) or the path of a YAML file:
+
+    name: my_rooms
+    classes: [floor, wall, left_door, right_door]
+    flip_pairs: [[left_door, right_door]]     # optional: change places in a mirror
+    colors: [[90, 90, 90], ...]               # optional: RGB, one per class
+    values: [0, 1, 2, 4]                      # optional: pixel values in label images
+
+In records and predictions a class is its place in `classes`, from 0; `IGNORE` is no
+class: such pixels are neither learned nor scored.
+"""
+
+import colorsys
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+IGNORE = 255
+MAX_CLASSES = IGNORE
+
+_KEYS = ("name", "classes", "flip_pairs", "colors", "values")
+
+
+class LabelSetError(ValueError):
+    """No label set of this name, or a file that describes none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSet:
+    """The classes of one data set.
+
+    Attributes:
+        name: What the set is called.
+        classes: Their names, in the order of their numbers.
+        colors: An RGB triple per class, for pictures.
+        flip_pairs: Pairs of class numbers that change places in a mirrored image.
+        values: Each class's value in label images, where it is not the class's number.
+        has_own_colors: Whether the colours were given, so that images of labels may be
+            painted in them.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    flip_pairs: tuple[tuple[int, int], ...] = ()
+    values: tuple[int, ...] | None = None
+    has_own_colors: bool = False
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def flip_permutation(self) -> list[int]:
+        """The number that each class has in a mirrored image."""
+        permutation = list(range(self.num_classes))
+        for first, second in self.flip_pairs:
+            permutation[first], permutation[second] = second, first
+        return permutation
+
+    def to_spec(self) -> dict[str, Any]:
+        """The mapping that `label_set_from_spec` reads."""
+        return {
+            "name": self.name,
+            "classes": list(self.classes),
+            "colors": [list(color) for color in self.colors],
+            "flip_pairs": [
+                [self.classes[first], self.classes[second]]
+                for first, second in self.flip_pairs
+            ],
+        }
+
+
+def load_label_set(name_or_path: str) -> LabelSet:
+    """Returns a built-in label set by name, or reads one from a `*.yaml` file.
+
+    Raises:
+        LabelSetError: If there is no such set, or the file is wrong.
+    """
+    if name_or_path in BUILT_IN:
+        return BUILT_IN[name_or_path]
+    if not name_or_path.endswith((".yaml", ".yml")):
+        close = difflib.get_close_matches(name_or_path, BUILT_IN, n=1)
+        suggestion = f" (did you mean {close[0]!r}?)" if close else ""
+        raise LabelSetError(
+            f"Unknown label set {name_or_path!r}{suggestion}; give one of "
+            f"{', '.join(BUILT_IN)}, or the path of a *.yaml file."
+        )
+    if not os.path.isfile(name_or_path):
+        raise LabelSetError(
+            f"There is no label set file {name_or_path!r}; give the path of a *.yaml "
+            f"file, or one of {', '.join(BUILT_IN)}."
+        )
+    try:
+        with open(name_or_path, encoding="utf-8") as file:
+            spec = yaml.safe_load(file)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise LabelSetError(
+            f"Label set file {name_or_path} could not be read as YAML: {reason}"
+        ) from None
+    return label_set_from_spec(spec, name_or_path)
+
+
+def label_set_from_spec(spec: Any, source: str) -> LabelSet:
+    """Returns the label set that the mapping of a file describes.
+
+    Args:
+        spec: The mapping; see the top of this file.
+        source: Where it is from, for messages.
+
+    Raises:
+        LabelSetError: If it describes none.
+    """
+
+    def refuse(sentence: str) -> LabelSetError:
+        return LabelSetError(f"Label set {source}: {sentence}")
+
+    if not isinstance(spec, Mapping):
+        raise refuse(f"it must be a mapping with the keys {', '.join(_KEYS)}.")
+    if unknown := [key for key in spec if key not in _KEYS]:
+        raise refuse(f"unknown key {unknown[0]!r}; the keys are {', '.join(_KEYS)}.")
+    classes = spec.get("classes")
+    if not _is_list_of(classes, str) or not 2 <= len(classes) <= MAX_CLASSES:
+        raise refuse(f"classes must be a list of 2 to {MAX_CLASSES} names.")
+    repeated = [name for name in classes if classes.count(name) > 1]
+    if repeated:
+        raise refuse(f"the class {repeated[0]!r} is listed twice.")
+    pairs = spec.get("flip_pairs") or []
+    if not all(_is_list_of(pair, str) and len(pair) == 2 for pair in pairs):
+        raise refuse("flip_pairs must be a list of pairs of class names.")
+    members = [name for pair in pairs for name in pair]
+    for name in members:
+        if name not in classes:
+            raise refuse(f"flip_pairs names {name!r}, which is no class.")
+        if members.count(name) > 1:
+            raise refuse(f"flip_pairs names {name!r} twice.")
+    return LabelSet(
+        name=str(spec.get("name") or os.path.splitext(os.path.basename(source))[0]),
+        classes=tuple(classes),
+        colors=_colors(spec.get("colors"), len(classes), refuse),
+        flip_pairs=tuple(
+            (classes.index(first), classes.index(second)) for first, second in pairs
+        ),
+        values=_values(spec.get("values"), len(classes), refuse),
+        has_own_colors=bool(spec.get("colors")),
+    )
+
+
+def _colors(colors: Any, count: int, refuse: Any) -> tuple[tuple[int, int, int], ...]:
+    if colors is None:
+        return _distinct_colors(count)
+    is_valid = isinstance(colors, Sequence) and all(
+        _is_list_of(color, int)
+        and len(color) == 3
+        and 0 <= min(color) <= max(color) <= 255
+        for color in colors
+    )
+    if not is_valid or len(colors) != count:
+        raise refuse(
+            f"colors must be a list of {count} lists of red, green and blue in "
+            "0 to 255, one per class."
+        )
+    return tuple(tuple(color) for color in colors)
+
+
+def _values(values: Any, count: int, refuse: Any) -> tuple[int, ...] | None:
+    if values is None:
+        return None
+    if not _is_list_of(values, int) or len(set(values)) != len(values):
+        raise refuse("values must be a list of different whole numbers.")
+    if len(values) != count or not 0 <= min(values) <= max(values) <= 65535:
+        raise refuse(
+            f"values must hold {count} numbers in 0 to 65535, one per class; got "
+            f"{len(values)}."
+        )
+    return tuple(values)
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(element, kind) and not isinstance(element, bool) for element in value
+    )
+
+
+def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Dark grey for class 0, usually the background, then hues far from each other."""
+    colors = [(40, 40, 44)]
+    for index in range(1, count):
+        # Steps of the golden ratio keep any number of first hues apart.
+        hue = index * 0.61803398875 % 1
+        saturation, value = ((0.75, 0.95), (0.5, 0.85), (0.9, 0.7))[index % 3]
+        rgb = colorsys.hsv_to_rgb(hue, saturation, value)
+        colors.append(tuple(round(255 * channel) for channel in rgb))
+    return tuple(colors[:count])
+
+
+def _built_in(
+    name: str,
+    classes: str,
+    flip_pairs: Sequence[tuple[int, int]] = (),
+    colors: Sequence[tuple[int, int, int]] | None = None,
+) -> LabelSet:
+    """A label set from a text of class names, which have _ for a space."""
+    names = tuple(classes.split())
+    return LabelSet(
+        name=name,
+        classes=names,
+        colors=tuple(colors or _distinct_colors(len(names))),
+        flip_pairs=tuple(flip_pairs),
+        has_own_colors=colors is not None,
+    )
+
+
+_CITYSCAPES = _built_in(
+    "cityscapes",
+    "road sidewalk building wall fence pole traffic_light traffic_sign vegetation "
+    "terrain sky person rider car truck bus train motorcycle bicycle",
+    colors=[
+        *((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156)),
+        *((190, 153, 153), (153, 153, 153), (250, 170, 30), (220, 220, 0)),
+        *((107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60)),
+        *((255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100)),
+        *((0, 0, 230), (119, 11, 32)),
+    ],
+)
+
+# In the order of their numbers among all 459 labels of PASCAL-Context.
+_PASCAL_CONTEXT = (
+    "aeroplane bag bed bedclothes bench bicycle bird boat book bottle building bus "
+    "cabinet car cat ceiling chair cloth computer cow cup curtain dog door fence floor "
+    "flower food grass ground horse keyboard light motorbike mountain mouse person "
+    "plate platform pottedplant road rock sheep shelves sidewalk sign sky snow sofa "
+    "table track train tree truck tvmonitor wall water window wood"
+)
+
+_LIP = _built_in(
+    "lip",
+    "background hat hair glove sunglasses upper_clothes dress coat socks pants "
+    "jumpsuits scarf skirt face left_arm right_arm left_leg right_leg left_shoe "
+    "right_shoe",
+    flip_pairs=[(14, 15), (16, 17), (18, 19)],
+)
+
+_SYNTHETIC_PARTS = _built_in(
+    "synthetic_parts",
+    "background hair face torso left_upper_arm right_upper_arm left_elbow right_elbow "
+    "left_lower_arm right_lower_arm left_hand right_hand left_upper_leg "
+    "right_upper_leg left_knee right_knee left_lower_leg right_lower_leg left_foot "
+    "right_foot",
+    flip_pairs=[(left, left + 1) for left in range(4, 20, 2)],
+)
+
+BUILT_IN: Mapping[str, LabelSet] = {
+    label_set.name: label_set
+    for label_set in (
+        _CITYSCAPES,
+        _built_in("pascal_context", _PASCAL_CONTEXT),
+        _built_in("pascal_context_60", f"background {_PASCAL_CONTEXT}"),
+        _LIP,
+        _SYNTHETIC_PARTS,
+    )
+}

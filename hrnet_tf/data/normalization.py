@@ -1,0 +1,21 @@
+"""The normalisation of images that official weights, and so all networks, expect."""
+
+import numpy as np
+import tensorflow as tf
+
+# Statistics of ImageNet's RGB values in [0, 1], which official weights expect.
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+def normalize_image(image: tf.Tensor) -> tf.Tensor:
+    """RGB in [0, 255], [..., 3], to the network's float32 input."""
+    std = np.array(IMAGE_STD, np.float32)
+    scale, offset = 1.0 / (255.0 * std), np.array(IMAGE_MEAN, np.float32) / std
+    return tf.cast(image, tf.float32) * scale - offset
+
+
+def denormalize_image(image: np.ndarray) -> np.ndarray:
+    """The inverse of `normalize_image`, as uint8, for pictures."""
+    image = (np.asarray(image) * IMAGE_STD + IMAGE_MEAN) * 255.0
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

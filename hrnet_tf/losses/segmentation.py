@@ -1,0 +1,77 @@
+"""Losses of semantic segmentation that the Garden lacks."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+
+def class_weight_scale(
+    labels: tf.Tensor, class_weights: Sequence[float], ignore_label: int
+) -> tf.Tensor:
+    """What turns the Garden's weighted loss into a weighted mean.
+
+    The Garden divides by the number of labelled pixels, torch's CrossEntropyLoss, and
+    so the official code, by the sum of their weights.
+
+    Args:
+        labels: Class numbers, of any shape.
+        class_weights: One per class.
+        ignore_label: The number of pixels without a class.
+
+    Returns:
+        The number of labelled pixels over the sum of their weights, scalar float32.
+    """
+    labelled = labels != tf.cast(ignore_label, labels.dtype)
+    weights = tf.gather(
+        tf.constant(class_weights, tf.float32),
+        tf.where(labelled, tf.cast(labels, tf.int32), 0),
+    )
+    labelled = tf.cast(labelled, tf.float32)
+    total = tf.reduce_sum(labelled)
+    return tf.math.divide_no_nan(total, tf.reduce_sum(weights * labelled))
+
+
+def ohem_cross_entropy(
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    class_weights: Sequence[float],
+    ignore_label: int,
+    threshold: float,
+    min_kept: int,
+) -> tf.Tensor:
+    """Mean cross-entropy of the pixels that are hard.
+
+    Official lib/core/criterion.py, `OhemCrossEntropy`: a pixel counts if the
+    probability of its own class is below `threshold`, or below that of the pixel that
+    is `min_kept` places from the hardest, whichever is greater.
+
+    Args:
+        logits: float32 [B, H, W, C].
+        labels: [B, H, W], class numbers.
+        class_weights: One per class, or empty for none.
+        ignore_label: The number of pixels without a class.
+        threshold: See above.
+        min_kept: See above.
+
+    Returns:
+        Scalar float32; 0 if no pixel is labelled.
+    """
+    num_classes = logits.shape[-1]
+    logits = tf.reshape(logits, [-1, num_classes])
+    labels = tf.cast(tf.reshape(labels, [-1]), tf.int32)
+    labelled = labels != ignore_label
+    labels = tf.where(labelled, labels, 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    # The probability of a pixel's own class; above 1 where there is none.
+    own = tf.where(labelled, tf.exp(-tf.stop_gradient(losses)), 2.0)
+
+    count = tf.reduce_sum(tf.cast(labelled, tf.int32))
+    place = tf.maximum(tf.minimum(min_kept, count - 1), 0)
+    hardest = -tf.math.top_k(-own, tf.minimum(min_kept + 1, tf.size(own))).values
+    is_hard = own < tf.maximum(hardest[place], threshold)
+    is_hard = tf.cast(is_hard & labelled, tf.float32)
+    if class_weights:
+        losses *= tf.gather(tf.constant(class_weights, tf.float32), labels)
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(losses * is_hard), tf.reduce_sum(is_hard)
+    )

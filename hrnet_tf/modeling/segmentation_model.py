@@ -1,0 +1,52 @@
+"""The Garden's segmentation model with the auxiliary output of OCR."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+from official.vision.configs import semantic_segmentation
+from official.vision.modeling import factory, segmentation_model
+
+AUXILIARY = "auxiliary_logits"
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class SegmentationModel(segmentation_model.SegmentationModel):
+    """Backbone, decoder and head; passes a decoder's auxiliary logits on."""
+
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Maps normalised images [B, H, W, 3] to logits.
+
+        Returns:
+            `logits` [B, H/4, W/4, classes], and of a decoder that has it
+            `auxiliary_logits` of the same shape.
+        """
+        features = self.backbone(inputs, training=training)
+        decoded = self.decoder(features, training=training)
+        outputs = {"logits": self.head((features, decoded), training=training)}
+        if AUXILIARY in decoded:
+            outputs[AUXILIARY] = decoded[AUXILIARY]
+        return outputs
+
+
+def build_segmentation_model(
+    config: semantic_segmentation.SemanticSegmentationModel,
+    regularizer: tf_keras.regularizers.Regularizer | None = None,
+    input_size: Sequence[int | None] | None = None,
+) -> SegmentationModel:
+    """Builds the model with the Garden's factory.
+
+    Args:
+        config: The network, with its number of classes.
+        regularizer: Of all kernels, or None.
+        input_size: [height, width, 3] instead of the configuration's.
+    """
+    input_size = list(input_size or config.input_size)
+    stock = factory.build_segmentation_model(
+        tf_keras.layers.InputSpec(shape=[None, *input_size]), config, regularizer
+    )
+    model = SegmentationModel(stock.backbone, stock.decoder, stock.head)
+    model(tf_keras.Input(input_size))
+    return model

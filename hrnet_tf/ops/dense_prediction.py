@@ -1,0 +1,205 @@
+"""From a network that classifies pixels to scores of a whole image.
+
+Official lib/datasets/base_dataset.py, `multi_scale_inference` and `inference`: an image
+is predicted at several sizes, each of them whole or window by window, with its mirror
+image if wanted, and the scores are added up at the image's own size.
+"""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+# exp(x) of a larger x overflows, and no network is as sure as that.
+_MAX_LOGIT = 80.0
+# The logarithm of less is none.
+_LEAST_SCORE = 1e-30
+
+Network = Callable[[tf.Tensor], tf.Tensor]
+Resize = Callable[[tf.Tensor, Sequence[int | tf.Tensor]], tf.Tensor]
+
+
+def resized_size(
+    height: tf.Tensor, width: tf.Tensor, long_side: float | tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Height and width, int32, of an image whose longer side becomes `long_side`.
+
+    Sides are rounded half up, as in the official code.
+    """
+    height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    # The greater side is to be exact, whatever the division rounds to.
+    longer = tf.maximum(height, width)
+    long_side = tf.floor(tf.cast(long_side, tf.float32) + 0.5)
+
+    def scaled(side: tf.Tensor) -> tf.Tensor:
+        size = tf.floor(side * long_side / longer + 0.5)
+        return tf.cast(
+            tf.maximum(tf.where(side == longer, long_side, size), 1), "int32"
+        )
+
+    return scaled(height), scaled(width)
+
+
+def with_mirrored(network: Network, flip_permutation: Sequence[int]) -> Network:
+    """A network that averages its logits with those of the mirrored images.
+
+    Args:
+        network: Maps images [N, h, w, 3] to logits [N, h', w', C].
+        flip_permutation: The class that each class becomes in a mirrored image.
+    """
+
+    def average(images: tf.Tensor) -> tf.Tensor:
+        mirrored = tf.reverse(network(tf.reverse(images, [2])), [2])
+        return (network(images) + tf.gather(mirrored, flip_permutation, axis=-1)) / 2
+
+    return average
+
+
+def predict_log_scores(
+    network: Network,
+    image: tf.Tensor,
+    sizes: Sequence[Sequence[int | tf.Tensor]],
+    resize_logits: Resize,
+    window: Sequence[int] = (),
+    overlap: float = 1 / 3,
+    combine: str = "exp_logits",
+) -> tf.Tensor:
+    """Scores every pixel of one image for every class.
+
+    Args:
+        network: Maps images [N, h, w, 3] to logits [N, h', w', C].
+        image: What the network takes, [H, W, 3]; black is 0.
+        sizes: (height, width) of every size that it is to be predicted at.
+        resize_logits: Brings maps [N, h', w', C] to a size (height, width).
+        window: (height, width) of a sliding window for sizes that are larger than it
+            in either direction; empty for none.
+        overlap: The share of a window that the next one covers again.
+        combine: What is added over windows and sizes: `exp_logits` or `probabilities`.
+
+    Returns:
+        float32 [H, W, C]. The greatest is the predicted class, and the softmax over
+        classes its probability: logits of a single prediction, otherwise the logarithm
+        of the sum of scores.
+    """
+    to_scores = _exp_logits if combine == "exp_logits" else tf.nn.softmax
+    original_size = tf.shape(image)[:2]
+
+    def scaled(size: Sequence[int | tf.Tensor]) -> tf.Tensor:
+        return tf.image.resize(image[tf.newaxis], size)
+
+    def whole(images: tf.Tensor, size: Sequence[int | tf.Tensor]) -> tf.Tensor:
+        return tf.cast(resize_logits(network(images), size), tf.float32)
+
+    if len(sizes) == 1 and not window:
+        return whole(scaled(sizes[0]), original_size)[0]
+
+    total = 0.0
+    for size in sizes:
+        images = scaled(size)
+
+        def predict_whole(images=images, size=size) -> tf.Tensor:
+            return to_scores(whole(images, size))
+
+        def predict_windows(images=images) -> tf.Tensor:
+            return _predict_windows(
+                lambda crop: to_scores(whole(crop, window)), images, window, overlap
+            )
+
+        if window:
+            is_larger = (size[0] > window[0]) | (size[1] > window[1])
+            scores = tf.cond(is_larger, predict_windows, predict_whole)
+        else:
+            scores = predict_whole()
+        total += resize_logits(scores, original_size)[0]
+    return tf.math.log(tf.maximum(total, _LEAST_SCORE))
+
+
+def _exp_logits(logits: tf.Tensor) -> tf.Tensor:
+    return tf.exp(tf.minimum(logits, _MAX_LOGIT))
+
+
+def _predict_windows(
+    predict: Network, images: tf.Tensor, window: Sequence[int], overlap: float
+) -> tf.Tensor:
+    """Mean scores [1, h, w, C] of all windows over images [1, h, w, 3].
+
+    The last window of a row or column is moved back to end at the border. A side that
+    is smaller than the window is padded with black below or at the right.
+    """
+    height, width = window
+    shape = tf.shape(images)
+    padding = [tf.maximum(height - shape[1], 0), tf.maximum(width - shape[2], 0)]
+    images = tf.pad(images, [[0, 0], [0, padding[0]], [0, padding[1]], [0, 0]])
+    padded = tf.shape(images)[1:3]
+    corners = tf.reshape(
+        tf.stack(
+            tf.meshgrid(
+                window_starts(padded[0], height, overlap),
+                window_starts(padded[1], width, overlap),
+                indexing="ij",
+            ),
+            axis=-1,
+        ),
+        [-1, 2],
+    )
+
+    def add(sums: tuple[tf.Tensor, tf.Tensor], corner: tf.Tensor):
+        scores, counts = sums
+        top, left = corner[0], corner[1]
+        crop = images[:, top : top + height, left : left + width]
+        crop = tf.ensure_shape(crop, [1, height, width, 3])
+        around = [
+            [0, 0],
+            [top, padded[0] - top - height],
+            [left, padded[1] - left - width],
+            [0, 0],
+        ]
+        found = predict(crop)
+        return (
+            scores + tf.pad(found, around),
+            counts + tf.pad(tf.ones_like(found[..., :1]), around),
+        )
+
+    num_classes = predict(tf.zeros([1, height, width, 3])).shape[-1]
+    zeros = tf.zeros([1, padded[0], padded[1], 1])
+    scores, counts = tf.foldl(
+        add, corners, initializer=(tf.tile(zeros, [1, 1, 1, num_classes]), zeros)
+    )
+    return (scores / counts)[:, : shape[1], : shape[2]]
+
+
+def window_starts(side: int | tf.Tensor, window: int, overlap: float) -> tf.Tensor:
+    """Where windows begin along a side of the image, int32, the last at its end.
+
+    Args:
+        side: Pixels, at least `window`.
+        window: Pixels.
+        overlap: The share of a window that the next one covers again.
+    """
+    stride = max(int(window * (1 - overlap)), 1)
+    count = -(-(side - window) // stride) + 1
+    return tf.minimum(tf.range(count) * stride, side - window)
+
+
+def confusion_matrix(
+    labels: tf.Tensor, predicted: tf.Tensor, num_classes: int, ignore_label: int
+) -> tf.Tensor:
+    """Counts pixels by their class (rows) and the predicted one (columns).
+
+    Args:
+        labels: Class numbers, of any shape.
+        predicted: The same.
+        num_classes: C.
+        ignore_label: The label of pixels that are not counted.
+
+    Returns:
+        int64 [C, C].
+    """
+    labels = tf.cast(tf.reshape(labels, [-1]), tf.int32)
+    labelled = labels != ignore_label
+    return tf.math.confusion_matrix(
+        tf.where(labelled, labels, 0),
+        tf.reshape(predicted, [-1]),
+        num_classes,
+        weights=tf.cast(labelled, tf.int64),
+        dtype=tf.int64,
+    )

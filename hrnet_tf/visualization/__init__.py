@@ -1,0 +1,24 @@
+"""Pictures for people to look at: skeletons, boxes, heatmaps and classes on images.
+
+Images are uint8 RGB arrays [height, width, 3]. Keypoints are (x, y, score) in pixels of
+the image that is drawn on, pixel centres at whole numbers. No function changes its
+inputs.
+"""
+
+from hrnet_tf.visualization.canvas import image_grid, write_image
+from hrnet_tf.visualization.labels import compare_labels, draw_labels
+from hrnet_tf.visualization.skeletons import (
+    compare_skeletons,
+    draw_heatmaps,
+    draw_skeletons,
+)
+
+__all__ = [
+    "compare_labels",
+    "compare_skeletons",
+    "draw_heatmaps",
+    "draw_labels",
+    "draw_skeletons",
+    "image_grid",
+    "write_image",
+]

@@ -1,0 +1,100 @@
+"""Classes of pixels laid over images, with a legend.
+
+A label set is any object with the attributes
+    classes: names
+    colors: one RGB triple per class
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hrnet_tf.visualization.canvas import (
+    BACKGROUND,
+    CAPITAL_HEIGHT,
+    FONT,
+    check_image,
+    check_shape,
+    draw_text,
+    image_grid,
+)
+
+
+def draw_labels(
+    image: np.ndarray,
+    labels: np.ndarray,
+    label_set: Any,
+    opacity: float = 0.6,
+    legend: bool = False,
+) -> np.ndarray:
+    """Lays classes over an image in their colours.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        labels: [H, W], class numbers; pixels of any other number stay as they are.
+        label_set: Has `classes`, names, and `colors`, an RGB triple for each.
+        opacity: Of the colours, from 0 to 1.
+        legend: Whether to name the classes that occur, in a bar at the right.
+
+    Returns:
+        uint8 [H, W, 3], RGB, with a legend wider.
+
+    Raises:
+        ValueError: an array has a wrong shape or dtype.
+    """
+    check_image(image, "image")
+    labels = check_shape(labels, "labels", image.shape[:2]).astype(np.int64)
+    colors = np.array(label_set.colors, np.float64)
+    known = (labels >= 0) & (labels < len(colors))
+    picture = image.astype(np.float64)
+    picture[known] += opacity * (colors[labels[known]] - picture[known])
+    picture = np.uint8(picture + 0.5)
+    if not legend:
+        return picture
+    bar = _legend(label_set, np.unique(labels[known]), *image.shape[:2])
+    return np.concatenate([picture, bar], axis=1)
+
+
+def _legend(
+    label_set: Any, classes: np.ndarray, height: int, image_width: int
+) -> np.ndarray:
+    """A bar [height, width, 3] of colours and names; what does not fit is left out."""
+    text_height = max(6.0, min(0.02 * max(height, image_width), height / 30))
+    scale = text_height / CAPITAL_HEIGHT
+    names = [label_set.classes[index] for index in classes]
+    text_width = max(
+        (cv2.getTextSize(name, FONT, scale, 1)[0][0] for name in names), default=0
+    )
+    bar = np.full((height, round(text_width + 4 * text_height), 3), BACKGROUND, "u1")
+    for row, (index, name) in enumerate(zip(classes, names, strict=True)):
+        top = (0.7 + 1.9 * row) * text_height
+        box = np.rint([0.7 * text_height, top, 1.9 * text_height, top + text_height])
+        left, upper, right, lower = box.astype(int)
+        cv2.rectangle(bar, (left, upper), (right, lower), label_set.colors[index], -1)
+        draw_text(bar, name, (2.6 * text_height, top), text_height)
+    return bar
+
+
+def compare_labels(
+    image: np.ndarray,
+    predicted: np.ndarray,
+    ground_truth: np.ndarray,
+    label_set: Any,
+    cell_size: tuple[int, int] | None = None,
+    captions: tuple[str, str] = ("prediction", "ground truth"),
+) -> np.ndarray:
+    """Draws predicted classes on the left and labelled ones on the right.
+
+    Args:
+        image, predicted, label_set: as in `draw_labels`.
+        ground_truth: like `predicted`.
+        cell_size, captions: as in `compare_skeletons`.
+
+    Returns:
+        uint8 RGB, the two cells of `image_grid` side by side.
+    """
+    pair = [
+        draw_labels(image, labels, label_set) for labels in (predicted, ground_truth)
+    ]
+    return image_grid(pair, columns=2, cell_size=cell_size, captions=captions)

@@ -1,0 +1,228 @@
+"""People's skeletons, boxes and heatmaps drawn on images.
+
+Line widths follow the size of the person and of the image, so that one call suits a
+thumbnail and a photograph.
+
+A skeleton is any object with the attributes
+    num_keypoints: K
+    limbs: pairs of keypoint indices that a line joins
+    limb_colors: one RGB triple per limb
+"""
+
+from collections import Counter
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hrnet_tf.visualization.canvas import (
+    DARK,
+    LIGHT,
+    check_image,
+    check_shape,
+    draw_box,
+    draw_dot,
+    draw_line,
+    draw_tag,
+    fit,
+    image_grid,
+)
+
+# Smaller images are enlarged while they are drawn on: a line thinner than a pixel then
+# comes out as a fainter pixel, where OpenCV alone would draw a whole one.
+_DRAWING_SIDE = 1024
+
+# In images smaller than this a score would be illegible, or hide the person.
+_LEAST_LABELLED_SIDE = 200
+
+
+def draw_skeletons(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    skeleton: Any,
+    score_threshold: float = 0.2,
+    boxes: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draws people's limbs and keypoints and, where given, boxes and scores.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        keypoints: [P, K, 3] (x, y, score or COCO visibility), pixels of `image`. Those
+            that are not finite, or further outside the image than its longer side,
+            are left out.
+        skeleton: see the top of this file.
+        score_threshold: keypoints at or below it are left out, and so are their limbs.
+            The default leaves out COCO's visibility 0 and draws 1 and 2.
+        boxes: [P, 4] (x, y, width, height), pixels of `image`.
+        scores: [P], written at the top left of each person's box, or of the person's
+            keypoints where there are no boxes. Images of less than 200 pixels are too
+            small for text and get none.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        ValueError: an array has a wrong shape or dtype.
+    """
+    check_image(image, "image")
+    shape = (None, skeleton.num_keypoints, 3)
+    keypoints = check_shape(keypoints, "keypoints", shape)
+    if boxes is not None:
+        boxes = check_shape(boxes, "boxes", (len(keypoints), 4))
+    if scores is not None:
+        scores = check_shape(scores, "scores", (len(keypoints),))
+
+    # Each pixel becomes a block of equal ones, and what is not drawn on is restored
+    # exactly by the mean over blocks at the end.
+    height, width = image.shape[:2]
+    pixel = -(-_DRAWING_SIDE // max(height, width))
+    canvas = np.repeat(np.repeat(image, pixel, axis=0), pixel, axis=1)
+
+    margin = max(height, width)
+    near = (keypoints[..., :2] > -margin) & (keypoints[..., :2] < 2 * margin)
+    visible = near.all(axis=-1) & (keypoints[..., 2] > score_threshold)
+    points = (keypoints[..., :2] + 0.5) * pixel - 0.5
+    extents = [
+        _extent(points[person, visible[person]]) for person in range(len(points))
+    ]
+    if boxes is None:
+        corners = [extent[:2] for extent in extents]
+    else:
+        boxes = boxes * pixel
+        corners = [box[:2] for box in boxes]
+        for box in boxes:
+            draw_box(canvas, box, pixel)
+    # Small people last: large ones would cover them.
+    order = sorted(range(len(points)), key=lambda person: -max(extents[person][2:]))
+    for person in order:
+        size = max(extents[person][2:])
+        _draw_person(canvas, points[person], visible[person], skeleton, size, pixel)
+    if scores is not None and margin >= _LEAST_LABELLED_SIDE:
+        for person in order:
+            if visible[person].any() or boxes is not None:
+                draw_tag(canvas, f"{scores[person]:.2f}", corners[person], pixel)
+    return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def draw_heatmaps(crop: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
+    """Lays the strongest of K heatmaps over a crop; the colours end at 0 and 1.
+
+    Args:
+        crop: uint8 [H, W, 3], RGB.
+        heatmaps: float [h, w, K]; column x stands over column x * W / w of the crop.
+
+    Returns:
+        uint8 [H, W, 3], RGB: the crop where heatmaps are 0, yellow where they are 1.
+
+    Raises:
+        ValueError: an array has a wrong shape or dtype.
+    """
+    check_image(crop, "crop")
+    heatmaps = np.asarray(heatmaps, np.float32)
+    if heatmaps.ndim != 3 or not heatmaps.size:
+        raise ValueError(f"heatmaps has shape {heatmaps.shape}, expected [h, w, K].")
+    height, width = crop.shape[:2]
+    strongest = np.clip(np.nan_to_num(heatmaps.max(axis=-1)), 0.0, 1.0)
+    # Not cv2.resize: it aligns the corners of pixels, and would move the peaks by up
+    # to half a heatmap pixel from the keypoints that they are decoded to.
+    scale = np.diag([width / heatmaps.shape[1], height / heatmaps.shape[0], 1.0])[:2]
+    border = cv2.BORDER_REPLICATE
+    strongest = cv2.warpAffine(strongest, scale, (width, height), borderMode=border)
+    colors = cv2.applyColorMap(np.uint8(strongest * 255), cv2.COLORMAP_INFERNO)
+    opacity = 0.85 * np.sqrt(strongest)[..., np.newaxis]
+    return np.uint8(crop * (1 - opacity) + colors[..., ::-1] * opacity + 0.5)
+
+
+def compare_skeletons(
+    image: np.ndarray,
+    predicted: np.ndarray,
+    ground_truth: np.ndarray,
+    skeleton: Any,
+    score_threshold: float = 0.2,
+    boxes: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
+    cell_size: tuple[int, int] | None = None,
+    captions: tuple[str, str] = ("prediction", "ground truth"),
+) -> np.ndarray:
+    """Draws predicted people on the left and labelled people on the right.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        predicted: [P, K, 3] (x, y, score), pixels of `image`.
+        ground_truth: [G, K, 3] (x, y, visibility), pixels of `image`.
+        skeleton, score_threshold: as in `draw_skeletons`.
+        boxes, scores: of the predicted people, as in `draw_skeletons`.
+        cell_size: (height, width) that the image is fitted into before it is drawn on,
+            so that lines and text suit this size. None keeps the image's size.
+        captions: written above the two.
+
+    Returns:
+        uint8 RGB, the two cells of `image_grid` side by side.
+    """
+    check_image(image, "image")
+    fitted, scale, offset = fit(image, cell_size or image.shape[:2])
+
+    def move(keypoints: np.ndarray, name: str) -> np.ndarray:
+        shape = (None, skeleton.num_keypoints, 3)
+        x_y, score = np.split(check_shape(keypoints, name, shape), [2], axis=-1)
+        return np.concatenate([(x_y + 0.5) * scale - 0.5 + offset, score], axis=-1)
+
+    if boxes is not None:
+        boxes = np.asarray(boxes, np.float64) * scale + [*offset, 0, 0]
+    predicted = move(predicted, "predicted")
+    ground_truth = move(ground_truth, "ground_truth")
+    left = draw_skeletons(fitted, predicted, skeleton, score_threshold, boxes, scores)
+    right = draw_skeletons(fitted, ground_truth, skeleton)
+    return image_grid([left, right], columns=2, captions=captions)
+
+
+def _draw_person(
+    canvas: np.ndarray,
+    points: np.ndarray,
+    visible: np.ndarray,
+    skeleton: Any,
+    size: float,
+    pixel: int,
+) -> None:
+    """Draws limbs and dots over an outline of both, so that people stand apart.
+
+    points: [K, 2]; size: the person's longer side, which the line width follows within
+        limits set by the canvas; both in canvas pixels.
+    pixel: canvas pixels per image pixel, the least width of a limb.
+    """
+    side = max(canvas.shape)
+    width = max(np.clip(0.018 * size, 0.003 * side, 0.011 * side), pixel)
+    outline = max(0.25 * width, 0.4 * pixel)
+    colored_limbs = zip(skeleton.limbs, skeleton.limb_colors, strict=True)
+    limbs = [
+        (points[start], points[end], color)
+        for (start, end), color in colored_limbs
+        if visible[start] and visible[end]
+    ]
+    colors = _keypoint_colors(skeleton)
+    for start, end, _ in limbs:
+        draw_line(canvas, start, end, DARK, width + 2 * outline)
+    for keypoint in np.flatnonzero(visible):
+        draw_dot(canvas, points[keypoint], DARK, 0.85 * width + outline)
+    for start, end, color in limbs:
+        draw_line(canvas, start, end, color, width)
+    for keypoint in np.flatnonzero(visible):
+        draw_dot(canvas, points[keypoint], colors[keypoint], 0.85 * width)
+
+
+def _keypoint_colors(skeleton: Any) -> list[tuple[int, int, int]]:
+    """The commonest colour among each keypoint's limbs; light where it has none."""
+    colors: list[Counter] = [Counter() for _ in range(skeleton.num_keypoints)]
+    for limb, color in zip(skeleton.limbs, skeleton.limb_colors, strict=True):
+        for keypoint in limb:
+            colors[keypoint][color] += 1
+    return [c.most_common(1)[0][0] if c else LIGHT for c in colors]
+
+
+def _extent(points: np.ndarray) -> tuple[float, float, float, float]:
+    """The (x, y, width, height) that points [N, 2] span; zeros without points."""
+    if not len(points):
+        return 0.0, 0.0, 0.0, 0.0
+    low, high = points.min(axis=0), points.max(axis=0)
+    return (*low, *(high - low))
