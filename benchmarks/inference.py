@@ -41,7 +41,7 @@ from hrnet_tf.modeling.pose_model import PoseModel, build_pose_model
 from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.metadata import Metadata
 from hrnet_tf.serving.pose_module import PoseModule
-from hrnet_tf.serving.predictor import TFLitePredictor
+from hrnet_tf.serving.predictor import load_predictor
 
 CALIBRATION_CROPS = 32
 
@@ -141,7 +141,7 @@ def contenders(
 
 
 def _tflite_runner(path: str, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    predictor = TFLitePredictor(path, threads)
+    predictor = load_predictor(path, threads)
     return lambda crops: np.concatenate(
         [predictor.predict_crop(crop)["heatmaps"] for crop in crops]
     )

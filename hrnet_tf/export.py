@@ -1,9 +1,9 @@
-"""Exports a pose model: python -m hrnet_tf.export --model_dir=RUN --format=... ...
+"""Exports a model: python -m hrnet_tf.export --model_dir=RUN --format=... ...
 
-Takes the best checkpoint of a run (the latest if there is no best one), folds its norms
-into its convolutions, puts cropping, normalisation, decoding and the way back to image
-pixels around it, and compares the result with the checkpoint on validation people
-before the files appear under their names.
+Takes the best checkpoint of a run of pose or segmentation (the latest if there is no
+best one), folds its norms into its convolutions, puts all that belongs to a prediction
+around it, from an image's bytes to its keypoints or classes, and compares the result
+with the checkpoint on validation data before the files appear under their names.
 
   python -m hrnet_tf.export --model_dir=runs/synthetic --format=saved_model \\
     --output_dir=exported/1
@@ -17,12 +17,15 @@ converted ones, take it from --config_file, as in training:
     --config_file=configs/pose/coco_w32_256x192.yaml \\
     --config_file=weights/pose_w32/ckpt.yaml --format=saved_model \\
     --output_dir=exported/1
+
+Those of segmentation need --experiment, too, such as hrnet_seg_cityscapes.
 """
 
+import functools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
@@ -30,35 +33,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
+import yaml
 from official.core import config_definitions as cfg
-from official.core import task_factory
 
 from hrnet_tf import (
     checkpoints,
     command_line,
     registry_imports,  # noqa: F401
 )
-from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data import normalization, pose_input
+from hrnet_tf.configs import segmentation
 from hrnet_tf.data.detections import DetectionsError
 from hrnet_tf.data.record_shards import RecordError
 from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.experiment import ConfigError, parse_config
+from hrnet_tf.exporters import check_task, exporter_of
+from hrnet_tf.exporters.base import Exporter
 from hrnet_tf.serving import saved_model, tflite, verification
-from hrnet_tf.serving.metadata import Metadata
-from hrnet_tf.serving.pose_module import PoseModule
-from hrnet_tf.serving.predictor import Predictor, TFLitePredictor, load_predictor
-from hrnet_tf.tasks.pose import PoseTask
+from hrnet_tf.serving.loading import load_model
+from hrnet_tf.serving.predictor import load_predictor
 from hrnet_tf.validation import validate
-from hrnet_tf.validation.inputs import pattern_mistakes
 
 FORMATS = ("saved_model", "tflite")
 
-# What an exported model may lose of the checkpoint's AP.
-_MAX_AP_LOSS = {"none": 0.002, "float16": 0.002, "dynamic": 0.01, "int8": 0.01}
-
-# Crops whose heatmaps are compared one by one.
-_COMPARED_CROPS = 4
+# What an exported model may lose of the checkpoint's AP or mIoU.
+_MAX_LOSS = {"none": 0.002, "float16": 0.002, "dynamic": 0.01, "int8": 0.01}
 
 
 def define_flags() -> flags.FlagValues:
@@ -76,7 +74,13 @@ def define_flags() -> flags.FlagValues:
         None,
         "The checkpoint to export instead of the run's best, or latest, one.",
     )
-    define(string, "experiment", "hrnet_pose_coco", "Registered experiment.")
+    define(
+        string,
+        "experiment",
+        None,
+        "Registered experiment; by default one of the run's task, and hrnet_pose_coco "
+        "without a run.",
+    )
     define(
         flags.DEFINE_multi_string,
         "config_file",
@@ -109,13 +113,17 @@ def define_flags() -> flags.FlagValues:
         boolean,
         "flip_test",
         False,
-        "Whether to average with the mirrored crop in the model, at twice the cost.",
+        "Whether to average with the mirrored input in the model, at twice the cost.",
     )
+    for name, what in (("heatmaps", "pose"), ("logits", "segmentation")):
+        help_text = f"With --format=tflite, of {what}: whether to output {name} too."
+        define(boolean, name, False, help_text)
     define(
-        boolean,
-        "heatmaps",
-        False,
-        "With --format=tflite: whether to output heatmaps too.",
+        flags.DEFINE_list,
+        "input_size",
+        None,
+        "With --format=tflite, of segmentation: HEIGHT,WIDTH of the images that the "
+        "file takes. By default, a square that any resized image fits into.",
     )
     define(
         boolean,
@@ -126,29 +134,29 @@ def define_flags() -> flags.FlagValues:
     )
     define(
         flags.DEFINE_integer,
-        "calibration_people",
+        "calibration_samples",
         200,
-        "With --quantize=int8: how many training people to calibrate with.",
+        "With --quantize=int8: how many training people, or images, to calibrate with.",
     )
     define(
         boolean,
         "verify",
         True,
-        "Whether to compare the AP of checkpoint and exported model on validation "
-        "people.",
+        "Whether to compare the AP or mIoU of checkpoint and exported model on "
+        "validation data.",
     )
     define(
         flags.DEFINE_integer,
         "verification_images",
         500,
-        "How many validation images with people to compare on; 0 for all.",
+        "How many validation images (of pose: with people) to compare on; 0 for all.",
     )
     define(
         flags.DEFINE_float,
-        "max_ap_loss",
+        "max_loss",
         None,
-        "AP that the exported model may lose; more is an error. By default 0.002, and "
-        "0.01 for dynamic and int8.",
+        "AP or mIoU that the exported model may lose; more is an error. By default "
+        "0.002, and 0.01 for dynamic and int8.",
     )
     define(boolean, "overwrite", False, "Whether to replace existing output.")
     flags.mark_flags_as_required(["format", "output_dir"], flag_values=values)
@@ -164,58 +172,66 @@ def export(values: flags.FlagValues) -> None:
     """
     _check_flags(values)
     params = _read_config(values)
-    task: PoseTask = task_factory.get_task(params.task)
-    metadata = Metadata.of_task(params.task, task.skeleton, values.flip_test)
-    path = _output_path(values, metadata)
-    calibration_crops = _calibration_crops(values, task)
-
-    model = task.build_model()
+    exporter = exporter_of(params, values.flip_test, _input_size(values))
+    path = _output_path(values, exporter)
+    calibration = (
+        exporter.calibration_samples(values.calibration_samples)
+        if values.quantize == "int8"
+        else []
+    )
+    model = exporter.task.build_model()
     checkpoint = checkpoints.restore_to_export(
         model, params, values.model_dir, values.checkpoint
     )
     print(f"Checkpoint: {checkpoint}, step {checkpoints.saved_step(checkpoint)}")
     expected = None
     if values.verify:
-        expected = verification.score_checkpoint(
-            task, model, values.verification_images
-        )
-    crops = _compared_crops(values, task)
-    images = normalization.normalize_image(crops)
-    infer = tf.function(lambda images: task.predict_heatmaps(model, images))
-    heatmaps = infer(images).numpy()
-    milliseconds = f"{verification.latency(lambda: infer(images[:1])):.1f}"
+        expected = exporter.score_checkpoint(model, values.verification_images)
+    samples = exporter.compared_samples(has_data=values.verify)
+    infer = exporter.network(model)
+    maps = infer(samples).numpy()
+    milliseconds = f"{verification.latency(lambda: infer(samples[:1])):.1f}"
 
-    module = PoseModule(model, metadata)
-    difference = verification.check_heatmaps(
-        heatmaps, module.predict_heatmaps(crops).numpy()
+    module = exporter.module(model)
+    difference = verification.check_maps(
+        maps, module.predict_maps(samples).numpy(), exporter.maps
     )
-    print(f"Heatmaps differ by at most {difference:.1e} of their standard deviation.")
+    print(
+        f"{exporter.maps.capitalize()} differ by at most {difference:.1e} of their "
+        "standard deviation."
+    )
 
     folder, name = os.path.split(path)
     partial = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     os.makedirs(folder or ".", exist_ok=True)
     try:
         if values.format == "saved_model":
-            saved_model.write_saved_model(module, metadata, partial, values.warmup)
+            saved_model.write_saved_model(
+                module, exporter.metadata, partial, values.warmup
+            )
         else:
             content = tflite.convert(
-                module, metadata, values.quantize, values.heatmaps, calibration_crops
+                module,
+                exporter.metadata,
+                values.quantize,
+                values[exporter.maps].value,
+                calibration,
             )
             with open(partial, "wb") as file:
                 file.write(content)
         predictor = load_predictor(partial)
         received = None
         if values.verify:
-            received = verification.score_exported(
-                task, predictor, expected, values.verification_images
+            received = exporter.score_exported(
+                predictor, expected, values.verification_images
             )
         kind = "" if values.quantize == "none" else f", {values.quantize}"
-        latency = _latency(predictor, partial, crops[0])
+        latency = _latency(partial, exporter, samples[0])
         rows = [
             ("checkpoint", expected, _checkpoint_bytes(checkpoint), milliseconds),
             (f"{values.format}{kind}", received, _bytes(partial), latency),
         ]
-        _print_table(rows, task.box_source, values.flip_test)
+        _print_table(rows, exporter)
         if values.verify:
             _check_loss(values, expected, received)
         _move(partial, path)
@@ -248,11 +264,11 @@ def _check_flags(values: flags.FlagValues) -> None:
             "Neither --model_dir nor --checkpoint is given: name the run to export, or "
             "a checkpoint and with --config_file its configuration."
         )
-    for name in ("quantize", "heatmaps"):
+    for name in ("quantize", "heatmaps", "logits", "input_size"):
         if values.format != "tflite" and not values[name].using_default_value:
             raise command_line.UsageError(f"--{name} goes with --format=tflite.")
-    for name in ("calibration_people", "verification_images"):
-        if values[name].value < (name == "calibration_people"):
+    for name in ("calibration_samples", "verification_images"):
+        if values[name].value < (name == "calibration_samples"):
             raise command_line.UsageError(
                 f"--{name}={values[name].value} is too small."
             )
@@ -270,12 +286,9 @@ def _read_config(values: flags.FlagValues) -> cfg.ExperimentConfig:
                 f"--model_dir={values.model_dir} has no params.yaml: give the "
                 "directory of a run, or its configuration with --config_file."
             )
-    params = parse_config(values.experiment, files, values.params_override)
-    if not isinstance(params.task, pose_config.PoseTask):
-        raise ConfigError(
-            f"--experiment={values.experiment} is not of pose, and only pose models "
-            "can be exported."
-        )
+    experiment = values.experiment or _experiment_of(files)
+    params = parse_config(experiment, files, values.params_override)
+    check_task(params)
     # Whatever it was trained on, it is exported here, in float32.
     params.runtime.override(
         {
@@ -286,28 +299,61 @@ def _read_config(values: flags.FlagValues) -> cfg.ExperimentConfig:
             "loss_scale": None,
         }
     )
-    params.task.evaluation.override({"flip_test": values.flip_test})
     params.task.override({"allow_image_summary": False, "init_checkpoint": ""})
+    evaluation = params.task.evaluation
+    evaluation.override({"flip_test": values.flip_test})
+    if isinstance(evaluation, segmentation.Evaluation):
+        # What is exported predicts images whole and once.
+        evaluation.override({"scales": [1.0], "window": []})
     try:
         validate(params, "eval" if values.verify else None)
     except ConfigError as error:
         if not values.verify:
             raise
         raise ConfigError(
-            f"{error}\nTo export without comparing AP on validation people, add "
+            f"{error}\nTo export without a comparison on validation data, add "
             "--noverify."
         ) from None
     return params
 
 
-def _output_path(values: flags.FlagValues, metadata: Metadata) -> str:
+def _experiment_of(files: Sequence[str]) -> str:
+    """An experiment of the task that configuration files are of.
+
+    Whose defaults these are does not matter to a run: its file says everything.
+    """
+    for path in files:
+        try:
+            with tf.io.gfile.GFile(path) as file:
+                content = yaml.safe_load(file.read())
+            if "label_set" in content["task"]:
+                return "hrnet_seg_custom"
+        except (tf.errors.OpError, yaml.YAMLError, KeyError, TypeError):
+            continue  # parse_config says what is wrong with it.
+    return "hrnet_pose_coco"
+
+
+def _input_size(values: flags.FlagValues) -> tuple[int, int] | None:
+    if values.input_size is None:
+        return None
+    try:
+        height, width = map(int, values.input_size)
+        if min(height, width) < 1:
+            raise ValueError
+    except ValueError:
+        raise command_line.UsageError(
+            f"--input_size={','.join(values.input_size)} must be HEIGHT,WIDTH in "
+            "pixels."
+        ) from None
+    return height, width
+
+
+def _output_path(values: flags.FlagValues, exporter: Exporter) -> str:
     """Where the SavedModel or the file is to be; refuses what is there already."""
     path = os.path.normpath(values.output_dir)
     if values.format == "tflite":
-        height, width = metadata.input_size
         suffix = "" if values.quantize == "none" else f"_{values.quantize}"
-        name = f"pose_{metadata.model}_{height}x{width}{suffix}.tflite"
-        path = os.path.join(path, name)
+        path = os.path.join(path, f"{exporter.name}{suffix}.tflite")
     is_empty = os.path.isdir(path) and not os.listdir(path)
     if os.path.exists(path) and not is_empty and not values.overwrite:
         raise ConfigError(
@@ -317,83 +363,49 @@ def _output_path(values: flags.FlagValues, metadata: Metadata) -> str:
     return path
 
 
-def _compared_crops(values: flags.FlagValues, task: PoseTask) -> np.ndarray:
-    """A few people, or noise if there is no data, to compare heatmaps on."""
-    if values.verify:
-        data = task.task_config.validation_data
-        return np.stack(list(_read_crops(task, data, _COMPARED_CROPS)))
-    shape = (_COMPARED_CROPS, *task.task_config.model.input_size, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def _calibration_crops(values: flags.FlagValues, task: PoseTask) -> list[np.ndarray]:
-    """Training people as the network sees them, without augmentation."""
-    if values.quantize != "int8":
-        return []
-    data = task.task_config.train_data.replace(is_training=False)
-    key = "task.train_data.input_path"
-    advice = "int8 is calibrated with training people: write records, or set the path"
-    mistakes = list(pattern_mistakes(key, data.input_path, advice))
-    if not data.input_path:
-        mistakes = [f"{key} is empty; {advice}."]
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    return list(_read_crops(task, data, values.calibration_people))
-
-
-def _read_crops(
-    task: PoseTask, data: pose_config.PoseData, count: int
-) -> Iterator[np.ndarray]:
-    config = task.task_config
-    people = pose_input.PoseInput(
-        data, config.codec, config.model.input_size, task.skeleton
-    )
-    for person in people.crop_people(people.images()).take(count):
-        yield person["crop"].numpy()
-
-
 def _check_loss(
     values: flags.FlagValues,
     expected: verification.Score,
     received: verification.Score,
 ) -> None:
-    limit = values.max_ap_loss
-    limit = _MAX_AP_LOSS[values.quantize] if limit is None else limit
+    limit = _MAX_LOSS[values.quantize] if values.max_loss is None else values.max_loss
     verification.check_loss(expected, received, limit)
-    if expected.ap <= 0:
+    if expected.value <= 0:
         print(
-            "The checkpoint itself has no AP on these people, so that this comparison "
-            "says nothing."
+            f"The checkpoint itself has no {expected.metric} on these images, so that "
+            "this comparison says nothing."
         )
 
 
-def _latency(predictor: Predictor, path: str, crop: np.ndarray) -> str:
-    if isinstance(predictor, TFLitePredictor):
+def _latency(path: str, exporter: Exporter, sample: np.ndarray) -> str:
+    """Milliseconds for one input of the network's size, in words."""
+    if os.path.isfile(path):
         durations = []
         for threads in (1, 2):
-            call = TFLitePredictor(path, threads).predict_crop
-            durations.append(verification.latency(lambda call=call: call(crop)))
+            run = load_model(path, threads).run
+            call = functools.partial(run, image=sample[np.newaxis])
+            durations.append(verification.latency(call))
         return "{:.1f} with 1 thread, {:.1f} with 2".format(*durations)
-    return f"{verification.latency(lambda: predictor.predict_crop(crop)):.1f}"
+    signatures = load_model(path).signatures
+    name = "crops" if exporter.sample == "crop" else "image"
+    inputs = {f"{exporter.sample}s": tf.constant(sample[np.newaxis])}
+    return f"{verification.latency(lambda: signatures[name](**inputs)):.1f}"
 
 
 def _print_table(
-    rows: list[tuple[str, verification.Score | None, int, str]],
-    box_source: str,
-    flip_test: bool,
+    rows: list[tuple[str, verification.Score | None, int, str]], exporter: Exporter
 ) -> None:
-    """Prints name, AP, size and latency of checkpoint and exported model."""
-    if score := rows[0][1]:
-        print(
-            f"{score.num_people} people in {len(score.image_ids)} images, boxes: "
-            f"{box_source}, flip test: {'on' if flip_test else 'off'}"
-        )
+    """Prints name, metric, size and latency of checkpoint and exported model."""
+    score = rows[0][1]
+    if score:
+        print(f"{score.sample}, {exporter.circumstances}")
     else:
-        print("AP not compared (--noverify).")
-    print(f"{'':22}{'AP':>7}{'MB':>8}   ms per crop")
-    for name, score, num_bytes, latency in rows:
-        ap = f"{score.ap:.4f}" if score else "-"
-        print(f"{name:22}{ap:>7}{num_bytes / 1e6:>8.1f}   {latency}")
+        print("AP or mIoU not compared (--noverify).")
+    metric = score.metric if score else ""
+    print(f"{'':22}{metric:>7}{'MB':>8}   ms per {exporter.sample}")
+    for name, row_score, num_bytes, latency in rows:
+        value = f"{row_score.value:.4f}" if row_score else "-"
+        print(f"{name:22}{value:>7}{num_bytes / 1e6:>8.1f}   {latency}")
 
 
 def _checkpoint_bytes(prefix: str) -> int:

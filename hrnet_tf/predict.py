@@ -1,11 +1,13 @@
-"""Predicts keypoints: python -m hrnet_tf.predict --model=... --input=... ...
+"""Predicts: python -m hrnet_tf.predict --model=... --input=... --output_dir=...
 
 Runs a model that `python -m hrnet_tf.export` wrote on an image, on all images of a
-folder and its subfolders, or on a video, draws the people and writes their keypoints.
+folder and its subfolders, or on a video, and draws and writes what it finds.
 
   python -m hrnet_tf.predict --model=exported/1 --input=photos --boxes=boxes.json \\
     --output_dir=predicted
   python -m hrnet_tf.predict --model=pose.tflite --input=me.jpg --whole_image \\
+    --output_dir=predicted
+  python -m hrnet_tf.predict --model=segmentation.tflite --input=photos \\
     --output_dir=predicted
 
 Pose models need to know where people are: --boxes names COCO annotations or a
@@ -14,12 +16,19 @@ image's name, in a video by the number of the frame from 0); --whole_image takes
 image for one person.
 
 The output directory receives the pictures under their names, or the video as MP4, and
-results.json: COCO results with image_id, category_id, keypoints (x, y, score; pixels of
-the image), score, and for convenience bbox and file_name. image_id is that of the
-annotations, else the number at the end of the image's name, else, if two images would
-have the same or one has none, the image's place in alphabetical order, from 1.
+results.json. Of pose: COCO results with image_id, category_id, keypoints (x, y, score;
+pixels of the image), score, and for convenience bbox and file_name. Of segmentation:
+for every image image_id, file_name, the share of each class in its pixels, and
+label_map, a PNG file beside the picture with the number of every pixel's class (none of
+videos).
+
+image_id is that of the annotations, else the number at the end of the image's name,
+else, if two images would have the same or one has none, the image's place in
+alphabetical order, from 1.
 """
 
+import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -41,9 +50,20 @@ from hrnet_tf.data.person_boxes import (
     number_of,
 )
 from hrnet_tf.progress import Progress
-from hrnet_tf.serving.predictor import ModelError, Predictor, load_predictor
+from hrnet_tf.serving.predictor import (
+    ModelError,
+    PosePredictor,
+    SegmentationPredictor,
+    load_predictor,
+)
 
 _RESULTS = "results.json"
+_LABEL_MAP_SUFFIX = ".labels.png"
+
+_BOXES_OR_WHOLE_IMAGE = (
+    "Give either --boxes=FILE.json, or --whole_image if every image shows one person "
+    "who fills it."
+)
 
 
 class InputError(ValueError):
@@ -105,11 +125,8 @@ def predict(values: flags.FlagValues) -> None:
         InputError: If there is output already, or, at the end, if something could not
             be read.
     """
-    if bool(values.boxes) == values.whole_image:
-        raise command_line.UsageError(
-            "Give either --boxes=FILE.json, or --whole_image if every image shows one "
-            "person who fills it."
-        )
+    if values.boxes and values.whole_image:
+        raise command_line.UsageError(_BOXES_OR_WHOLE_IMAGE)
     boxes = PersonBoxes(values.boxes, values.category_id) if values.boxes else None
     is_video = media.is_video(values.input)
     paths = [values.input] if is_video else media.find_images(values.input)
@@ -117,23 +134,17 @@ def predict(values: flags.FlagValues) -> None:
     _check_outputs(paths, outputs, values.overwrite)
     if boxes and not is_video:
         boxes.check(paths)
-    artist = _Artist(
-        load_predictor(values.model, values.num_threads),
-        values.category_id,
-        values.score_threshold,
-        values.draw_boxes,
-    )
-    if is_video:
-        results, failures = _predict_video(values.input, outputs[0], boxes, artist)
-    else:
-        results, failures = _predict_images(paths, values.input, outputs, boxes, artist)
+    artist = _artist(values)
+    predict_all = _predict_video if is_video else _predict_images
+    source = values.input
+    results, failures = predict_all(paths, source, outputs, boxes, artist)
     os.makedirs(values.output_dir, exist_ok=True)
     results_path = outputs[-1]
     partial = f"{results_path}.{os.getpid()}.tmp"
     with open(partial, "w", encoding="utf-8") as file:
         json.dump(results, file)
     os.replace(partial, results_path)
-    print(f"{len(results)} people: {results_path}")
+    print(f"{len(results)} {artist.unit}: {results_path}")
     if failures:
         raise InputError(
             f"{len(failures)} could not be read:\n" + "\n".join(map(str, failures))
@@ -150,12 +161,80 @@ def main(argv: Sequence[str]) -> int:
     )
 
 
-class _Artist:
+def _artist(values: flags.FlagValues) -> "_PoseArtist | _SegmentationArtist":
+    """Loads the model; refuses flags that do not go with it."""
+    predictor = load_predictor(values.model, values.num_threads)
+    has_people = bool(values.boxes) or values.whole_image
+    if isinstance(predictor, SegmentationPredictor):
+        if has_people:
+            raise command_line.UsageError(
+                f"{values.model} is a segmentation model: --boxes and --whole_image "
+                "are for pose models."
+            )
+        return _SegmentationArtist(predictor)
+    if not has_people:
+        raise command_line.UsageError(_BOXES_OR_WHOLE_IMAGE)
+    return _PoseArtist(
+        predictor, values.category_id, values.score_threshold, values.draw_boxes
+    )
+
+
+class _SegmentationArtist:
+    """Predicts the classes of an image's pixels and draws them."""
+
+    unit = "images"
+
+    def __init__(self, predictor: SegmentationPredictor):
+        self._predictor = predictor
+        self._label_set = predictor.metadata.label_set
+
+    def __call__(
+        self,
+        image: np.ndarray,
+        boxes_and_scores: None,
+        picture_path: str | None = None,
+        **identity: Any,
+    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """Returns the picture and the row of results, which starts with `identity`.
+
+        Beside a picture that is to be written goes the label map.
+        """
+        labels = self._predictor.predict(image)
+        present, counts = np.unique(labels, return_counts=True)
+        # The frames of a video are of one size, and so is their legend.
+        all_classes = range(self._label_set.num_classes)
+        legend = present if picture_path else all_classes
+        picture = visualization.draw_labels(
+            image, labels, self._label_set, legend=legend
+        )
+        row = {
+            **identity,
+            "classes": {
+                self._label_set.classes[number]: round(count / labels.size, 6)
+                for number, count in zip(present.tolist(), counts.tolist(), strict=True)
+            },
+        }
+        if picture_path:
+            path = label_map_path(picture_path)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            visualization.write_labels(path, labels)
+            row["label_map"] = os.path.basename(path)
+        return picture, [row]
+
+
+def label_map_path(picture: str) -> str:
+    """Where the label map of a picture goes."""
+    return picture + _LABEL_MAP_SUFFIX
+
+
+class _PoseArtist:
     """Predicts the people of an image and draws them."""
+
+    unit = "people"
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: PosePredictor,
         category_id: int,
         score_threshold: float,
         draw_boxes: bool,
@@ -169,9 +248,11 @@ class _Artist:
         self,
         image: np.ndarray,
         boxes_and_scores: tuple[np.ndarray, np.ndarray] | None,
+        picture_path: str | None = None,
         **identity: Any,
     ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """Returns the picture and the rows of results, which start with `identity`."""
+        del picture_path
         if boxes_and_scores is None:
             height, width = image.shape[:2]
             boxes_and_scores = np.array([[0, 0, width, height]], np.float32), np.ones(1)
@@ -241,7 +322,7 @@ def _predict_images(
     source: str,
     outputs: list[str],
     boxes: PersonBoxes | None,
-    artist: _Artist,
+    artist: _PoseArtist | _SegmentationArtist,
 ) -> tuple[list[dict[str, Any]], list[media.MediaError]]:
     """Rows of results of all images, and what could not be read."""
     results, failures = [], []
@@ -258,13 +339,14 @@ def _predict_images(
             picture, rows = artist(
                 image,
                 boxes.of_image(path) if boxes else None,
+                picture_path=output,
                 image_id=image_id,
                 file_name=_name(path, source),
             )
             results.extend(rows)
             os.makedirs(os.path.dirname(output), exist_ok=True)
             visualization.write_image(output, picture)
-            progress.advance(people=len(results))
+            progress.advance(results=len(results))
     return results, failures
 
 
@@ -277,15 +359,20 @@ def _image_ids(paths: list[str], boxes: PersonBoxes | None) -> list[int]:
 
 
 def _predict_video(
-    path: str, output: str, boxes: PersonBoxes | None, artist: _Artist
+    paths: list[str],
+    source: str,
+    outputs: list[str],
+    boxes: PersonBoxes | None,
+    artist: _PoseArtist | _SegmentationArtist,
 ) -> tuple[list[dict[str, Any]], list[media.MediaError]]:
     """Rows of results of all frames, and what could not be read."""
-    info, frames = media.open_video(path)
+    path, output = paths[0], outputs[0]
+    info, frames = media.open_video(source)
     os.makedirs(os.path.dirname(output), exist_ok=True)
     results, count = [], 0
     with (
         Progress(info.num_frames, "Predicting", unit="frame") as progress,
-        media.VideoWriter(output, info) as writer,
+        contextlib.ExitStack() as stack,
     ):
         for number, frame in enumerate(frames):
             picture, rows = artist(
@@ -294,10 +381,15 @@ def _predict_video(
                 image_id=number,
                 file_name=os.path.basename(path),
             )
+            if not count:
+                # A legend makes pictures wider than frames.
+                height, width = picture.shape[:2]
+                size = dataclasses.replace(info, height=height, width=width)
+                writer = stack.enter_context(media.VideoWriter(output, size))
             writer.write(picture)
             results.extend(rows)
             count += 1
-            progress.advance(people=len(results))
+            progress.advance(results=len(results))
         if not count:
             raise media.MediaError(f"{path}: no frame of it can be decoded.")
     if info.num_frames and count < info.num_frames:

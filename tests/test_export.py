@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -143,13 +144,13 @@ def test_says_what_it_measured(run_dir, tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert run(*flags, "--noverify", "--overwrite", "--heatmaps") == 0
-    assert "AP not compared" in capsys.readouterr().out
+    assert "AP or mIoU not compared" in capsys.readouterr().out
     assert load_predictor(str(path)).has_heatmaps
 
 
 def test_int8_is_calibrated_with_training_people(run_dir, tmp_path, capsys):
     flags = [f"--model_dir={run_dir}", "--format=tflite", f"--output_dir={tmp_path}"]
-    flags += ["--quantize=int8", "--calibration_people=4"]
+    flags += ["--quantize=int8", "--calibration_samples=4"]
     wrong = "--params_override=task.train_data.input_path=/nowhere-*"
     assert run(*flags, wrong) == 1
     error = capsys.readouterr().err
@@ -166,8 +167,7 @@ def test_nothing_is_written_when_too_much_is_lost(
 
     def better(*arguments):
         measured = score(*arguments)
-        metrics = {**measured.metrics, "keypoint_AP": measured.ap + 0.003}
-        return verification.Score(metrics, measured.image_ids, measured.num_people)
+        return dataclasses.replace(measured, value=measured.value + 0.003)
 
     monkeypatch.setattr(verification, "score_checkpoint", better)
     output = tmp_path / "exported" / "1"
@@ -175,7 +175,7 @@ def test_nothing_is_written_when_too_much_is_lost(
     assert run(f"--model_dir={run_dir}", *flags) == 1
     assert "loses 0.0030 AP" in capsys.readouterr().err
     assert list(output.parent.iterdir()) == []
-    assert run(f"--model_dir={run_dir}", *flags, "--max_ap_loss=0.01") == 0
+    assert run(f"--model_dir={run_dir}", *flags, "--max_loss=0.01") == 0
     assert [p.name for p in output.parent.iterdir()] == ["1"]
 
 
@@ -202,12 +202,12 @@ def test_nothing_is_written_when_too_much_is_lost(
         (
             ["--checkpoint=c", "--format=tflite", "--experiment=hrnet_imagenet"],
             1,
-            "only pose models",
+            "neither of pose nor of our segmentation",
         ),
         (
-            ["--checkpoint=c", "--format=tflite", "--calibration_people=0"],
+            ["--checkpoint=c", "--format=tflite", "--calibration_samples=0"],
             2,
-            "--calibration_people=0",
+            "--calibration_samples=0",
         ),
     ],
 )

@@ -39,6 +39,7 @@ MAY_IMPORT = (
     }
     | {"registry_imports": BASE | MIDDLE | {"tasks"}}
     | {"serving": BASE | HELPERS | MIDDLE | {"tasks"}}
+    | {"exporters": BASE | HELPERS | MIDDLE | TRAINING | {"tasks", "serving"}}
 )
 COMMAND_MAY_IMPORT = set(MAY_IMPORT)
 

@@ -62,6 +62,7 @@ def predict_log_scores(
     window: Sequence[int] = (),
     overlap: float = 1 / 3,
     combine: str = "exp_logits",
+    multiple: int = 1,
 ) -> tf.Tensor:
     """Scores every pixel of one image for every class.
 
@@ -74,6 +75,8 @@ def predict_log_scores(
             in either direction; empty for none.
         overlap: The share of a window that the next one covers again.
         combine: What is added over windows and sizes: `exp_logits` or `probabilities`.
+        multiple: What heights and widths are to be multiples of: where they are not,
+            the network sees black below and at the right.
 
     Returns:
         float32 [H, W, C]. The greatest is the predicted class, and the softmax over
@@ -87,10 +90,21 @@ def predict_log_scores(
         return tf.image.resize(image[tf.newaxis], size)
 
     def whole(images: tf.Tensor, size: Sequence[int | tf.Tensor]) -> tf.Tensor:
-        return tf.cast(resize_logits(network(images), size), tf.float32)
+        missing = [-side % multiple for side in size]
+        images = tf.pad(images, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
+        padded = [side + more for side, more in zip(size, missing, strict=True)]
+        logits = tf.cast(resize_logits(network(images), padded), tf.float32)
+        return logits[:, : size[0], : size[1]]
+
+    def to_original(maps: tf.Tensor) -> tf.Tensor:
+        return tf.cond(
+            tf.reduce_all(tf.shape(maps)[1:3] == original_size),
+            lambda: maps,
+            lambda: resize_logits(maps, original_size),
+        )[0]
 
     if len(sizes) == 1 and not window:
-        return whole(scaled(sizes[0]), original_size)[0]
+        return to_original(whole(scaled(sizes[0]), sizes[0]))
 
     total = 0.0
     for size in sizes:
@@ -109,7 +123,7 @@ def predict_log_scores(
             scores = tf.cond(is_larger, predict_windows, predict_whole)
         else:
             scores = predict_whole()
-        total += resize_logits(scores, original_size)[0]
+        total += to_original(scores)
     return tf.math.log(tf.maximum(total, _LEAST_SCORE))
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from hrnet_tf import visualization
-from hrnet_tf.serving.predictor import Predictor
+from hrnet_tf.serving.predictor import PosePredictor
 
 BOX_COLUMNS = ["x", "y", "width", "height"]
 KEYPOINT_COLUMNS = ["person", "keypoint", "x", "y", "score"]
@@ -26,7 +26,7 @@ _HELP = (
 class DemoPage:
     """What the page does, apart from how it looks."""
 
-    def __init__(self, predictor: Predictor):
+    def __init__(self, predictor: PosePredictor):
         self._predictor = predictor
         self._skeleton = predictor.metadata.skeleton
 
@@ -115,7 +115,7 @@ class DemoPage:
         return visualization.image_grid(crops, columns=min(len(crops), 4))
 
 
-def build_page(predictor: Predictor) -> gr.Blocks:
+def build_page(predictor: PosePredictor) -> gr.Blocks:
     """The page; `launch` serves it."""
     page = DemoPage(predictor)
     metadata = predictor.metadata

@@ -5,17 +5,22 @@ the functions that training and evaluation use. The network's norms are folded i
 convolutions and its variables frozen into constants.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow.python.framework.convert_to_constants import (
-    convert_variables_to_constants_v2,
-)
 
 from hrnet_tf.data.normalization import normalize_image
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.serving.graphs import (
+    WARMUP_IMAGE_SIZE,
+    decode_image,
+    freeze,
+    signature,
+    warmup_image,
+)
 from hrnet_tf.serving.metadata import Metadata
 
 
@@ -33,6 +38,50 @@ class PoseModule(tf.Module):
         self._metadata = metadata
         fold_norms(model)
         self._network = freeze(model, metadata.input_size)
+
+    # What of a .tflite file may compute with 8 bits: the backbone. Head and decoding
+    # stay in float32, which costs next to nothing: 8-bit heatmaps have flat tops, and
+    # the first pixel of a flat top is not its middle.
+    quantized_part = ".*/hrnet/.*"
+
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """The functions of a SavedModel by name, see saved_model.py."""
+        image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
+        images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+        boxes = tf.TensorSpec([None, None, 4], tf.float32, "boxes")
+        crops = tf.TensorSpec([None, *self._metadata.input_size, 3], tf.uint8, "crops")
+        return {
+            "serving_default": signature(self.predict_encoded, image_bytes, boxes),
+            "image": signature(self.predict_images, images, boxes),
+            "crops": signature(self.predict_crops, crops),
+        }
+
+    def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
+        """Inputs of `serving_default`, each of another shape for the convolutions."""
+        height, width = WARMUP_IMAGE_SIZE
+        image = warmup_image()
+        box = np.array([0, 0, width / 2, height], np.float32)
+        for people in (1, 4):
+            yield {"image_bytes": image, "boxes": np.tile(box, (1, people, 1))}
+
+    def mobile_function(
+        self, with_maps: bool
+    ) -> tf.types.experimental.PolymorphicFunction:
+        """The function of a .tflite file, see tflite.py; `with_maps` adds heatmaps."""
+        height, width = self._metadata.input_size
+        codec = self._metadata.codec
+
+        def predict(image):
+            maps = self.predict_heatmaps(image)
+            keypoints, scores = heatmaps.decode(codec.name, maps, sigma=codec.sigma)
+            keypoints /= tf.constant([width, height], tf.float32)
+            scores = tf.expand_dims(scores, axis=-1)
+            outputs = {"keypoints": tf.concat([keypoints, scores], axis=-1)}
+            return {**outputs, "heatmaps": maps} if with_maps else outputs
+
+        return signature(
+            predict, tf.TensorSpec([1, height, width, 3], tf.uint8, "image")
+        )
 
     def predict_crops(self, crops: tf.Tensor) -> dict[str, tf.Tensor]:
         """Predicts the people in crops of the network's size.
@@ -67,6 +116,10 @@ class PoseModule(tf.Module):
             self._metadata.codec.name,
         )
 
+    def predict_maps(self, crops: tf.Tensor) -> tf.Tensor:
+        """What the exporters compare: `predict_heatmaps`."""
+        return self.predict_heatmaps(crops)
+
     def predict_images(
         self, images: tf.Tensor, boxes: tf.Tensor
     ) -> dict[str, tf.Tensor]:
@@ -94,11 +147,6 @@ class PoseModule(tf.Module):
         Returns:
             See `_predict_people`.
         """
-
-        def decode_image(encoded):
-            image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-            return tf.ensure_shape(image, [None, None, 3])
-
         return self._predict_people(image_bytes, boxes, decode_image)
 
     def _predict_people(
@@ -179,22 +227,6 @@ def person_scores(keypoint_scores: tf.Tensor, threshold: float) -> tf.Tensor:
         tf.reduce_sum(keypoint_scores * counted, axis=-1),
         tf.reduce_sum(counted, axis=-1),
     )
-
-
-def freeze(
-    model: tf_keras.Model, input_size: tuple[int, int]
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The model as a function of constants, for images [N, height, width, 3]."""
-
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec([None, *input_size, 3], tf.float32)],
-    )
-    def infer(images):
-        return model(images, training=False)
-
-    frozen = convert_variables_to_constants_v2(infer.get_concrete_function())
-    return lambda images: frozen(images)[0]
 
 
 def _crop(

@@ -1,189 +1,37 @@
-"""Runs exported pose models, SavedModels and .tflite files alike.
+"""Runs exported models of any task.
 
 predictor = load_predictor("exported/1")
-keypoints, scores = predictor.predict(image, boxes)
+keypoints, scores = predictor.predict(image, boxes)  # pose
+label_map = predictor.predict(image)  # segmentation
 """
 
-import os
+from hrnet_tf.serving.loading import LoadedTFLite, load_model
+from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.pose_predictor import (
+    PosePredictor,
+    SavedModelPosePredictor,
+    TFLitePosePredictor,
+)
+from hrnet_tf.serving.segmentation_predictor import (
+    SavedModelSegmentationPredictor,
+    SegmentationPredictor,
+    TFLiteSegmentationPredictor,
+)
 
-import numpy as np
-import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
-
-from hrnet_tf.ops import affine
-from hrnet_tf.serving import metadata as metadata_lib
-from hrnet_tf.serving.metadata import Metadata, ModelError
-from hrnet_tf.serving.pose_module import person_scores
-from hrnet_tf.serving.tflite_metadata import read_metadata
-
-__all__ = ["ModelError", "Predictor", "load_predictor"]
-
-
-class Predictor:
-    """A loaded pose model.
-
-    Attributes:
-        metadata: What the model says of itself.
-        has_heatmaps: Whether `predict_heatmaps` works.
-    """
-
-    metadata: Metadata
-    has_heatmaps: bool
-
-    def predict(
-        self, image: np.ndarray, boxes: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Predicts the people in the boxes of one image.
-
-        Args:
-            image: uint8 [H, W, 3], RGB.
-            boxes: [P, 4], x, y, width and height in image pixels; P may be 0.
-
-        Returns:
-            keypoints: float32 [P, K, 3], x and y in image pixels and the score.
-            scores: float32 [P], the people's, without the boxes' own. Keypoints and
-                score of a box without a positive width and height are 0.
-        """
-        raise NotImplementedError
-
-    def predict_heatmaps(
-        self, image: np.ndarray, box: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Shows what the network sees of one person, and its answer.
-
-        Args:
-            image: uint8 [H, W, 3], RGB.
-            box: [4], x, y, width and height in image pixels, the latter two above 0.
-
-        Returns:
-            crop: uint8 [height, width, 3], of the network's input size.
-            heatmaps: float32 [height / 4, width / 4, K].
-
-        Raises:
-            ModelError: If the model gives no heatmaps.
-        """
-        crop = self._crop(image, np.reshape(box, [1, 4]))[0][0]
-        outputs = self.predict_crop(crop)
-        if "heatmaps" not in outputs:
-            raise ModelError("The model gives no heatmaps: export it with --heatmaps.")
-        return crop, outputs["heatmaps"][0]
-
-    def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        """Runs the model on one crop, uint8 [height, width, 3]; its outputs by name."""
-        raise NotImplementedError
-
-    def _crop(
-        self, image: np.ndarray, boxes: np.ndarray
-    ) -> tuple[list[np.ndarray], tf.Tensor]:
-        """uint8 crops of P boxes, and the matrices [P, 2, 3] from crop to image."""
-        crop_size = self.metadata.input_size
-        center, size = affine.box_to_center_size(
-            boxes, crop_size[1] / crop_size[0], self.metadata.box_padding
-        )
-        matrices = affine.crop_to_image_matrix(
-            center, size, 0.0, crop_size, udp=self.metadata.codec.name == "udp"
-        )
-        crops = [affine.warp_crop(image, matrix, crop_size) for matrix in matrices]
-        return [tf.cast(tf.round(crop), tf.uint8).numpy() for crop in crops], matrices
+__all__ = ["ModelError", "PosePredictor", "SegmentationPredictor", "load_predictor"]
 
 
-def load_predictor(path: str, num_threads: int | None = None) -> Predictor:
-    """Loads a model that `python -m hrnet_tf.export` wrote.
-
-    Args:
-        path: A .tflite file, a SavedModel, or a directory of numbered SavedModels, of
-            which the highest number is taken.
-        num_threads: CPU threads for a .tflite file; as many as there are cores if None.
+def load_predictor(
+    path: str, num_threads: int | None = None
+) -> PosePredictor | SegmentationPredictor:
+    """Loads a model that `python -m hrnet_tf.export` wrote; see `loading.load_model`.
 
     Raises:
         ModelError: If there is no such model.
     """
-    if os.path.isfile(path):
-        return TFLitePredictor(path, num_threads)
-    if not os.path.isdir(path):
-        raise ModelError(
-            f"There is no model {path}: give the directory or the .tflite file that "
-            "python -m hrnet_tf.export wrote."
-        )
-    if not tf.saved_model.contains_saved_model(path):
-        versions = [name for name in os.listdir(path) if name.isdigit()]
-        if not versions:
-            raise ModelError(
-                f"{path} holds no SavedModel: there is neither a saved_model.pb in it "
-                "nor a numbered directory of a version."
-            )
-        path = os.path.join(path, max(versions, key=int))
-    return SavedModelPredictor(path)
-
-
-class SavedModelPredictor(Predictor):
-    """A SavedModel; it crops and maps back by itself."""
-
-    has_heatmaps = True
-
-    def __init__(self, path: str):
-        """Loads the SavedModel in the directory `path`."""
-        asset = os.path.join(path, "assets", metadata_lib.FILE_NAME)
-        try:
-            with open(asset, encoding="utf-8") as file:
-                self.metadata = Metadata.from_json(file.read(), path)
-        except OSError as error:
-            raise ModelError(
-                f"{path} was not exported by hrnet_tf: it has no {asset}."
-            ) from error
-        try:
-            self._model = tf.saved_model.load(path)
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"{path} cannot be loaded: {reason}") from error
-        self._signatures = self._model.signatures
-
-    def predict(
-        self, image: np.ndarray, boxes: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        boxes = np.reshape(np.asarray(boxes, np.float32), [1, -1, 4])
-        outputs = self._signatures["image"](
-            images=tf.constant(image[np.newaxis]), boxes=tf.constant(boxes)
-        )
-        return outputs["keypoints"][0].numpy(), outputs["scores"][0].numpy()
-
-    def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = self._signatures["crops"](crops=tf.constant(crop[np.newaxis]))
-        return {name: value.numpy() for name, value in outputs.items()}
-
-
-class TFLitePredictor(Predictor):
-    """A .tflite file; people are cropped and mapped back around it, as in an app."""
-
-    def __init__(self, path: str, num_threads: int | None = None):
-        """Loads the file `path`."""
-        with open(path, "rb") as file:
-            content = file.read()
-        self.metadata = read_metadata(content, path)
-        self._interpreter = Interpreter(
-            model_content=content, num_threads=num_threads or os.cpu_count()
-        )
-        self._interpreter.allocate_tensors()
-        self._run = self._interpreter.get_signature_runner()
-        self.has_heatmaps = "heatmaps" in self._run.get_output_details()
-
-    def predict(
-        self, image: np.ndarray, boxes: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        boxes = np.reshape(np.asarray(boxes, np.float32), [-1, 4])
-        is_person = np.isfinite(boxes).all(axis=-1) & (boxes[:, 2:] > 0).all(axis=-1)
-        num_keypoints = self.metadata.skeleton.num_keypoints
-        keypoints = np.zeros((len(boxes), num_keypoints, 3), np.float32)
-        if is_person.any():
-            crops, matrices = self._crop(image, boxes[is_person])
-            found = np.stack(
-                [self.predict_crop(crop)["keypoints"][0] for crop in crops]
-            )
-            height, width = self.metadata.input_size
-            points = affine.transform_points(matrices, found[..., :2] * [width, height])
-            keypoints[is_person] = np.concatenate([points, found[..., 2:]], axis=-1)
-        threshold = self.metadata.keypoint_score_threshold
-        return keypoints, person_scores(keypoints[..., 2], threshold).numpy()
-
-    def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        return self._run(image=crop[np.newaxis])
+    model = load_model(path, num_threads)
+    is_tflite = isinstance(model, LoadedTFLite)
+    if model.metadata.task == "pose":
+        return (TFLitePosePredictor if is_tflite else SavedModelPosePredictor)(model)
+    kind = TFLiteSegmentationPredictor if is_tflite else SavedModelSegmentationPredictor
+    return kind(model)

@@ -1,6 +1,6 @@
-"""Writes the pose model as a SavedModel for TensorFlow Serving.
+"""Writes a model as a SavedModel for TensorFlow Serving.
 
-Its signatures, whose names are a promise:
+Its signatures, whose names are a promise. Of pose:
 
     serving_default  image_bytes string [B], boxes float32 [B, N, 4]
                      -> keypoints float32 [B, N, K, 3], scores float32 [B, N]
@@ -11,28 +11,38 @@ Its signatures, whose names are a promise:
 
 Boxes are x, y, width, height in image pixels, and so are the keypoints' x and y beside
 their score; those of crops are in crop pixels. `PoseModule` says more.
+
+Of segmentation:
+
+    serving_default  image_bytes string [B]
+                     -> label_map uint8 [B, H, W], image_sizes int32 [B, 2]
+    logits           image_bytes string [B]
+                     -> logits float32 [B, H, W, C], image_sizes int32 [B, 2]
+    image            images uint8 [B, H, W, 3] -> label_map uint8 [B, H, W]
+
+Label maps have the sizes of the images, height and width in image_sizes, and are
+filled with 255 below and at the right to the largest of the request; logits with 0.
 """
 
 import os
 import tempfile
 
-import cv2
-import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from hrnet_tf.serving.metadata import FILE_NAME, Metadata
+from hrnet_tf.serving.metadata import FILE_NAME, Metadata, SegmentationMetadata
 from hrnet_tf.serving.pose_module import PoseModule
+from hrnet_tf.serving.segmentation_module import SegmentationModule
 
 # TensorFlow Serving runs them before it answers the first client.
 _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
-# Numbers of people in the warm-up requests, each of another shape for the convolutions.
-_WARMUP_PEOPLE = (1, 4)
-_WARMUP_IMAGE_SIZE = (480, 640)
 
 
 def write_saved_model(
-    module: PoseModule, metadata: Metadata, folder: str, warmup: bool = True
+    module: PoseModule | SegmentationModule,
+    metadata: Metadata | SegmentationMetadata,
+    folder: str,
+    warmup: bool = True,
 ) -> None:
     """Writes the SavedModel into a folder that is not there yet, or empty.
 
@@ -42,41 +52,22 @@ def write_saved_model(
         folder: Where to.
         warmup: Whether to add requests for TensorFlow Serving to warm up with.
     """
-    image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
-    images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
-    boxes = tf.TensorSpec([None, None, 4], tf.float32, "boxes")
-    crops = tf.TensorSpec([None, *metadata.input_size, 3], tf.uint8, "crops")
-
-    def signature(function, *specs):
-        return tf.function(function, input_signature=specs, autograph=False)
-
-    signatures = {
-        "serving_default": signature(module.predict_encoded, image_bytes, boxes),
-        "image": signature(module.predict_images, images, boxes),
-        "crops": signature(module.predict_crops, crops),
-    }
     with tempfile.TemporaryDirectory() as assets:
         path = os.path.join(assets, FILE_NAME)
         with open(path, "w", encoding="utf-8") as file:
             file.write(metadata.to_json())
         exported = tf.Module()
         exported.metadata = tf.saved_model.Asset(path)
-        tf.saved_model.save(exported, folder, signatures)
+        tf.saved_model.save(exported, folder, module.signatures())
     if warmup:
-        _write_warmup_requests(os.path.join(folder, _WARMUP_FILE))
+        _write_warmup_requests(os.path.join(folder, _WARMUP_FILE), module)
 
 
-def _write_warmup_requests(path: str) -> None:
+def _write_warmup_requests(path: str, module: PoseModule | SegmentationModule) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    height, width = _WARMUP_IMAGE_SIZE
-    _, encoded = cv2.imencode(".jpg", np.full((height, width, 3), 128, np.uint8))
     with tf.io.TFRecordWriter(path) as writer:
-        for people in _WARMUP_PEOPLE:
-            box = np.array([0, 0, width / 2, height], np.float32)
-            inputs = {
-                "image_bytes": tf.make_tensor_proto([encoded.tobytes()]),
-                "boxes": tf.make_tensor_proto(np.tile(box, (1, people, 1))),
-            }
+        for arrays in module.warmup_inputs():
+            inputs = {name: tf.make_tensor_proto(a) for name, a in arrays.items()}
             request = predict_pb2.PredictRequest(inputs=inputs)
             request.model_spec.signature_name = "serving_default"
             log = prediction_log_pb2.PredictionLog(

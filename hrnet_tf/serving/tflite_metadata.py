@@ -1,6 +1,7 @@
 """Metadata inside a .tflite file, as other tools expect to find it.
 
-The file ends in a ZIP archive of hrnet_tf.json and keypoints.txt (one name a line):
+The file ends in a ZIP archive of hrnet_tf.json and a file of labels (keypoints.txt or
+classes.txt, one name a line):
 `unzip model.tflite` takes them out. A metadata buffer in TensorFlow Lite's own schema
 (tensorflow/lite/schema/metadata_schema.fbs) names and describes the tensors for viewers
 and for Android's MetadataExtractor.
@@ -14,9 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from hrnet_tf.serving import metadata as metadata_lib
-from hrnet_tf.serving.metadata import Metadata, ModelError
-
-LABELS_FILE = "keypoints.txt"
+from hrnet_tf.serving.metadata import Metadata, ModelError, SegmentationMetadata
 
 # Names fixed by the metadata schema and by its readers.
 _BUFFER_NAME = b"TFLITE_METADATA"
@@ -26,7 +25,7 @@ _RGB = 1
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS = 1, 2
 
 
-def add_metadata(content: bytes, metadata: Metadata) -> bytes:
+def add_metadata(content: bytes, metadata: Metadata | SegmentationMetadata) -> bytes:
     """Returns a .tflite file's content with the metadata in it."""
     model = schema.ModelT.InitFromPackedBuf(content)
     # Some writers put buffers behind the flatbuffer, at places that are about to move.
@@ -51,11 +50,12 @@ def add_metadata(content: bytes, metadata: Metadata) -> bytes:
     file.write(builder.Output())
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(metadata_lib.FILE_NAME, metadata.to_json())
-        archive.writestr(LABELS_FILE, "\n".join(metadata.skeleton.keypoints) + "\n")
+        labels_file, labels, _ = metadata.labels
+        archive.writestr(labels_file, "\n".join(labels) + "\n")
     return file.getvalue()
 
 
-def read_metadata(content: bytes, source: str) -> Metadata:
+def read_metadata(content: bytes, source: str) -> Metadata | SegmentationMetadata:
     """Reads hrnet_tf.json out of a .tflite file's content.
 
     Args:
@@ -75,7 +75,7 @@ def read_metadata(content: bytes, source: str) -> Metadata:
             f"{source} was not exported by hrnet_tf, or is incomplete: it holds no "
             f"{metadata_lib.FILE_NAME}."
         ) from error
-    return Metadata.from_json(text, source)
+    return metadata_lib.metadata_from_json(text, source)
 
 
 def _signature_names(
@@ -85,32 +85,20 @@ def _signature_names(
     return [names[index] for index in graph_order]
 
 
-def _tensor_description(name: str, metadata: Metadata) -> str:
-    height, width = metadata.input_size
-    return {
-        "image": (
-            f"uint8 RGB crop of one person, [1, {height}, {width}, 3]; it is "
-            "normalised inside the model."
-        ),
-        "keypoints": (
-            "float32 [1, K, 3]: x and y as shares of the crop's width and height, and "
-            f"the score. The names of the K keypoints are in {LABELS_FILE}."
-        ),
-        "heatmaps": "float32 [1, height / 4, width / 4, K]: one map per keypoint.",
-    }[name]
-
-
-def _model_metadata(metadata: Metadata, inputs: list[str], outputs: list[str]) -> bytes:
+def _model_metadata(
+    metadata: Metadata | SegmentationMetadata, inputs: list[str], outputs: list[str]
+) -> bytes:
     """A ModelMetadata table of the metadata schema, as a flatbuffer."""
     tables = _Tables()
+    labels_file, _, labelled_output = metadata.labels
     image_properties = tables.table({0: np.int8(_RGB)})
     image_content = tables.table(
         {0: np.uint8(_IMAGE_PROPERTIES), 1: image_properties},
     )
     labels = tables.table(
         {
-            0: tables.text(LABELS_FILE),
-            1: tables.text("The keypoints' names, one a line."),
+            0: tables.text(labels_file),
+            1: tables.text("Names, one a line."),
             2: np.int8(_TENSOR_AXIS_LABELS),
         }
     )
@@ -118,11 +106,11 @@ def _model_metadata(metadata: Metadata, inputs: list[str], outputs: list[str]) -
     def tensor(name: str) -> int:
         fields = {
             0: tables.text(name),
-            1: tables.text(_tensor_description(name, metadata)),
+            1: tables.text(metadata.tensors[name]),
         }
         if name == "image":
             fields[3] = image_content
-        if name == "keypoints":
+        if name == labelled_output:
             fields[6] = tables.vector([labels])
         return tables.table(fields)
 
@@ -135,14 +123,14 @@ def _model_metadata(metadata: Metadata, inputs: list[str], outputs: list[str]) -
     description = tables.table(
         {
             0: tables.text(metadata_lib.FILE_NAME),
-            1: tables.text("Skeleton, codec, normalisation and version, as JSON."),
+            1: tables.text("What the model is and how to use it, as JSON."),
             2: np.int8(_DESCRIPTIONS),
         }
     )
     return tables.finish(
         {
-            0: tables.text(f"HRNet {metadata.model}, {metadata.skeleton.name}"),
-            1: tables.text("Finds the keypoints of the person in a crop."),
+            0: tables.text(metadata.title),
+            1: tables.text(metadata.description),
             2: tables.text(metadata.version),
             3: tables.vector([subgraph]),
             6: tables.vector([description]),

@@ -17,12 +17,12 @@ from hrnet_tf.data import pose_input
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
 from hrnet_tf.ops import affine
 from hrnet_tf.progress import Progress
-from hrnet_tf.serving.predictor import Predictor
+from hrnet_tf.serving.predictor import PosePredictor
 from hrnet_tf.tasks.pose import PoseTask
 
-# Heatmaps may differ by this share of their standard deviation, as float32 arithmetic
+# Maps may differ by this share of their standard deviation, as float32 arithmetic
 # does when its operations are reordered.
-MAX_HEATMAP_DIFFERENCE = 1e-4
+MAX_MAP_DIFFERENCE = 1e-4
 
 
 class VerificationError(ValueError):
@@ -34,18 +34,18 @@ class Score:
     """How well a model did.
 
     Attributes:
-        metrics: `evaluation.coco_keypoints.METRICS` by name.
-        image_ids: The images that were counted.
-        num_people: The people who were predicted in them.
+        metric: What is compared, AP or mIoU.
+        value: The metric.
+        count: What was predicted: people or images.
+        sample: On what, in words.
+        image_ids: Of pose: the images that were counted.
     """
 
-    metrics: dict[str, float]
+    metric: str
+    value: float
+    count: int
+    sample: str
     image_ids: tuple[int, ...]
-    num_people: int
-
-    @property
-    def ap(self) -> float:
-        return self.metrics["keypoint_AP"]
 
 
 def score_checkpoint(task: PoseTask, model: tf_keras.Model, max_images: int) -> Score:
@@ -81,7 +81,7 @@ def score_checkpoint(task: PoseTask, model: tf_keras.Model, max_images: int) -> 
 
 
 def score_exported(
-    task: PoseTask, predictor: Predictor, checkpoint: Score, max_images: int
+    task: PoseTask, predictor: PosePredictor, checkpoint: Score, max_images: int
 ) -> Score:
     """Evaluates an exported model on the images of `score_checkpoint`'s answer.
 
@@ -126,40 +126,45 @@ def score_exported(
     return _score(evaluator, checkpoint.image_ids, max_images, num_people)
 
 
-def check_loss(checkpoint: Score, exported: Score, max_ap_loss: float) -> None:
+def check_loss(checkpoint: Score, exported: Score, max_loss: float) -> None:
     """Refuses an exported model that loses too much.
 
     Raises:
-        VerificationError: If its AP is lower by more than `max_ap_loss`.
+        VerificationError: If its metric is lower by more than `max_loss`.
     """
-    loss = checkpoint.ap - exported.ap
-    if exported.num_people != checkpoint.num_people:
+    loss = checkpoint.value - exported.value
+    if exported.count != checkpoint.count:
         raise VerificationError(
-            f"The checkpoint predicted {checkpoint.num_people} people and the exported "
-            f"model {exported.num_people}."
+            f"The checkpoint predicted {checkpoint.sample} and the exported model "
+            f"{exported.sample}."
         )
-    if loss > max_ap_loss:
+    if loss > max_loss:
         raise VerificationError(
-            f"The exported model loses {loss:.4f} AP ({checkpoint.ap:.4f} to "
-            f"{exported.ap:.4f}), more than the {max_ap_loss:g} that --max_ap_loss "
-            "allows; nothing was written."
+            f"The exported model loses {loss:.4f} {checkpoint.metric} "
+            f"({checkpoint.value:.4f} to {exported.value:.4f}), more than the "
+            f"{max_loss:g} that --max_loss allows; nothing was written."
         )
 
 
-def check_heatmaps(expected: np.ndarray, received: np.ndarray) -> float:
-    """Compares heatmaps of a float32 graph with the checkpoint's.
+def check_maps(expected: np.ndarray, received: np.ndarray, maps: str) -> float:
+    """Compares heatmaps or logits of a float32 graph with the checkpoint's.
+
+    Args:
+        expected: The checkpoint's.
+        received: The exported model's.
+        maps: What they are, for messages.
 
     Returns:
         The greatest difference as a share of the standard deviation.
 
     Raises:
-        VerificationError: If it is above `MAX_HEATMAP_DIFFERENCE`.
+        VerificationError: If it is above `MAX_MAP_DIFFERENCE`.
     """
     difference = float(np.abs(received - expected).max() / np.std(expected))
-    if not difference <= MAX_HEATMAP_DIFFERENCE:  # NaN neither.
+    if not difference <= MAX_MAP_DIFFERENCE:  # NaN neither.
         raise VerificationError(
-            f"The exported heatmaps differ from the checkpoint's by {difference:.1e} "
-            f"of their standard deviation, more than {MAX_HEATMAP_DIFFERENCE:.0e}; "
+            f"The exported {maps} differ from the checkpoint's by {difference:.1e} "
+            f"of their standard deviation, more than {MAX_MAP_DIFFERENCE:.0e}; "
             "nothing was written."
         )
     return difference
@@ -186,4 +191,5 @@ def _score(
     # Without a limit, images whose people have no boxes count as in any evaluation.
     is_limited = 0 < max_images <= len(image_ids)
     metrics = evaluator.evaluate(image_ids if is_limited else None)
-    return Score(metrics, image_ids, num_people)
+    sample = f"{num_people} people in {len(image_ids)} images"
+    return Score("AP", metrics["keypoint_AP"], num_people, sample, image_ids)

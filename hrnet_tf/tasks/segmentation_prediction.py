@@ -6,6 +6,9 @@ from hrnet_tf.configs import segmentation as segmentation_config
 from hrnet_tf.data.normalization import normalize_image
 from hrnet_tf.ops import dense_prediction
 
+# Of HRNet's branch with the lowest resolution.
+STRIDE = 32
+
 
 def predict_image(
     network: dense_prediction.Network,
@@ -50,6 +53,9 @@ def predict_image(
         evaluation.window,
         evaluation.window_overlap,
         evaluation.combine,
+        # Images of any aspect ratio: on sizes that branches halve without a remainder,
+        # as training crops are, they stay aligned.
+        multiple=1 if resizing.method == "fixed" else STRIDE,
     )
 
 

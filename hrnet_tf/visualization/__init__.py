@@ -5,7 +5,7 @@ the image that is drawn on, pixel centres at whole numbers. No function changes 
 inputs.
 """
 
-from hrnet_tf.visualization.canvas import image_grid, write_image
+from hrnet_tf.visualization.canvas import image_grid, write_image, write_labels
 from hrnet_tf.visualization.labels import compare_labels, draw_labels
 from hrnet_tf.visualization.skeletons import (
     compare_skeletons,
@@ -21,4 +21,5 @@ __all__ = [
     "draw_skeletons",
     "image_grid",
     "write_image",
+    "write_labels",
 ]

@@ -80,7 +80,19 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"Cannot write {path}: its name must end in .png or .jpg.")
-    _, encoded = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]))
+    _write(path, suffix, np.ascontiguousarray(image[..., ::-1]))
+
+
+def write_labels(path: str | os.PathLike[str], labels: np.ndarray) -> None:
+    """Writes class numbers, uint8 [H, W], as a grey PNG.
+
+    The file appears under its name only when it is complete.
+    """
+    _write(os.fspath(path), ".png", labels)
+
+
+def _write(path: str, suffix: str, image: np.ndarray) -> None:
+    _, encoded = cv2.imencode(suffix, image)
     temporary_path = f"{path}.{os.getpid()}.tmp"
     with open(temporary_path, "wb") as file:
         file.write(encoded.tobytes())

@@ -5,6 +5,7 @@ A label set is any object with the attributes
     colors: one RGB triple per class
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -26,7 +27,7 @@ def draw_labels(
     labels: np.ndarray,
     label_set: Any,
     opacity: float = 0.6,
-    legend: bool = False,
+    legend: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Lays classes over an image in their colours.
 
@@ -35,7 +36,7 @@ def draw_labels(
         labels: [H, W], class numbers; pixels of any other number stay as they are.
         label_set: Has `classes`, names, and `colors`, an RGB triple for each.
         opacity: Of the colours, from 0 to 1.
-        legend: Whether to name the classes that occur, in a bar at the right.
+        legend: Class numbers to name, those that fit, in a bar at the right.
 
     Returns:
         uint8 [H, W, 3], RGB, with a legend wider.
@@ -50,14 +51,14 @@ def draw_labels(
     picture = image.astype(np.float64)
     picture[known] += opacity * (colors[labels[known]] - picture[known])
     picture = np.uint8(picture + 0.5)
-    if not legend:
+    if legend is None:
         return picture
-    bar = _legend(label_set, np.unique(labels[known]), *image.shape[:2])
+    bar = _legend(label_set, legend, *image.shape[:2])
     return np.concatenate([picture, bar], axis=1)
 
 
 def _legend(
-    label_set: Any, classes: np.ndarray, height: int, image_width: int
+    label_set: Any, classes: Sequence[int], height: int, image_width: int
 ) -> np.ndarray:
     """A bar [height, width, 3] of colours and names; what does not fit is left out."""
     text_height = max(6.0, min(0.02 * max(height, image_width), height / 30))

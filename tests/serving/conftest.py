@@ -72,5 +72,5 @@ def saved_model_dir(build_module, tmp_path_factory) -> Path:
 def tflite_file(build_module, tmp_path_factory) -> Path:
     """A float32 .tflite file with heatmaps."""
     path = tmp_path_factory.mktemp("tflite") / "pose.tflite"
-    path.write_bytes(tflite.convert(*build_module(), with_heatmaps=True))
+    path.write_bytes(tflite.convert(*build_module(), with_maps=True))
     return path

@@ -32,7 +32,7 @@ def test_keypoints_are_shares_of_the_crop(codec, flip_test, build_module):
 )
 def test_quantised_heatmaps_are_close(quantize, error, share_of_bytes, build_module):
     module, metadata = build_module()
-    whole = tflite.convert(module, metadata, with_heatmaps=True)
+    whole = tflite.convert(module, metadata, with_maps=True)
     small = tflite.convert(module, metadata, quantize, True, CROPS)
     assert len(small) < share_of_bytes * len(whole)
     expected = run(whole, CROPS[0])["heatmaps"]
@@ -72,5 +72,5 @@ def test_int8_computes_with_8_bits_up_to_the_head(build_module):
 def test_mistakes_are_named(build_module):
     with pytest.raises(ValueError, match="'int4'; it must be one of none, float16"):
         tflite.convert(*build_module(), "int4")
-    with pytest.raises(ValueError, match="int8 needs crops"):
+    with pytest.raises(ValueError, match="int8 needs images"):
         tflite.convert(*build_module(), "int8")

@@ -44,19 +44,19 @@ def test_checkpoint_and_export_see_the_same_people(task, max_images):
     assert len(expected.image_ids) == (max_images or 4)
     exported = verification.score_exported(task, Oracle(task), expected, max_images)
     assert exported.image_ids == expected.image_ids
-    assert exported.num_people == expected.num_people > 0
-    assert exported.ap > 0.99
+    assert exported.count == expected.count > 0
+    assert exported.value > 0.99
     verification.check_loss(expected, exported, 0.002)
 
 
 def test_a_loss_is_found(task):
     image_ids = [int(record["image_id"]) for record in Oracle(task)._records]
-    everyone = Score({"keypoint_AP": 1.0}, tuple(image_ids[:2]), 0)
+    everyone = Score("AP", 1.0, 0, "", tuple(image_ids[:2]))
     perfect, shifted = (
         verification.score_exported(task, Oracle(task, shift), everyone, 2)
         for shift in (0.0, 30.0)
     )
-    assert perfect.ap > 0.99 > 0.5 > shifted.ap
+    assert perfect.value > 0.99 > 0.5 > shifted.value
     with pytest.raises(VerificationError, match="loses .* AP .* nothing was written"):
         verification.check_loss(perfect, shifted, 0.002)
 
@@ -64,8 +64,8 @@ def test_a_loss_is_found(task):
 def test_people_must_be_the_same():
     with pytest.raises(VerificationError, match="3 people and the exported model 2"):
         verification.check_loss(
-            Score({"keypoint_AP": 0.5}, (1,), 3),
-            Score({"keypoint_AP": 0.5}, (1,), 2),
+            Score("AP", 0.5, 3, "3 people", (1,)),
+            Score("AP", 0.5, 2, "2 people", (1,)),
             1,
         )
 
@@ -73,6 +73,6 @@ def test_people_must_be_the_same():
 @pytest.mark.parametrize("error", [2e-4, np.nan])
 def test_heatmaps_must_agree(error):
     maps = np.random.default_rng(0).normal(size=(2, 8, 8, 3))
-    assert verification.check_heatmaps(maps, maps + 1e-6) < 1e-5
+    assert verification.check_maps(maps, maps + 1e-6, "heatmaps") < 1e-5
     with pytest.raises(VerificationError, match="differ"):
-        verification.check_heatmaps(maps, maps + error)
+        verification.check_maps(maps, maps + error, "heatmaps")
