@@ -18,12 +18,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert demo lint test test-slow test-all lock clean clean-demo
+.PHONY: help env env-convert demo demo-segmentation lint test test-slow test-all lock clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
 	@echo 'make env-convert add PyTorch to $(VENV), to read and test .pth checkpoints'
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
+	@echo 'make demo-segmentation   the same for the parts of their bodies'
 	@echo 'make test        lint, then every test not marked slow'
 	@echo 'make test-slow   the tests marked slow'
 	@echo 'make test-all    lint, then every test'
@@ -84,6 +85,15 @@ $(DEMO_DATA)/tfrecords/.%: $(DEMO_DRAWN)
 	  --output_prefix=$(DEMO_DATA)/tfrecords/$*
 	@touch $@
 
+demo-segmentation: $(DEMO_DATA)/segmentation/.train $(DEMO_DATA)/segmentation/.val
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/segmentation/synthetic.flags
+
+$(DEMO_DATA)/segmentation/.%: $(DEMO_DRAWN)
+	$(BIN)/python -m hrnet_tf.data.segmentation_folder --overwrite \
+	  --image_dir=$(DEMO_DATA)/images/$* --label_dir=$(DEMO_DATA)/parts/$* \
+	  --label_set=synthetic_parts --output_prefix=$(DEMO_DATA)/segmentation/$*
+	@touch $@
+
 # ---- checks ----
 
 lint: $(STAMP)
@@ -117,4 +127,4 @@ clean:
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:
-	rm -rf $(DEMO_DATA) runs/synthetic
+	rm -rf $(DEMO_DATA) runs/synthetic runs/synthetic_segmentation

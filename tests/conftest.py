@@ -77,25 +77,23 @@ def log_as_imported():
     log.propagate = True
 
 
+TOY_BACKBONE = {
+    "hrnet": {
+        "model_id": "custom",
+        "custom": {
+            "width": 4,
+            "modules": [1, 1, 1],
+            "blocks": 1,
+            "layer1_planes": 8,
+            "layer1_blocks": 1,
+            "stem_width": 8,
+        },
+        "kernel_initializer": "kaiming",
+    }
+}
 TOY_EXPERIMENT = {
     "task": {
-        "model": {
-            "input_size": [64, 64],
-            "backbone": {
-                "hrnet": {
-                    "model_id": "custom",
-                    "custom": {
-                        "width": 4,
-                        "modules": [1, 1, 1],
-                        "blocks": 1,
-                        "layer1_planes": 8,
-                        "layer1_blocks": 1,
-                        "stem_width": 8,
-                    },
-                    "kernel_initializer": "kaiming",
-                }
-            },
-        },
+        "model": {"input_size": [64, 64], "backbone": TOY_BACKBONE},
         "train_data": {"global_batch_size": 4, "crop_shuffle_buffer_size": 8},
         "validation_data": {"global_batch_size": 4},
         "evaluation": {"num_pictures": 2},
@@ -153,6 +151,64 @@ def toy_command(toy_data) -> Callable[..., list[str]]:
         return [
             "--experiment=hrnet_pose_coco",
             f"--config_file={toy_data}/toy.yaml",
+            f"--model_dir={model_dir}",
+            *more,
+        ]
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def parsing_data(tmp_path_factory) -> Path:
+    """A folder with a few drawn people, records of their parts and parsing.yaml."""
+    import functools
+
+    import yaml
+
+    from hrnet_tf.data import segmentation_conversion, segmentation_folder, synthetic
+    from hrnet_tf.data.label_sets import load_label_set
+
+    folder = tmp_path_factory.mktemp("parsing") / "data"
+    synthetic.draw_dataset(str(folder), 6, 5, image_size=96, max_people=2)
+    label_set = load_label_set("synthetic_parts")
+    for split in synthetic.SPLITS:
+        segmentation_conversion.convert(
+            segmentation_folder.find_pairs(
+                str(folder / "images" / split), str(folder / "parts" / split)
+            ),
+            functools.partial(segmentation_folder.read_labels, label_set=label_set),
+            label_set,
+            str(folder / "records" / split),
+            num_shards=2,
+        )
+    experiment = copy.deepcopy(TOY_EXPERIMENT)
+    experiment["task"] = {
+        "label_set": "synthetic_parts",
+        "model": {"backbone": TOY_BACKBONE},
+        "resizing": {"long_side": 96},
+        "train_data": {
+            "input_path": f"{folder}/records/train-*",
+            "global_batch_size": 4,
+            "crop_size": [64, 64],
+        },
+        "validation_data": {
+            "input_path": f"{folder}/records/val-*",
+            "global_batch_size": 2,
+        },
+        "evaluation": {"num_pictures": 2},
+    }
+    (folder / "parsing.yaml").write_text(yaml.safe_dump(experiment))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parsing_command(parsing_data) -> Callable[..., list[str]]:
+    """Flags of hrnet_tf.train for human parsing, as `toy_command`."""
+
+    def command(model_dir: Path | str, *more: str) -> list[str]:
+        return [
+            "--experiment=hrnet_seg_custom",
+            f"--config_file={parsing_data}/parsing.yaml",
             f"--model_dir={model_dir}",
             *more,
         ]

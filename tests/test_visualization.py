@@ -331,3 +331,68 @@ def test_unknown_image_format_is_refused(tmp_path):
     with pytest.raises(ValueError, match="picture.bmp.*png"):
         visualization.write_image(tmp_path / "picture.bmp", grey(4, 4))
     assert not list(tmp_path.iterdir())
+
+
+# ---- classes of pixels ----
+
+
+class Rooms:
+    classes = ("floor", "wall", "door")
+    colors = ((10, 20, 30), (200, 0, 0), (0, 0, 250))
+
+
+def test_classes_are_laid_over_the_image():
+    image = np.full((4, 6, 3), 100, np.uint8)
+    labels = np.zeros((4, 6), np.uint8)
+    labels[:, 2:4] = 2
+    labels[:, 4:] = 255
+    picture = visualization.draw_labels(image, labels, Rooms, opacity=0.5)
+    assert picture[0, 0].tolist() == [55, 60, 65]
+    assert picture[0, 2].tolist() == [50, 50, 175]
+    assert picture[0, 5].tolist() == [100, 100, 100]
+    assert (image == 100).all()
+
+
+def test_a_legend_names_the_classes_asked_for():
+    image = np.full((120, 160, 3), 100, np.uint8)
+    labels = np.zeros((120, 160), np.uint8)
+    short = visualization.draw_labels(image, labels, Rooms, legend=[1])
+    long = visualization.draw_labels(image, labels, Rooms, legend=[0, 1, 2])
+    for picture in (short, long):
+        np.testing.assert_array_equal(
+            picture[:, :160], visualization.draw_labels(image, labels, Rooms)
+        )
+    red, blue = (np.array(color) for color in Rooms.colors[1:])
+    assert (short[:, 160:] == red).all(-1).sum() > 20
+    assert not (short[:, 160:] == blue).all(-1).any()
+    assert (long[:, 160:] == blue).all(-1).sum() > 20
+
+
+def test_many_classes_get_several_columns():
+    class Many:
+        classes = tuple(f"class {number}" for number in range(60))
+        colors = tuple((250, number, 0) for number in range(60))
+
+    image = np.zeros((100, 100, 3), np.uint8)
+    labels = np.full((100, 100), 255)
+    picture = visualization.draw_labels(image, labels, Many, legend=range(60))
+    bar = picture[:, 100:].reshape(-1, 3)
+    drawn = {tuple(color) for color in bar.tolist()}
+    assert drawn >= {tuple(color) for color in Many.colors}
+
+
+def test_labels_must_fit_the_image():
+    with pytest.raises(ValueError, match="labels has shape"):
+        visualization.draw_labels(
+            np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4)), Rooms
+        )
+
+
+def test_labels_are_compared_side_by_side():
+    image = np.full((40, 60, 3), 100, np.uint8)
+    ones, twos = np.full((40, 60), 1), np.full((40, 60), 2)
+    picture = visualization.compare_labels(image, ones, twos, Rooms)
+    height, width = picture.shape[:2]
+    assert picture[height // 2, width // 4, 0] > picture[height // 2, width // 4, 2]
+    right = picture[height // 2, 3 * width // 4]
+    assert right[2] > right[0]

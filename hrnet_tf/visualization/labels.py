@@ -36,7 +36,7 @@ def draw_labels(
         labels: [H, W], class numbers; pixels of any other number stay as they are.
         label_set: Has `classes`, names, and `colors`, an RGB triple for each.
         opacity: Of the colours, from 0 to 1.
-        legend: Class numbers to name, those that fit, in a bar at the right.
+        legend: Class numbers to name, in a bar at the right.
 
     Returns:
         uint8 [H, W, 3], RGB, with a legend wider.
@@ -60,20 +60,27 @@ def draw_labels(
 def _legend(
     label_set: Any, classes: Sequence[int], height: int, image_width: int
 ) -> np.ndarray:
-    """A bar [height, width, 3] of colours and names; what does not fit is left out."""
+    """Colours and names [height, width, 3], in as many columns as they need."""
     text_height = max(6.0, min(0.02 * max(height, image_width), height / 30))
     scale = text_height / CAPITAL_HEIGHT
+    line_height = 1.9 * text_height
+    lines = max(int((height - 0.7 * text_height) / line_height), 1)
     names = [label_set.classes[index] for index in classes]
     text_width = max(
         (cv2.getTextSize(name, FONT, scale, 1)[0][0] for name in names), default=0
     )
-    bar = np.full((height, round(text_width + 4 * text_height), 3), BACKGROUND, "u1")
-    for row, (index, name) in enumerate(zip(classes, names, strict=True)):
-        top = (0.7 + 1.9 * row) * text_height
-        box = np.rint([0.7 * text_height, top, 1.9 * text_height, top + text_height])
-        left, upper, right, lower = box.astype(int)
-        cv2.rectangle(bar, (left, upper), (right, lower), label_set.colors[index], -1)
-        draw_text(bar, name, (2.6 * text_height, top), text_height)
+    column_width = text_width + 4 * text_height
+    num_columns = max(-(-len(names) // lines), 1)
+    shape = height, round(num_columns * column_width), 3
+    bar = np.full(shape, BACKGROUND, np.uint8)
+    for place, (index, name) in enumerate(zip(classes, names, strict=True)):
+        column, line = divmod(place, lines)
+        left = column * column_width + 0.7 * text_height
+        top = 0.7 * text_height + line * line_height
+        upper_left = round(left), round(top)
+        lower_right = round(left + 1.2 * text_height), round(top + text_height)
+        cv2.rectangle(bar, upper_left, lower_right, label_set.colors[index], cv2.FILLED)
+        draw_text(bar, name, (left + 1.9 * text_height, top), text_height)
     return bar
 
 
