@@ -91,12 +91,9 @@ class SegmentationModule(tf.Module):
             label_map: uint8 [B, H, W], class numbers.
         """
         shape = tf.shape(images)
-        label_maps = tf.map_fn(
-            lambda image: _classes(self._scores(image)),
-            images,
-            fn_output_signature=tf.TensorSpec([None, None], tf.uint8),
+        label_maps = _map_images(
+            lambda image: _classes(self._scores(image)), images, tf.uint8, []
         )
-        # A loop over no images could not tell their size.
         return {"label_map": tf.reshape(label_maps, shape[:3])}
 
     def predict_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -154,11 +151,7 @@ class SegmentationModule(tf.Module):
                 found, around + [[0, 0]] * len(channels), constant_values=filling
             )
 
-        found = tf.map_fn(
-            predict,
-            image_bytes,
-            fn_output_signature=tf.TensorSpec([None, None, *channels], dtype),
-        )
+        found = _map_images(predict, image_bytes, dtype, channels)
         count = tf.shape(image_bytes)[0]
         return tf.reshape(found, tf.stack([count, height, width, *channels])), sizes
 
@@ -182,6 +175,25 @@ class SegmentationModule(tf.Module):
 
     def _resize_logits(self, logits: tf.Tensor, size: object) -> tf.Tensor:
         return upsample(logits, 1, self._metadata.upsampling, size)
+
+
+def _map_images(
+    predict: Callable[[tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    dtype: tf.DType,
+    channels: list[int],
+) -> tf.Tensor:
+    """[B, H, W, *channels] of B images; of none, something empty."""
+    # A loop over no images could not tell what size their answers would have had.
+    return tf.cond(
+        tf.shape(images)[0] > 0,
+        lambda: tf.map_fn(
+            predict,
+            images,
+            fn_output_signature=tf.TensorSpec([None, None, *channels], dtype),
+        ),
+        lambda: tf.zeros([0, 0, 0, *channels], dtype),
+    )
 
 
 def _classes(scores: tf.Tensor) -> tf.Tensor:
