@@ -1,6 +1,11 @@
 """A small pose network with random weights, and what it is exported to."""
 
+import ctypes.util
 import functools
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +21,9 @@ from hrnet_tf.serving.metadata import Metadata
 from hrnet_tf.serving.pose_module import PoseModule
 
 CROP_SIZE = (64, 32)
+VULKAN_DRIVER = os.environ.get(
+    "VK_ICD_FILENAMES", "/usr/lib/chromium/vk_swiftshader_icd.json"
+)
 
 
 def build_model(task: pose.PoseTask) -> PoseModel:
@@ -74,3 +82,29 @@ def tflite_file(build_module, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("tflite") / "pose.tflite"
     path.write_bytes(tflite.convert(*build_module(), with_maps=True))
     return path
+
+
+@pytest.fixture
+def run_on_gpu(tmp_path) -> Callable[..., dict]:
+    """Runs a .tflite file on a Vulkan driver; see gpu_runner.py for the answer."""
+    if not os.path.exists(VULKAN_DRIVER) or ctypes.util.find_library("vulkan") is None:
+        pytest.skip(
+            "needs a Vulkan driver and its loader: install chromium and libvulkan1"
+        )
+
+    def run(content: bytes, height: int, width: int, *types: str) -> dict:
+        path = tmp_path / "model.tflite"
+        path.write_bytes(content)
+        program = str(Path(__file__).with_name("gpu_runner.py"))
+        arguments = [program, path, str(height), str(width)]
+        done = subprocess.run(
+            [sys.executable, *arguments, *([",".join(types)] if types else [])],
+            env={**os.environ, "VK_ICD_FILENAMES": VULKAN_DRIVER},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.stdout, done.stderr[-2000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run

@@ -4,13 +4,8 @@ SwiftShader, which Debian's chromium package brings, stands in for a phone's GPU
 tests are skipped where there is no such driver.
 """
 
-import ctypes.util
 import json
-import os
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import flatbuffers.table
 import numpy as np
@@ -19,14 +14,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from hrnet_tf.serving import tflite
 
-DRIVER = os.environ.get("VK_ICD_FILENAMES", "/usr/lib/chromium/vk_swiftshader_icd.json")
 CROPS = np.random.default_rng(2).integers(0, 256, (4, 64, 32, 3), np.uint8)
 
 
-@pytest.mark.skipif(
-    not os.path.exists(DRIVER) or ctypes.util.find_library("vulkan") is None,
-    reason="needs a Vulkan driver and its loader: install chromium and libvulkan1",
-)
 @pytest.mark.parametrize(
     ("codec", "flip_test", "quantize", "with_heatmaps"),
     [
@@ -38,27 +28,11 @@ CROPS = np.random.default_rng(2).integers(0, 256, (4, 64, 32, 3), np.uint8)
     ],
 )
 def test_the_gpu_takes_the_whole_graph(
-    codec, flip_test, quantize, with_heatmaps, build_module, tmp_path
+    codec, flip_test, quantize, with_heatmaps, build_module, run_on_gpu
 ):
     module, metadata = build_module(codec, flip_test)
     content = tflite.convert(module, metadata, quantize, with_heatmaps)
-    path = tmp_path / "pose.tflite"
-    path.write_bytes(content)
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(Path(__file__).with_name("gpu_runner.py")),
-            path,
-            "64",
-            "32",
-        ],
-        env={**os.environ, "VK_ICD_FILENAMES": DRIVER},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout, done.stderr[-2000:]
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = run_on_gpu(content, 64, 32)
     assert answer["accelerated"] is True
     assert len(answer["differences"]) == 1 + with_heatmaps
     assert max(answer["differences"]) < 1e-2

@@ -247,3 +247,29 @@ def test_images_fit_into_what_a_file_takes(shape, size, taken):
     assert canvas.shape == (*size, 3) and found == taken
     assert canvas[: taken[0], : taken[1]].min() > 0
     assert not canvas[taken[0] :].any() and not canvas[:, taken[1] :].any()
+
+
+@pytest.mark.parametrize(
+    ("decoder", "upsampling", "flip_test", "quantize"),
+    [
+        ("hrnetv2", "bilinear", True, "none"),
+        ("hrnetv2", "bilinear_align_corners", False, "float16"),
+        ("hrnetv2_ocr", "bilinear", False, "none"),
+    ],
+)
+def test_a_gpu_takes_the_whole_graph(
+    decoder, upsampling, flip_test, quantize, run_on_gpu
+):
+    module, metadata, _ = make(
+        decoder=decoder,
+        upsampling=upsampling,
+        flip_test=flip_test,
+        input_size=(64, 96),
+    )
+    content = tflite.convert(module, metadata, quantize, with_maps=True)
+    answer = run_on_gpu(content, 64, 96, "float32", "uint8")
+    assert answer["accelerated"] is True
+    logits, label_map = answer["differences"]
+    assert logits < 1e-2 and label_map <= len(LABELS.classes)
+    if quantize == "none":
+        assert label_map == 0
