@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 from hrnet_tf import command_line
-from hrnet_tf.serving.predictor import ModelError, load_predictor
+from hrnet_tf.serving.predictor import ModelError, PosePredictor, load_predictor
 
 
 class PageError(ValueError):
@@ -67,7 +67,13 @@ def serve(values: flags.FlagValues) -> None:
         raise PageError(
             f"The page needs Gradio ({error}): pip install 'hrnet_tf[demo]'."
         ) from error
-    page = build_page(load_predictor(values.model, values.num_threads))
+    predictor = load_predictor(values.model, values.num_threads)
+    if not isinstance(predictor, PosePredictor):
+        raise PageError(
+            f"The page is for pose models, and {values.model} is of "
+            f"{predictor.metadata.task}: use python -m hrnet_tf.predict."
+        )
+    page = build_page(predictor)
     try:
         page.launch(
             server_name=values.host,

@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hrnet_tf import export, predict, train
+from hrnet_tf import demo, export, predict, train
 from hrnet_tf.data.label_sets import load_label_set
+from hrnet_tf.experiment import ConfigError, parse_config
+from hrnet_tf.validation import validate
 
 CLASSES = load_label_set("synthetic_parts").classes
 
@@ -71,6 +73,7 @@ def test_an_evaluation_prints_every_class(parsing_command, run_dir, tmp_path, ca
         ("task.losses.class_weights=[1.0]", "has 1 numbers; it must have 20"),
         ("task.losses.ignore_label=3", "it must be in 20 to 255"),
         ("task.losses.ohem=true,task.losses.top_k_percent_pixels=0.5", "must be 1"),
+        ("task.model.input_size=[96,96,3]", "it must be [null, null, 3]"),
         ("task.model.backbone.hrnet.fuse_upsampling=nearest", "'nearest'"),
         ("task.model.backbone.hrnet.multi_scale_output=false", "joins all branches"),
         ("task.train_data.input_path=/nowhere-*", "no file matches '/nowhere-*'"),
@@ -165,3 +168,24 @@ def test_a_video_gets_a_legend(run_dir, tmp_path, parsing_data):
     assert capture.get(cv2.CAP_PROP_FRAME_WIDTH) > 96
     results = json.loads((tmp_path / "out/results.json").read_text())
     assert [row["image_id"] for row in results] == [0, 1, 2]
+
+
+def test_every_gpu_needs_a_whole_share_of_a_batch(parsing_data):
+    params = parse_config(
+        "hrnet_seg_custom",
+        [str(parsing_data / "parsing.yaml")],
+        "runtime.num_gpus=4,runtime.distribution_strategy=mirrored",
+    )
+    with pytest.raises(ConfigError) as error:
+        validate(params, "train_and_eval")
+    assert "task.validation_data.global_batch_size is 2" in str(error.value)
+    assert "task.train_data.global_batch_size" not in str(error.value)
+
+
+def test_the_demo_page_is_for_pose(run_dir, tmp_path, capsys):
+    pytest.importorskip("gradio")
+    flags = [f"--model_dir={run_dir}", "--format=tflite", "--noverify"]
+    assert export.main(["export", *flags, f"--output_dir={tmp_path}"]) == 0
+    model = tmp_path / "segmentation_custom_96x96.tflite"
+    assert demo.main(["demo", f"--model={model}"]) == 1
+    assert "The page is for pose models" in capsys.readouterr().err

@@ -112,6 +112,7 @@ class Evaluation(semantic_segmentation.Evaluation):
             exp(logits), or `probabilities`, the softmax.
         num_pictures: Images drawn to `predictions.png` in the model directory after an
             evaluation; 0 for none.
+        report_per_class_iou: Not read: they are always reported.
         report_train_mean_iou: Whether training reports its mean IoU, which costs time.
     """
 

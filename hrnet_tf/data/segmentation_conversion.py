@@ -32,6 +32,7 @@ from hrnet_tf.data.conversion import (
     read_image_file,
 )
 from hrnet_tf.data.label_sets import IGNORE, LabelSet, LabelSetError
+from hrnet_tf.data.media import MediaError
 from hrnet_tf.data.record_shards import OutputError, RecordShards, check_output_prefix
 from hrnet_tf.data.segmentation_records import encode_image_record
 from hrnet_tf.progress import Progress
@@ -340,6 +341,7 @@ def run(
         argv,
         failures=(
             ConversionError,
+            MediaError,
             OutputError,
             LabelSetError,
             OSError,

@@ -32,6 +32,11 @@ def predict_image(
         float32 [H, W, C], see `dense_prediction.predict_log_scores`.
     """
 
+    # A function of its own is traced once, however many scales and windows use it.
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
+    )
     def normalized(images: tf.Tensor) -> tf.Tensor:
         return network(normalize_image(images))
 

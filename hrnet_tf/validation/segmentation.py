@@ -67,10 +67,10 @@ def _model_mistakes(
         )
     if model.mask_scoring_head is not None:
         yield "task.model.mask_scoring_head is set; it must be null."
-    if len(model.input_size) != 3 or model.input_size[2] != 3:
+    if list(model.input_size) != [None, None, 3]:
         yield (
-            f"task.model.input_size is {model.input_size}; it must be [height, width, "
-            "3], with null for sizes that vary."
+            f"task.model.input_size is {model.input_size}; it must be [null, null, 3]: "
+            "sizes are those of task.resizing and task.train_data.crop_size."
         )
     hrnet = model.backbone.type == "hrnet" and model.backbone.hrnet
     if not hrnet:

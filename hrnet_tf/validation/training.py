@@ -121,8 +121,22 @@ def runtime_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[
             f"runtime.num_gpus is {runtime.num_gpus}; it must be 0 or 1 with {strategy}"
             ". Use mirrored for several."
         )
+    if strategy == "mirrored" and runtime.num_gpus > 1:
+        yield from _batch_mistakes(params, evaluates)
     if strategy == "parameter_server" and evaluates:
         yield (
             "runtime.distribution_strategy parameter_server cannot evaluate; train "
             "with --mode=train and evaluate in a run of its own with one_device."
         )
+
+
+def _batch_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[str]:
+    """Checks that every GPU gets as large a share of a batch as the others."""
+    names = ("train_data", "validation_data") if evaluates else ("train_data",)
+    for name in names:
+        size = getattr(getattr(params.task, name), "global_batch_size", 0)
+        if size > 0 and size % params.runtime.num_gpus:
+            yield (
+                f"task.{name}.global_batch_size is {size}; it must be a multiple of "
+                f"runtime.num_gpus, {params.runtime.num_gpus}."
+            )

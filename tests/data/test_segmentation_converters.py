@@ -380,6 +380,13 @@ def test_other_names_of_labels_are_explained(folder, run):
     assert run(segmentation_folder, *flags)[0] == 0
 
 
+def test_a_folder_without_images_is_named(folder, run):
+    (folder / "empty").mkdir()
+    flags = [f"--image_dir={folder}/empty", *folder_flags(folder)[1:]]
+    code, _, error = run(segmentation_folder, *flags)
+    assert code == 1 and "empty holds no image" in error
+
+
 def test_earlier_records_are_kept_unless_told(folder, run):
     assert run(segmentation_folder, *folder_flags(folder))[0] == 0
     code, _, error = run(segmentation_folder, *folder_flags(folder))
