@@ -1,5 +1,7 @@
 """Exported segmentation models answer as the checkpoint does, through every door."""
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
@@ -69,21 +71,25 @@ def build(decoder, upsampling="bilinear"):
     return model
 
 
-def make(
+def make_metadata(
     method="long_side",
     flip_test=False,
     decoder="hrnetv2",
     upsampling="bilinear",
     input_size=None,
 ):
-    """A module, its metadata and the network that it is made of, as a function."""
     task = segmentation.SegmentationTask()
     task.resizing.override({"method": method, "long_side": 96, "size": [73, 73]})
     task.model.decoder.override({"type": decoder, decoder: {"upsampling": upsampling}})
-    metadata = SegmentationMetadata.of_task(task, LABELS, flip_test, input_size)
-    original = build(decoder, upsampling)
+    return SegmentationMetadata.of_task(task, LABELS, flip_test, input_size)
+
+
+@functools.cache
+def make(decoder="hrnetv2", upsampling="bilinear", **options):
+    """A module, its metadata and the network that it is made of."""
+    metadata = make_metadata(decoder=decoder, upsampling=upsampling, **options)
     module = SegmentationModule(build(decoder, upsampling), metadata)
-    return module, metadata, original
+    return module, metadata, build(decoder, upsampling)
 
 
 def expected_logits(model, metadata, image):
@@ -122,7 +128,7 @@ def assert_same_classes(found, logits):
 @pytest.mark.parametrize("flip_test", [False, True])
 @pytest.mark.parametrize("method", ["long_side", "fixed"])
 def test_bytes_of_images_of_any_sizes(method, flip_test):
-    module, metadata, model = make(method, flip_test)
+    module, metadata, model = make(method=method, flip_test=flip_test)
     images = [noise(60, 80), noise(130, 90, 1), noise(33, 47, 2)]
     encoded = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in images]
     answer = module.signatures()["serving_default"](image_bytes=tf.constant(encoded))
@@ -168,7 +174,7 @@ def test_no_images_and_no_image(tmp_path):
 
 @pytest.mark.parametrize("method", ["long_side", "fixed"])
 def test_a_saved_model_and_a_tflite_file_agree(method, tmp_path):
-    module, metadata, model = make(method)
+    module, metadata, model = make(method=method)
     saved_model.write_saved_model(module, metadata, str(tmp_path / "1"))
     (tmp_path / "m.tflite").write_bytes(tflite.convert(module, metadata))
     served = load_predictor(str(tmp_path))
@@ -217,7 +223,7 @@ def test_quantised_files_are_close(quantize, tmp_path):
 
 
 def test_metadata_survive(tmp_path):
-    _, metadata, _ = make("fixed", flip_test=True)
+    metadata = make_metadata("fixed", flip_test=True)
     again = metadata_from_json(metadata.to_json(), "somewhere")
     assert again.to_json() == metadata.to_json()
     assert again.label_set.flip_permutation == [0, 2, 1, 3]
@@ -225,7 +231,7 @@ def test_metadata_survive(tmp_path):
 
 
 def test_a_tflite_file_names_its_classes():
-    module, metadata, _ = make(input_size=(64, 64))
+    module, metadata, _ = make(input_size=(64, 96))
     content = tflite.convert(module, metadata)
     assert read_metadata(content, "here").label_set.classes == LABELS.classes
     assert b"none\nleft\nright\nup\n" in content
@@ -241,7 +247,7 @@ def test_a_tflite_file_names_its_classes():
     ],
 )
 def test_images_fit_into_what_a_file_takes(shape, size, taken):
-    _, metadata, _ = make(input_size=size)
+    metadata = make_metadata(input_size=size)
     image = noise(*shape) // 2 + 50
     canvas, found = fit_image(image, metadata)
     assert canvas.shape == (*size, 3) and found == taken

@@ -97,8 +97,9 @@ def numpy_metrics(predictions, truths, num_classes):
     return np.mean(ious), (labels == predicted).mean()
 
 
-@pytest.mark.parametrize("scales", [[1.0], [0.5, 1.0, 1.25]])
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    ("scales", "flip"), [([1.0], False), ([1.0], True), ([0.5, 1.0, 1.25], True)]
+)
 def test_evaluation_is_that_of_numpy(make_task, scales, flip):
     task, model = make_task(
         f"task: {{evaluation: {{scales: {scales}, flip_test: {str(flip).lower()}}}}}"
