@@ -59,6 +59,7 @@ def predict_log_scores(
     image: tf.Tensor,
     sizes: Sequence[Sequence[int | tf.Tensor]],
     resize_logits: Resize,
+    num_classes: int,
     window: Sequence[int] = (),
     overlap: float = 1 / 3,
     combine: str = "exp_logits",
@@ -71,6 +72,7 @@ def predict_log_scores(
         image: What the network takes, [H, W, 3]; black is 0.
         sizes: (height, width) of every size that it is to be predicted at.
         resize_logits: Brings maps [N, h', w', C] to a size (height, width).
+        num_classes: C.
         window: (height, width) of a sliding window for sizes that are larger than it
             in either direction; empty for none.
         overlap: The share of a window that the next one covers again.
@@ -115,7 +117,11 @@ def predict_log_scores(
 
         def predict_windows(images=images) -> tf.Tensor:
             return _predict_windows(
-                lambda crop: to_scores(whole(crop, window)), images, window, overlap
+                lambda crop: to_scores(whole(crop, window)),
+                images,
+                num_classes,
+                window,
+                overlap,
             )
 
         if window:
@@ -132,7 +138,11 @@ def _exp_logits(logits: tf.Tensor) -> tf.Tensor:
 
 
 def _predict_windows(
-    predict: Network, images: tf.Tensor, window: Sequence[int], overlap: float
+    predict: Network,
+    images: tf.Tensor,
+    num_classes: int,
+    window: Sequence[int],
+    overlap: float,
 ) -> tf.Tensor:
     """Mean scores [1, h, w, C] of all windows over images [1, h, w, 3].
 
@@ -173,10 +183,13 @@ def _predict_windows(
             counts + tf.pad(tf.ones_like(found[..., :1]), around),
         )
 
-    num_classes = predict(tf.zeros([1, height, width, 3])).shape[-1]
-    zeros = tf.zeros([1, padded[0], padded[1], 1])
     scores, counts = tf.foldl(
-        add, corners, initializer=(tf.tile(zeros, [1, 1, 1, num_classes]), zeros)
+        add,
+        corners,
+        initializer=(
+            tf.zeros([1, padded[0], padded[1], num_classes]),
+            tf.zeros([1, padded[0], padded[1], 1]),
+        ),
     )
     return (scores / counts)[:, : shape[1], : shape[2]]
 

@@ -55,6 +55,7 @@ def predict_image(
         tf.cast(image, tf.float32),
         sizes,
         resize_logits,
+        len(flip_permutation),
         evaluation.window,
         evaluation.window_overlap,
         evaluation.combine,

@@ -53,7 +53,7 @@ def test_resized_size(height, width, long_side, expected):
 
 def predict(image, sizes, **options):
     return dense_prediction.predict_log_scores(
-        network, tf.constant(image), sizes, resize_logits, **options
+        network, tf.constant(image), sizes, resize_logits, CLASSES, **options
     ).numpy()
 
 
@@ -133,7 +133,7 @@ def test_the_network_sees_multiples_only():
         return network(images)
 
     found = dense_prediction.predict_log_scores(
-        watched, tf.constant(image), [(37, 50)], resize_logits, multiple=32
+        watched, tf.constant(image), [(37, 50)], resize_logits, CLASSES, multiple=32
     )
     assert seen == [[64, 64]] and found.shape == (37, 50, 3)
     padded = np.zeros((64, 64, 3), np.float32)
@@ -175,7 +175,7 @@ def test_overflow_is_kept_away():
         return tf.ones_like(images) * tf.constant([500.0, 1000.0, -1000.0])
 
     found = dense_prediction.predict_log_scores(
-        sure, tf.constant(random_image(8, 8)), [(8, 8), (4, 4)], resize_logits
+        sure, tf.constant(random_image(8, 8)), [(8, 8), (4, 4)], resize_logits, CLASSES
     )
     assert np.isfinite(found).all()
 
