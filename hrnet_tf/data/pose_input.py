@@ -25,6 +25,7 @@ from hrnet_tf.data.augmentation import augment_person
 from hrnet_tf.data.batching import batch_per_replica
 from hrnet_tf.data.detections import load_detections
 from hrnet_tf.data.normalization import normalize_image
+from hrnet_tf.data.record_shards import RecordError
 from hrnet_tf.data.skeletons import Skeleton
 from hrnet_tf.ops import affine, heatmaps
 
@@ -122,7 +123,7 @@ class PoseInput:
         )
         if self._detections is not None:
             reason = f"detections_file {self._data.detections_file} has other images"
-        raise pose_records.RecordError(
+        raise RecordError(
             f"{files[0]}, like all files beside it, shows nobody to crop: {reason}."
         )
 

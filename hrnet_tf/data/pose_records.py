@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
-from hrnet_tf.data.record_shards import RecordError
+from hrnet_tf.data.record_shards import check_first_record
 
 IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
 IMAGE_FILENAME = "image/filename"  # bytes: file_name of the annotation file
@@ -168,20 +168,11 @@ def check_records(files: Sequence[str], num_keypoints: int) -> None:
     Raises:
       RecordError: if there is none, or it does not hold people of `num_keypoints`.
     """
-    try:
-        for serialized in tf.data.TFRecordDataset(files).take(1):
-            parse_image_record(serialized, num_keypoints)
-            return
-    except tf.errors.DataLossError as error:
-        raise RecordError(
-            f"{files[0]} is damaged or no TFRecord file: convert the data again with "
-            "python -m hrnet_tf.data.coco_pose."
-        ) from error
-    except tf.errors.InvalidArgumentError as error:
-        # The sentence stands first; TensorFlow adds the tensors that it compared.
-        sentence = error.message.strip().splitlines()[0]
-        raise RecordError(f"{files[0]}: {sentence}") from error
-    raise RecordError(f"{files[0]}, like all files beside it, holds no record.")
+    check_first_record(
+        files,
+        lambda serialized: parse_image_record(serialized, num_keypoints),
+        "convert the data again with python -m hrnet_tf.data.coco_pose",
+    )
 
 
 def _bytes_feature(value: bytes) -> tf.train.Feature:

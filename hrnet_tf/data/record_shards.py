@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -32,6 +33,34 @@ def check_output_prefix(prefix: str, overwrite: bool) -> None:
 
 class RecordError(ValueError):
     """A file does not hold the records that were expected."""
+
+
+def check_first_record(
+    files: Sequence[str], parse: Callable[[tf.Tensor], object], advice: str
+) -> None:
+    """Parses the first record, so that a wrong file is found before the first step.
+
+    Args:
+        files: The files to read.
+        parse: Reads a record; raises `tf.errors.InvalidArgumentError` on others.
+        advice: What to do about a damaged file.
+
+    Raises:
+        RecordError: If there is no record, or `parse` refuses it.
+    """
+    try:
+        for serialized in tf.data.TFRecordDataset(files).take(1):
+            parse(serialized)
+            return
+    except tf.errors.DataLossError as error:
+        raise RecordError(
+            f"{files[0]} is damaged or no TFRecord file: {advice}."
+        ) from error
+    except tf.errors.InvalidArgumentError as error:
+        # The sentence stands first; TensorFlow adds the tensors that it compared.
+        sentence = error.message.strip().splitlines()[0]
+        raise RecordError(f"{files[0]}: {sentence}") from error
+    raise RecordError(f"{files[0]}, like all files beside it, holds no record.")
 
 
 class RecordShards:

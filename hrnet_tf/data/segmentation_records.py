@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.data.record_shards import RecordError
+from hrnet_tf.data.record_shards import check_first_record
 
 IMAGE_ENCODED = "image/encoded"
 IMAGE_FILENAME = "image/filename"
@@ -114,16 +114,8 @@ def check_records(files: Sequence[str], num_classes: int) -> None:
     Raises:
         RecordError: If there is none, or it does not hold labels of `num_classes`.
     """
-    try:
-        for serialized in tf.data.TFRecordDataset(files).take(1):
-            parse_image_record(serialized, num_classes)
-            return
-    except tf.errors.DataLossError as error:
-        raise RecordError(
-            f"{files[0]} is damaged or no TFRecord file: convert the data again."
-        ) from error
-    except tf.errors.InvalidArgumentError as error:
-        # The sentence stands first; TensorFlow adds the tensors that it compared.
-        sentence = error.message.strip().splitlines()[0]
-        raise RecordError(f"{files[0]}: {sentence}") from error
-    raise RecordError(f"{files[0]}, like all files beside it, holds no record.")
+    check_first_record(
+        files,
+        lambda serialized: parse_image_record(serialized, num_classes),
+        "convert the data again",
+    )

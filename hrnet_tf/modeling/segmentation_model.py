@@ -1,7 +1,5 @@
 """The Garden's segmentation model with the auxiliary output of OCR."""
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 import tf_keras
 from official.vision.configs import semantic_segmentation
@@ -34,16 +32,14 @@ class SegmentationModel(segmentation_model.SegmentationModel):
 def build_segmentation_model(
     config: semantic_segmentation.SemanticSegmentationModel,
     regularizer: tf_keras.regularizers.Regularizer | None = None,
-    input_size: Sequence[int | None] | None = None,
 ) -> SegmentationModel:
     """Builds the model with the Garden's factory.
 
     Args:
         config: The network, with its number of classes.
         regularizer: Of all kernels, or None.
-        input_size: [height, width, 3] instead of the configuration's.
     """
-    input_size = list(input_size or config.input_size)
+    input_size = list(config.input_size)
     stock = factory.build_segmentation_model(
         tf_keras.layers.InputSpec(shape=[None, *input_size]), config, regularizer
     )

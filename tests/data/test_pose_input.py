@@ -13,6 +13,7 @@ import tensorflow as tf
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data import normalization, pose_input, pose_records
 from hrnet_tf.data.detections import load_detections
+from hrnet_tf.data.record_shards import RecordError
 from hrnet_tf.data.skeletons import load_skeleton
 from hrnet_tf.ops import heatmaps
 
@@ -712,7 +713,7 @@ def test_records_of_another_skeleton_are_refused_with_a_sentence(tmp_path):
     person = _person(keypoints=FIGURE[:16])
     path = _write(tmp_path / "a", [_record([person], num_keypoints=16)])
     with pytest.raises(
-        pose_records.RecordError,
+        RecordError,
         match="do not hold 17 keypoints per person, as the configured skeleton does",
     ):
         _input(input_path=path).dataset()
@@ -721,10 +722,10 @@ def test_records_of_another_skeleton_are_refused_with_a_sentence(tmp_path):
 def test_a_file_without_records_is_refused_with_a_sentence(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"no records at all, but long enough for a length and its check")
-    with pytest.raises(pose_records.RecordError, match="damaged or no TFRecord file"):
+    with pytest.raises(RecordError, match="damaged or no TFRecord file"):
         _input(input_path=str(path)).dataset()
     path.write_bytes(b"")
-    with pytest.raises(pose_records.RecordError, match="holds no record"):
+    with pytest.raises(RecordError, match="holds no record"):
         _input(input_path=str(path)).dataset()
 
 
@@ -732,12 +733,12 @@ def test_records_without_anybody_to_crop_are_refused_with_a_sentence(tmp_path):
     """Training on them would wait for its first batch for ever."""
     path = _write(tmp_path / "a", [_record([_person(area=0.0)]), _record([])])
     for is_training in (True, False):
-        with pytest.raises(pose_records.RecordError, match=f"{path}.* shows nobody"):
+        with pytest.raises(RecordError, match=f"{path}.* shows nobody"):
             _input(is_training=is_training, input_path=path).dataset()
     path = _write(tmp_path / "b", [_record([]), _record([_person()], image_id=7)])
     _input(is_training=True, input_path=path).dataset()
     detections = _detections_file(tmp_path, [_detection(8, [0, 0, 40, 40], 0.9)])
-    with pytest.raises(pose_records.RecordError, match=f"{detections} has other"):
+    with pytest.raises(RecordError, match=f"{detections} has other"):
         _input(input_path=path, detections_file=detections).dataset()
 
 
