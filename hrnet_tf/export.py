@@ -45,6 +45,7 @@ from hrnet_tf.configs import segmentation
 from hrnet_tf.data.detections import DetectionsError
 from hrnet_tf.data.record_shards import RecordError
 from hrnet_tf.evaluation import coco_keypoints
+from hrnet_tf.evaluation.coco_files import AnnotationFileError
 from hrnet_tf.experiment import ConfigError, parse_config
 from hrnet_tf.exporters import check_task, exporter_of
 from hrnet_tf.exporters.base import Exporter
@@ -248,7 +249,7 @@ def main(argv: Sequence[str]) -> int:
         argv,
         failures=(
             ConfigError,
-            coco_keypoints.AnnotationFileError,
+            AnnotationFileError,
             coco_keypoints.PredictionError,
             DetectionsError,
             RecordError,

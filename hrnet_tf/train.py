@@ -10,8 +10,8 @@ interrupted goes on from its last checkpoint when the same command is given agai
     --params_override=task.train_data.input_path=data/coco/train-*.tfrecord
 
 The model directory receives checkpoints, TensorBoard logs, params.yaml and, from the
-latest evaluation, metrics.json; of pose also results.json (COCO results) and
-predictions.png; of segmentation predictions.png and confusion.png.
+latest evaluation, metrics.json; of pose and detection also results.json (COCO results)
+and predictions.png; of segmentation predictions.png and confusion.png.
 """
 
 import contextlib
@@ -48,8 +48,10 @@ from hrnet_tf import (
 )
 from hrnet_tf.data.detections import DetectionsError
 from hrnet_tf.data.record_shards import RecordError
-from hrnet_tf.evaluation import coco_keypoints, segmentation
+from hrnet_tf.evaluation import coco_instances, coco_keypoints, segmentation
+from hrnet_tf.evaluation.coco_files import AnnotationFileError
 from hrnet_tf.experiment import ConfigError, parse_config
+from hrnet_tf.tasks.detection import DetectionTask
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.tasks.segmentation import SegmentationTask
 from hrnet_tf.validation import validate
@@ -114,7 +116,7 @@ def main(argv: Sequence[str]) -> int:
         argv,
         failures=(
             ConfigError,
-            coco_keypoints.AnnotationFileError,
+            AnnotationFileError,
             coco_keypoints.PredictionError,
             DetectionsError,
             RecordError,
@@ -230,6 +232,9 @@ def _report_evaluation(
             coco_keypoints.format_table, box_source=task.box_source
         )
         facts = {"box_source": task.box_source, "annotation_file": data}
+    elif isinstance(task, DetectionTask):
+        data = config.annotation_file
+        table, facts = coco_instances.format_table, {"annotation_file": data}
     elif isinstance(task, SegmentationTask):
         data = str(config.validation_data.input_path)
         table = functools.partial(

@@ -76,6 +76,10 @@ class HRNet(hyperparams.Config):
         kernel_initializer: `normal` draws from N(0, 0.001) as the official pose and
             segmentation code does, `kaiming` scales by fan-out as its classification
             code does.
+        freeze_norm_statistics: Whether training, too, normalises by the moving
+            statistics of the weights that it started from (official detection code,
+            `norm_eval`): batches of two large images have poor statistics of their
+            own. Scales and offsets are trained.
     """
 
     model_id: str = "w32"
@@ -84,6 +88,7 @@ class HRNet(hyperparams.Config):
     fuse_upsampling: str = "nearest"
     classification_neck: bool = False
     kernel_initializer: str = "normal"
+    freeze_norm_statistics: bool = False
 
 
 @dataclasses.dataclass

@@ -27,12 +27,7 @@ def batch_per_replica(
         input_context: Where it is to be read.
         fillings: What labels are filled with, by name; everything else with 0.
     """
-    batch_size, num_replicas = data.global_batch_size, 1
-    if input_context:
-        batch_size = input_context.get_per_replica_batch_size(batch_size)
-        num_replicas = max(
-            input_context.num_replicas_in_sync // input_context.num_input_pipelines, 1
-        )
+    batch_size, num_replicas = replica_batches(data.global_batch_size, input_context)
     if data.is_training or data.drop_remainder:
         return dataset.batch(batch_size, drop_remainder=data.drop_remainder)
     image_spec, label_specs = dataset.element_spec
@@ -44,7 +39,42 @@ def batch_per_replica(
         },
     )
     step_size = num_replicas * batch_size
-    dataset = dataset.padded_batch(step_size, padding_values=values).map(
+    dataset = dataset.padded_batch(step_size, padding_values=values)
+    return fill_last_batches(dataset, batch_size, num_replicas, fillings)
+
+
+def replica_batches(
+    global_batch_size: int, input_context: tf.distribute.InputContext | None
+) -> tuple[int, int]:
+    """The size of a replica's batch, and how many replicas an input pipeline feeds."""
+    if not input_context:
+        return global_batch_size, 1
+    num_replicas = (
+        input_context.num_replicas_in_sync // input_context.num_input_pipelines
+    )
+    return (
+        input_context.get_per_replica_batch_size(global_batch_size),
+        max(num_replicas, 1),
+    )
+
+
+def fill_last_batches(
+    dataset: tf.data.Dataset,
+    batch_size: int,
+    num_replicas: int,
+    fillings: Mapping[str, int],
+) -> tf.data.Dataset:
+    """Full batches of `batch_size`, as many for one replica as for the others.
+
+    Args:
+        dataset: Of pairs of images and a dict of labels, which may hold dicts itself,
+            in batches of `batch_size` * `num_replicas`, the last one smaller.
+        batch_size: Of a replica.
+        num_replicas: What the batches are dealt out to.
+        fillings: What labels are filled with, by name; everything else with 0.
+    """
+    step_size = num_replicas * batch_size
+    dataset = dataset.map(
         lambda images, labels: _fill_batch(images, labels, step_size, fillings),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
@@ -65,6 +95,12 @@ def _fill_batch(
         filled = tf.pad(tensor, paddings, constant_values=value)
         return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])
 
-    return fill(images), {
-        name: fill(tensor, fillings.get(name, 0)) for name, tensor in labels.items()
-    }
+    def fill_labels(labels):
+        return {
+            name: fill_labels(value)
+            if isinstance(value, Mapping)
+            else fill(value, fillings.get(name, 0))
+            for name, value in labels.items()
+        }
+
+    return fill(images), fill_labels(labels)

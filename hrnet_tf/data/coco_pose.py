@@ -38,11 +38,8 @@ from absl import flags
 
 from hrnet_tf import command_line
 from hrnet_tf.data import pose_records, skeletons
-from hrnet_tf.data.coco_people import (
-    ImageEntry,
-    is_partly_outside,
-    read_coco_people,
-)
+from hrnet_tf.data.coco_annotations import ImageEntry, is_partly_outside
+from hrnet_tf.data.coco_people import read_coco_people
 from hrnet_tf.data.conversion import (
     IMAGES_PER_SHARD,
     ConversionError,

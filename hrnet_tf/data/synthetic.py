@@ -1,4 +1,4 @@
-r"""Draws the built-in dataset: articulated people, in COCO's layout on disk.
+r"""Draws the built-in dataset: articulated people among things, in COCO's layout.
 
   python -m hrnet_tf.data.synthetic --output_dir=synthetic --num_train=2000
 
@@ -6,11 +6,12 @@ writes
 
   images/{train,val}/000000000001.jpg ...
   annotations/person_keypoints_{train,val}.json   17 COCO keypoints, boxes, masks
-  annotations/instances_{train,val}.json          the same without keypoints
+  annotations/instances_{train,val}.json          people and things: boxes, masks
   annotations/part_labels.json                    {"names": [...]}, by pixel value
   parts/{train,val}/000000000001.png ...          a body part's number per pixel
 
-Boxes, areas and masks (compressed RLE) are those of a person's visible pixels.
+Boxes, areas and masks (compressed RLE) are those of visible pixels. Things are discs,
+boxes and bars; where less than half of one is in sight it is marked as a crowd.
 A keypoint's flag is 2 in sight, 1 hidden behind something, 0 outside the image. Left
 limbs are dressed in warm colours, right ones in cool colours: where training should
 tell them apart by colour alone, leave mirroring out of the augmentation.
@@ -40,7 +41,7 @@ from absl import flags
 from hrnet_tf import command_line
 from hrnet_tf.data import skeletons
 from hrnet_tf.data.synthetic_people import PART_NAMES
-from hrnet_tf.data.synthetic_scenes import MAX_PEOPLE, MIN_SIDE, draw_scene
+from hrnet_tf.data.synthetic_scenes import MAX_PEOPLE, MIN_SIDE, THINGS, draw_scene
 from hrnet_tf.progress import Progress
 
 SPLITS = ("train", "val")
@@ -48,6 +49,7 @@ SPLITS = ("train", "val")
 # Shorter side over longer side: square, 4:3 and 3:2.
 _ASPECT_RATIOS = (1.0, 3 / 4, 2 / 3)
 _LARGEST_SIDE = 4096
+_THING_CATEGORIES = {name: number for number, name in enumerate(THINGS, 2)}
 _JPEG_QUALITY = 92
 
 
@@ -185,31 +187,37 @@ def _write_image(
             "width": width,
         },
         "people": scene.people,
+        "things": scene.things,
     }
 
 
 def _write_annotations(folder: str, split: str, entries: list[dict[str, Any]]) -> int:
     """Writes both JSON files of a split; returns the number of people in it."""
-    images = [entry["image"] for entry in entries]
-    keypoint_annotations: list[dict[str, Any]] = []
+    people: list[dict[str, Any]] = []
+    things: list[dict[str, Any]] = []
     for entry in entries:
-        for person in entry["people"]:
-            annotation = {
-                "id": len(keypoint_annotations) + 1,
-                "image_id": entry["image"]["id"],
-                "category_id": 1,
-                "iscrowd": 0,
-            }
-            keypoint_annotations.append({**annotation, **person})
-    instance_annotations = [
+        of_image = {"image_id": entry["image"]["id"], "iscrowd": 0}
+        people += [
+            {"category_id": 1, **of_image, **person} for person in entry["people"]
+        ]
+        for thing in entry["things"]:
+            category_id = _THING_CATEGORIES[thing.pop("name")]
+            things.append({"category_id": category_id, **of_image, **thing})
+    for number, annotation in enumerate([*people, *things], 1):
+        annotation["id"] = number
+    instances = [
         {
             key: value
             for key, value in annotation.items()
             if key not in ("keypoints", "num_keypoints")
         }
-        for annotation in keypoint_annotations
+        for annotation in [*people, *things]
     ]
     category = {"id": 1, "name": "person", "supercategory": "person"}
+    thing_categories = [
+        {"id": number, "name": name, "supercategory": "thing"}
+        for name, number in _THING_CATEGORIES.items()
+    ]
     skeleton = skeletons.load_skeleton("coco17")
     keypoint_category = {
         **category,
@@ -217,19 +225,19 @@ def _write_annotations(folder: str, split: str, entries: list[dict[str, Any]]) -
         # COCO counts keypoints from 1 here.
         "skeleton": [[first + 1, second + 1] for first, second in skeleton.limbs],
     }
-    for kind, kind_annotations, kind_category in (
-        ("person_keypoints", keypoint_annotations, keypoint_category),
-        ("instances", instance_annotations, category),
+    for kind, kind_annotations, categories in (
+        ("person_keypoints", people, [keypoint_category]),
+        ("instances", instances, [category, *thing_categories]),
     ):
         dataset = {
             "info": {"description": "Synthetic people drawn by hrnet_tf"},
             "licenses": [],
-            "images": images,
+            "images": [entry["image"] for entry in entries],
             "annotations": kind_annotations,
-            "categories": [kind_category],
+            "categories": categories,
         }
         _write_json(dataset, folder, f"{kind}_{split}.json")
-    return len(keypoint_annotations)
+    return len(people)
 
 
 def _write_json(content: dict[str, Any], folder: str, name: str) -> None:

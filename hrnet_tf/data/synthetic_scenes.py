@@ -1,12 +1,13 @@
 """One image of the synthetic dataset: people among things before a textured ground.
 
 `draw_scene` is a pure function of its random generator. It keeps a label map beside
-the image, (person, body part) of whatever is on top at each pixel, and reads from it
-all that it says about the people: masks, boxes, visibility flags.
+the image, (owner, body part) of whatever is on top at each pixel, and reads from it
+all that it says about people and things: masks, boxes, visibility flags.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -29,13 +30,30 @@ from hrnet_tf.data.synthetic_shapes import (
     shade,
 )
 
-# People and things are numbered from 1 in uint8 labels, and must stay recognisable.
+# People are numbered from 1 in uint8 labels, things from MAX_PEOPLE + 1; and people
+# must stay recognisable.
 MAX_PEOPLE = 20
 MIN_SIDE = 64
+
+# What things are called; fences are drawn, too, but are nothing to be found.
+THINGS = ("disc", "box", "bar")
+# Things of which less is to be seen are hard to tell apart, and marked as crowds, which
+# neither training nor evaluation counts.
+_MIN_THING_SHARE, _MIN_THING_AREA = 0.5, 60
 
 _ATTEMPTS = 6  # places tried for a figure before it is left out
 _MIN_FREE_SHARE = 0.6  # of a person's drawn pixels, what others must leave in sight
 _TRUNCATED_SHARE = 0.12  # of people, those who may stand across the border
+
+
+_MAX_OWNER = 255  # what fits into the labels
+
+
+class _Thing(NamedTuple):
+    """A thing's name, and how many of its pixels were in sight when it was drawn."""
+
+    name: str
+    drawn_pixels: int
 
 
 class Scene(NamedTuple):
@@ -48,11 +66,14 @@ class Scene(NamedTuple):
         `num_keypoints` (those with v > 0), `bbox` [x, y, width, height], `area` and
         `segmentation` (compressed RLE). Pixels; the centre of the top left pixel is
         (0, 0) for keypoints, its corner for boxes.
+      things: one dict per thing in sight, with its `name`, one of `THINGS`, `iscrowd`
+        (1 where too little of it is in sight), `bbox`, `area` and `segmentation`.
       parts: uint8 [height, width], indices into `synthetic_people.PART_NAMES`.
     """
 
     image: np.ndarray
     people: list[dict[str, Any]]
+    things: list[dict[str, Any]]
     parts: np.ndarray
 
 
@@ -83,22 +104,22 @@ def draw_scene(
     if not 1 <= max_people <= MAX_PEOPLE:
         raise ValueError(f"max_people is {max_people}; give 1 to {MAX_PEOPLE}.")
 
-    image = _draw_ground(rng, height, width)
     labels = np.zeros((height, width, 2), np.uint8)
+    things: list[_Thing] = []
+    image = _draw_ground(rng, labels, things)
     figures: list[Figure] = []
-    free_pixels = np.zeros(MAX_PEOPLE + 1, np.int64)  # of each person when drawn
+    free_pixels = np.zeros(_MAX_OWNER + 1, np.int64)  # of everything when drawn
 
     def add(shapes: list[Shape], owner: int) -> bool:
-        """Draws a person, or a thing (owner 0), unless it hides too much."""
+        """Draws a person or a thing, unless it hides too much of earlier people."""
         nonlocal labels
         changed = labels.copy()
         draw_labels(changed, shapes, owner)
-        counts = np.bincount(changed[..., 0].ravel(), minlength=MAX_PEOPLE + 1)
+        counts = np.bincount(changed[..., 0].ravel(), minlength=_MAX_OWNER + 1)
         earlier = slice(1, len(figures) + 1)
         if (counts[earlier] < _MIN_FREE_SHARE * free_pixels[earlier]).any():
             return False
-        if owner:
-            free_pixels[owner] = counts[owner]
+        free_pixels[owner] = counts[owner]
         labels = changed
         draw_shapes(image, shapes)
         return True
@@ -113,13 +134,21 @@ def draw_scene(
                 figures.append(placed)
                 break
         if rng.random() < 0.12:
-            add(_sample_thing(rng, height, width, largest=0.16), owner=0)
+            kind, shapes = _sample_thing(rng, height, width, largest=0.16)
+            owner = MAX_PEOPLE + 1 + len(things)
+            if add(shapes, owner):
+                things.append(_Thing(kind, free_pixels[owner]))
 
     _add_grain(rng, image)
     people = [
         _describe(figure, labels, owner) for owner, figure in enumerate(figures, 1)
     ]
-    return Scene(image, people, np.ascontiguousarray(labels[..., 1]))
+    return Scene(
+        image,
+        people,
+        list(_describe_things(things, labels)),
+        np.ascontiguousarray(labels[..., 1]),
+    )
 
 
 def _sample_statures(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -160,18 +189,46 @@ def _describe(figure: Figure, labels: np.ndarray, owner: int) -> dict[str, Any]:
         top_owner, top_part = labels[round(y), round(x)]
         visible = top_owner == owner and top_part in parts and not turned_away
         keypoints += [x, y, 2 if visible else 1]
-    rle = coco_mask.encode(np.asfortranarray(labels[..., 0] == owner, np.uint8))
     return {
         "keypoints": keypoints,
         "num_keypoints": sum(v > 0 for v in keypoints[2::3]),
-        "bbox": coco_mask.toBbox(rle).tolist(),
-        "area": int(coco_mask.area(rle)),
-        "segmentation": {"size": [height, width], "counts": rle["counts"].decode()},
+        **_outline(labels, owner),
     }
 
 
-def _draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A background: a blurry gradient, mottled, with things that are no people."""
+def _describe_things(
+    things: list[_Thing], labels: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    """The annotations of what is to be seen of the things."""
+    for owner, thing in enumerate(things, MAX_PEOPLE + 1):
+        outline = _outline(labels, owner)
+        if thing.name not in THINGS or not outline["area"]:
+            continue
+        is_hidden = (
+            outline["area"] < _MIN_THING_SHARE * thing.drawn_pixels
+            or outline["area"] < _MIN_THING_AREA
+        )
+        yield {"name": thing.name, "iscrowd": int(is_hidden), **outline}
+
+
+def _outline(labels: np.ndarray, owner: int) -> dict[str, Any]:
+    """Box, area and mask of the pixels that are labelled `owner`."""
+    rle = coco_mask.encode(np.asfortranarray(labels[..., 0] == owner, np.uint8))
+    return {
+        "bbox": coco_mask.toBbox(rle).tolist(),
+        "area": int(coco_mask.area(rle)),
+        "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+    }
+
+
+def _draw_ground(
+    rng: np.random.Generator, labels: np.ndarray, things: list[_Thing]
+) -> np.ndarray:
+    """A background: a blurry gradient, mottled, with things that are no people.
+
+    Adds the things to `things`, and to the labels, in place.
+    """
+    height, width = labels.shape[:2]
     grey = rng.integers(50, 206)
     coarse = grey + rng.integers(-60, 61, (rng.integers(2, 5), rng.integers(2, 5), 3))
     coarse = coarse.clip(0, 255).astype(np.uint8)
@@ -183,14 +240,20 @@ def _draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarra
     mottles = cv2.resize(mottles, (width, height), interpolation=cv2.INTER_LINEAR)
     image = cv2.add(image, cv2.merge([mottles] * 3))
     for _ in range(rng.integers(3, 12)):
-        draw_shapes(image, _sample_thing(rng, height, width, largest=0.3))
+        kind, shapes = _sample_thing(rng, height, width, largest=0.3)
+        owner = MAX_PEOPLE + 1 + len(things)
+        draw_shapes(image, shapes)
+        draw_labels(labels, shapes, owner)
+        things.append(_Thing(kind, np.count_nonzero(labels[..., 0] == owner)))
     return image
 
 
 def _sample_thing(
     rng: np.random.Generator, height: int, width: int, largest: float
-) -> list[Shape]:
+) -> tuple[str, list[Shape]]:
     """A disc, a box, a fence or a jointed bar that looks a little like a limb.
+
+    Returns its name and its shapes.
 
     `largest` is the greatest half side as a share of the image's smaller side.
     """
@@ -220,7 +283,7 @@ def _sample_thing(
             capsule(center, center + 0.9 * side, radius, 0.8 * radius),
         ]
     inner = shade(color, rng.uniform(0.6, 1.4))
-    return [
+    return kind, [
         Shape(polygon, color if index % 2 == 0 else inner, part=0)
         for index, polygon in enumerate(polygons)
     ]

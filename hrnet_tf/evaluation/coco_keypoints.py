@@ -19,7 +19,6 @@ carries the name of the box source, and the table prints it.
 import contextlib
 import copy
 import io
-import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +28,12 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from hrnet_tf.evaluation.coco_files import (
+    AnnotationFileError,
+    index,
+    read_dataset,
+    write_results,
+)
 from hrnet_tf.ops import oks
 
 # In the order of pycocotools' `stats` for keypoints.
@@ -41,10 +46,6 @@ UNDEFINED = -1.0
 
 class PredictionError(ValueError):
     """Predictions that cannot be scored."""
-
-
-class AnnotationFileError(ValueError):
-    """The annotation file is missing or cannot serve as keypoint ground truth."""
 
 
 class COCOKeypointEvaluator:
@@ -93,7 +94,7 @@ class COCOKeypointEvaluator:
         self._oks_nms_threshold = oks_nms_threshold
         self._nms = oks.soft_oks_nms if soft_oks_nms else oks.oks_nms
         self._annotation_file = os.fspath(annotation_file)
-        dataset = _read_dataset(self._annotation_file)
+        dataset = read_dataset(self._annotation_file)
         if category_id is None:
             category_id = _only_keypoint_category(dataset, self._annotation_file)
         self.category_id = category_id
@@ -172,11 +173,7 @@ class COCOKeypointEvaluator:
 
     def write_results(self, path: str | os.PathLike[str]) -> None:
         """Writes `results` as JSON, ready for COCO's evaluation server."""
-        path = os.fspath(path)
-        temporary_path = f"{path}.{os.getpid()}.tmp"
-        with open(temporary_path, "w", encoding="utf-8") as file:
-            json.dump(self.results, file)
-        os.replace(temporary_path, path)
+        write_results(path, self.results)
 
     def evaluate(self, image_ids: Iterable[int] | None = None) -> dict[str, float]:
         """Computes the metrics.
@@ -197,7 +194,7 @@ class COCOKeypointEvaluator:
             if results:
                 predictions = self._ground_truth.loadRes(copy.deepcopy(results))
             else:  # loadRes looks into the first result.
-                predictions = _coco({**self._ground_truth.dataset, "annotations": []})
+                predictions = index({**self._ground_truth.dataset, "annotations": []})
             coco_eval = COCOeval(self._ground_truth, predictions, "keypoints")
             coco_eval.params.kpt_oks_sigmas = self._sigmas
             coco_eval.params.imgIds = sorted(evaluated)
@@ -231,12 +228,12 @@ class COCOKeypointEvaluator:
                 self._sigmas,
                 self._oks_nms_threshold,
             )
-            for index in kept:
+            for place in kept:
                 yield {
                     "image_id": int(people["image_id"][rows[0]]),
                     "category_id": self.category_id,
-                    "keypoints": keypoints[index].ravel().tolist(),
-                    "score": float(scores[rows[index]]),
+                    "keypoints": keypoints[place].ravel().tolist(),
+                    "score": float(scores[rows[place]]),
                 }
 
     def _count_images_without_prediction(
@@ -297,27 +294,6 @@ def format_table(metrics: Mapping[str, float], box_source: str) -> str:
     if "-" in values:
         lines.append("-: no labelled person of that size in the annotation file")
     return "\n".join(lines)
-
-
-def _read_dataset(annotation_file: str) -> dict[str, Any]:
-    try:
-        with open(annotation_file, encoding="utf-8") as file:
-            dataset = json.load(file)
-    except OSError as error:
-        raise AnnotationFileError(
-            f"Cannot read the annotation file {annotation_file}: {error.strerror}."
-        ) from error
-    except ValueError as error:  # Malformed JSON, or bytes that are not UTF-8.
-        raise AnnotationFileError(
-            f"The annotation file {annotation_file} is not JSON: {error}."
-        ) from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
-            raise AnnotationFileError(
-                f"The annotation file {annotation_file} has no list '{key}': it must "
-                "be a COCO keypoint file with images, annotations and categories."
-            )
-    return dataset
 
 
 def _only_keypoint_category(dataset: Mapping[str, Any], annotation_file: str) -> int:
@@ -395,14 +371,6 @@ def _ground_truth(
             "labelled keypoint: give a person_keypoints_*.json with ground truth."
         )
     images = [{"id": image["id"]} for image in dataset["images"]]
-    return _coco(
+    return index(
         {"images": images, "categories": categories, "annotations": annotations}
     )
-
-
-def _coco(dataset: dict[str, Any]) -> COCO:
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = dataset
-        coco.createIndex()
-    return coco

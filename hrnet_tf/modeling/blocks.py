@@ -22,6 +22,8 @@ class ConvSettings:
         norm_momentum: Share of the old moving statistics kept per step (Keras's
             convention: 0.9 here is torch's 0.1).
         norm_epsilon: Added to the variance.
+        freeze_norm_statistics: Whether training, too, normalises by the moving
+            statistics and leaves them as they are. Scales and offsets are trained.
         kernel_initializer: `normal` for N(0, 0.001), `kaiming` for fan-out scaling.
         kernel_regularizer: Regulariser of the kernels, or None.
     """
@@ -30,6 +32,7 @@ class ConvSettings:
     use_sync_bn: bool = False
     norm_momentum: float = 0.9
     norm_epsilon: float = 1e-5
+    freeze_norm_statistics: bool = False
     kernel_initializer: str = "normal"
     kernel_regularizer: tf_keras.regularizers.Regularizer | None = None
 
@@ -122,7 +125,8 @@ class ConvNorm(tf_keras.layers.Layer):
             x = tf.pad(x, [[0, 0], [before, before], [before, before], [0, 0]])
         x = self.conv(x)
         if self._folded_bias is None:
-            x = self.norm(x, training=training)
+            is_frozen = self.settings.freeze_norm_statistics
+            x = self.norm(x, training=False if is_frozen else training)
         else:
             x = tf.nn.bias_add(x, tf.constant(self._folded_bias, x.dtype))
         return self.activation(x) if self.activate else x

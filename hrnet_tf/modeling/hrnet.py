@@ -223,6 +223,7 @@ def build_hrnet(
             use_sync_bn=norm_activation_config.use_sync_bn,
             norm_momentum=norm_activation_config.norm_momentum,
             norm_epsilon=norm_activation_config.norm_epsilon,
+            freeze_norm_statistics=config.freeze_norm_statistics,
             kernel_initializer=config.kernel_initializer,
             kernel_regularizer=l2_regularizer,
         ),

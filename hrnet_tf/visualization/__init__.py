@@ -1,4 +1,4 @@
-"""Pictures for people to look at: skeletons, boxes, heatmaps and classes on images.
+"""Pictures for people to look at: skeletons, objects, heatmaps and classes on images.
 
 Images are uint8 RGB arrays [height, width, 3]. Keypoints are (x, y, score) in pixels of
 the image that is drawn on, pixel centres at whole numbers. No function changes its
@@ -6,6 +6,7 @@ inputs.
 """
 
 from hrnet_tf.visualization.canvas import image_grid, write_image, write_labels
+from hrnet_tf.visualization.instances import compare_instances, draw_instances
 from hrnet_tf.visualization.labels import compare_labels, draw_labels
 from hrnet_tf.visualization.skeletons import (
     compare_skeletons,
@@ -14,9 +15,11 @@ from hrnet_tf.visualization.skeletons import (
 )
 
 __all__ = [
+    "compare_instances",
     "compare_labels",
     "compare_skeletons",
     "draw_heatmaps",
+    "draw_instances",
     "draw_labels",
     "draw_skeletons",
     "image_grid",

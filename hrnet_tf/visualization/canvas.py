@@ -113,7 +113,9 @@ def draw_dot(
     cv2.circle(canvas, _fixed(center), radius, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
-def draw_box(canvas: np.ndarray, box: np.ndarray, pixel: int) -> None:
+def draw_box(
+    canvas: np.ndarray, box: np.ndarray, pixel: int, color: tuple = LIGHT
+) -> None:
     if not np.isfinite(box).all():
         return
     side = max(canvas.shape)
@@ -123,7 +125,7 @@ def draw_box(canvas: np.ndarray, box: np.ndarray, pixel: int) -> None:
     width = round(max(0.0018 * side, 0.9 * pixel))
     outline = round(max(0.0009 * side, 0.2 * pixel))
     cv2.rectangle(canvas, *corners, DARK, width + 2 * outline, cv2.LINE_AA, _SHIFT)
-    cv2.rectangle(canvas, *corners, LIGHT, width, cv2.LINE_AA, _SHIFT)
+    cv2.rectangle(canvas, *corners, color, width, cv2.LINE_AA, _SHIFT)
 
 
 def draw_tag(canvas: np.ndarray, text: str, corner: np.ndarray, pixel: int) -> None:

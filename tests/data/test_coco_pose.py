@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hrnet_tf.data import coco_people, coco_pose, pose_records, skeletons
-from hrnet_tf.data.coco_people import ConversionError
+from hrnet_tf.data import coco_annotations, coco_pose, pose_records, skeletons
+from hrnet_tf.data.conversion import ConversionError
 from hrnet_tf.data.record_shards import OutputError
 
 WIDTH, HEIGHT = 64, 48
@@ -198,8 +198,8 @@ def test_images_without_people_can_be_dropped(dataset):
     ],
 )
 def test_boxes_partly_beyond_the_border(bbox, outside):
-    image = coco_people.ImageEntry(1, "a.jpg", WIDTH, HEIGHT)
-    assert coco_people.is_partly_outside(bbox, image) == outside
+    image = coco_annotations.ImageEntry(1, "a.jpg", WIDTH, HEIGHT)
+    assert coco_annotations.is_partly_outside(bbox, image) == outside
 
 
 BAD_ANNOTATIONS = {

@@ -1,0 +1,60 @@
+"""COCO's files of annotations and of results, as evaluators use them."""
+
+import contextlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from pycocotools.coco import COCO
+
+
+class AnnotationFileError(ValueError):
+    """The annotation file is missing or cannot serve as ground truth."""
+
+
+def read_dataset(annotation_file: str) -> dict[str, Any]:
+    """The content of an annotation file.
+
+    Raises:
+        AnnotationFileError: it cannot be read, or lacks one of the three lists.
+    """
+    try:
+        with open(annotation_file, encoding="utf-8") as file:
+            dataset = json.load(file)
+    except OSError as error:
+        raise AnnotationFileError(
+            f"Cannot read the annotation file {annotation_file}: {error.strerror}."
+        ) from error
+    except ValueError as error:  # Malformed JSON, or bytes that are not UTF-8.
+        raise AnnotationFileError(
+            f"The annotation file {annotation_file} is not JSON: {error}."
+        ) from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
+            raise AnnotationFileError(
+                f"The annotation file {annotation_file} has no list '{key}': it must "
+                "be a COCO file with images, annotations and categories."
+            )
+    return dataset
+
+
+def index(dataset: dict[str, Any]) -> COCO:
+    """pycocotools' view of a dataset, without its printing."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = dataset
+        coco.createIndex()
+    return coco
+
+
+def write_results(
+    path: str | os.PathLike[str], results: Sequence[dict[str, Any]]
+) -> None:
+    """Writes results as JSON, whole or not at all."""
+    path = os.fspath(path)
+    temporary_path = f"{path}.{os.getpid()}.tmp"
+    with open(temporary_path, "w", encoding="utf-8") as file:
+        json.dump(results, file)
+    os.replace(temporary_path, path)

@@ -1,0 +1,283 @@
+"""COCO AP of detected boxes and masks.
+
+Detections are collected batch by batch as COCO results, masks in run lengths, so that
+memory holds no mask in pixels. pycocotools computes AP and AR over all images of the
+annotation file, those without any detection included.
+
+    evaluator = COCOInstanceEvaluator("instances_val.json", with_masks=True)
+    for batch in batches:
+        evaluator.update(detect(batch))
+    print(format_table(evaluator.evaluate()))
+"""
+
+import contextlib
+import copy
+import io
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from official.vision.ops import mask_ops
+from pycocotools import mask as coco_mask
+from pycocotools.cocoeval import COCOeval
+
+from hrnet_tf.evaluation.coco_files import (
+    AnnotationFileError,
+    index,
+    read_dataset,
+    write_results,
+)
+
+# In the order of pycocotools' `stats`, by the names that the Garden gives them.
+METRICS = (
+    *("AP", "AP50", "AP75", "APs", "APm", "APl"),
+    *("ARmax1", "ARmax10", "ARmax100", "ARs", "ARm", "ARl"),
+)
+MASK_METRICS = tuple(f"mask_{name}" for name in METRICS)
+
+# pycocotools' value for a metric that has no ground truth to be computed from.
+UNDEFINED = -1.0
+
+
+class COCOInstanceEvaluator:
+    """Collects detections and computes COCO's box AP, and mask AP if there are masks.
+
+    Attributes:
+        categories: the names of the annotation file's categories by id.
+    """
+
+    def __init__(self, annotation_file: str, with_masks: bool):
+        """Reads the ground truth.
+
+        Args:
+            annotation_file: COCO's JSON (`instances_*.json`).
+            with_masks: whether masks are evaluated, too.
+
+        Raises:
+            AnnotationFileError: the file is missing or no such file, or has no masks.
+        """
+        self._annotation_file = os.fspath(annotation_file)
+        self._with_masks = with_masks
+        dataset = read_dataset(self._annotation_file)
+        try:
+            self.categories = {c["id"]: c["name"] for c in dataset["categories"]}
+            self._ground_truth = _ground_truth(dataset, with_masks)
+        except (KeyError, TypeError) as error:
+            raise AnnotationFileError(
+                f"The annotation file {annotation_file} lacks {error} in an image, a "
+                "category or an annotation"
+                + (", which the evaluation of masks needs." if with_masks else ".")
+            ) from error
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all detections."""
+        self.results: list[dict[str, Any]] = []
+
+    def update(self, detections: Mapping[str, np.ndarray]) -> None:
+        """Adds the detections of a batch of images.
+
+        Args:
+            detections: arrays over the batch:
+                image_id [B] int; images below zero are padding and are ignored.
+                boxes [B, N, 4] float, x, y, width, height, pixels of the image.
+                classes [B, N] int, category ids.
+                scores [B, N] float.
+                num_detections [B] int: how many of the N there are.
+                masks [B, N, h, w] float, with masks: probabilities within the boxes.
+                image_size [B, 2] int, with masks: height and width of the image.
+
+        Raises:
+            AnnotationFileError: an image is not in the annotation file.
+        """
+        for place, image_id in enumerate(np.asarray(detections["image_id"]).tolist()):
+            if image_id < 0:
+                continue
+            if image_id not in self._ground_truth.imgs:
+                raise AnnotationFileError(
+                    f"The validation records have image {image_id}, which is not in "
+                    f"{self._annotation_file}: evaluate on the images of that file."
+                )
+            count = int(detections["num_detections"][place])
+            found = {
+                name: np.asarray(detections[name][place][:count])
+                for name in ("boxes", "classes", "scores")
+            }
+            rows = [
+                {
+                    "image_id": image_id,
+                    "category_id": int(category),
+                    "bbox": [round(float(value), 3) for value in box],
+                    "score": float(score),
+                }
+                for box, category, score in zip(
+                    found["boxes"], found["classes"], found["scores"], strict=True
+                )
+            ]
+            if self._with_masks:
+                size = detections["image_size"][place]
+                masks = detections["masks"][place][:count]
+                for row, rle in zip(
+                    rows, encode_masks(masks, found["boxes"], size), strict=True
+                ):
+                    row["segmentation"] = rle
+            self.results += rows
+
+    def write_results(self, path: str | os.PathLike[str]) -> None:
+        """Writes `results` as JSON, in COCO's results format."""
+        write_results(path, self.results)
+
+    def objects(self, image_id: int) -> list[dict[str, Any]]:
+        """The annotations of an image, crowds left out."""
+        return [
+            annotation
+            for annotation in self._ground_truth.imgToAnns[image_id]
+            if not annotation["iscrowd"]
+        ]
+
+    def evaluate(self, image_ids: Iterable[int] | None = None) -> dict[str, float]:
+        """Computes the metrics.
+
+        Args:
+            image_ids: The images to count; all of the annotation file if None.
+
+        Returns:
+            `METRICS`, with masks `MASK_METRICS`, and of every category
+            `AP/NAME` and `mask_AP/NAME`, in [0, 1]. -1, as in pycocotools, where
+            there is no ground truth.
+        """
+        counted = set(self._ground_truth.imgs if image_ids is None else image_ids)
+        metrics = self._metrics("bbox", "", counted)
+        if self._with_masks:
+            metrics |= self._metrics("segm", "mask_", counted)
+        return metrics
+
+    def _metrics(self, kind: str, prefix: str, counted: set[int]) -> dict[str, float]:
+        results = copy.deepcopy(self.results)
+        if kind == "segm":
+            # Objects are sorted into small, medium and large by the area of what is
+            # evaluated: with a box in sight, pycocotools takes that of the box.
+            for row in results:
+                del row["bbox"]
+        with contextlib.redirect_stdout(io.StringIO()):
+            if results:
+                predictions = self._ground_truth.loadRes(results)
+            else:  # loadRes looks into the first result.
+                predictions = index({**self._ground_truth.dataset, "annotations": []})
+            coco_eval = COCOeval(self._ground_truth, predictions, kind)
+            coco_eval.params.imgIds = sorted(counted)
+            coco_eval.evaluate()
+            coco_eval.accumulate()
+            coco_eval.summarize()
+        metrics = {
+            f"{prefix}{name}": float(value)
+            for name, value in zip(METRICS, coco_eval.stats, strict=True)
+        }
+        # Thresholds, recalls, categories, areas (first: all), numbers (last: 100).
+        precision = coco_eval.eval["precision"][:, :, :, 0, -1]
+        for place, category_id in enumerate(coco_eval.params.catIds):
+            values = precision[:, :, place]
+            name = f"{prefix}AP/{self.categories[category_id]}"
+            defined = values[values > UNDEFINED]
+            metrics[name] = float(defined.mean()) if defined.size else UNDEFINED
+        return metrics
+
+
+def encode_masks(
+    masks: np.ndarray, boxes: np.ndarray, image_size: np.ndarray
+) -> list[dict[str, Any]]:
+    """Masks within boxes as run lengths of whole images, COCO's `segmentation`.
+
+    Args:
+        masks: float [N, h, w], probabilities.
+        boxes: float [N, 4], x, y, width, height in pixels of the image.
+        image_size: height and width of the image.
+    """
+    return [
+        {"size": rle["size"], "counts": rle["counts"].decode()}
+        for mask, box in zip(masks, boxes, strict=True)
+        for rle in [coco_mask.encode(np.asfortranarray(paste(mask, box, image_size)))]
+    ]
+
+
+def paste(mask: np.ndarray, box: np.ndarray, image_size: np.ndarray) -> np.ndarray:
+    """A mask within a box as a mask of the whole image.
+
+    Args:
+        mask: float [h, w], probabilities.
+        box: float [4], x, y, width, height in pixels of the image.
+        image_size: height and width of the image.
+
+    Returns:
+        uint8 [height, width], 0 and 1.
+    """
+    height, width = map(int, image_size)
+    if min(box[2], box[3]) <= 0:
+        return np.zeros((height, width), np.uint8)
+    (pasted,) = mask_ops.paste_instance_masks_v2(
+        np.asarray(mask, np.float32)[np.newaxis],
+        np.asarray(box, np.float32)[np.newaxis],
+        height,
+        width,
+    )
+    return pasted.astype(np.uint8)
+
+
+def format_table(metrics: Mapping[str, float]) -> str:
+    """Lays the metrics of `evaluate` out as a plain-text table."""
+    columns = METRICS[:6] + METRICS[8:9]
+    kinds = [("boxes", ""), ("masks", "mask_")]
+    kinds = [(name, prefix) for name, prefix in kinds if f"{prefix}AP" in metrics]
+    lines = [
+        "COCO " + " and ".join(name for name, _ in kinds),
+        " " * 6 + " ".join(f"{column:>8}" for column in columns),
+    ]
+    for name, prefix in kinds:
+        values = [metrics[prefix + column] for column in columns]
+        lines.append(f"{name:6}" + " ".join(f"{_shown(v):>8}" for v in values))
+    categories = [name[3:] for name in metrics if name.startswith("AP/")]
+    width = max(map(len, categories), default=0)
+    for category in categories:
+        shown = [
+            f"{_shown(metrics[f'{prefix}AP/{category}'])} ({name})"
+            for name, prefix in kinds
+        ]
+        lines.append(f"AP of {category:<{width}}  {'  '.join(shown)}")
+    return "\n".join(lines)
+
+
+def _shown(value: float) -> str:
+    return "-" if value == UNDEFINED else f"{value:.3f}"
+
+
+def _ground_truth(dataset: dict[str, Any], with_masks: bool) -> Any:
+    """Checks the annotations and keeps of them what COCOeval reads."""
+    sizes = {image["id"]: image for image in dataset["images"]}
+    annotations = []
+    for annotation in dataset["annotations"]:
+        kept = {
+            # COCOeval takes a match with id 0 for no match, so number from 1.
+            "id": len(annotations) + 1,
+            "image_id": annotation["image_id"],
+            "category_id": annotation["category_id"],
+            "bbox": annotation["bbox"],
+            "area": annotation.get(
+                "area", annotation["bbox"][2] * annotation["bbox"][3]
+            ),
+            "iscrowd": annotation.get("iscrowd", 0),
+        }
+        if with_masks:
+            kept["segmentation"] = annotation["segmentation"]
+        annotations.append(kept)
+    images = [
+        {"id": number, "height": image["height"], "width": image["width"]}
+        for number, image in sizes.items()
+    ]
+    return index(
+        {
+            "images": images,
+            "categories": dataset["categories"],
+            "annotations": annotations,
+        }
+    )
