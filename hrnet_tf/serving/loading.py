@@ -10,7 +10,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from hrnet_tf.serving import metadata as metadata_lib
-from hrnet_tf.serving.metadata import Metadata, ModelError, SegmentationMetadata
+from hrnet_tf.serving.metadata import AnyMetadata, ModelError
 from hrnet_tf.serving.tflite_metadata import read_metadata
 
 
@@ -24,7 +24,7 @@ class LoadedSavedModel:
         model: What they belong to: without it they lose their constants.
     """
 
-    metadata: Metadata | SegmentationMetadata
+    metadata: AnyMetadata
     signatures: Mapping[str, Callable[..., dict[str, tf.Tensor]]]
     model: Any
 
@@ -39,7 +39,7 @@ class LoadedTFLite:
         outputs: Their names.
     """
 
-    metadata: Metadata | SegmentationMetadata
+    metadata: AnyMetadata
     run: Callable[..., dict[str, np.ndarray]]
     outputs: tuple[str, ...]
 

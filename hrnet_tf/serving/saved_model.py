@@ -22,6 +22,24 @@ Of segmentation:
 
 Label maps have the sizes of the images, height and width in image_sizes, and are
 filled with 255 below and at the right to the largest of the request; logits with 0.
+
+Of detection, N being the most objects that are found:
+
+    serving_default  image_bytes string [B]
+                     -> boxes float32 [B, N, 4], classes int32 [B, N],
+                        scores float32 [B, N], num_detections int32 [B],
+                        with masks: masks float32 [B, N, h, w]
+    image            images uint8 [B, H, W, 3] -> as serving_default
+
+Boxes are as above; masks are probabilities within them.
+
+Of a detector and a pose model in one, N being the most people:
+
+    serving_default  image_bytes string [B]
+                     -> boxes float32 [B, N, 4], box_scores float32 [B, N],
+                        keypoints float32 [B, N, K, 3], scores float32 [B, N],
+                        num_people int32 [B]
+    image            images uint8 [B, H, W, 3] -> as serving_default
 """
 
 import os
@@ -30,17 +48,21 @@ import tempfile
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from hrnet_tf.serving.metadata import FILE_NAME, Metadata, SegmentationMetadata
+from hrnet_tf.serving.detection_module import DetectionModule
+from hrnet_tf.serving.metadata import FILE_NAME, AnyMetadata
+from hrnet_tf.serving.pipeline_module import PipelineModule
 from hrnet_tf.serving.pose_module import PoseModule
 from hrnet_tf.serving.segmentation_module import SegmentationModule
+
+Module = PoseModule | SegmentationModule | DetectionModule | PipelineModule
 
 # TensorFlow Serving runs them before it answers the first client.
 _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
 def write_saved_model(
-    module: PoseModule | SegmentationModule,
-    metadata: Metadata | SegmentationMetadata,
+    module: Module,
+    metadata: AnyMetadata,
     folder: str,
     warmup: bool = True,
 ) -> None:
@@ -63,7 +85,7 @@ def write_saved_model(
         _write_warmup_requests(os.path.join(folder, _WARMUP_FILE), module)
 
 
-def _write_warmup_requests(path: str, module: PoseModule | SegmentationModule) -> None:
+def _write_warmup_requests(path: str, module: Module) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(path) as writer:
         for arrays in module.warmup_inputs():

@@ -1,6 +1,7 @@
 """Writes a model as a .tflite file for phones.
 
-Of pose, one crop in, its keypoints out; of segmentation, an image in, its classes out:
+Of pose, one crop in, its keypoints out; of segmentation, an image in, its classes out;
+of detection, an image in, its objects out:
 
     image      uint8 [1, H, W, 3], RGB
     keypoints  float32 [1, K, 3]: x and y as shares of the crop's width and height, and
@@ -8,22 +9,31 @@ Of pose, one crop in, its keypoints out; of segmentation, an image in, its class
     heatmaps   float32 [1, H/4, W/4, K], if asked for
     label_map  uint8 [1, H, W]
     logits     float32 [1, H/4, W/4, C], if asked for
+    boxes      float32 [1, N, 4]: x, y, width, height, pixels of the input
+    classes    int32 [1, N]
+    scores     float32 [1, N]
+    num_detections  int32 [1]
+    masks      float32 [1, N, h, w], with masks
 
-Normalisation and decoding are inside. All operations are built-in ones, all shapes
-fixed and no tensor has more than four dimensions, so that GPU delegates take the whole
-graph.
+Normalisation and decoding are inside. All operations are built-in ones. Of pose and
+segmentation, all shapes are fixed and no tensor has more than four dimensions, so that
+GPU delegates take the whole graph; detectors have loops (non-maximum suppression) and
+gathers, which they do not take.
 """
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 from ai_edge_quantizer import qtyping, quantizer
+from tensorflow.lite.python.convert import ConverterError
 
-from hrnet_tf.serving.metadata import Metadata, SegmentationMetadata
+from hrnet_tf.serving.detection_module import DetectionModule
+from hrnet_tf.serving.metadata import AnyMetadata
 from hrnet_tf.serving.pose_module import PoseModule
 from hrnet_tf.serving.segmentation_module import SegmentationModule
 from hrnet_tf.serving.tflite_metadata import add_metadata
@@ -33,9 +43,13 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 _SIGNATURE = "serving_default"
 
 
+class ConversionError(ValueError):
+    """Something in the model cannot be expressed in TFLite's built-in operations."""
+
+
 def convert(
-    module: PoseModule | SegmentationModule,
-    metadata: Metadata | SegmentationMetadata,
+    module: PoseModule | SegmentationModule | DetectionModule,
+    metadata: AnyMetadata,
     quantize: str = "none",
     with_maps: bool = False,
     calibration_images: Iterable[np.ndarray] = (),
@@ -53,6 +67,7 @@ def convert(
             is to see, from the pipeline of training without augmentation.
 
     Raises:
+        ConversionError: If TFLite has no operation for something in the model.
         ValueError: If `quantize` is unknown, or images to calibrate with are missing.
     """
     if quantize not in QUANTIZATIONS:
@@ -67,10 +82,23 @@ def convert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    content = converter.convert()
+    try:
+        content = converter.convert()
+    except ConverterError as error:
+        raise ConversionError(_unsupported(str(error))) from error
     if quantize == "int8":
         content = _quantize(content, module.quantized_part, calibration_images)
     return add_metadata(content, metadata)
+
+
+def _unsupported(text: str) -> str:
+    """The sentence on operations that a converter's long message names."""
+    names = sorted(set(re.findall(r"tf\.([A-Z]\w+)", text)))
+    what = ", ".join(names) or text.strip().splitlines()[0]
+    return (
+        f"TFLite's built-in operations do not cover this model: {what}. Export it as "
+        "saved_model."
+    )
 
 
 def _quantize(content: bytes, part: str, images: Iterable[np.ndarray]) -> bytes:

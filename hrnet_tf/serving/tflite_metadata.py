@@ -15,17 +15,17 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from hrnet_tf.serving import metadata as metadata_lib
-from hrnet_tf.serving.metadata import Metadata, ModelError, SegmentationMetadata
+from hrnet_tf.serving.metadata import AnyMetadata, ModelError
 
 # Names fixed by the metadata schema and by its readers.
 _BUFFER_NAME = b"TFLITE_METADATA"
 _FILE_IDENTIFIER = b"M001"
 _IMAGE_PROPERTIES = 2
 _RGB = 1
-_DESCRIPTIONS, _TENSOR_AXIS_LABELS = 1, 2
+_DESCRIPTIONS, _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 1, 2, 3
 
 
-def add_metadata(content: bytes, metadata: Metadata | SegmentationMetadata) -> bytes:
+def add_metadata(content: bytes, metadata: AnyMetadata) -> bytes:
     """Returns a .tflite file's content with the metadata in it."""
     model = schema.ModelT.InitFromPackedBuf(content)
     # Some writers put buffers behind the flatbuffer, at places that are about to move.
@@ -50,12 +50,12 @@ def add_metadata(content: bytes, metadata: Metadata | SegmentationMetadata) -> b
     file.write(builder.Output())
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(metadata_lib.FILE_NAME, metadata.to_json())
-        labels_file, labels, _ = metadata.labels
-        archive.writestr(labels_file, "\n".join(labels) + "\n")
+        labels = metadata.labels
+        archive.writestr(labels.file, "\n".join(labels.names) + "\n")
     return file.getvalue()
 
 
-def read_metadata(content: bytes, source: str) -> Metadata | SegmentationMetadata:
+def read_metadata(content: bytes, source: str) -> AnyMetadata:
     """Reads hrnet_tf.json out of a .tflite file's content.
 
     Args:
@@ -86,20 +86,21 @@ def _signature_names(
 
 
 def _model_metadata(
-    metadata: Metadata | SegmentationMetadata, inputs: list[str], outputs: list[str]
+    metadata: AnyMetadata, inputs: list[str], outputs: list[str]
 ) -> bytes:
     """A ModelMetadata table of the metadata schema, as a flatbuffer."""
     tables = _Tables()
-    labels_file, _, labelled_output = metadata.labels
+    names = metadata.labels
+    labels_kind = _TENSOR_VALUE_LABELS if names.are_values else _TENSOR_AXIS_LABELS
     image_properties = tables.table({0: np.int8(_RGB)})
     image_content = tables.table(
         {0: np.uint8(_IMAGE_PROPERTIES), 1: image_properties},
     )
     labels = tables.table(
         {
-            0: tables.text(labels_file),
+            0: tables.text(names.file),
             1: tables.text("Names, one a line."),
-            2: np.int8(_TENSOR_AXIS_LABELS),
+            2: np.int8(labels_kind),
         }
     )
 
@@ -110,7 +111,7 @@ def _model_metadata(
         }
         if name == "image":
             fields[3] = image_content
-        if name == labelled_output:
+        if name == names.output:
             fields[6] = tables.vector([labels])
         return tables.table(fields)
 

@@ -8,12 +8,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from official.core import config_definitions as cfg
-from official.core import task_factory
+from official.core import input_reader, task_factory
 from official.vision.tasks import maskrcnn, retinanet
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import detection as detection_config
 from hrnet_tf.data import batching
+from hrnet_tf.data.instance_records import check_records
 from hrnet_tf.data.normalization import denormalize_image
 from hrnet_tf.evaluation.coco_instances import COCOInstanceEvaluator
 from hrnet_tf.ops.boxes import to_image_boxes
@@ -45,7 +46,14 @@ class DetectionTask:
         params: cfg.DataConfig,
         input_context: tf.distribute.InputContext | None = None,
     ) -> tf.data.Dataset:
-        """The Garden's input; an evaluation ends with full batches for all replicas."""
+        """The Garden's input; an evaluation ends with full batches for all replicas.
+
+        Raises:
+            RecordError: If the records are of another kind, or lack masks.
+        """
+        if isinstance(params.input_path, (str, list, tuple)) and params.input_path:
+            files = input_reader.match_files(params.input_path)
+            check_records(files, self.has_masks)
         if params.is_training or params.drop_remainder:
             return super().build_inputs(params, input_context)
         batch_size, num_replicas = batching.replica_batches(

@@ -8,10 +8,11 @@ that do not exist. Every check yields a sentence per mistake.
 from official.core import config_definitions as cfg
 from official.vision.configs.image_classification import ImageClassificationTask
 
+from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
 from hrnet_tf.configs.pose import PoseTask
 from hrnet_tf.configs.segmentation import SegmentationTask
 from hrnet_tf.experiment import ConfigError, type_mistakes
-from hrnet_tf.validation import classification, pose, segmentation
+from hrnet_tf.validation import classification, detection, pose, segmentation
 from hrnet_tf.validation.backbone import backbone_mistakes
 from hrnet_tf.validation.choices import choice_mistakes
 from hrnet_tf.validation.inputs import data_mistakes, init_checkpoint_mistakes
@@ -46,6 +47,8 @@ def validate(params: cfg.ExperimentConfig, mode: str | None) -> None:
             mistakes += pose.mistakes(params, trains, evaluates)
         elif isinstance(params.task, SegmentationTask):
             mistakes += segmentation.mistakes(params, trains, evaluates)
+        elif isinstance(params.task, (MaskRCNNTask, RetinaNetTask)):
+            mistakes += detection.mistakes(params, trains, evaluates)
         else:
             mistakes += data_mistakes(params.task, trains, evaluates)
         if isinstance(params.task, ImageClassificationTask):

@@ -7,6 +7,7 @@ from official.vision.configs.image_classification import ImageClassificationTask
 from official.vision.configs.semantic_segmentation import SemanticSegmentationTask
 
 from hrnet_tf.configs import backbones
+from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
 from hrnet_tf.configs.pose import PoseTask
 from hrnet_tf.modeling.hrnet import check_input_size
 from hrnet_tf.validation.choices import (
@@ -16,6 +17,8 @@ from hrnet_tf.validation.choices import (
 )
 
 _PATH = "task.model.backbone"
+# Their sizes are checked, and must be multiples of more, with any backbone.
+_OWN_SIZE_CHECKS = (PoseTask, MaskRCNNTask, RetinaNetTask)
 
 
 def backbone_mistakes(task: cfg.TaskConfig) -> Iterator[str]:
@@ -29,13 +32,12 @@ def backbone_mistakes(task: cfg.TaskConfig) -> Iterator[str]:
         return
     yield from _hrnet_mistakes(backbone.hrnet)
     yield from _neck_mistakes(backbone.hrnet, isinstance(task, ImageClassificationTask))
-    # The pose task checks its own, which needs them with any backbone. Segmentation
-    # takes images of any size where the branches do.
+    # Segmentation takes images of any size where the branches do.
     takes_any_size = (
         isinstance(task, SemanticSegmentationTask)
         and backbone.hrnet.fuse_upsampling != "nearest"
     )
-    if not isinstance(task, PoseTask) and not takes_any_size:
+    if not isinstance(task, _OWN_SIZE_CHECKS) and not takes_any_size:
         yield from input_size_mistakes(model.input_size)
 
 

@@ -1,0 +1,195 @@
+"""The detector as graphs that need no Python: images in, boxes and masks out.
+
+Resizing, normalisation, the detector and the way back to image pixels are the functions
+that evaluation uses. The norms of backbone and pyramid are folded into their
+convolutions, and all variables are frozen into constants.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from official.vision.ops import preprocess_ops
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2,
+)
+
+from hrnet_tf.modeling.blocks import fold_norms
+from hrnet_tf.serving.graphs import decode_image, signature, warmup_image
+from hrnet_tf.serving.metadata import DetectionMetadata
+from hrnet_tf.tasks.detection import DetectionTask
+
+OUTPUTS = ("boxes", "classes", "num_detections", "scores")
+
+
+class DetectionModule(tf.Module):
+    """Finds objects."""
+
+    # What of a .tflite file may compute with 8 bits: backbone and pyramid.
+    quantized_part = ".*/(hrnet|hrnetv2p)/.*"
+
+    def __init__(
+        self, task: DetectionTask, model: tf_keras.Model, metadata: DetectionMetadata
+    ):
+        """Takes the model over: its norms are folded, it cannot be trained any more.
+
+        Args:
+            task: The task that it was trained for.
+            model: A detector with its weights.
+            metadata: How it was trained and is to be used.
+        """
+        super().__init__(name="detection")
+        self._metadata = metadata
+        self._outputs = sorted([*OUTPUTS, *(["masks"] if metadata.has_masks else [])])
+        fold_norms(model)
+        self._detect = self._freeze(task, model)
+        self._features = tf.function(lambda images: pyramid(model, images))
+
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """The functions of a SavedModel by name, see saved_model.py."""
+        image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
+        images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+        return {
+            "serving_default": signature(self.predict_encoded, image_bytes),
+            "image": signature(self.predict_images, images),
+        }
+
+    def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
+        """Inputs of `serving_default`."""
+        yield {"image_bytes": warmup_image()}
+
+    def mobile_function(
+        self, with_maps: bool
+    ) -> tf.types.experimental.PolymorphicFunction:
+        """The function of a .tflite file, see tflite.py."""
+        del with_maps
+        size = self._metadata.input_size
+        # The whole canvas counts as image, unscaled.
+        info = np.array([[size, size, [1, 1], [0, 0]]], np.float32)
+
+        def predict(image):
+            return self._detect(normalize(image), tf.constant(info))
+
+        return signature(predict, tf.TensorSpec([1, *size, 3], tf.uint8, "image"))
+
+    def predict_maps(self, images: tf.Tensor) -> tf.Tensor:
+        """The pyramid's first level of canvases uint8 [N, H, W, 3]."""
+        return self._features(normalize(images))
+
+    def predict_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Finds the objects in images of one size.
+
+        Args:
+            images: uint8 [B, H, W, 3], RGB.
+
+        Returns:
+            See `predict_encoded`.
+        """
+        return self._predict(images, lambda image: image)
+
+    def predict_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Finds the objects in encoded images of any sizes.
+
+        Args:
+            image_bytes: string [B], see `graphs.decode_image`.
+
+        Returns:
+            boxes: float32 [B, N, 4], x, y, width and height in pixels of the image.
+            classes: int32 [B, N], category ids.
+            scores: float32 [B, N], falling.
+            num_detections: int32 [B]: how many of the N there are; the rest is 0.
+            masks: of detectors with masks, float32 [B, N, h, w]: probabilities within
+                the boxes.
+        """
+        return self._predict(image_bytes, decode_image)
+
+    def _predict(
+        self, images: tf.Tensor, read_image: Callable[[tf.Tensor], tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        # Of no images, one is looked at: convolutions of an empty batch fail on some
+        # devices, and so do reductions in the detector.
+        count = tf.shape(images)[0]
+        size = self._metadata.input_size
+
+        def prepare(place):
+            return fit(read_image(images[place]), size)
+
+        canvases, info = tf.cond(
+            count > 0,
+            lambda: tf.map_fn(
+                prepare,
+                tf.range(count),
+                fn_output_signature=(
+                    tf.TensorSpec([*size, 3], tf.float32),
+                    tf.TensorSpec([4, 2], tf.float32),
+                ),
+            ),
+            lambda: (tf.zeros([1, *size, 3]), tf.ones([1, 4, 2])),
+        )
+        found = self._detect(canvases, info)
+        return {name: values[:count] for name, values in found.items()}
+
+    def _freeze(
+        self, task: DetectionTask, model: tf_keras.Model
+    ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """The detector as a function of constants, see `DetectionTask.detect`."""
+
+        @tf.function(
+            autograph=False,
+            input_signature=[
+                tf.TensorSpec([None, *self._metadata.input_size, 3], tf.float32),
+                tf.TensorSpec([None, 4, 2], tf.float32),
+            ],
+        )
+        def detect(canvases, info):
+            found = task.detect(model, canvases, info)
+            # What is beyond num_detections depends on the detector: make it 0.
+            place = tf.range(tf.shape(found["scores"])[1])
+            is_found = place < found["num_detections"][:, tf.newaxis]
+            return {
+                name: values
+                if name == "num_detections"
+                else _zero_where_not(is_found, values)
+                for name, values in found.items()
+            }
+
+        frozen = convert_variables_to_constants_v2(detect.get_concrete_function())
+        # Frozen functions return dicts as lists, in the order of their keys.
+        return lambda *arguments: dict(
+            zip(self._outputs, frozen(*arguments), strict=True)
+        )
+
+
+def normalize(images: tf.Tensor) -> tf.Tensor:
+    """The detectors' input float32 of RGB uint8, as the Garden's parsers make it."""
+    return preprocess_ops.normalize_image(
+        tf.cast(images, tf.float32),
+        offset=preprocess_ops.MEAN_RGB,
+        scale=preprocess_ops.STDDEV_RGB,
+    )
+
+
+def fit(image: tf.Tensor, size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Normalises an image uint8 [H, W, 3] and makes it fit into `size`.
+
+    Returns:
+        float32 [*size, 3], and float32 [4, 2], see `ops.boxes.to_image_boxes`.
+    """
+    canvas, info = preprocess_ops.resize_and_crop_image(
+        normalize(image), size, padded_size=size, aug_scale_min=1.0, aug_scale_max=1.0
+    )
+    return tf.ensure_shape(canvas, [*size, 3]), info
+
+
+def pyramid(model: tf_keras.Model, images: tf.Tensor) -> tf.Tensor:
+    """The pyramid's first level, what the detector's heads see of normalised images."""
+    features = model.decoder(model.backbone(images, training=False), training=False)
+    return tf.cast(features[min(features)], tf.float32)
+
+
+def _zero_where_not(is_found: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    shape = tf.concat(
+        [tf.shape(is_found), tf.ones([values.shape.rank - 2], tf.int32)], axis=0
+    )
+    return values * tf.cast(tf.reshape(is_found, shape), values.dtype)
