@@ -1,9 +1,10 @@
 """Exports a model: python -m hrnet_tf.export --model_dir=RUN --format=... ...
 
-Takes the best checkpoint of a run of pose or segmentation (the latest if there is no
-best one), folds its norms into its convolutions, puts all that belongs to a prediction
-around it, from an image's bytes to its keypoints or classes, and compares the result
-with the checkpoint on validation data before the files appear under their names.
+Takes the best checkpoint of a run of pose, segmentation or detection (the latest if
+there is no best one), folds its norms into its convolutions, puts all that belongs to a
+prediction around it, from an image's bytes to its keypoints, classes or objects, and
+compares the result with the checkpoint on validation data before the files appear under
+their names.
 
   python -m hrnet_tf.export --model_dir=runs/synthetic --format=saved_model \\
     --output_dir=exported/1
@@ -18,12 +19,18 @@ converted ones, take it from --config_file, as in training:
     --config_file=weights/pose_w32/ckpt.yaml --format=saved_model \\
     --output_dir=exported/1
 
-Those of segmentation need --experiment, too, such as hrnet_seg_cityscapes.
+Those of segmentation and detection need --experiment, too, such as
+hrnet_seg_cityscapes.
+
+A detector and a pose model, both exported as saved_model, become one SavedModel that
+finds people and their keypoints:
+
+  python -m hrnet_tf.export --pipeline --detector=exported/detector/1 \\
+    --pose=exported/pose/1 --output_dir=exported/people/1
 """
 
 import functools
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 
@@ -33,26 +40,31 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
-import yaml
-from official.core import config_definitions as cfg
 
 from hrnet_tf import (
     checkpoints,
     command_line,
     registry_imports,  # noqa: F401
 )
-from hrnet_tf.configs import segmentation
 from hrnet_tf.data.detections import DetectionsError
 from hrnet_tf.data.record_shards import RecordError
 from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.evaluation.coco_files import AnnotationFileError
-from hrnet_tf.experiment import ConfigError, parse_config
-from hrnet_tf.exporters import check_task, exporter_of
+from hrnet_tf.experiment import ConfigError
+from hrnet_tf.exporters import exporter_of
 from hrnet_tf.exporters.base import Exporter
+from hrnet_tf.exporters.configuration import read_config
+from hrnet_tf.exporters.output import (
+    check_output,
+    checkpoint_bytes,
+    size_in_bytes,
+    written_whole,
+)
+from hrnet_tf.exporters.pipeline import export_pipeline
 from hrnet_tf.serving import saved_model, tflite, verification
 from hrnet_tf.serving.loading import load_model
+from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.predictor import load_predictor
-from hrnet_tf.validation import validate
 
 FORMATS = ("saved_model", "tflite")
 
@@ -160,8 +172,44 @@ def define_flags() -> flags.FlagValues:
         "0.002, and 0.01 for dynamic and int8.",
     )
     define(boolean, "overwrite", False, "Whether to replace existing output.")
-    flags.mark_flags_as_required(["format", "output_dir"], flag_values=values)
+    _define_pipeline_flags(values)
+    flags.mark_flags_as_required(["output_dir"], flag_values=values)
     return values
+
+
+def _define_pipeline_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_boolean(
+        "pipeline",
+        False,
+        "Whether to join two exported models, --detector and --pose.",
+        flag_values=values,
+    )
+    for name, what in (("detector", "detector"), ("pose", "pose model")):
+        flags.DEFINE_string(
+            name,
+            None,
+            f"With --pipeline: the {what}, a SavedModel.",
+            flag_values=values,
+        )
+    flags.DEFINE_integer(
+        "category_id",
+        1,
+        "With --pipeline: the detector's class that are people.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "box_score_threshold",
+        0.3,
+        "With --pipeline: boxes that score less are left out.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "max_people",
+        20,
+        "With --pipeline: at most so many people are found in an image.",
+        lower_bound=1,
+        flag_values=values,
+    )
 
 
 def export(values: flags.FlagValues) -> None:
@@ -172,7 +220,36 @@ def export(values: flags.FlagValues) -> None:
         VerificationError: If the exported model does not do what the checkpoint does.
     """
     _check_flags(values)
-    params = _read_config(values)
+    if values.pipeline:
+        _export_pipeline(values)
+    else:
+        _export_checkpoint(values)
+
+
+def _export_pipeline(values: flags.FlagValues) -> None:
+    path = os.path.normpath(values.output_dir)
+    check_output(path, values.overwrite)
+    export_pipeline(
+        values.detector,
+        values.pose,
+        path,
+        values.category_id,
+        values.box_score_threshold,
+        values.max_people,
+        values.warmup,
+    )
+    print(f"Wrote {path} ({size_in_bytes(path) / 1e6:.1f} MB)")
+
+
+def _export_checkpoint(values: flags.FlagValues) -> None:
+    params = read_config(
+        values.experiment,
+        values.model_dir,
+        values.config_file,
+        values.params_override,
+        values.flip_test,
+        values.verify,
+    )
     exporter = exporter_of(params, values.flip_test, _input_size(values))
     path = _output_path(values, exporter)
     calibration = (
@@ -202,10 +279,7 @@ def export(values: flags.FlagValues) -> None:
         "standard deviation."
     )
 
-    folder, name = os.path.split(path)
-    partial = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
-    os.makedirs(folder or ".", exist_ok=True)
-    try:
+    with written_whole(path) as partial:
         if values.format == "saved_model":
             saved_model.write_saved_model(
                 module, exporter.metadata, partial, values.warmup
@@ -215,7 +289,7 @@ def export(values: flags.FlagValues) -> None:
                 module,
                 exporter.metadata,
                 values.quantize,
-                values[exporter.maps].value,
+                exporter.maps in values and values[exporter.maps].value,
                 calibration,
             )
             with open(partial, "wb") as file:
@@ -229,15 +303,12 @@ def export(values: flags.FlagValues) -> None:
         kind = "" if values.quantize == "none" else f", {values.quantize}"
         latency = _latency(partial, exporter, samples[0])
         rows = [
-            ("checkpoint", expected, _checkpoint_bytes(checkpoint), milliseconds),
-            (f"{values.format}{kind}", received, _bytes(partial), latency),
+            ("checkpoint", expected, checkpoint_bytes(checkpoint), milliseconds),
+            (f"{values.format}{kind}", received, size_in_bytes(partial), latency),
         ]
         _print_table(rows, exporter)
         if values.verify:
             _check_loss(values, expected, received)
-        _move(partial, path)
-    finally:
-        _remove(partial)
     print(f"Wrote {path}")
 
 
@@ -254,12 +325,34 @@ def main(argv: Sequence[str]) -> int:
             DetectionsError,
             RecordError,
             verification.VerificationError,
+            tflite.ConversionError,
+            ModelError,
             OSError,
         ),
     )
 
 
 def _check_flags(values: flags.FlagValues) -> None:
+    if values.pipeline:
+        if not values.detector or not values.pose:
+            raise command_line.UsageError(
+                "--pipeline needs --detector and --pose, two SavedModels that this "
+                "command wrote."
+            )
+        for name in ("model_dir", "checkpoint", "format"):
+            if values[name].value and values[name].value != "saved_model":
+                raise command_line.UsageError(
+                    f"--{name} does not go with --pipeline, which joins two exported "
+                    "models into one SavedModel."
+                )
+        return
+    for name in ("detector", "pose", "category_id", "box_score_threshold"):
+        if not values[name].using_default_value:
+            raise command_line.UsageError(f"--{name} goes with --pipeline.")
+    if not values.format:
+        raise command_line.UsageError(
+            f"--format is missing; it must be one of {', '.join(FORMATS)}."
+        )
     if not values.model_dir and not values.checkpoint:
         raise command_line.UsageError(
             "Neither --model_dir nor --checkpoint is given: name the run to export, or "
@@ -273,65 +366,6 @@ def _check_flags(values: flags.FlagValues) -> None:
             raise command_line.UsageError(
                 f"--{name}={values[name].value} is too small."
             )
-
-
-def _read_config(values: flags.FlagValues) -> cfg.ExperimentConfig:
-    """The configuration of the run, changed for export and checked."""
-    files = list(values.config_file)
-    if values.model_dir:
-        run_file = os.path.join(values.model_dir, "params.yaml")
-        if tf.io.gfile.exists(run_file):
-            files.insert(0, run_file)
-        elif not files:
-            raise ConfigError(
-                f"--model_dir={values.model_dir} has no params.yaml: give the "
-                "directory of a run, or its configuration with --config_file."
-            )
-    experiment = values.experiment or _experiment_of(files)
-    params = parse_config(experiment, files, values.params_override)
-    check_task(params)
-    # Whatever it was trained on, it is exported here, in float32.
-    params.runtime.override(
-        {
-            "distribution_strategy": "one_device",
-            "num_gpus": 0,
-            "tpu": None,
-            "mixed_precision_dtype": None,
-            "loss_scale": None,
-        }
-    )
-    params.task.override({"allow_image_summary": False, "init_checkpoint": ""})
-    evaluation = params.task.evaluation
-    evaluation.override({"flip_test": values.flip_test})
-    if isinstance(evaluation, segmentation.Evaluation):
-        # What is exported predicts images whole and once.
-        evaluation.override({"scales": [1.0], "window": []})
-    try:
-        validate(params, "eval" if values.verify else None)
-    except ConfigError as error:
-        if not values.verify:
-            raise
-        raise ConfigError(
-            f"{error}\nTo export without a comparison on validation data, add "
-            "--noverify."
-        ) from None
-    return params
-
-
-def _experiment_of(files: Sequence[str]) -> str:
-    """An experiment of the task that configuration files are of.
-
-    Whose defaults these are does not matter to a run: its file says everything.
-    """
-    for path in files:
-        try:
-            with tf.io.gfile.GFile(path) as file:
-                content = yaml.safe_load(file.read())
-            if "label_set" in content["task"]:
-                return "hrnet_seg_custom"
-        except (tf.errors.OpError, yaml.YAMLError, KeyError, TypeError):
-            continue  # parse_config says what is wrong with it.
-    return "hrnet_pose_coco"
 
 
 def _input_size(values: flags.FlagValues) -> tuple[int, int] | None:
@@ -355,12 +389,7 @@ def _output_path(values: flags.FlagValues, exporter: Exporter) -> str:
     if values.format == "tflite":
         suffix = "" if values.quantize == "none" else f"_{values.quantize}"
         path = os.path.join(path, f"{exporter.name}{suffix}.tflite")
-    is_empty = os.path.isdir(path) and not os.listdir(path)
-    if os.path.exists(path) and not is_empty and not values.overwrite:
-        raise ConfigError(
-            f"{path} exists already: choose another --output_dir, or replace it with "
-            "--overwrite."
-        )
+    check_output(path, values.overwrite)
     return path
 
 
@@ -407,38 +436,6 @@ def _print_table(
     for name, row_score, num_bytes, latency in rows:
         value = f"{row_score.value:.4f}" if row_score else "-"
         print(f"{name:22}{value:>7}{num_bytes / 1e6:>8.1f}   {latency}")
-
-
-def _checkpoint_bytes(prefix: str) -> int:
-    return sum(tf.io.gfile.stat(f).length for f in tf.io.gfile.glob(f"{prefix}.*"))
-
-
-def _bytes(path: str) -> int:
-    if os.path.isfile(path):
-        return os.path.getsize(path)
-    return sum(
-        os.path.getsize(os.path.join(folder, name))
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
-
-
-def _move(partial: str, path: str) -> None:
-    """Gives the finished output its name, in place of what had it."""
-    if os.path.isdir(path):
-        replaced = f"{partial}.replaced"
-        os.rename(path, replaced)
-        os.rename(partial, path)
-        shutil.rmtree(replaced)
-    else:
-        os.replace(partial, path)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path):
-        shutil.rmtree(path)
-    elif os.path.exists(path):
-        os.remove(path)
 
 
 if __name__ == "__main__":

@@ -7,20 +7,23 @@ folder and its subfolders, or on a video, and draws and writes what it finds.
     --output_dir=predicted
   python -m hrnet_tf.predict --model=pose.tflite --input=me.jpg --whole_image \\
     --output_dir=predicted
+  python -m hrnet_tf.predict --model=exported/pose/1 --detector=exported/detector/1 \\
+    --input=photos --output_dir=predicted
   python -m hrnet_tf.predict --model=segmentation.tflite --input=photos \\
     --output_dir=predicted
 
-Pose models need to know where people are: --boxes names COCO annotations or a
-detector's results (COCO's JSON; matched by file_name, or by the number that ends an
-image's name, in a video by the number of the frame from 0); --whole_image takes every
-image for one person.
+Pose models need to know where people are: --detector names an exported detector that
+finds them; --boxes names COCO annotations or a detector's results (COCO's JSON; matched
+by file_name, or by the number that ends an image's name, in a video by the number of
+the frame from 0); --whole_image takes every image for one person.
 
 The output directory receives the pictures under their names, or the video as MP4, and
 results.json. Of pose: COCO results with image_id, category_id, keypoints (x, y, score;
 pixels of the image), score, and for convenience bbox and file_name. Of segmentation:
 for every image image_id, file_name, the share of each class in its pixels, and
 label_map, a PNG file beside the picture with the number of every pixel's class (none of
-videos).
+videos). Of detection: COCO results with image_id, category_id, bbox, score and, with
+masks, segmentation; --boxes takes the same file.
 
 image_id is that of the annotations, else the number at the end of the image's name,
 else, if two images would have the same or one has none, the image's place in
@@ -39,8 +42,6 @@ from absl import flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import numpy as np
-
 from hrnet_tf import command_line, visualization
 from hrnet_tf.data import media
 from hrnet_tf.data.person_boxes import (
@@ -50,19 +51,27 @@ from hrnet_tf.data.person_boxes import (
     number_of,
 )
 from hrnet_tf.progress import Progress
+from hrnet_tf.serving.artists import (
+    Artist,
+    DetectionArtist,
+    PeopleArtist,
+    PoseArtist,
+    SegmentationArtist,
+)
+from hrnet_tf.serving.people_predictor import TwoStagePredictor
 from hrnet_tf.serving.predictor import (
+    DetectionPredictor,
     ModelError,
+    PipelinePredictor,
     PosePredictor,
-    SegmentationPredictor,
     load_predictor,
 )
 
 _RESULTS = "results.json"
-_LABEL_MAP_SUFFIX = ".labels.png"
 
 _BOXES_OR_WHOLE_IMAGE = (
-    "Give either --boxes=FILE.json, or --whole_image if every image shows one person "
-    "who fills it."
+    "A pose model needs to know where people are. Give one of --detector=MODEL, "
+    "--boxes=FILE.json, or --whole_image if every image shows one person who fills it."
 )
 
 
@@ -88,10 +97,22 @@ def define_flags() -> flags.FlagValues:
         "Whether every image shows one person who fills it.",
     )
     define(
+        flags.DEFINE_string,
+        "detector",
+        None,
+        "A detector to find people with: a SavedModel's directory or a .tflite.",
+    )
+    define(
         flags.DEFINE_integer,
         "category_id",
         PERSON_CATEGORY,
-        "The category in --boxes to take.",
+        "The category of people, in --boxes or among the detector's classes.",
+    )
+    define(
+        flags.DEFINE_float,
+        "box_score_threshold",
+        0.3,
+        "Detected objects that score less are not drawn, nor given to a pose model.",
     )
     define(
         flags.DEFINE_float,
@@ -125,7 +146,7 @@ def predict(values: flags.FlagValues) -> None:
         InputError: If there is output already, or, at the end, if something could not
             be read.
     """
-    if values.boxes and values.whole_image:
+    if sum(map(bool, (values.boxes, values.whole_image, values.detector))) > 1:
         raise command_line.UsageError(_BOXES_OR_WHOLE_IMAGE)
     boxes = PersonBoxes(values.boxes, values.category_id) if values.boxes else None
     is_video = media.is_video(values.input)
@@ -161,125 +182,51 @@ def main(argv: Sequence[str]) -> int:
     )
 
 
-def _artist(values: flags.FlagValues) -> "_PoseArtist | _SegmentationArtist":
+def _artist(values: flags.FlagValues) -> Artist:
     """Loads the model; refuses flags that do not go with it."""
     predictor = load_predictor(values.model, values.num_threads)
-    has_people = bool(values.boxes) or values.whole_image
-    if isinstance(predictor, SegmentationPredictor):
-        if has_people:
-            raise command_line.UsageError(
-                f"{values.model} is a segmentation model: --boxes and --whole_image "
-                "are for pose models."
-            )
-        return _SegmentationArtist(predictor)
-    if not has_people:
-        raise command_line.UsageError(_BOXES_OR_WHOLE_IMAGE)
-    return _PoseArtist(
-        predictor, values.category_id, values.score_threshold, values.draw_boxes
-    )
-
-
-class _SegmentationArtist:
-    """Predicts the classes of an image's pixels and draws them."""
-
-    unit = "images"
-
-    def __init__(self, predictor: SegmentationPredictor):
-        self._predictor = predictor
-        self._label_set = predictor.metadata.label_set
-
-    def __call__(
-        self,
-        image: np.ndarray,
-        boxes_and_scores: None,
-        picture_path: str | None = None,
-        **identity: Any,
-    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """Returns the picture and the row of results, which starts with `identity`.
-
-        Beside a picture that is to be written goes the label map.
-        """
-        labels = self._predictor.predict(image)
-        present, counts = np.unique(labels, return_counts=True)
-        # The frames of a video are of one size, and so is their legend.
-        all_classes = range(self._label_set.num_classes)
-        legend = present if picture_path else all_classes
-        picture = visualization.draw_labels(
-            image, labels, self._label_set, legend=legend
+    gives_people = bool(values.boxes) or values.whole_image
+    people_settings = values.category_id, values.score_threshold, values.draw_boxes
+    if isinstance(predictor, PosePredictor):
+        if gives_people == bool(values.detector):
+            raise command_line.UsageError(_BOXES_OR_WHOLE_IMAGE)
+        if not values.detector:
+            return PoseArtist(predictor, *people_settings)
+        people = TwoStagePredictor(
+            _detector(values), predictor, values.category_id, values.box_score_threshold
         )
-        row = {
-            **identity,
-            "classes": {
-                self._label_set.classes[number]: round(count / labels.size, 6)
-                for number, count in zip(present.tolist(), counts.tolist(), strict=True)
-            },
-        }
-        if picture_path:
-            path = label_map_path(picture_path)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            visualization.write_labels(path, labels)
-            row["label_map"] = os.path.basename(path)
-        return picture, [row]
-
-
-def label_map_path(picture: str) -> str:
-    """Where the label map of a picture goes."""
-    return picture + _LABEL_MAP_SUFFIX
-
-
-class _PoseArtist:
-    """Predicts the people of an image and draws them."""
-
-    unit = "people"
-
-    def __init__(
-        self,
-        predictor: PosePredictor,
-        category_id: int,
-        score_threshold: float,
-        draw_boxes: bool,
+        return PeopleArtist(people, *people_settings)
+    for flag, is_given in (
+        ("--boxes and --whole_image", gives_people),
+        ("--detector", values.detector),
     ):
-        self._predictor = predictor
-        self._category_id = category_id
-        self._score_threshold = score_threshold
-        self._draw_boxes = draw_boxes
+        if is_given:
+            kind = predictor.metadata.task
+            raise command_line.UsageError(
+                f"{values.model} is a model of {kind}: {flag} goes with pose models."
+            )
+    if isinstance(predictor, PipelinePredictor):
+        return PeopleArtist(predictor, *people_settings)
+    if isinstance(predictor, DetectionPredictor):
+        return DetectionArtist(predictor, values.box_score_threshold)
+    return SegmentationArtist(predictor)
 
-    def __call__(
-        self,
-        image: np.ndarray,
-        boxes_and_scores: tuple[np.ndarray, np.ndarray] | None,
-        picture_path: str | None = None,
-        **identity: Any,
-    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """Returns the picture and the rows of results, which start with `identity`."""
-        del picture_path
-        if boxes_and_scores is None:
-            height, width = image.shape[:2]
-            boxes_and_scores = np.array([[0, 0, width, height]], np.float32), np.ones(1)
-        boxes, box_scores = boxes_and_scores
-        is_person = (boxes[:, 2:] > 0).all(axis=-1)
-        boxes, box_scores = boxes[is_person], box_scores[is_person]
-        keypoints, scores = self._predictor.predict(image, boxes)
-        scores = scores * box_scores
-        picture = visualization.draw_skeletons(
-            image,
-            keypoints,
-            self._predictor.metadata.skeleton,
-            self._score_threshold,
-            boxes if self._draw_boxes else None,
-            scores if self._draw_boxes else None,
+
+def _detector(values: flags.FlagValues) -> DetectionPredictor:
+    detector = load_predictor(values.detector, values.num_threads)
+    if not isinstance(detector, DetectionPredictor):
+        raise ModelError(
+            f"--detector={values.detector} is a model of {detector.metadata.task}; it "
+            "must be a detector."
         )
-        rows = [
-            {
-                **identity,
-                "category_id": self._category_id,
-                "keypoints": [round(float(value), 3) for value in person.ravel()],
-                "score": float(score),
-                "bbox": [float(value) for value in box],
-            }
-            for person, score, box in zip(keypoints, scores, boxes, strict=True)
-        ]
-        return picture, rows
+    if values.category_id not in detector.metadata.categories:
+        names = detector.metadata.categories.items()
+        known = ", ".join(f"{number} ({name})" for number, name in names)
+        raise ModelError(
+            f"--category_id={values.category_id} is no class of {values.detector}; it "
+            f"has {known}."
+        )
+    return detector
 
 
 def _output_paths(paths: list[str], source: str, output_dir: str) -> list[str]:
@@ -322,7 +269,7 @@ def _predict_images(
     source: str,
     outputs: list[str],
     boxes: PersonBoxes | None,
-    artist: _PoseArtist | _SegmentationArtist,
+    artist: Artist,
 ) -> tuple[list[dict[str, Any]], list[media.MediaError]]:
     """Rows of results of all images, and what could not be read."""
     results, failures = [], []
@@ -363,7 +310,7 @@ def _predict_video(
     source: str,
     outputs: list[str],
     boxes: PersonBoxes | None,
-    artist: _PoseArtist | _SegmentationArtist,
+    artist: Artist,
 ) -> tuple[list[dict[str, Any]], list[media.MediaError]]:
     """Rows of results of all frames, and what could not be read."""
     path, output = paths[0], outputs[0]

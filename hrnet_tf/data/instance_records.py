@@ -7,6 +7,8 @@ detector would train on them as it would on empty images.
 from collections.abc import Sequence
 
 import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.core import input_reader
 
 from hrnet_tf.data.record_shards import check_first_record
 
@@ -42,6 +44,31 @@ def check_records(files: Sequence[str], with_masks: bool) -> None:
             _refuse(f"its objects have no masks; {_ADVICE} and --include_masks.")
 
     check_first_record(files, parse, _ADVICE)
+
+
+def read_images(data: cfg.DataConfig) -> tf.data.Dataset:
+    """The images of some data as stored, in the order of the files.
+
+    Elements are dicts of image, uint8 [H, W, 3], and image_id, int64.
+    """
+    features = {
+        IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string),
+        IMAGE_ID: tf.io.FixedLenFeature([], tf.string),
+    }
+
+    def read(serialized):
+        record = tf.io.parse_single_example(serialized, features)
+        image = tf.io.decode_image(
+            record[IMAGE_ENCODED], channels=3, expand_animations=False
+        )
+        return {
+            "image": tf.ensure_shape(image, [None, None, 3]),
+            "image_id": tf.strings.to_number(record[IMAGE_ID], tf.int64),
+        }
+
+    files = input_reader.match_files(data.input_path)
+    dataset = tf.data.TFRecordDataset(files)
+    return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
 def _refuse(sentence: str) -> None:

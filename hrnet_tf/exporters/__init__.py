@@ -3,27 +3,13 @@
 from official.core import config_definitions as cfg
 from official.core import task_factory
 
-from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.configs import segmentation as segmentation_config
 from hrnet_tf.experiment import ConfigError
 from hrnet_tf.exporters.base import Exporter
+from hrnet_tf.exporters.detection import DetectionExporter
 from hrnet_tf.exporters.pose import PoseExporter
 from hrnet_tf.exporters.segmentation import SegmentationExporter
+from hrnet_tf.tasks.detection import DetectionTask
 from hrnet_tf.tasks.segmentation import SegmentationTask
-
-
-def check_task(params: cfg.ExperimentConfig) -> None:
-    """Refuses an experiment whose models cannot be exported.
-
-    Raises:
-        ConfigError: If it is of another task.
-    """
-    known = (pose_config.PoseTask, segmentation_config.SegmentationTask)
-    if not isinstance(params.task, known):
-        raise ConfigError(
-            "The experiment is neither of pose nor of our segmentation task, and only "
-            "their models can be exported."
-        )
 
 
 def exporter_of(
@@ -34,7 +20,7 @@ def exporter_of(
     """Returns the exporter for an experiment.
 
     Args:
-        params: The experiment, see `check_task`.
+        params: The experiment, see `configuration.read_config`.
         flip_test: Whether the model is to average with the mirrored input.
         input_size: (height, width) that a .tflite file is to take, where the task does
             not fix it.
@@ -47,7 +33,9 @@ def exporter_of(
         return SegmentationExporter(task, flip_test, input_size)
     if input_size:
         raise ConfigError(
-            "--input_size is not for pose models: their crops are of "
+            "--input_size is for segmentation models alone: inputs of others are of "
             "task.model.input_size."
         )
+    if isinstance(task, DetectionTask):
+        return DetectionExporter(task)
     return PoseExporter(task, flip_test)

@@ -11,11 +11,11 @@ from official.core import base_task
 from official.core import config_definitions as cfg
 
 from hrnet_tf.experiment import ConfigError
-from hrnet_tf.serving.metadata import Metadata, SegmentationMetadata
+from hrnet_tf.serving.metadata import AnyMetadata
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.validation.inputs import pattern_mistakes
 
-# Inputs whose heatmaps, or logits, are compared one by one.
+# Inputs whose maps are compared one by one.
 COMPARED_INPUTS = 4
 
 
@@ -25,14 +25,14 @@ class Exporter(abc.ABC):
     Attributes:
         task: The task.
         metadata: The description of the exported model.
-        maps: What its network puts out: heatmaps, or logits.
+        maps: What its network puts out: heatmaps, logits or pyramids.
         sample: What it sees one of: a crop, or an image.
         name: The beginning of a .tflite file's name.
         circumstances: How predictions are made and scored, in words.
     """
 
     task: base_task.Task
-    metadata: Metadata | SegmentationMetadata
+    metadata: AnyMetadata
     maps: str
     sample: str
     name: str
