@@ -154,7 +154,9 @@ class DetectionModule(tf.Module):
                 for name, values in found.items()
             }
 
-        frozen = convert_variables_to_constants_v2(detect.get_concrete_function())
+        frozen = convert_variables_to_constants_v2(
+            detect.get_concrete_function(), lower_control_flow=False
+        )
         # Frozen functions return dicts as lists, in the order of their keys.
         return lambda *arguments: dict(
             zip(self._outputs, frozen(*arguments), strict=True)

@@ -24,6 +24,7 @@ gathers, which they do not take.
 import contextlib
 import io
 import re
+import tempfile
 import warnings
 from collections.abc import Iterable
 
@@ -75,17 +76,21 @@ def convert(
             f"quantize is {quantize!r}; it must be one of {', '.join(QUANTIZATIONS)}."
         )
     function = module.mobile_function(with_maps)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [function.get_concrete_function()], module
-    )
-    if quantize in ("float16", "dynamic"):
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    try:
-        content = converter.convert()
-    except ConverterError as error:
-        raise ConversionError(_unsupported(str(error))) from error
+    with tempfile.TemporaryDirectory() as folder:
+        # Straight from the function, the converter loses the signatures of some models.
+        signatures = {_SIGNATURE: function}
+        tf.saved_model.save(tf.Module(), folder, signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=[_SIGNATURE]
+        )
+        if quantize in ("float16", "dynamic"):
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        try:
+            content = converter.convert()
+        except ConverterError as error:
+            raise ConversionError(_unsupported(str(error))) from error
     if quantize == "int8":
         content = _quantize(content, module.quantized_part, calibration_images)
     return add_metadata(content, metadata)
