@@ -214,3 +214,83 @@ def parsing_command(parsing_data) -> Callable[..., list[str]]:
         ]
 
     return command
+
+
+TOY_DETECTOR = {
+    "num_classes": 5,
+    "input_size": [128, 128, 3],
+    "backbone": {
+        "hrnet": {**TOY_BACKBONE["hrnet"], "freeze_norm_statistics": False},
+    },
+    "decoder": {"hrnetv2p": {"num_filters": 8}},
+}
+TOY_RCNN = {
+    **TOY_DETECTOR,
+    "rpn_head": {"num_filters": 8},
+    "roi_generator": {
+        "pre_nms_top_k": 50,
+        "num_proposals": 20,
+        "test_pre_nms_top_k": 50,
+        "test_num_proposals": 20,
+    },
+    "roi_sampler": {"num_sampled_rois": 16},
+    "detection_head": {"fc_dims": 16},
+    "detection_generator": {"max_num_detections": 12},
+}
+TOY_MASK_RCNN = {
+    **TOY_RCNN,
+    "mask_head": {"num_convs": 1, "num_filters": 8},
+    "mask_sampler": {"num_sampled_masks": 4},
+}
+
+
+@pytest.fixture(scope="session")
+def detection_data(toy_data) -> Path:
+    """The folder of `toy_data`, with records of objects and detection.yaml."""
+    import yaml
+
+    from hrnet_tf.data import coco_instances, synthetic
+
+    for split in synthetic.SPLITS:
+        coco_instances.convert(
+            str(toy_data / "images" / split),
+            str(toy_data / f"annotations/instances_{split}.json"),
+            str(toy_data / "objects" / split),
+            num_shards=2,
+        )
+    experiment = copy.deepcopy(TOY_EXPERIMENT)
+    experiment["task"] = {
+        "annotation_file": str(toy_data / "annotations/instances_val.json"),
+        "model": TOY_MASK_RCNN,
+        "train_data": {
+            "input_path": f"{toy_data}/objects/train-*",
+            "global_batch_size": 2,
+            "shuffle_buffer_size": 4,
+        },
+        # Four images: the last batch is not full.
+        "validation_data": {
+            "input_path": f"{toy_data}/objects/val-*",
+            "global_batch_size": 3,
+        },
+        "evaluation": {"num_pictures": 2},
+    }
+    experiment["trainer"]["optimizer_config"]["warmup"] = {
+        "linear": {"warmup_steps": 1, "warmup_learning_rate": 0.0001}
+    }
+    (toy_data / "detection.yaml").write_text(yaml.safe_dump(experiment))
+    return toy_data
+
+
+@pytest.fixture(scope="session")
+def detection_command(detection_data) -> Callable[..., list[str]]:
+    """Flags of hrnet_tf.train for a tiny Mask R-CNN, as `toy_command`."""
+
+    def command(model_dir: Path | str, *more: str) -> list[str]:
+        return [
+            "--experiment=hrnet_maskrcnn_coco",
+            f"--config_file={detection_data}/detection.yaml",
+            f"--model_dir={model_dir}",
+            *more,
+        ]
+
+    return command

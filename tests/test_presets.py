@@ -20,6 +20,8 @@ PRESETS = sorted(
 
 
 def experiment_of(path: Path) -> str:
+    if path.parent.name == "detection":
+        return "hrnet_maskrcnn_coco"
     if path.parent.name != "segmentation":
         return EXPERIMENTS[path.parent.name]
     data_sets = [name for name in SEGMENTATION if path.name.startswith(name)]

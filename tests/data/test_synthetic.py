@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from hrnet_tf.data import skeletons, synthetic, synthetic_scenes
 from hrnet_tf.data.synthetic_people import PART_NAMES, sample_figure
-from hrnet_tf.data.synthetic_scenes import draw_scene
+from hrnet_tf.data.synthetic_scenes import THINGS, draw_scene
 from hrnet_tf.data.synthetic_shapes import draw_shapes
 
 NAMES = skeletons.load_skeleton("coco17").keypoints
@@ -234,12 +234,35 @@ def test_pycocotools_reads_it(dataset, split):
         assert people
         anyone = np.any([coco.annToMask(person) for person in people], axis=0)
         np.testing.assert_array_equal(anyone, parts > 0)
-    assert instances.anns.keys() == coco.anns.keys()
-    for number, instance in instances.anns.items():
+    assert [instances.cats[n]["name"] for n in (1, 2, 3, 4)] == ["person", *THINGS]
+    people = instances.getAnnIds(catIds=1)
+    assert people == list(coco.anns)
+    for number in people:
         person = dict(coco.anns[number])
         assert len(person.pop("keypoints")) == 51
         del person["num_keypoints"]
-        assert person == instance
+        assert person == instances.anns[number]
+    for image_id in instances.imgs:
+        of_image = instances.loadAnns(instances.getAnnIds(image_id))
+        masks = [instances.annToMask(found) for found in of_image]
+        # Of whatever lies on top, every pixel has one owner.
+        assert np.sum(masks, axis=0).max() == 1
+        for found, mask in zip(of_image, masks, strict=True):
+            assert found["area"] == mask.sum() > 0
+            x, y, width, height = map(int, found["bbox"])
+            rows, columns = np.nonzero(mask)
+            assert (columns.min(), rows.min()) == (x, y)
+            assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == (width, height)
+
+
+def test_things_that_are_hidden_are_crowds():
+    scenes = [draw_scene(np.random.default_rng(n), 128, 128) for n in range(30)]
+    things = [thing for scene in scenes for thing in scene.things]
+    assert {thing["name"] for thing in things} == set(THINGS)
+    crowds = [thing for thing in things if thing["iscrowd"]]
+    assert 0.05 < len(crowds) / len(things) < 0.6
+    assert np.mean([c["area"] for c in crowds]) < np.mean([t["area"] for t in things])
+    assert all(thing["area"] >= 60 for thing in things if not thing["iscrowd"])
 
 
 def test_same_files_from_several_processes(dataset, tmp_path):

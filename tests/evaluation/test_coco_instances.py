@@ -1,0 +1,163 @@
+"""Box and mask AP of detections."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hrnet_tf.evaluation.coco_files import AnnotationFileError
+from hrnet_tf.evaluation.coco_instances import (
+    MASK_METRICS,
+    METRICS,
+    COCOInstanceEvaluator,
+    encode_masks,
+    format_table,
+    paste,
+)
+
+SIZE = (60, 80)
+BOXES = {3: [[10, 10, 20, 20], [40, 20, 30, 30]], 4: [[5, 5, 40, 40]], 5: []}
+CLASSES = {3: [1, 2], 4: [1], 5: []}
+
+
+@pytest.fixture
+def annotation_file(tmp_path):
+    annotations = []
+    for image_id, boxes in BOXES.items():
+        for box, category in zip(boxes, CLASSES[image_id], strict=True):
+            x, y, w, h = box
+            polygon = [x, y, x + w, y, x + w, y + h, x, y + h]
+            annotations.append(
+                {
+                    "id": len(annotations),
+                    "image_id": image_id,
+                    "category_id": category,
+                    "bbox": box,
+                    "area": w * h,
+                    "iscrowd": 0,
+                    "segmentation": [polygon],
+                }
+            )
+    content = {
+        "images": [{"id": i, "height": SIZE[0], "width": SIZE[1]} for i in BOXES],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": annotations,
+    }
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def detections(image_ids, shift=0.0):
+    """The annotated objects of images, two rows of padding behind them."""
+    arrays = {"boxes": [], "classes": [], "scores": [], "masks": []}
+    for image_id in image_ids:
+        boxes = np.zeros((4, 4), np.float32)
+        classes = np.zeros(4, np.int32)
+        count = len(BOXES.get(image_id, []))
+        boxes[:count] = np.reshape(BOXES.get(image_id, []), (-1, 4))
+        boxes[:count, 0] += shift
+        classes[:count] = CLASSES.get(image_id, [])
+        arrays["boxes"].append(boxes)
+        arrays["classes"].append(classes)
+        arrays["scores"].append(np.linspace(0.9, 0.6, 4))
+        arrays["masks"].append(np.ones((4, 28, 28), np.float32))
+    return {
+        "image_id": np.array(image_ids),
+        "num_detections": np.array([len(BOXES.get(i, [])) for i in image_ids]),
+        "image_size": np.tile(SIZE, (len(image_ids), 1)),
+        **{name: np.stack(values) for name, values in arrays.items()},
+    }
+
+
+def test_all_found(annotation_file):
+    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    evaluator.update(detections([3, 4]))
+    evaluator.update(detections([5, -1]))
+    metrics = evaluator.evaluate()
+    assert set(metrics) == {
+        *METRICS,
+        *MASK_METRICS,
+        *("AP/cat", "AP/dog", "mask_AP/cat", "mask_AP/dog"),
+    }
+    for name in ("AP", "AP50", "AP/dog"):
+        assert metrics[name] == pytest.approx(1)
+    assert metrics["mask_AP"] > 0.9 and metrics["mask_AP50"] == pytest.approx(1)
+    assert metrics["APl"] == -1
+    assert len(evaluator.results) == 3
+
+
+def test_images_without_detection_count_as_missed(annotation_file):
+    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=False)
+    evaluator.update(detections([3]))
+    metrics = evaluator.evaluate()
+    assert metrics["AP/dog"] == pytest.approx(1)
+    assert metrics["AP/cat"] == pytest.approx(0.505, abs=0.01)
+    assert evaluator.evaluate([3, 5])["AP/cat"] == pytest.approx(1)
+    evaluator.reset()
+    assert evaluator.evaluate()["AP"] == 0
+
+
+def test_boxes_beside_the_objects_lose(annotation_file):
+    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    evaluator.update(detections([3, 4], shift=6.0))
+    metrics = evaluator.evaluate()
+    assert metrics["AP50"] == pytest.approx(1) and metrics["AP75"] < 0.7
+    assert metrics["mask_AP"] < 0.7
+
+
+def test_results_are_coco_results(annotation_file, tmp_path):
+    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    evaluator.update(detections([4]))
+    evaluator.write_results(tmp_path / "results.json")
+    (row,) = json.loads((tmp_path / "results.json").read_text())
+    assert row["image_id"] == 4 and row["category_id"] == 1
+    assert row["bbox"] == [5, 5, 40, 40] and row["score"] == pytest.approx(0.9)
+    assert row["segmentation"]["size"] == list(SIZE)
+    assert [found["bbox"] for found in evaluator.objects(4)] == [[5, 5, 40, 40]]
+
+
+def test_an_unknown_image_is_refused(annotation_file):
+    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=False)
+    with pytest.raises(AnnotationFileError, match="image 8, which is not in .*inst"):
+        evaluator.update(detections([8]))
+
+
+def test_files_that_cannot_be_evaluated(annotation_file, tmp_path):
+    with pytest.raises(AnnotationFileError, match="no_such"):
+        COCOInstanceEvaluator(str(tmp_path / "no_such.json"), with_masks=False)
+    content = json.loads(annotation_file.read_text())
+    del content["annotations"][0]["segmentation"]
+    annotation_file.write_text(json.dumps(content))
+    COCOInstanceEvaluator(str(annotation_file), with_masks=False)
+    with pytest.raises(AnnotationFileError, match="lacks 'segmentation'.*masks needs"):
+        COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+
+
+@pytest.mark.parametrize("box", [[10, 5, 20, 30], [-4, 50, 20, 30], [70, -9, 30, 20]])
+def test_a_full_mask_fills_its_box(box):
+    pasted = paste(np.ones((28, 28)), np.array(box), np.array(SIZE))
+    assert pasted.shape == SIZE and pasted.dtype == np.uint8
+    x, y, w, h = box
+    inside = np.zeros(SIZE, bool)
+    inside[max(y, 0) : y + h, max(x, 0) : x + w] = True
+    # Borders of the mask are soft: a pixel may be missing.
+    assert not pasted[~inside].any()
+    assert pasted[inside].sum() >= 0.85 * inside.sum()
+
+
+def test_masks_of_nothing_are_empty():
+    (rle,) = encode_masks(np.ones((1, 28, 28)), np.zeros((1, 4)), np.array(SIZE))
+    assert rle["size"] == list(SIZE)
+    assert not paste(np.ones((28, 28)), np.zeros(4), np.array(SIZE)).any()
+
+
+def test_table(annotation_file):
+    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    evaluator.update(detections([3, 4]))
+    lines = format_table(evaluator.evaluate()).splitlines()
+    assert lines[0] == "COCO boxes and masks"
+    assert lines[1].split()[:3] == ["AP", "AP50", "AP75"]
+    assert lines[2].split()[:2] == ["boxes", "1.000"]
+    assert lines[3].startswith("masks") and "-" in lines[3].split()
+    assert lines[4].startswith("AP of cat  1.000 (boxes)")
