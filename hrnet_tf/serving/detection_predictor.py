@@ -65,13 +65,11 @@ class TFLiteDetectionPredictor(DetectionPredictor):
     def predict(self, image: np.ndarray) -> Detections:
         canvas, scale = fit_image(image, self.metadata.input_size)
         outputs = dict(self._run(image=canvas[np.newaxis]))
-        height, width = image.shape[:2]
-        x, y, box_width, box_height = np.split(outputs["boxes"] / scale, 4, axis=-1)
-        # The file takes the whole canvas for the image.
-        right = np.minimum(x + box_width, width)
-        bottom = np.minimum(y + box_height, height)
-        x, y = np.minimum(x, width), np.minimum(y, height)
-        outputs["boxes"] = np.concatenate([x, y, right - x, bottom - y], axis=-1)
+        outputs["boxes"] = outputs["boxes"] / scale
+        # The file takes the whole canvas for the image. Masks belong to boxes as they
+        # are.
+        if not self.metadata.has_masks:
+            outputs["boxes"] = _clip(outputs["boxes"], *image.shape[:2])
         return _detections(outputs)
 
 
@@ -98,6 +96,14 @@ def fit_image(
     )
     scales = np.array([width, height] * 2) / np.array([*image.shape[1::-1]] * 2)
     return canvas, scales.astype(np.float32)
+
+
+def _clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Boxes [..., 4] of x, y, width, height as far as they are on the image."""
+    size = np.array([width, height])
+    upper_left = np.minimum(boxes[..., :2], size)
+    lower_right = np.minimum(boxes[..., :2] + boxes[..., 2:], size)
+    return np.concatenate([upper_left, lower_right - upper_left], axis=-1)
 
 
 def _detections(outputs: Mapping[str, np.ndarray]) -> Detections:
