@@ -18,13 +18,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert demo demo-segmentation lint test test-slow test-all lock clean clean-demo
+.PHONY: help env env-convert demo demo-segmentation demo-detection lint test test-slow test-all lock clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
 	@echo 'make env-convert add PyTorch to $(VENV), to read and test .pth checkpoints'
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
 	@echo 'make demo-segmentation   the same for the parts of their bodies'
+	@echo 'make demo-detection      the same for boxes and masks of people and things'
 	@echo 'make test        lint, then every test not marked slow'
 	@echo 'make test-slow   the tests marked slow'
 	@echo 'make test-all    lint, then every test'
@@ -94,6 +95,16 @@ $(DEMO_DATA)/segmentation/.%: $(DEMO_DRAWN)
 	  --label_set=synthetic_parts --output_prefix=$(DEMO_DATA)/segmentation/$*
 	@touch $@
 
+demo-detection: $(DEMO_DATA)/detection/.train $(DEMO_DATA)/detection/.val
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/detection/synthetic.flags
+
+$(DEMO_DATA)/detection/.%: $(DEMO_DRAWN)
+	$(BIN)/python -m hrnet_tf.data.coco_instances --overwrite \
+	  --image_dir=$(DEMO_DATA)/images/$* \
+	  --annotations=$(DEMO_DATA)/annotations/instances_$*.json \
+	  --output_prefix=$(DEMO_DATA)/detection/$*
+	@touch $@
+
 # ---- checks ----
 
 lint: $(STAMP)
@@ -127,4 +138,4 @@ clean:
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:
-	rm -rf $(DEMO_DATA) runs/synthetic runs/synthetic_segmentation
+	rm -rf $(DEMO_DATA) runs/synthetic runs/synthetic_segmentation runs/synthetic_detection

@@ -36,6 +36,9 @@ METRICS = (
 )
 MASK_METRICS = tuple(f"mask_{name}" for name in METRICS)
 
+# A table of more is no table to look at.
+_LISTED_CATEGORIES = 25
+
 # pycocotools' value for a metric that has no ground truth to be computed from.
 UNDEFINED = -1.0
 
@@ -237,6 +240,13 @@ def format_table(metrics: Mapping[str, float]) -> str:
         values = [metrics[prefix + column] for column in columns]
         lines.append(f"{name:6}" + " ".join(f"{_shown(v):>8}" for v in values))
     categories = [name[3:] for name in metrics if name.startswith("AP/")]
+    if len(categories) > _LISTED_CATEGORIES:
+        return "\n".join(
+            [
+                *lines,
+                f"AP of each of the {len(categories)} categories: see metrics.json",
+            ]
+        )
     width = max(map(len, categories), default=0)
     for category in categories:
         shown = [
