@@ -38,6 +38,32 @@ def test_preset_is_valid(path, monkeypatch):
     validate(params, None)
 
 
+DETECTORS = ("fasterrcnn", "maskrcnn", "cascadercnn", "retinanet")
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("network", ["w18", "w32", "w40", "w48"])
+def test_every_detector_goes_with_every_network(detector, network):
+    file = str(REPO / f"configs/detection/coco_{network}.yaml")
+    here = "runtime.num_gpus=0,runtime.distribution_strategy=one_device"
+    params = parse_config(f"hrnet_{detector}_coco", [file], here)
+    assert params.task.model.backbone.hrnet.model_id == network
+    params.task.init_checkpoint = ""
+    validate(params, None)
+
+
+def test_the_2x_schedule_is_twice_as_long():
+    file = str(REPO / "configs/detection/schedule_2x.yaml")
+    once, twice = (
+        parse_config("hrnet_fasterrcnn_coco", files).trainer for files in ([], [file])
+    )
+    assert twice.train_steps == 2 * once.train_steps
+    epoch = once.train_steps // 12
+    rates = twice.optimizer_config.learning_rate.stepwise
+    assert [boundary / epoch for boundary in rates.boundaries] == [20, 23]
+    assert rates.values == once.optimizer_config.learning_rate.stepwise.values
+
+
 @pytest.mark.parametrize(
     "path", [path for path in PRESETS if "mobile" in path.name], ids=lambda p: p.name
 )
