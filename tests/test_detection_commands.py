@@ -90,6 +90,7 @@ def test_export_and_predict(run, toy_data, tmp_path, capsys):
             "class_agnostic_bbox_pred is false",
         ),
         ("trainer.best_checkpoint_eval_metric=mAP", "mask_AP"),
+        ("task.use_wod_metrics=true", "use_wod_metrics is true; it must be false"),
         ("task.validation_data.drop_remainder=true", "must be false, or the images"),
     ],
 )

@@ -76,7 +76,8 @@ class DetectionTask:
 
     def build_evaluator(self) -> COCOInstanceEvaluator:
         """An evaluator of the configured annotations, without detections so far."""
-        return COCOInstanceEvaluator(self.task_config.annotation_file, self.has_masks)
+        annotation_file = self.task_config.annotation_file or ""
+        return COCOInstanceEvaluator(annotation_file, self.has_masks)
 
     def validation_step(
         self,
