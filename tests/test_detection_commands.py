@@ -1,9 +1,9 @@
 """Detection by command: train, evaluate, export, predict, and boxes for pose."""
 
 import json
+import re
 
 import cv2
-import numpy as np
 import pytest
 
 from hrnet_tf import export, predict, train
@@ -30,8 +30,9 @@ def test_training_leaves_metrics_results_and_pictures(run, detection_data):
 def test_pose_is_evaluated_on_the_boxes_of_a_detector(
     run, toy_command, toy_data, tmp_path
 ):
-    # Four steps make no detector: its best boxes are taken for people.
-    rows = json.loads((run / "results.json").read_text()) or _anything(toy_data)
+    # Four steps make no detector: whatever it found is taken for people.
+    rows = json.loads((run / "results.json").read_text())
+    assert rows
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps([{**row, "category_id": 1} for row in rows]))
     model_dir = tmp_path / "pose"
@@ -45,14 +46,9 @@ def test_pose_is_evaluated_on_the_boxes_of_a_detector(
     metrics = json.loads((model_dir / "metrics.json").read_text())
     assert 0 <= metrics["keypoint_AP"] <= 1
     assert metrics["box_source"] == str(path)
-
-
-def _anything(folder):
-    """A box that a detector might have found."""
-    annotations = json.loads((folder / "annotations/instances_val.json").read_text())
-    image = annotations["images"][0]
-    box = [0, 0, image["width"] / 2, image["height"]]
-    return [{"image_id": image["id"], "category_id": 1, "bbox": box, "score": 0.4}]
+    boxed = {row["image_id"] for row in rows}
+    people = json.loads((model_dir / "results.json").read_text())
+    assert {row["image_id"] for row in people} == boxed
 
 
 def test_export_and_predict(run, toy_data, tmp_path, capsys):
@@ -95,8 +91,6 @@ def test_export_and_predict(run, toy_data, tmp_path, capsys):
     ],
 )
 def test_mistakes_are_named(overrides, message, detection_command, tmp_path, capsys):
-    import re
-
     flags = detection_command(tmp_path / "run", f"--params_override={overrides}")
     assert train.main(["train", *flags]) == 1
     assert re.search(message, capsys.readouterr().err)
@@ -125,25 +119,3 @@ def test_a_pipeline_of_nothing(tmp_path, capsys):
     assert export.main(["export", f"--output_dir={tmp_path}/out", *flags]) == 1
     assert f"There is no model {tmp_path}/a" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_pictures_of_objects():
-    from hrnet_tf import visualization
-
-    image = np.full((60, 80, 3), 100, np.uint8)
-    found = [
-        {"bbox": [10, 20, 30, 30], "category_id": 2, "score": 0.9},
-        {
-            "bbox": [50, 30, 20, 20],
-            "category_id": 1,
-            "segmentation": [[50, 30, 70, 30, 70, 50, 50, 50]],
-        },
-    ]
-    picture = visualization.draw_instances(image, found, {1: "cat"})
-    assert picture.shape == image.shape and (image == 100).all()
-    changed = (picture != image).any(axis=-1)
-    assert changed[40:48, 55:65].all(), "the mask is filled"
-    assert not changed[25:45, 15:35].any(), "a box without a mask is empty"
-    assert not changed[:5, 60:].any()
-    nothing = visualization.draw_instances(image, [], {})
-    np.testing.assert_array_equal(nothing, image)

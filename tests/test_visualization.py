@@ -396,3 +396,23 @@ def test_labels_are_compared_side_by_side():
     assert picture[height // 2, width // 4, 0] > picture[height // 2, width // 4, 2]
     right = picture[height // 2, 3 * width // 4]
     assert right[2] > right[0]
+
+
+def test_pictures_of_objects():
+    image = np.full((60, 80, 3), 100, np.uint8)
+    found = [
+        {"bbox": [10, 20, 30, 30], "category_id": 2, "score": 0.9},
+        {
+            "bbox": [50, 30, 20, 20],
+            "category_id": 1,
+            "segmentation": [[50, 30, 70, 30, 70, 50, 50, 50]],
+        },
+    ]
+    picture = visualization.draw_instances(image, found, {1: "cat"})
+    assert picture.shape == image.shape and (image == 100).all()
+    changed = (picture != image).any(axis=-1)
+    assert changed[40:48, 55:65].all(), "the mask is filled"
+    assert not changed[25:45, 15:35].any(), "a box without a mask is empty"
+    assert not changed[:5, 60:].any()
+    nothing = visualization.draw_instances(image, [], {})
+    np.testing.assert_array_equal(nothing, image)
