@@ -197,13 +197,13 @@ def _artist(values: flags.FlagValues) -> Artist:
         )
         return PeopleArtist(people, *people_settings)
     for flag, is_given in (
-        ("--boxes and --whole_image", gives_people),
-        ("--detector", values.detector),
+        ("--boxes and --whole_image go", gives_people),
+        ("--detector goes", values.detector),
     ):
         if is_given:
             kind = predictor.metadata.task
             raise command_line.UsageError(
-                f"{values.model} is a model of {kind}: {flag} goes with pose models."
+                f"{values.model} is a model of {kind}: {flag} with pose models."
             )
     if isinstance(predictor, PipelinePredictor):
         return PeopleArtist(predictor, *people_settings)

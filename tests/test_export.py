@@ -202,7 +202,7 @@ def test_nothing_is_written_when_too_much_is_lost(
         (
             ["--checkpoint=c", "--format=tflite", "--experiment=hrnet_imagenet"],
             1,
-            "neither of pose nor of our segmentation",
+            "none of ours of pose, segmentation or detection",
         ),
         (
             ["--checkpoint=c", "--format=tflite", "--calibration_samples=0"],

@@ -9,11 +9,12 @@ from hrnet_tf import predict
 from hrnet_tf.data import media
 from hrnet_tf.data.skeletons import load_skeleton
 from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.predictor import PosePredictor
 
 SKELETON = load_skeleton("coco17")
 
 
-class FakePredictor:
+class FakePredictor(PosePredictor):
     """Puts all keypoints on the middle of the box."""
 
     class metadata:
@@ -168,8 +169,9 @@ def test_a_broken_video_leaves_nothing(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
-        ([], 2, "Give either --boxes=FILE.json, or --whole_image"),
-        (["--whole_image", "--boxes=b.json"], 2, "Give either"),
+        ([], 2, "Give one of --detector=MODEL, --boxes=FILE.json, or --whole_image"),
+        (["--whole_image", "--boxes=b.json"], 2, "Give one of"),
+        (["--whole_image", "--detector=d"], 2, "Give one of"),
         (["--boxes=/nowhere.json"], 1, "--boxes=/nowhere.json: No such file"),
         (["--whole_image", "--model=other"], 1, "There is no model other"),
         (["--whole_image", "--input=/nowhere"], 1, "There is no file or folder"),

@@ -131,7 +131,7 @@ def test_a_run_is_exported_and_predicts(run_dir, parsing_data, tmp_path, capsys)
     assert "exists already" in capsys.readouterr().err
     flags += ["--whole_image", f"--output_dir={tmp_path}/again"]
     assert predict.main(["predict", *flags]) == 2
-    assert "are for pose models" in capsys.readouterr().err
+    assert "--boxes and --whole_image go with pose models" in capsys.readouterr().err
 
 
 def test_int8_is_calibrated_and_compared(run_dir, tmp_path, capsys):

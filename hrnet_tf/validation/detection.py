@@ -152,6 +152,20 @@ def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
 def _scoring_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[str]:
     """What AP needs: a metric that exists, and all images in one place."""
     trainer, task = params.trainer, params.task
+    # Fields of the Garden's tasks that would be passed over.
+    for name, value in (
+        ("use_coco_metrics", True),
+        ("use_wod_metrics", False),
+        ("use_approx_instance_metrics", False),
+        ("max_num_eval_detections", 100),
+    ):
+        received = getattr(task, name, value)
+        if received != value:
+            yield (
+                f"task.{name} is {json.dumps(received)}; it must be "
+                f"{json.dumps(value)}: our detection tasks evaluate COCO's metrics "
+                "with 100 detections an image, and no others."
+            )
     metric = trainer.best_checkpoint_eval_metric
     masks = MASK_METRICS if getattr(task.model, "include_mask", False) else ()
     of_category = metric.startswith(("AP/", "mask_AP/") if masks else "AP/")

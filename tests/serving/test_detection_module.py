@@ -135,6 +135,7 @@ def test_maps_are_those_of_the_network(detector):
     assert maps.shape == (2, 32, 32, 8) and np.isfinite(maps).all()
 
 
+@pytest.mark.slow
 def test_tflite_file_is_the_same_detector(detector, saved, tmp_path):
     _, _, module, metadata = detector
     content = tflite.convert(module, metadata, "none")
