@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST_FLAGS ?=
+# Two processes: much of a test's time is spent on tracing graphs, on one core.
+PYTEST_FLAGS ?= -n 2
 
 # The data set that `make demo` draws. configs/pose/synthetic.flags reads it from here.
 DEMO_DATA = data/synthetic
@@ -35,7 +36,7 @@ help:
 	@echo 'make clean-demo  remove what make demo drew and trained'
 	@echo
 	@echo 'PYTHON=python3.12       the Python that $(VENV) is made with'
-	@echo 'PYTEST_FLAGS="-n 2"     more arguments for pytest'
+	@echo 'PYTEST_FLAGS="-n 2"     arguments for pytest; these are the default ones'
 
 # ---- set-up ----
 
