@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from hrnet_tf.data.conversion import ConversionError, Faults, Unusable
+from hrnet_tf.data.conversion import ConversionError, Faults, Unusable, read_image_file
 
 # COCO rounds boxes to hundredths of a pixel: less beyond the border is no overhang.
 _BOX_ROUNDING = 0.01
@@ -122,6 +123,24 @@ def _read_image(entry: Any) -> ImageEntry:
             f"the size is {entry['width']}x{entry['height']}; both must be positive.",
         )
     return ImageEntry(entry["id"], file_name, entry["width"], entry["height"])
+
+
+def read_annotated_image(image: ImageEntry, image_dir: str) -> bytes:
+    """The bytes of an image file that decodes completely to the annotated size.
+
+    Raises:
+      Unusable: there is no such file, or it is something else.
+    """
+    path = os.path.join(image_dir, image.file_name)
+    encoded, height, width = read_image_file(path, f" (image {image.id})")
+    if (height, width) != (image.height, image.width):
+        raise Unusable(
+            "wrong image size",
+            f"{path} (image {image.id}) is {width}x{height} pixels, but its "
+            f"annotations say {image.width}x{image.height} (width x height, EXIF "
+            "orientation ignored).",
+        )
+    return encoded
 
 
 def read_box(

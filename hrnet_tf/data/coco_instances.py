@@ -40,16 +40,15 @@ from official.vision.data import tfrecord_lib
 from pycocotools import mask as coco_mask
 
 from hrnet_tf import command_line
-from hrnet_tf.data.coco_annotations import ImageEntry
+from hrnet_tf.data.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.coco_objects import CocoObject, CocoObjects, read_coco_objects
 from hrnet_tf.data.conversion import (
-    IMAGES_PER_SHARD,
     ConversionError,
     Faults,
     Unusable,
     count_shards,
+    define_common_flags,
     read_ahead,
-    read_image_file,
 )
 from hrnet_tf.data.record_shards import OutputError, RecordShards, check_output_prefix
 from hrnet_tf.progress import Progress
@@ -198,15 +197,7 @@ def _encode(
     """The record of an image; without masks if `max_mask_side` is 0.
 
     Raises `Unusable`."""
-    path = os.path.join(image_dir, image.file_name)
-    _, height, width = read_image_file(path, f" (image {image.id})")
-    if (height, width) != (image.height, image.width):
-        raise Unusable(
-            "wrong image size",
-            f"{path} (image {image.id}) is {width}x{height} pixels, but its "
-            f"annotations say {image.width}x{image.height} (width x height, EXIF "
-            "orientation ignored).",
-        )
+    read_annotated_image(image, image_dir)
     objects = dataset.objects[image.id]
     example, num_skipped = create_example(
         dataclasses.asdict(image),
@@ -253,7 +244,6 @@ def _define_flags() -> flags.FlagValues:
     for name, help_text in (
         ("image_dir", "Folder with the images."),
         ("annotations", "COCO object annotations, instances_*.json."),
-        ("output_prefix", "Folder and beginning of the names of the files to write."),
     ):
         flags.DEFINE_string(name, None, help_text, flag_values=values)
         flags.mark_flag_as_required(name, flag_values=values)
@@ -270,25 +260,7 @@ def _define_flags() -> flags.FlagValues:
         lower_bound=32,
         flag_values=values,
     )
-    flags.DEFINE_integer(
-        "num_shards",
-        None,
-        "Number of files, at most one per image; by default 8, or one per "
-        f"{IMAGES_PER_SHARD} images if that is more.",
-        lower_bound=1,
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "on_error",
-        "fail",
-        ["fail", "skip"],
-        "At a faulty image or annotation: end without writing, or leave it out and "
-        "count it.",
-        flag_values=values,
-    )
-    flags.DEFINE_boolean(
-        "overwrite", False, "Replace earlier files of the prefix.", flag_values=values
-    )
+    define_common_flags(values)
     return values
 
 

@@ -38,16 +38,19 @@ from absl import flags
 
 from hrnet_tf import command_line
 from hrnet_tf.data import pose_records, skeletons
-from hrnet_tf.data.coco_annotations import ImageEntry, is_partly_outside
+from hrnet_tf.data.coco_annotations import (
+    ImageEntry,
+    is_partly_outside,
+    read_annotated_image,
+)
 from hrnet_tf.data.coco_people import read_coco_people
 from hrnet_tf.data.conversion import (
-    IMAGES_PER_SHARD,
     ConversionError,
     Faults,
     Unusable,
     count_shards,
+    define_common_flags,
     read_ahead,
-    read_image_file,
 )
 from hrnet_tf.data.record_shards import OutputError, RecordShards, check_output_prefix
 from hrnet_tf.progress import Progress
@@ -152,7 +155,7 @@ def convert(
         people_of_skipped_images=dataset.people_of_unusable_images,
         warnings=dataset.warnings,
     )
-    read = functools.partial(_checked_bytes, image_dir=image_dir)
+    read = functools.partial(read_annotated_image, image_dir=image_dir)
     with (
         RecordShards(output_prefix, count_shards(len(images), num_shards)) as shards,
         Progress(len(images), "Converting") as progress,
@@ -202,29 +205,12 @@ def _count(
     )
 
 
-def _checked_bytes(image: ImageEntry, image_dir: str) -> bytes:
-    """The bytes of an image file that decodes completely to the annotated size.
-
-    Raises `Unusable`."""
-    path = os.path.join(image_dir, image.file_name)
-    encoded, height, width = read_image_file(path, f" (image {image.id})")
-    if (height, width) != (image.height, image.width):
-        raise Unusable(
-            "wrong image size",
-            f"{path} (image {image.id}) is {width}x{height} pixels, but its "
-            f"annotations say {image.width}x{image.height} (width x height, EXIF "
-            "orientation ignored).",
-        )
-    return encoded
-
-
 def _define_flags() -> flags.FlagValues:
     """The command's flags, kept out of the process-wide set so imports stay free."""
     values = flags.FlagValues()
     for name, help_text in (
         ("image_dir", "Folder with the images."),
         ("annotations", "COCO keypoint annotations, person_keypoints_*.json."),
-        ("output_prefix", "Folder and beginning of the names of the files to write."),
     ):
         flags.DEFINE_string(name, None, help_text, flag_values=values)
         flags.mark_flag_as_required(name, flag_values=values)
@@ -240,31 +226,13 @@ def _define_flags() -> flags.FlagValues:
         "Name of the category to convert; by default the one with keypoints.",
         flag_values=values,
     )
-    flags.DEFINE_integer(
-        "num_shards",
-        None,
-        "Number of files, at most one per image; by default 8, or one per "
-        f"{IMAGES_PER_SHARD} images if that is more.",
-        lower_bound=1,
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "on_error",
-        "fail",
-        ["fail", "skip"],
-        "At a faulty image or annotation: end without writing, or leave it out and "
-        "count it.",
-        flag_values=values,
-    )
     flags.DEFINE_boolean(
         "keep_empty",
         True,
         "Keep images without people, which a detector's box file may name.",
         flag_values=values,
     )
-    flags.DEFINE_boolean(
-        "overwrite", False, "Replace earlier files of the prefix.", flag_values=values
-    )
+    define_common_flags(values)
     return values
 
 

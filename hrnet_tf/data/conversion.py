@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import tensorflow as tf
+from absl import flags
 
 _JPEG_SIGNATURE, _PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
@@ -138,3 +139,36 @@ def read_file(path: str, kind: str, identity: str = "") -> bytes:
         raise Unusable(
             f"unreadable {kind}", f"{path}{identity} cannot be read: {error.message}."
         ) from None
+
+
+# ---- commands ----
+
+
+def define_common_flags(values: flags.FlagValues) -> None:
+    """The flags that all converters have."""
+    flags.DEFINE_string(
+        "output_prefix",
+        None,
+        "Folder and beginning of the names of the files to write.",
+        flag_values=values,
+    )
+    flags.mark_flag_as_required("output_prefix", flag_values=values)
+    flags.DEFINE_integer(
+        "num_shards",
+        None,
+        "Number of files, at most one per image; by default 8, or one per "
+        f"{IMAGES_PER_SHARD} images if that is more.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "on_error",
+        "fail",
+        ["fail", "skip"],
+        "At a faulty image or annotation: end without writing, or leave it out and "
+        "count it.",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "overwrite", False, "Replace earlier files of the prefix.", flag_values=values
+    )

@@ -22,13 +22,12 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from hrnet_tf.data.conversion import ConversionError, Unusable
+from hrnet_tf.data.conversion import ConversionError, Unusable, define_common_flags
 from hrnet_tf.data.label_sets import BUILT_IN
 from hrnet_tf.data.segmentation_conversion import (
     Pair,
     check_folder,
     convert_as_flags_say,
-    define_common_flags,
     map_values,
     read_label_image,
     read_lines,

@@ -33,13 +33,12 @@ from absl import flags
 from pycocotools import mask as coco_mask
 from scipy import io as scipy_io
 
-from hrnet_tf.data.conversion import ConversionError, Unusable
+from hrnet_tf.data.conversion import ConversionError, Unusable, define_common_flags
 from hrnet_tf.data.label_sets import BUILT_IN
 from hrnet_tf.data.segmentation_conversion import (
     Pair,
     check_folder,
     convert_as_flags_say,
-    define_common_flags,
     listed,
     map_values,
     read_label_image,

@@ -22,7 +22,6 @@ from PIL import Image
 
 from hrnet_tf import command_line
 from hrnet_tf.data.conversion import (
-    IMAGES_PER_SHARD,
     ConversionError,
     Faults,
     Unusable,
@@ -277,35 +276,6 @@ def read_lines(path: str) -> list[str]:
 
 
 # ---- commands ----
-
-
-def define_common_flags(values: flags.FlagValues) -> None:
-    """The flags that all of the converters have."""
-    flags.DEFINE_string(
-        "output_prefix",
-        None,
-        "Folder and beginning of the names of the files to write.",
-        flag_values=values,
-    )
-    flags.mark_flag_as_required("output_prefix", flag_values=values)
-    flags.DEFINE_integer(
-        "num_shards",
-        None,
-        "Number of files, at most one per image; by default 8, or one per "
-        f"{IMAGES_PER_SHARD} images if that is more.",
-        lower_bound=1,
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "on_error",
-        "fail",
-        ["fail", "skip"],
-        "At a faulty image: end without writing, or leave it out and count it.",
-        flag_values=values,
-    )
-    flags.DEFINE_boolean(
-        "overwrite", False, "Replace earlier files of the prefix.", flag_values=values
-    )
 
 
 def convert_as_flags_say(

@@ -28,13 +28,12 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from hrnet_tf.data.conversion import ConversionError, Unusable
+from hrnet_tf.data.conversion import ConversionError, Unusable, define_common_flags
 from hrnet_tf.data.label_sets import IGNORE, LabelSet, load_label_set
 from hrnet_tf.data.media import find_images
 from hrnet_tf.data.segmentation_conversion import (
     Pair,
     convert_as_flags_say,
-    define_common_flags,
     label_set_flag,
     listed,
     map_values,
