@@ -30,7 +30,7 @@ help:
 	@echo 'make test        lint, then every test not marked slow'
 	@echo 'make test-slow   the tests marked slow'
 	@echo 'make test-all    lint, then every test'
-	@echo 'make lint        ruff check and ruff format --check'
+	@echo 'make lint        ruff check, ruff format --check and mypy'
 	@echo 'make lock        compile requirements.lock from setup.cfg'
 	@echo 'make clean       remove $(VENV) and caches'
 	@echo 'make clean-demo  remove what make demo drew and trained'
@@ -111,6 +111,7 @@ $(DEMO_DATA)/detection/.%: $(DEMO_DRAWN)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 test: lint
 	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
@@ -135,7 +136,7 @@ lock:
 	  --custom-compile-command 'make lock' --output-file requirements.lock setup.cfg
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock build hrnet_tf.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock build hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:

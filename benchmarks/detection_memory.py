@@ -21,7 +21,7 @@ import tensorflow as tf
 from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.experiment import parse_config
+from hrnet_tf.training.experiment import parse_config
 
 _EXPERIMENT = flags.DEFINE_string(
     "experiment", "hrnet_maskrcnn_coco", "One of the detection experiments."

@@ -35,12 +35,12 @@ import tensorflow as tf
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data.normalization import normalize_image
-from hrnet_tf.data.skeletons import load_skeleton
+from hrnet_tf.data.inputs.normalization import normalize_image
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.modeling.pose_model import PoseModel, build_pose_model
 from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.metadata import Metadata
-from hrnet_tf.serving.pose_module import PoseModule
+from hrnet_tf.serving.pose.module import PoseModule
 from hrnet_tf.serving.predictor import load_predictor
 
 CALIBRATION_CROPS = 32

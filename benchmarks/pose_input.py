@@ -20,7 +20,9 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data import coco_pose, pose_input, skeletons
+from hrnet_tf.data.converters import coco_pose
+from hrnet_tf.data.inputs import pose as pose_input
+from hrnet_tf.data.vocabularies import skeletons
 
 
 def main() -> None:

@@ -3,33 +3,116 @@
 0 is success, 1 a failure that the message explains, 2 a command line that could not
 be understood. A command keeps its flags in a `FlagValues` of its own, not in absl's
 process-wide set, so that its module can be imported beside any other.
+
+Help and bad usage must not wait for TensorFlow, which takes seconds to import: the
+modules of commands import it, and all that imports it, inside the function that works.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
+
+from hrnet_tf.messages import UserError
 
 
 class UsageError(ValueError):
     """The command line asks for something impossible; exit code 2."""
 
 
+class Flags:
+    """Defines a command's flags, one call each.
+
+    Attributes:
+        values: The flags, as absl keeps them.
+    """
+
+    def __init__(self) -> None:
+        self.values = flags.FlagValues()
+
+    def string(
+        self, name: str, text: str, default: str | None = None, required: bool = False
+    ) -> None:
+        """A text; --name=value."""
+        flags.DEFINE_string(
+            name, default, text, flag_values=self.values, required=required
+        )
+
+    def strings(self, name: str, text: str) -> None:
+        """Texts; the flag may be given several times."""
+        flags.DEFINE_multi_string(name, [], text, flag_values=self.values)
+
+    def list(self, name: str, text: str) -> None:
+        """Texts with commas between them."""
+        flags.DEFINE_list(name, None, text, flag_values=self.values)
+
+    def enum(
+        self,
+        name: str,
+        allowed: Sequence[str],
+        text: str,
+        default: str | None = None,
+        required: bool = False,
+    ) -> None:
+        """One of the allowed texts."""
+        flags.DEFINE_enum(
+            name,
+            default,
+            list(allowed),
+            text,
+            flag_values=self.values,
+            required=required,
+        )
+
+    def enums(self, name: str, allowed: Sequence[str], text: str) -> None:
+        """Some of the allowed texts, one by one; all of them if not given."""
+        flags.DEFINE_multi_enum(
+            name, list(allowed), list(allowed), text, flag_values=self.values
+        )
+
+    def boolean(self, name: str, text: str, default: bool | None = False) -> None:
+        """--name or --noname."""
+        flags.DEFINE_boolean(name, default, text, flag_values=self.values)
+
+    def integer(
+        self,
+        name: str,
+        text: str,
+        default: int | None = None,
+        least: int | None = None,
+        most: int | None = None,
+    ) -> None:
+        """A whole number in a range."""
+        flags.DEFINE_integer(
+            name,
+            default,
+            text,
+            lower_bound=least,
+            upper_bound=most,
+            flag_values=self.values,
+        )
+
+    def float(self, name: str, text: str, default: float | None = None) -> None:
+        """A number."""
+        flags.DEFINE_float(name, default, text, flag_values=self.values)
+
+
 def run(
-    command: Callable[[flags.FlagValues], None],
+    command: Callable[[flags.FlagValues], Any],
     values: flags.FlagValues,
     argv: Sequence[str],
-    failures: tuple[type[Exception], ...] = (),
 ) -> int:
     """Parses the flags and runs a command.
 
     Args:
         command: Does the work. The documentation of its module is the help text.
+            `UserError` and `OSError` end it with their message; other exceptions
+            pass through, with their traceback.
         values: The command's flags, not parsed yet. `--flagfile` is always understood.
         argv: The command line, the program's name first.
-        failures: Exceptions whose message is for the user. Others pass through, with
-            their traceback.
 
     Returns:
         The exit code.
@@ -39,6 +122,8 @@ def run(
         print(f"{description}\nFlags:\n{values.get_help()}")
         return 0
     _show_log()
+    # Read when TensorFlow is imported; 2 hides what its C++ side has to tell.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         rest = values(list(argv))
         if len(rest) > 1:
@@ -50,7 +135,7 @@ def run(
     except (flags.Error, UsageError) as error:
         print(f"{error}\nSee --help.", file=sys.stderr)
         return 2
-    except failures as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -60,7 +145,7 @@ def run(
 
 
 def _show_log() -> None:
-    """Writes what this package logs to standard error, without that of others."""
+    """Writes this package's log, and no other, to standard error."""
     log = logging.getLogger("hrnet_tf")
     log.setLevel(logging.INFO)
     if not log.handlers:

@@ -62,7 +62,7 @@ def serve(values: flags.FlagValues) -> None:
     try:
         import gradio
 
-        from hrnet_tf.serving.demo_page import build_page
+        from hrnet_tf.serving.pose.page import build_page
     except ImportError as error:
         raise PageError(
             f"The page needs Gradio ({error}): pip install 'hrnet_tf[demo]'."

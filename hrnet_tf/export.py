@@ -41,30 +41,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf import (
-    checkpoints,
-    command_line,
-    registry_imports,  # noqa: F401
-)
-from hrnet_tf.data.detections import DetectionsError
-from hrnet_tf.data.record_shards import RecordError
+from hrnet_tf import command_line, registry_imports  # noqa: F401
+from hrnet_tf.data.files.detections import DetectionsError
+from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.evaluation.coco_files import AnnotationFileError
-from hrnet_tf.experiment import ConfigError
 from hrnet_tf.exporters import exporter_of
-from hrnet_tf.exporters.base import Exporter
-from hrnet_tf.exporters.configuration import read_config
-from hrnet_tf.exporters.output import (
+from hrnet_tf.serving import saved_model, tflite, verification
+from hrnet_tf.serving.configuration import read_config
+from hrnet_tf.serving.exporter import Exporter
+from hrnet_tf.serving.loading import load_model
+from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.output import (
     check_output,
     checkpoint_bytes,
     size_in_bytes,
     written_whole,
 )
-from hrnet_tf.exporters.pipeline import export_pipeline
-from hrnet_tf.serving import saved_model, tflite, verification
-from hrnet_tf.serving.loading import load_model
-from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.people.exporter import export_pipeline
 from hrnet_tf.serving.predictor import load_predictor
+from hrnet_tf.training import checkpoints
+from hrnet_tf.training.experiment import ConfigError
 
 FORMATS = ("saved_model", "tflite")
 

@@ -43,8 +43,8 @@ from absl import flags
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from hrnet_tf import command_line, visualization
-from hrnet_tf.data import media
-from hrnet_tf.data.person_boxes import (
+from hrnet_tf.data.files import media
+from hrnet_tf.data.files.person_boxes import (
     PERSON_CATEGORY,
     BoxesError,
     PersonBoxes,
@@ -58,7 +58,7 @@ from hrnet_tf.serving.artists import (
     PoseArtist,
     SegmentationArtist,
 )
-from hrnet_tf.serving.people_predictor import TwoStagePredictor
+from hrnet_tf.serving.people.predictor import TwoStagePredictor
 from hrnet_tf.serving.predictor import (
     DetectionPredictor,
     ModelError,

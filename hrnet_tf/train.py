@@ -40,21 +40,17 @@ from official.core import (
 from official.modeling import performance
 from official.vision.utils import summary_manager
 
-from hrnet_tf import (
-    actions,
-    checkpoints,
-    command_line,
-    registry_imports,  # noqa: F401
-)
-from hrnet_tf.data.detections import DetectionsError
-from hrnet_tf.data.record_shards import RecordError
+from hrnet_tf import command_line, registry_imports  # noqa: F401
+from hrnet_tf.data.files.detections import DetectionsError
+from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.evaluation import coco_instances, coco_keypoints, segmentation
 from hrnet_tf.evaluation.coco_files import AnnotationFileError
-from hrnet_tf.experiment import ConfigError, parse_config
 from hrnet_tf.tasks.detection import DetectionTask
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.tasks.segmentation import SegmentationTask
-from hrnet_tf.validation import validate
+from hrnet_tf.training import actions, checkpoints
+from hrnet_tf.training.experiment import ConfigError, parse_config
+from hrnet_tf.training.validation import validate
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 

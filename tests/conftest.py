@@ -120,7 +120,9 @@ def toy_data(tmp_path_factory) -> Path:
     """A folder with a few drawn people, their records and toy.yaml to train on them."""
     import yaml
 
-    from hrnet_tf.data import coco_pose, skeletons, synthetic
+    from hrnet_tf.data.converters import coco_pose
+    from hrnet_tf.data.synthetic import dataset as synthetic
+    from hrnet_tf.data.vocabularies import skeletons
 
     folder = tmp_path_factory.mktemp("toy") / "data"
     synthetic.draw_dataset(str(folder), 6, 4, image_size=96, max_people=2)
@@ -165,8 +167,10 @@ def parsing_data(tmp_path_factory) -> Path:
 
     import yaml
 
-    from hrnet_tf.data import segmentation_conversion, segmentation_folder, synthetic
-    from hrnet_tf.data.label_sets import load_label_set
+    from hrnet_tf.data.converters import segmentation as segmentation_conversion
+    from hrnet_tf.data.converters import segmentation_folder
+    from hrnet_tf.data.synthetic import dataset as synthetic
+    from hrnet_tf.data.vocabularies.label_sets import load_label_set
 
     folder = tmp_path_factory.mktemp("parsing") / "data"
     synthetic.draw_dataset(str(folder), 6, 5, image_size=96, max_people=2)
@@ -249,7 +253,8 @@ def detection_data(toy_data) -> Path:
     """The folder of `toy_data`, with records of objects and detection.yaml."""
     import yaml
 
-    from hrnet_tf.data import coco_instances, synthetic
+    from hrnet_tf.data.converters import coco_instances
+    from hrnet_tf.data.synthetic import dataset as synthetic
 
     for split in synthetic.SPLITS:
         coco_instances.convert(

@@ -7,12 +7,14 @@ import tensorflow as tf
 from official.core import train_utils
 from official.modeling import optimization
 
-from hrnet_tf import checkpoints, export
-from hrnet_tf.data import normalization, pose_input
-from hrnet_tf.experiment import parse_config
+from hrnet_tf import export
+from hrnet_tf.data.inputs import normalization
+from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.serving import verification
 from hrnet_tf.serving.predictor import load_predictor
 from hrnet_tf.tasks.pose import PoseTask
+from hrnet_tf.training import checkpoints
+from hrnet_tf.training.experiment import parse_config
 
 
 @pytest.fixture(scope="module")

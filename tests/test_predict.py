@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hrnet_tf import predict
-from hrnet_tf.data import media
-from hrnet_tf.data.skeletons import load_skeleton
+from hrnet_tf.data.files import media
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.predictor import PosePredictor
 

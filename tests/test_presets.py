@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.experiment import parse_config
-from hrnet_tf.validation import validate
+from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.training.validation import validate
 
 REPO = Path(__file__).resolve().parents[1]
 EXPERIMENTS = {"pose": "hrnet_pose_coco", "classification": "hrnet_imagenet"}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hrnet_tf import demo, export, predict, train
-from hrnet_tf.data.label_sets import load_label_set
-from hrnet_tf.experiment import ConfigError, parse_config
-from hrnet_tf.validation import validate
+from hrnet_tf.data.vocabularies.label_sets import load_label_set
+from hrnet_tf.training.experiment import ConfigError, parse_config
+from hrnet_tf.training.validation import validate
 
 CLASSES = load_label_set("synthetic_parts").classes
 

@@ -26,9 +26,11 @@ import yaml
 from official.core import config_definitions as cfg
 from tensorboard.compat.proto import event_pb2
 
-from hrnet_tf import actions, train
-from hrnet_tf.data import coco_pose, skeletons
+from hrnet_tf import train
+from hrnet_tf.data.converters import coco_pose
+from hrnet_tf.data.vocabularies import skeletons
 from hrnet_tf.evaluation.coco_keypoints import METRICS
+from hrnet_tf.training import actions
 
 REPO = Path(__file__).resolve().parents[1]
 TABLE_HEAD = "    AP   AP50   AP75    APM    APL     AR   AR50   AR75    ARM    ARL"

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from official.modeling import hyperparams
 from official.vision.configs import backbones
 
+from hrnet_tf.configs import variants
+from hrnet_tf.configs.variants import CUSTOM
+
 FUSE_UPSAMPLING = ("nearest", "bilinear", "bilinear_align_corners")
 KERNEL_INITIALIZERS = ("normal", "kaiming")
 
@@ -38,22 +41,12 @@ class HRNetSpec(hyperparams.Config):
     stem_width: int = 64
 
 
-# Official experiments/*.yaml. The two small models are named W18 by their authors;
-# small v1 really is 16 wide.
 VARIANTS: Mapping[str, HRNetSpec] = types.MappingProxyType(
     {
-        "w18_small_v1": HRNetSpec(
-            width=16, modules=[1, 1, 1], blocks=2, layer1_planes=32, layer1_blocks=1
-        ),
-        "w18_small_v2": HRNetSpec(
-            width=18, modules=[1, 3, 2], blocks=2, layer1_blocks=2
-        ),
-        **{f"w{width}": HRNetSpec(width=width) for width in (18, 30, 32, 40, 44)},
-        "w48": HRNetSpec(width=48),
-        "w64": HRNetSpec(width=64),
+        name: HRNetSpec(**{**vars(variant), "modules": list(variant.modules)})
+        for name, variant in variants.VARIANTS.items()
     }
 )
-CUSTOM = "custom"
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ import numpy as np
 
 from hrnet_tf import visualization
 from hrnet_tf.evaluation.coco_instances import encode_masks
-from hrnet_tf.serving.people_predictor import PeoplePredictor
+from hrnet_tf.serving.people.predictor import PeoplePredictor
 from hrnet_tf.serving.predictor import (
     DetectionPredictor,
     PosePredictor,

@@ -7,20 +7,20 @@ detections = predictor.predict(image)  # detection
 people = predictor.predict(image)  # a detector and a pose model in one
 """
 
-from hrnet_tf.serving.detection_predictor import (
+from hrnet_tf.serving.detection.predictor import (
     DetectionPredictor,
     SavedModelDetectionPredictor,
     TFLiteDetectionPredictor,
 )
 from hrnet_tf.serving.loading import LoadedTFLite, load_model
 from hrnet_tf.serving.metadata import ModelError
-from hrnet_tf.serving.people_predictor import PipelinePredictor
-from hrnet_tf.serving.pose_predictor import (
+from hrnet_tf.serving.people.predictor import PipelinePredictor
+from hrnet_tf.serving.pose.predictor import (
     PosePredictor,
     SavedModelPosePredictor,
     TFLitePosePredictor,
 )
-from hrnet_tf.serving.segmentation_predictor import (
+from hrnet_tf.serving.segmentation.predictor import (
     SavedModelSegmentationPredictor,
     SegmentationPredictor,
     TFLiteSegmentationPredictor,

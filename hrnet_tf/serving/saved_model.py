@@ -48,11 +48,11 @@ import tempfile
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from hrnet_tf.serving.detection_module import DetectionModule
+from hrnet_tf.serving.detection.module import DetectionModule
 from hrnet_tf.serving.metadata import FILE_NAME, AnyMetadata
-from hrnet_tf.serving.pipeline_module import PipelineModule
-from hrnet_tf.serving.pose_module import PoseModule
-from hrnet_tf.serving.segmentation_module import SegmentationModule
+from hrnet_tf.serving.people.module import PipelineModule
+from hrnet_tf.serving.pose.module import PoseModule
+from hrnet_tf.serving.segmentation.module import SegmentationModule
 
 Module = PoseModule | SegmentationModule | DetectionModule | PipelineModule
 

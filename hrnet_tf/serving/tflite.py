@@ -33,10 +33,10 @@ import tensorflow as tf
 from ai_edge_quantizer import qtyping, quantizer
 from tensorflow.lite.python.convert import ConverterError
 
-from hrnet_tf.serving.detection_module import DetectionModule
+from hrnet_tf.serving.detection.module import DetectionModule
 from hrnet_tf.serving.metadata import AnyMetadata
-from hrnet_tf.serving.pose_module import PoseModule
-from hrnet_tf.serving.segmentation_module import SegmentationModule
+from hrnet_tf.serving.pose.module import PoseModule
+from hrnet_tf.serving.segmentation.module import SegmentationModule
 from hrnet_tf.serving.tflite_metadata import add_metadata
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from hrnet_tf.data import pose_input
+from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
 from hrnet_tf.ops import affine
 from hrnet_tf.progress import Progress

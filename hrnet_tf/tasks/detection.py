@@ -13,9 +13,9 @@ from official.vision.tasks import maskrcnn, retinanet
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import detection as detection_config
-from hrnet_tf.data import batching
-from hrnet_tf.data.instance_records import check_records
-from hrnet_tf.data.normalization import denormalize_image
+from hrnet_tf.data.inputs import batching
+from hrnet_tf.data.inputs.normalization import denormalize_image
+from hrnet_tf.data.records.instances import check_records
 from hrnet_tf.evaluation.coco_instances import COCOInstanceEvaluator
 from hrnet_tf.ops.boxes import to_image_boxes
 from hrnet_tf.progress import Progress

@@ -10,8 +10,9 @@ from official.core import base_task, task_factory
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data import normalization, pose_input
-from hrnet_tf.data.skeletons import load_skeleton
+from hrnet_tf.data.inputs import normalization
+from hrnet_tf.data.inputs import pose as pose_input
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
 from hrnet_tf.losses.heatmap import heatmap_mse
 from hrnet_tf.modeling.pose_model import build_pose_model

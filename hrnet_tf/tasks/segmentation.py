@@ -11,8 +11,8 @@ from official.vision.tasks import semantic_segmentation
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import segmentation as segmentation_config
-from hrnet_tf.data.label_sets import load_label_set
-from hrnet_tf.data.segmentation_input import SegmentationInput
+from hrnet_tf.data.inputs.segmentation import SegmentationInput
+from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.evaluation.segmentation import SegmentationEvaluator
 from hrnet_tf.losses.segmentation import class_weight_scale, ohem_cross_entropy
 from hrnet_tf.modeling.high_resolution_module import upsample

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from hrnet_tf.configs import segmentation as segmentation_config
-from hrnet_tf.data.normalization import normalize_image
+from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.ops import dense_prediction
 
 # Of HRNet's branch with the lowest resolution.

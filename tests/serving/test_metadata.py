@@ -5,7 +5,7 @@ import pytest
 
 import hrnet_tf
 from hrnet_tf.configs import pose
-from hrnet_tf.data.skeletons import load_skeleton
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.serving.metadata import Metadata, ModelError
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.data import pose_input
-from hrnet_tf.experiment import parse_config
+from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.serving import verification
 from hrnet_tf.serving.verification import Score, VerificationError
 from hrnet_tf.tasks.pose import PoseTask
+from hrnet_tf.training.experiment import parse_config
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from official.modeling import optimization
 
 from hrnet_tf import registry_imports, train  # noqa: F401
 from hrnet_tf.configs import backbones
-from hrnet_tf.experiment import parse_config
+from hrnet_tf.training.experiment import parse_config
 
 REPO = Path(__file__).parents[2]
 NUM_CLASSES = 3

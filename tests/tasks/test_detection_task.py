@@ -11,8 +11,8 @@ from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs.backbones import HRNet as HRNetConfig
-from hrnet_tf.experiment import parse_config
 from hrnet_tf.tasks.detection import PADDING_ID, DetectionTask
+from hrnet_tf.training.experiment import parse_config
 from tests.conftest import TOY_DETECTOR, TOY_RCNN
 
 EXPERIMENTS = {
@@ -106,7 +106,7 @@ def test_evaluations_end_with_full_batches(parse, tmp_path):
 
 
 def test_records_of_people_are_refused(parse, toy_data, tmp_path):
-    from hrnet_tf.data.record_shards import RecordError
+    from hrnet_tf.data.records.shards import RecordError
 
     params = parse("hrnet_fasterrcnn_coco")
     task = task_factory.get_task(params.task, logging_dir=str(tmp_path))

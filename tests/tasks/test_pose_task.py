@@ -16,8 +16,9 @@ from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones, pose
-from hrnet_tf.data import coco_pose, pose_input
-from hrnet_tf.data.skeletons import load_skeleton
+from hrnet_tf.data.converters import coco_pose
+from hrnet_tf.data.inputs import pose as pose_input
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_keypoints import AnnotationFileError
 from hrnet_tf.modeling import pose_model
 from hrnet_tf.modeling.blocks import ConvNorm, ConvSettings

@@ -5,7 +5,7 @@ from official.core import exp_factory
 from official.modeling import optimization
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.data.label_sets import load_label_set
+from hrnet_tf.data.vocabularies.label_sets import load_label_set
 
 # Crop, size, greatest scale, learning rate, weight decay, batch, epochs, images.
 RECIPES = {

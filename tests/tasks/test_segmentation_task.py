@@ -8,10 +8,10 @@ import tf_keras
 from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.data.normalization import normalize_image
-from hrnet_tf.experiment import parse_config
+from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.modeling.segmentation_model import AUXILIARY
 from hrnet_tf.tasks.segmentation import SegmentationTask
+from hrnet_tf.training.experiment import parse_config
 
 
 @pytest.fixture

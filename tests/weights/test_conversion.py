@@ -7,9 +7,9 @@ import yaml
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones
-from hrnet_tf.experiment import parse_config
 from hrnet_tf.modeling.hrnet import HRNet
 from hrnet_tf.modeling.pose_model import build_pose_model
+from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.weights import conversion as conversion_module
 from hrnet_tf.weights import official_layout, restoring
 from hrnet_tf.weights.conversion import load_pytorch_checkpoint, write_checkpoint

@@ -9,7 +9,7 @@ import tensorflow as tf
 import yaml
 
 from hrnet_tf import convert_weights, train
-from hrnet_tf.data.segmentation_records import encode_image_record
+from hrnet_tf.data.records.segmentation import encode_image_record
 
 
 def write_data(folder, pixels, labels, num_classes):

@@ -1,0 +1,1 @@
+"""Files from outside, read and checked: COCO's JSON, boxes, images, videos."""

@@ -1,0 +1,1 @@
+"""TFRecords in, batches out: the input pipelines of training and evaluation."""

@@ -1,0 +1,333 @@
+"""From records of images to crops of people with their target heatmaps.
+
+One record holds an image and all its people. It is decoded once; every person is cut
+out of it by one affine warp that includes the augmentation, so that pixels are sampled
+once. Crops, not images, are then shuffled and batched.
+
+The pieces fit `official.core.input_reader.InputReader`:
+
+    decode (record -> encoded image and the people to crop)
+    crop_people (dataset of images -> dataset of people)
+    parse (person -> network input and labels)
+    batch (people -> batches, the last one of an evaluation padded)
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.core import input_reader
+
+from hrnet_tf.configs import pose as pose_config
+from hrnet_tf.data.files.detections import load_detections
+from hrnet_tf.data.inputs.batching import batch_per_replica
+from hrnet_tf.data.inputs.normalization import normalize_image
+from hrnet_tf.data.inputs.pose_augmentation import augment_person
+from hrnet_tf.data.records import pose as pose_records
+from hrnet_tf.data.records.shards import RecordError
+from hrnet_tf.data.vocabularies.skeletons import Skeleton
+from hrnet_tf.ops import affine, heatmaps
+
+# Marks the rows that fill the last batch of an evaluation.
+PADDING_ID = -1
+
+
+class PoseInput:
+    """The input pipeline of one `configs.pose.PoseData`."""
+
+    def __init__(
+        self,
+        data: pose_config.PoseData,
+        codec: pose_config.Codec,
+        crop_size: Sequence[int],
+        skeleton: Skeleton,
+    ):
+        """Reads the detections file, if there is one; no records yet.
+
+        Args:
+            data: Where people come from and how they are augmented.
+            codec: How keypoints become heatmaps.
+            crop_size: [height, width] of the network's input.
+            skeleton: The keypoints that the records hold.
+
+        Raises:
+            ValueError: If the detections file cannot be used.
+        """
+        self._data = data
+        self._codec = codec
+        self._crop_size = tuple(crop_size)
+        self._skeleton = skeleton
+        self._udp = codec.name == "udp"
+        self._detections = None
+        if data.detections_file and not data.is_training:
+            self._detections = load_detections(
+                data.detections_file,
+                data.detections_category_id,
+                data.detection_score_threshold,
+            )
+
+    def dataset(
+        self, input_context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
+        """Returns batches of (images, labels).
+
+        images: float32 [B, height, width, 3], normalised.
+        labels: a dict of
+            heatmaps float32 [B, h, w, K] and weights float32 [B, K];
+            image_id int64 [B], `PADDING_ID` in rows that only fill the last batch;
+            crop_to_image float32 [B, 2, 3], from crop to original pixels;
+            box_score float32 [B]; area float32 [B] of the padded box in original
+            pixels.
+
+        Raises:
+            RecordError: If the records are no use, see `_check_records`.
+        """
+        # With parameter servers this method is called in a graph.
+        with tf.init_scope():
+            self._check_records()
+        reader = input_reader.InputReader(
+            self._data,
+            dataset_fn=tf.data.TFRecordDataset,
+            decoder_fn=self.decode,
+            sample_fn=self.crop_people,
+            parser_fn=self.parse,
+            transform_and_batch_fn=self.batch,
+        )
+        return reader.read(input_context)
+
+    def images(self) -> tf.data.Dataset:
+        """Returns `decode`'s images that show people to crop, in the records' order.
+
+        Raises:
+            RecordError: As `dataset`.
+        """
+        self._check_records()
+        files = input_reader.match_files(self._data.input_path)
+        return tf.data.TFRecordDataset(files).map(self.decode).filter(_has_people)
+
+    @tf.autograph.experimental.do_not_convert
+    def _check_records(self) -> None:
+        """Refuses records of another skeleton, and such as show nobody to crop.
+
+        Training on nobody would wait for its first batch for ever.
+        """
+        files = input_reader.match_files(self._data.input_path)
+        pose_records.check_records(files, self._skeleton.num_keypoints)
+        people = tf.data.TFRecordDataset(files).map(self.decode).filter(_has_people)
+        if list(people.take(1)):
+            return
+        reason = (
+            "every person is a crowd, or has no area, no labelled keypoint or no box "
+            "on the image"
+        )
+        if self._detections is not None:
+            reason = f"detections_file {self._data.detections_file} has other images"
+        raise RecordError(
+            f"{files[0]}, like all files beside it, shows nobody to crop: {reason}."
+        )
+
+    def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Parses one record and chooses its people; the image stays encoded.
+
+        Returns a dict of `encoded`, `image_id` and, for P people, `boxes` [P, 4],
+        `scores` [P] and `keypoints` [P, K, 3], in original pixels.
+        """
+        record = pose_records.parse_image_record(
+            serialized, self._skeleton.num_keypoints
+        )
+        return {
+            "encoded": record["encoded"],
+            "image_id": record["image_id"],
+            **self._select_people(record),
+        }
+
+    def crop_people(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Turns a dataset of `decode`'s images into one of people's crops."""
+        # Images that show nobody to crop need not be decoded.
+        dataset = dataset.filter(_has_people)
+        dataset = dataset.map(self._crop_image, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
+        if self._data.is_training and self._data.crop_shuffle_buffer_size > 1:
+            dataset = dataset.shuffle(
+                self._data.crop_shuffle_buffer_size, seed=self._data.seed
+            )
+        return dataset
+
+    def parse(
+        self, person: dict[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Normalises a crop and renders its target heatmaps."""
+        keypoints = person.pop("keypoints")
+        visible = person.pop("visible")
+        image = normalize_image(person.pop("crop"))
+        targets, weights = heatmaps.encode(
+            self._codec.name, keypoints, visible, self._crop_size, self._codec.sigma
+        )
+        return image, {"heatmaps": targets, "weights": weights, **person}
+
+    def batch(
+        self,
+        dataset: tf.data.Dataset,
+        input_context: tf.distribute.InputContext | None,
+    ) -> tf.data.Dataset:
+        """Batches per replica; an evaluation ends with a full batch for every one."""
+        return batch_per_replica(
+            dataset, self._data, input_context, {"image_id": PADDING_ID}
+        )
+
+    def _crop_image(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Decodes one image and crops its people; tensors gain a leading axis P."""
+        center, size = affine.box_to_center_size(
+            record["boxes"],
+            self._crop_size[1] / self._crop_size[0],
+            self._data.box_padding,
+        )
+        # EXIF orientation is ignored, as COCO's annotations do.
+        image = tf.io.decode_image(
+            record["encoded"], channels=3, expand_animations=False
+        )
+        image = tf.ensure_shape(image, [None, None, 3])
+
+        def crop(person):
+            keypoints, center, size = person
+            if self._data.is_training:
+                keypoints, matrix = augment_person(
+                    keypoints,
+                    center,
+                    size,
+                    self._data.augmentation,
+                    self._skeleton,
+                    self._crop_size,
+                    udp=self._udp,
+                )
+            else:
+                matrix = affine.crop_to_image_matrix(
+                    center, size, 0.0, self._crop_size, udp=self._udp
+                )
+            pixels = affine.warp_crop(image, matrix, self._crop_size)
+            crop_keypoints = affine.transform_points(
+                affine.invert_affine(matrix), keypoints[:, :2]
+            )
+            return (
+                tf.cast(tf.round(pixels), tf.uint8),
+                crop_keypoints,
+                keypoints[:, 2],
+                matrix,
+            )
+
+        num_keypoints = self._skeleton.num_keypoints
+        crops, keypoints, visible, matrices = tf.map_fn(
+            crop,
+            (record["keypoints"], center, size),
+            fn_output_signature=(
+                tf.TensorSpec([*self._crop_size, 3], tf.uint8),
+                tf.TensorSpec([num_keypoints, 2], tf.float32),
+                tf.TensorSpec([num_keypoints], tf.float32),
+                tf.TensorSpec([2, 3], tf.float32),
+            ),
+        )
+        return {
+            "crop": crops,
+            "keypoints": keypoints,
+            "visible": visible,
+            "crop_to_image": matrices,
+            "image_id": tf.fill([tf.shape(crops)[0]], record["image_id"]),
+            "box_score": record["scores"],
+            "area": tf.reduce_prod(size, axis=-1),
+        }
+
+    def _select_people(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Boxes, box scores and keypoints of the people to crop."""
+        if self._detections is not None:
+            return self._detected_people(record["image_id"])
+        boxes, box_is_valid = clean_boxes(
+            record["bbox"], record["height"], record["width"]
+        )
+        chosen = (
+            box_is_valid
+            & (record["area"] > 0)
+            & (record["iscrowd"] == 0)
+            & tf.reduce_any(record["keypoints"][..., 2] > 0, axis=-1)
+        )
+        boxes = tf.boolean_mask(boxes, chosen)
+        return {
+            "boxes": boxes,
+            "scores": tf.ones_like(boxes[:, 0]),
+            "keypoints": tf.boolean_mask(record["keypoints"], chosen),
+        }
+
+    def _detected_people(self, image_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The detector's boxes of one image, without ground-truth keypoints."""
+        image_ids = tf.constant(self._detections.image_ids)
+        first, last = (
+            tf.searchsorted(image_ids, image_id[tf.newaxis], side=side)[0]
+            for side in ("left", "right")
+        )
+        boxes = tf.constant(self._detections.boxes)[first:last]
+        return {
+            "boxes": boxes,
+            "scores": tf.constant(self._detections.scores)[first:last],
+            "keypoints": tf.zeros(
+                [last - first, self._skeleton.num_keypoints, 3], tf.float32
+            ),
+        }
+
+
+def clean_boxes(
+    boxes: tf.Tensor, image_height: tf.Tensor, image_width: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Clips ground-truth boxes to the image, in the official way.
+
+    Official lib/dataset/coco.py, `_load_coco_keypoint_annotation_kernal`: corners are
+    pixels that belong to the box, so width and height shrink by one.
+
+    Args:
+        boxes: [P, 4], x, y, width, height in original pixels.
+        image_height: Scalar.
+        image_width: Scalar.
+
+    Returns:
+        The clipped boxes [P, 4], and whether anything is left of each, bool [P]. Of a
+        box of one pixel nothing is: without an extent there is no scale to crop at.
+    """
+    limit = tf.cast(tf.stack([image_width, image_height]), tf.float32) - 1.0
+    low = tf.maximum(boxes[:, :2], 0.0)
+    high = tf.minimum(low + tf.maximum(boxes[:, 2:] - 1.0, 0.0), limit)
+    return (
+        tf.concat([low, high - low], axis=-1),
+        tf.reduce_all(high >= low, axis=-1) & tf.reduce_any(high > low, axis=-1),
+    )
+
+
+def read_images(
+    data: cfg.DataConfig, num_keypoints: int, count: int
+) -> list[dict[str, np.ndarray]]:
+    """Reads the first `count` images with labelled people, for pictures.
+
+    Returns:
+        Dicts of `image_id` int, `image` uint8 [H, W, 3] and `keypoints` float32
+        [P, K, 3] of the labelled people.
+    """
+    files = input_reader.match_files(data.input_path)
+    images = []
+    for serialized in tf.data.TFRecordDataset(files):
+        record = pose_records.parse_image_record(serialized, num_keypoints)
+        keypoints = record["keypoints"].numpy()
+        labelled = (keypoints[..., 2] > 0).any(axis=-1)
+        if not labelled.any():
+            continue
+        images.append(
+            {
+                "image_id": int(record["image_id"]),
+                "image": tf.io.decode_image(record["encoded"], channels=3).numpy(),
+                "keypoints": keypoints[labelled],
+            }
+        )
+        if len(images) == count:
+            break
+    return images
+
+
+def _has_people(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.shape(record["boxes"])[0] > 0

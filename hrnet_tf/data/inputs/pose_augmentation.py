@@ -1,0 +1,128 @@
+"""Random changes of a person's crop: half body, scale, rotation, mirror.
+
+They change the affine map from crop to image, not pixels, so that the image is sampled
+once. Official lib/dataset/JointsDataset.py; the order and the defaults are its own.
+"""
+
+import tensorflow as tf
+
+from hrnet_tf.configs import pose as pose_config
+from hrnet_tf.data.vocabularies.skeletons import Skeleton
+from hrnet_tf.ops import affine
+
+
+def augment_person(
+    keypoints: tf.Tensor,
+    center: tf.Tensor,
+    size: tf.Tensor,
+    augmentation: pose_config.Augmentation,
+    skeleton: Skeleton,
+    crop_size: tuple[int, int],
+    udp: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws one person's random changes.
+
+    Args:
+        keypoints: [K, 3], x, y in original pixels and v.
+        center: [2] of the padded box.
+        size: [2] of the padded box.
+        augmentation: What changes, how much and how often.
+        skeleton: Which keypoints change places in a mirror and which are upper body.
+        crop_size: (height, width) of the crop in pixels.
+        udp: See `affine.crop_to_image_matrix`.
+
+    Returns:
+        The keypoints, left and right swapped if the crop is mirrored, still in
+        original pixels; and the crop-to-image matrix [2, 3].
+    """
+    center, size = _half_body(
+        keypoints, center, size, augmentation, skeleton, crop_size
+    )
+
+    scale = tf.clip_by_value(
+        1.0 + augmentation.scale * tf.random.normal([]),
+        1.0 - augmentation.scale,
+        1.0 + augmentation.scale,
+    )
+    rotation = augmentation.rotation * tf.clip_by_value(tf.random.normal([]), -2.0, 2.0)
+    is_rotated = _chance(augmentation.rotation_probability)
+    matrix = affine.crop_to_image_matrix(
+        center,
+        size * scale,
+        tf.where(is_rotated, rotation, 0.0),
+        crop_size,
+        udp=udp,
+    )
+
+    is_mirrored = _chance(augmentation.flip_probability)
+    mirrored_matrix = _mirror_crop(matrix, center)
+    matrix = tf.where(is_mirrored, mirrored_matrix, matrix)
+    permutation = tf.constant(skeleton.flip_permutation)
+    keypoints = tf.where(is_mirrored, tf.gather(keypoints, permutation), keypoints)
+    return keypoints, matrix
+
+
+def _half_body(
+    keypoints: tf.Tensor,
+    center: tf.Tensor,
+    size: tf.Tensor,
+    augmentation: pose_config.Augmentation,
+    skeleton: Skeleton,
+    crop_size: tuple[int, int],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """With some chance, the centre and size of the upper or lower body alone.
+
+    Official lib/dataset/JointsDataset.py, `half_body_transform`.
+    """
+    upper = skeleton.upper_body
+    if not upper or augmentation.half_body_probability <= 0:
+        return center, size
+    is_upper = tf.constant([index in upper for index in range(skeleton.num_keypoints)])
+    visible = keypoints[:, 2] > 0
+    upper_visible = visible & is_upper
+    lower_visible = visible & ~is_upper
+    enough_upper = _count(upper_visible) > 2
+    enough_lower = _count(lower_visible) > 2
+    wants_upper = _chance(augmentation.half_body_upper_probability)
+    takes_upper = (wants_upper & enough_upper) | ~enough_lower
+    chosen = tf.where(takes_upper, upper_visible, lower_visible)
+
+    points = keypoints[:, :2]
+    far = tf.constant(1e9, tf.float32)
+    low = tf.reduce_min(tf.where(chosen[:, tf.newaxis], points, far), axis=0)
+    high = tf.reduce_max(tf.where(chosen[:, tf.newaxis], points, -far), axis=0)
+    share = tf.cast(chosen, tf.float32)[:, tf.newaxis]
+    middle = tf.reduce_sum(points * share, axis=0) / tf.maximum(
+        tf.reduce_sum(share), 1.0
+    )
+    extent = high - low
+    applies = (
+        _chance(augmentation.half_body_probability)
+        & (_count(visible) > augmentation.half_body_min_keypoints)
+        & (_count(chosen) >= 2)
+        & tf.reduce_any(extent > 0)
+    )
+    _, half_size = affine.box_to_center_size(
+        tf.concat([middle - 0.5 * extent, extent], axis=0),
+        crop_size[1] / crop_size[0],
+        augmentation.half_body_padding,
+    )
+    return tf.where(applies, middle, center), tf.where(applies, half_size, size)
+
+
+def _chance(probability: float) -> tf.Tensor:
+    return tf.random.uniform([]) < probability
+
+
+def _count(mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.int32))
+
+
+def _mirror_crop(matrix: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
+    """Crop-to-image matrix of the same crop taken from the mirrored image.
+
+    The official code mirrors the image and the centre about (W - 1) / 2 before it
+    crops; in pixels of the unmirrored image that is a reflection about the centre.
+    """
+    negated = tf.constant([[-1.0], [1.0]]) * matrix
+    return negated + tf.stack([[0.0, 0.0, 2.0 * center[0]], [0.0, 0.0, 0.0]])

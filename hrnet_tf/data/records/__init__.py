@@ -1,0 +1,1 @@
+"""The TFRecords between converters and input pipelines, one module per kind."""

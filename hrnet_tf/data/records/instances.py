@@ -1,0 +1,75 @@
+"""The Garden's TFRecords of images with objects, as its detectors read them.
+
+The Garden reads whatever it finds: records of another kind have no objects, and a
+detector would train on them as it would on empty images.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.core import input_reader
+
+from hrnet_tf.data.records.shards import check_first_record
+
+# What official/vision/dataloaders/tf_example_decoder.py reads.
+IMAGE_ENCODED = "image/encoded"
+IMAGE_ID = "image/source_id"
+BOXES = "image/object/bbox/xmin"
+CLASSES = "image/object/class/label"
+MASKS = "image/object/mask"
+
+_ADVICE = "write records with python -m hrnet_tf.data.coco_instances"
+
+
+def check_records(files: Sequence[str], with_masks: bool) -> None:
+    """Refuses files that hold something else.
+
+    Args:
+        files: The files to read.
+        with_masks: Whether objects must have masks.
+
+    Raises:
+        RecordError: If the first record is no image with objects, or perhaps without.
+    """
+
+    def parse(serialized: tf.Tensor) -> None:
+        tf.io.parse_single_example(
+            serialized, {IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string)}
+        )
+        features = tf.train.Example.FromString(serialized.numpy()).features.feature
+        if IMAGE_ID not in features:
+            _refuse(f"its first record has no {IMAGE_ID}; {_ADVICE}.")
+        if with_masks and BOXES in features and MASKS not in features:
+            _refuse(f"its objects have no masks; {_ADVICE} and --include_masks.")
+
+    check_first_record(files, parse, _ADVICE)
+
+
+def read_images(data: cfg.DataConfig) -> tf.data.Dataset:
+    """The images of some data as stored, in the order of the files.
+
+    Elements are dicts of image, uint8 [H, W, 3], and image_id, int64.
+    """
+    features = {
+        IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string),
+        IMAGE_ID: tf.io.FixedLenFeature([], tf.string),
+    }
+
+    def read(serialized):
+        record = tf.io.parse_single_example(serialized, features)
+        image = tf.io.decode_image(
+            record[IMAGE_ENCODED], channels=3, expand_animations=False
+        )
+        return {
+            "image": tf.ensure_shape(image, [None, None, 3]),
+            "image_id": tf.strings.to_number(record[IMAGE_ID], tf.int64),
+        }
+
+    files = input_reader.match_files(data.input_path)
+    dataset = tf.data.TFRecordDataset(files)
+    return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def _refuse(sentence: str) -> None:
+    raise tf.errors.InvalidArgumentError(None, None, sentence)

@@ -1,0 +1,121 @@
+"""The segmentation TFRecord: one `tf.train.Example` per image, with its labels.
+
+The keys are the Garden's, so that its stock segmentation tasks read these records, and
+ours read the Garden's. The image is the bytes of its file; labels are an 8-bit grey PNG
+of the same size, class numbers from 0 and `label_sets.IGNORE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from hrnet_tf.data.records.shards import check_first_record
+
+IMAGE_ENCODED = "image/encoded"
+IMAGE_FILENAME = "image/filename"
+IMAGE_HEIGHT = "image/height"
+IMAGE_WIDTH = "image/width"
+LABELS_ENCODED = "image/segmentation/class/encoded"
+# Not of the Garden: how many classes the labels count, so that another label set's
+# records are noticed.
+NUM_CLASSES = "image/segmentation/class/count"
+
+
+def encode_image_record(
+    encoded: bytes, filename: str, labels: np.ndarray, num_classes: int
+) -> bytes:
+    """Returns the serialised `tf.train.Example` of one image.
+
+    Args:
+        encoded: The image file.
+        filename: What it is called.
+        labels: uint8 [H, W].
+        num_classes: How many classes the labels count.
+    """
+    _, png = cv2.imencode(".png", labels)
+
+    def content(data: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+
+    def number(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    feature = {
+        IMAGE_ENCODED: content(encoded),
+        IMAGE_FILENAME: content(filename.encode()),
+        IMAGE_HEIGHT: number(labels.shape[0]),
+        IMAGE_WIDTH: number(labels.shape[1]),
+        LABELS_ENCODED: content(png.tobytes()),
+        NUM_CLASSES: number(num_classes),
+    }
+    return tf.train.Example(
+        features=tf.train.Features(feature=feature)
+    ).SerializeToString()
+
+
+def parse_image_record(serialized: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
+    """Reads one record, in graph; nothing is decoded yet.
+
+    Args:
+        serialized: Scalar string.
+        num_classes: How many classes the caller expects. Records that do not say how
+            many they have, such as the Garden's, are taken on trust.
+
+    Returns:
+        `encoded` and `labels_encoded`, scalar strings.
+
+    Raises:
+        tf.errors.InvalidArgumentError: When run on a record of other classes.
+    """
+    text = tf.io.FixedLenFeature([], tf.string, default_value="")
+    record = tf.io.parse_single_example(
+        serialized,
+        {
+            IMAGE_ENCODED: text,
+            LABELS_ENCODED: text,
+            NUM_CLASSES: tf.io.FixedLenFeature([], tf.int64, default_value=0),
+        },
+    )
+    count = record[NUM_CLASSES]
+    checks = [
+        tf.debugging.assert_equal(
+            tf.where(count == 0, tf.constant(num_classes, tf.int64), count),
+            tf.constant(num_classes, tf.int64),
+            message=(
+                f"The records do not hold labels of {num_classes} classes, as "
+                "task.label_set (one more with task.drop_background) does: convert "
+                "the data with the same label set, or configure the one that they "
+                "were converted with."
+            ),
+        ),
+        tf.debugging.assert_greater(
+            tf.strings.length(record[LABELS_ENCODED]),
+            0,
+            message=(
+                f"The records hold no labels ({LABELS_ENCODED}): convert the data with "
+                "python -m hrnet_tf.data.segmentation_folder or one of its siblings."
+            ),
+        ),
+    ]
+    with tf.control_dependencies(checks):
+        return {
+            "encoded": tf.identity(record[IMAGE_ENCODED]),
+            "labels_encoded": tf.identity(record[LABELS_ENCODED]),
+        }
+
+
+def check_records(files: Sequence[str], num_classes: int) -> None:
+    """Parses the first record, so that a wrong file is found before the first step.
+
+    Raises:
+        RecordError: If there is none, or it does not hold labels of `num_classes`.
+    """
+    check_first_record(
+        files,
+        lambda serialized: parse_image_record(serialized, num_classes),
+        "convert the data again",
+    )

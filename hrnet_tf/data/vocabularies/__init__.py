@@ -1,0 +1,1 @@
+"""What data are labelled with: keypoints of skeletons, classes of label sets."""

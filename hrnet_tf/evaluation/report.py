@@ -1,0 +1,27 @@
+"""How the result of an evaluation is told: as a table, and as metrics.json."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Lists metrics by name, one on each line, the values below each other."""
+    width = max(map(len, metrics), default=0)
+    return "\n".join(
+        f"{name:<{width}}  {metrics[name]:.5g}" for name in sorted(metrics)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What belongs beside the metrics of one model on one data set.
+
+    Attributes:
+        data: What the model is evaluated on, for the table's heading.
+        format_table: Lays the metrics out as text.
+        facts: What metrics.json says besides the metrics and the step.
+    """
+
+    data: str
+    format_table: Callable[[Mapping[str, float]], str] = format_metrics
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)

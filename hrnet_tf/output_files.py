@@ -1,0 +1,73 @@
+"""What a command writes: whole under its own name, or not at all."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from hrnet_tf.messages import UserError
+
+
+class OutputError(UserError):
+    """Output that cannot be written where it is asked for."""
+
+
+def check_output(path: str, overwrite: bool, flag: str = "--output_dir") -> None:
+    """Refuses to replace what is there already, unless told to.
+
+    Args:
+        path: A file or a folder. An empty folder may be filled.
+        overwrite: Whether to replace what is there.
+        flag: The flag that chose the path, for the message.
+
+    Raises:
+        OutputError: If something is there.
+    """
+    is_empty = os.path.isdir(path) and not os.listdir(path)
+    if os.path.exists(path) and not is_empty and not overwrite:
+        raise OutputError(
+            f"{path} exists already: choose another {flag}, or replace it with "
+            "--overwrite."
+        )
+
+
+@contextlib.contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Yields a name beside `path` for a file or folder, renamed to `path` at the end.
+
+    If the `with` block fails, what it wrote is removed and `path` stays as it was. The
+    name keeps the suffix of `path`, since some writers choose the format by it.
+    """
+    path = os.fspath(path)
+    folder, name = os.path.split(path)
+    partial = os.path.join(folder, f".{os.getpid()}.{name}")
+    os.makedirs(folder or ".", exist_ok=True)
+    try:
+        yield partial
+        _move(partial, path)
+    finally:
+        if os.path.isdir(partial):
+            shutil.rmtree(partial)
+        elif os.path.exists(partial):
+            os.remove(partial)
+
+
+def _move(partial: str, path: str) -> None:
+    """Gives the finished output its name, in place of what had it."""
+    if os.path.isdir(path):
+        replaced = f"{partial}.replaced"
+        os.rename(path, replaced)
+        os.rename(partial, path)
+        shutil.rmtree(replaced)
+    else:
+        os.replace(partial, path)
+
+
+def write_json(
+    path: str | os.PathLike[str], content: Any, indent: int | None = None
+) -> None:
+    """Writes a JSON file."""
+    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=indent)

@@ -1,0 +1,1 @@
+"""Detectors, exported: an image in, objects out."""

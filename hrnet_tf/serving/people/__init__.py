@@ -1,0 +1,1 @@
+"""A detector and a pose model in one: an image in, people's keypoints out."""

@@ -1,0 +1,1 @@
+"""Pose models, exported: a person's crop in, keypoints out."""

@@ -1,0 +1,253 @@
+"""The pose model as graphs that need no Python: pixels in, keypoints out.
+
+Cropping, normalisation, the flip test, decoding and the way back to image pixels are
+the functions that training and evaluation use. The network's norms are folded into its
+convolutions and its variables frozen into constants.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from hrnet_tf.data.inputs.normalization import normalize_image
+from hrnet_tf.modeling.blocks import fold_norms
+from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.serving.graphs import (
+    WARMUP_IMAGE_SIZE,
+    decode_image,
+    freeze,
+    signature,
+    warmup_image,
+)
+from hrnet_tf.serving.metadata import Metadata
+
+
+class PoseModule(tf.Module):
+    """Predicts people's keypoints; `saved_model` and `tflite` give it signatures."""
+
+    def __init__(self, model: tf_keras.Model, metadata: Metadata):
+        """Takes the model over: its norms are folded, it cannot be trained any more.
+
+        Args:
+            model: A `PoseModel` with its weights.
+            metadata: How it was trained and is to be used.
+        """
+        super().__init__(name="pose")
+        self._metadata = metadata
+        fold_norms(model)
+        self._network = freeze(model, metadata.input_size)
+
+    # What of a .tflite file may compute with 8 bits: the backbone. Head and decoding
+    # stay in float32, which costs next to nothing: 8-bit heatmaps have flat tops, and
+    # the first pixel of a flat top is not its middle.
+    quantized_part = ".*/hrnet/.*"
+
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """The functions of a SavedModel by name, see saved_model.py."""
+        image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
+        images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+        boxes = tf.TensorSpec([None, None, 4], tf.float32, "boxes")
+        crops = tf.TensorSpec([None, *self._metadata.input_size, 3], tf.uint8, "crops")
+        return {
+            "serving_default": signature(self.predict_encoded, image_bytes, boxes),
+            "image": signature(self.predict_images, images, boxes),
+            "crops": signature(self.predict_crops, crops),
+        }
+
+    def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
+        """Inputs of `serving_default`, each of another shape for the convolutions."""
+        height, width = WARMUP_IMAGE_SIZE
+        image = warmup_image()
+        box = np.array([0, 0, width / 2, height], np.float32)
+        for people in (1, 4):
+            yield {"image_bytes": image, "boxes": np.tile(box, (1, people, 1))}
+
+    def mobile_function(
+        self, with_maps: bool
+    ) -> tf.types.experimental.PolymorphicFunction:
+        """The function of a .tflite file, see tflite.py; `with_maps` adds heatmaps."""
+        height, width = self._metadata.input_size
+        codec = self._metadata.codec
+
+        def predict(image):
+            maps = self.predict_heatmaps(image)
+            keypoints, scores = heatmaps.decode(codec.name, maps, sigma=codec.sigma)
+            keypoints /= tf.constant([width, height], tf.float32)
+            scores = tf.expand_dims(scores, axis=-1)
+            outputs = {"keypoints": tf.concat([keypoints, scores], axis=-1)}
+            return {**outputs, "heatmaps": maps} if with_maps else outputs
+
+        return signature(
+            predict, tf.TensorSpec([1, height, width, 3], tf.uint8, "image")
+        )
+
+    def predict_crops(self, crops: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predicts the people in crops of the network's size.
+
+        Args:
+            crops: uint8 [N, H, W, 3], RGB; N may be 0.
+
+        Returns:
+            keypoints: float32 [N, K, 3], x and y in crop pixels and the score.
+            heatmaps: float32 [N, H/4, W/4, K].
+        """
+        # Convolutions of an empty batch fail on some devices.
+        count = tf.shape(crops)[0]
+        none = tf.cast(tf.equal(count, 0), tf.int32)
+        crops = tf.pad(crops, [[0, none], [0, 0], [0, 0], [0, 0]])
+        predicted = self.predict_heatmaps(crops)[:count]
+        keypoints, scores = heatmaps.decode(
+            self._metadata.codec.name, predicted, sigma=self._metadata.codec.sigma
+        )
+        keypoints = tf.concat([keypoints, scores[..., tf.newaxis]], axis=-1)
+        return {"keypoints": keypoints, "heatmaps": predicted}
+
+    def predict_heatmaps(self, crops: tf.Tensor) -> tf.Tensor:
+        """Heatmaps float32 [N, H/4, W/4, K] of crops uint8 [N, H, W, 3], N > 0."""
+        images = normalize_image(crops)
+        if not self._metadata.flip_test:
+            return self._network(images)
+        return heatmaps.average_with_mirrored(
+            self._network,
+            images,
+            self._metadata.skeleton.flip_permutation,
+            self._metadata.codec.name,
+        )
+
+    def predict_maps(self, crops: tf.Tensor) -> tf.Tensor:
+        """What the exporters compare: `predict_heatmaps`."""
+        return self.predict_heatmaps(crops)
+
+    def predict_images(
+        self, images: tf.Tensor, boxes: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Predicts the people in images of one size.
+
+        Args:
+            images: uint8 [B, H, W, 3], RGB.
+            boxes: float32 [B, N, 4], see `_predict_people`.
+
+        Returns:
+            See `_predict_people`.
+        """
+        return self._predict_people(images, boxes, lambda image: image)
+
+    def predict_encoded(
+        self, image_bytes: tf.Tensor, boxes: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Predicts the people in encoded images of any sizes.
+
+        Args:
+            image_bytes: string [B], each a JPEG, PNG, BMP or GIF file (its first
+                frame). EXIF orientation is ignored, as in training.
+            boxes: float32 [B, N, 4], see `_predict_people`.
+
+        Returns:
+            See `_predict_people`.
+        """
+        return self._predict_people(image_bytes, boxes, decode_image)
+
+    def _predict_people(
+        self,
+        images: tf.Tensor,
+        boxes: tf.Tensor,
+        read_image: Callable[[tf.Tensor], tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Crops, predicts and maps back.
+
+        Args:
+            images: [B, ...].
+            boxes: float32 [B, N, 4], x, y, width and height in image pixels. Rows
+                without a positive width and height, or with anything infinite or NaN,
+                are padding: all that is returned of them is 0.
+            read_image: Maps one of `images` to uint8 [H, W, 3].
+
+        Returns:
+            keypoints: float32 [B, N, K, 3], x and y in image pixels and the score.
+            scores: float32 [B, N], the mean score of the keypoints above
+                `keypoint_score_threshold`. A detector's score of the box is to be
+                multiplied with it.
+        """
+        crop_size = self._metadata.input_size
+        shape = tf.shape(boxes)[:2]
+        is_person = tf.reduce_all(boxes[..., 2:] > 0, axis=-1)
+        is_person &= tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
+        center, size = affine.box_to_center_size(
+            boxes, crop_size[1] / crop_size[0], self._metadata.box_padding
+        )
+        matrices = affine.crop_to_image_matrix(
+            center, size, 0.0, crop_size, udp=self._metadata.codec.name == "udp"
+        )
+
+        def crop_image(arguments):
+            image, matrices, is_person = arguments
+            return _crop(read_image(image), matrices, is_person, crop_size)
+
+        # A loop over no images could not tell how many crops each would have had.
+        crops = tf.cond(
+            tf.reduce_any(is_person),
+            lambda: tf.map_fn(
+                crop_image,
+                (images, matrices, is_person),
+                fn_output_signature=tf.TensorSpec([None, *crop_size, 3], tf.uint8),
+            ),
+            lambda: tf.zeros(tf.concat([shape, [*crop_size, 3]], axis=0), tf.uint8),
+        )
+        # Padding costs nothing: the network sees people only.
+        rows = tf.where(tf.reshape(is_person, [-1]))
+        crops = tf.gather(tf.reshape(crops, [-1, *crop_size, 3]), rows[:, 0])
+        matrices = tf.gather(tf.reshape(matrices, [-1, 2, 3]), rows[:, 0])
+        keypoints = self.predict_crops(crops)["keypoints"]
+        points = affine.transform_points(matrices, keypoints[..., :2])
+        keypoints = tf.concat([points, keypoints[..., 2:]], axis=-1)
+
+        num_rows = tf.size(is_person, out_type=tf.int64)
+        num_keypoints = self._metadata.skeleton.num_keypoints
+        keypoints = tf.scatter_nd(
+            rows, keypoints, tf.stack([num_rows, num_keypoints, 3])
+        )
+        keypoints = tf.reshape(
+            keypoints, tf.concat([shape, [num_keypoints, 3]], axis=0)
+        )
+        scores = person_scores(
+            keypoints[..., 2], self._metadata.keypoint_score_threshold
+        )
+        return {"keypoints": keypoints, "scores": scores}
+
+
+def person_scores(keypoint_scores: tf.Tensor, threshold: float) -> tf.Tensor:
+    """Mean of the keypoint scores [..., K] above a threshold; 0 if there are none.
+
+    Official lib/dataset/coco.py, `evaluate`, without the box's score.
+    """
+    counted = tf.cast(keypoint_scores > threshold, tf.float32)
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(keypoint_scores * counted, axis=-1),
+        tf.reduce_sum(counted, axis=-1),
+    )
+
+
+def _crop(
+    image: tf.Tensor,
+    matrices: tf.Tensor,
+    is_person: tf.Tensor,
+    crop_size: tuple[int, int],
+) -> tf.Tensor:
+    """uint8 crops [N, height, width, 3] of one image, black for what is no person."""
+
+    def crop_person(arguments):
+        matrix, wanted = arguments
+        return tf.cond(
+            wanted,
+            lambda: affine.warp_crop(image, matrix, crop_size),
+            lambda: tf.zeros([*crop_size, 3]),
+        )
+
+    pixels = tf.map_fn(
+        crop_person,
+        (matrices, is_person),
+        fn_output_signature=tf.TensorSpec([*crop_size, 3], tf.float32),
+    )
+    return tf.cast(tf.round(pixels), tf.uint8)

@@ -1,0 +1,1 @@
+"""Segmentation models, exported: an image in, a class for every pixel out."""

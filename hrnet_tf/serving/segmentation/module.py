@@ -1,0 +1,201 @@
+"""The segmentation model as graphs that need no Python: images in, classes out.
+
+Resizing, normalisation, the flip test and the way back to the image's size are the
+function that evaluation uses, with a single scale and without windows.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from hrnet_tf.configs import segmentation as segmentation_config
+from hrnet_tf.data.inputs.normalization import normalize_image
+from hrnet_tf.data.vocabularies.label_sets import IGNORE
+from hrnet_tf.modeling.blocks import fold_norms
+from hrnet_tf.modeling.high_resolution_module import upsample
+from hrnet_tf.ops import dense_prediction
+from hrnet_tf.serving.graphs import decode_image, freeze, signature, warmup_image
+from hrnet_tf.serving.metadata import SegmentationMetadata
+from hrnet_tf.tasks.segmentation_prediction import predict_image
+
+
+class SegmentationModule(tf.Module):
+    """Predicts the class of every pixel."""
+
+    # What of a .tflite file may compute with 8 bits: all but the classifier. OCR's
+    # attention stays in float32, too.
+    quantized_part = ".*/(hrnet|hrnetv2)/.*"
+
+    def __init__(self, model: tf_keras.Model, metadata: SegmentationMetadata):
+        """Takes the model over: its norms are folded, it cannot be trained any more.
+
+        Args:
+            model: A `SegmentationModel` with its weights.
+            metadata: How it was trained and is to be used.
+        """
+        super().__init__(name="segmentation")
+        self._metadata = metadata
+        self._evaluation = segmentation_config.Evaluation(flip_test=metadata.flip_test)
+        fold_norms(model)
+
+        def infer(images, training):
+            return tf.cast(model(images, training=training)["logits"], tf.float32)
+
+        self._infer = infer
+        self._network = freeze(infer, (None, None))
+
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """The functions of a SavedModel by name, see saved_model.py."""
+        image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
+        images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+        return {
+            "serving_default": signature(self.predict_encoded, image_bytes),
+            "logits": signature(self.score_encoded, image_bytes),
+            "image": signature(self.predict_images, images),
+        }
+
+    def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
+        """Inputs of `serving_default`."""
+        yield {"image_bytes": warmup_image()}
+
+    def mobile_function(
+        self, with_maps: bool
+    ) -> tf.types.experimental.PolymorphicFunction:
+        """The function of a .tflite file, see tflite.py; `with_maps` adds logits."""
+        size = self._metadata.input_size
+        network = freeze(self._infer, size)
+
+        def predict(image):
+            logits = self._flip_tested(network)(normalize_image(image))
+            label_map = tf.argmax(
+                self._resize_logits(logits, size), axis=-1, output_type=tf.int32
+            )
+            outputs = {"label_map": tf.cast(label_map, tf.uint8)}
+            return {**outputs, "logits": logits} if with_maps else outputs
+
+        return signature(predict, tf.TensorSpec([1, *size, 3], tf.uint8, "image"))
+
+    def predict_maps(self, images: tf.Tensor) -> tf.Tensor:
+        """Logits [N, h/4, w/4, C] of images uint8 [N, h, w, 3], not resized."""
+        return self._flip_tested(self._network)(normalize_image(images))
+
+    def predict_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predicts images of one size.
+
+        Args:
+            images: uint8 [B, H, W, 3], RGB.
+
+        Returns:
+            label_map: uint8 [B, H, W], class numbers.
+        """
+        shape = tf.shape(images)
+        label_maps = _map_images(
+            lambda image: _classes(self._scores(image)), images, tf.uint8, []
+        )
+        return {"label_map": tf.reshape(label_maps, shape[:3])}
+
+    def predict_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predicts encoded images of any sizes.
+
+        Args:
+            image_bytes: string [B], see `graphs.decode_image`.
+
+        Returns:
+            label_map: uint8 [B, H, W], class numbers, and `IGNORE` below and at the
+                right of images that are smaller than the largest.
+            image_sizes: int32 [B, 2], height and width of every image.
+        """
+        label_maps, sizes = self._map_encoded(
+            image_bytes, _classes, tf.uint8, tf.constant(IGNORE, tf.uint8)
+        )
+        return {"label_map": label_maps, "image_sizes": sizes}
+
+    def score_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `predict_encoded`, but logits float32 [B, H, W, C], filled with 0."""
+        logits, sizes = self._map_encoded(
+            image_bytes,
+            lambda scores: scores,
+            tf.float32,
+            0.0,
+            [self._metadata.label_set.num_classes],
+        )
+        return {"logits": logits, "image_sizes": sizes}
+
+    def _map_encoded(
+        self,
+        image_bytes: tf.Tensor,
+        finish: Callable[[tf.Tensor], tf.Tensor],
+        dtype: tf.DType,
+        filling: float | tf.Tensor,
+        channels: list[int] | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `finish` makes of scores, filled to one size, and the images' sizes."""
+        channels = channels or []
+        sizes = tf.map_fn(
+            lambda encoded: tf.shape(decode_image(encoded))[:2],
+            image_bytes,
+            fn_output_signature=tf.TensorSpec([2], tf.int32),
+        )
+        # Of no images there is no largest one.
+        height, width = tf.unstack(tf.maximum(tf.reduce_max(sizes, axis=0), 0))
+
+        # Decoded once more, since that is cheap beside the network.
+        def predict(encoded):
+            image = decode_image(encoded)
+            found = finish(self._scores(image))
+            shape = tf.shape(image)
+            around = [[0, height - shape[0]], [0, width - shape[1]]]
+            return tf.pad(
+                found, around + [[0, 0]] * len(channels), constant_values=filling
+            )
+
+        found = _map_images(predict, image_bytes, dtype, channels)
+        count = tf.shape(image_bytes)[0]
+        return tf.reshape(found, tf.stack([count, height, width, *channels])), sizes
+
+    def _scores(self, image: tf.Tensor) -> tf.Tensor:
+        return predict_image(
+            self._network,
+            image,
+            self._metadata.resizing,
+            self._evaluation,
+            self._metadata.label_set.flip_permutation,
+            self._resize_logits,
+        )
+
+    def _flip_tested(
+        self, network: dense_prediction.Network
+    ) -> dense_prediction.Network:
+        if not self._metadata.flip_test:
+            return network
+        permutation = self._metadata.label_set.flip_permutation
+        return dense_prediction.with_mirrored(network, permutation)
+
+    def _resize_logits(self, logits: tf.Tensor, size: object) -> tf.Tensor:
+        return upsample(logits, 1, self._metadata.upsampling, size)
+
+
+def _map_images(
+    predict: Callable[[tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    dtype: tf.DType,
+    channels: list[int],
+) -> tf.Tensor:
+    """[B, H, W, *channels] of B images; of none, something empty."""
+    # A loop over no images could not tell what size their answers would have had.
+    return tf.cond(
+        tf.shape(images)[0] > 0,
+        lambda: tf.map_fn(
+            predict,
+            images,
+            fn_output_signature=tf.TensorSpec([None, None, *channels], dtype),
+        ),
+        lambda: tf.zeros([0, 0, 0, *channels], dtype),
+    )
+
+
+def _classes(scores: tf.Tensor) -> tf.Tensor:
+    """Class numbers uint8 [H, W] of scores [H, W, C]."""
+    return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8)

@@ -1,0 +1,1 @@
+"""From an experiment's configuration to a trained and evaluated model."""

@@ -1,0 +1,186 @@
+"""Restoring a run, where the Garden's trainer is too lenient or too forgetful.
+
+The Garden restores what matches between a checkpoint and a model and leaves the rest
+as it was made, at random; here both must match. And of several workers, each continues
+from the chief's checkpoint.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+import tensorflow as tf
+import tf_keras
+from official.core import base_task, base_trainer, train_lib
+from official.core import config_definitions as cfg
+
+from hrnet_tf.training.experiment import ConfigError
+from hrnet_tf.weights import restoring
+
+_STEP = "global_step/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def restore_model(model: tf_keras.Model, path: str) -> None:
+    """Loads all of a model's weights.
+
+    Raises:
+        ConfigError: If the checkpoint cannot be read or is another model's.
+    """
+    with _advice("It must be of the configured task.model (and task.skeleton)"):
+        parts = restoring.module_parts(model, restoring.ALL)
+        restoring.restore(parts, path)
+
+
+def restore_to_export(
+    model: tf_keras.Model,
+    params: cfg.ExperimentConfig,
+    model_dir: str | None,
+    checkpoint: str | None,
+) -> str:
+    """Loads the weights that a run is to be exported with.
+
+    These are those of `checkpoint`, as they are; else those of the run's best
+    checkpoint; else those of its latest, the averages where it has some.
+
+    Args:
+        model: Receives the weights.
+        params: The run's configuration.
+        model_dir: The run, or None.
+        checkpoint: A checkpoint's prefix, or None.
+
+    Returns:
+        The checkpoint's prefix.
+
+    Raises:
+        ConfigError: If there is none, or it is another model's.
+    """
+    if checkpoint:
+        if not tf.io.gfile.exists(f"{checkpoint}.index"):
+            raise ConfigError(
+                f"--checkpoint={checkpoint} names no checkpoint: there is no file "
+                f"{checkpoint}.index."
+            )
+        restore_model(model, checkpoint)
+        return checkpoint
+    subdir = params.trainer.best_checkpoint_export_subdir
+    best = subdir and tf.train.latest_checkpoint(os.path.join(model_dir, subdir))
+    if best:
+        restore_model(model, best)
+        return best
+    latest = tf.train.latest_checkpoint(model_dir)
+    if not latest:
+        raise ConfigError(
+            f"--model_dir={model_dir} holds no checkpoint: train first, or name one "
+            "with --checkpoint."
+        )
+    restore_model(model, latest)
+    if params.trainer.optimizer_config.ema:
+        optimizer = base_task.Task.create_optimizer(params.trainer.optimizer_config)
+        optimizer.shadow_copy(model)
+        _Checkpoint(model=model, optimizer=optimizer).restore(latest)
+        # It insists on a strategy other than the default.
+        with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+            optimizer.swap_weights()
+    return latest
+
+
+def saved_step(path: str) -> int:
+    """The step that a checkpoint was written at; 0 if it is not of a training."""
+    reader = tf.train.load_checkpoint(path)
+    return int(reader.get_tensor(_STEP)) if reader.has_tensor(_STEP) else 0
+
+
+@contextlib.contextmanager
+def _advice(text: str) -> Iterator[None]:
+    try:
+        yield
+    except restoring.CheckpointError as error:
+        raise ConfigError(
+            f"{error} {text}; those of a run are in the params.yaml of its --model_dir."
+        ) from error
+
+
+class _Checkpoint(tf.train.Checkpoint):
+    """Does not complain of what is not restored: the optimizer, in an evaluation."""
+
+    def restore(self, save_path, options=None):
+        return super().restore(save_path, options).expect_partial()
+
+
+class Trainer(base_trainer.Trainer):
+    """The Garden's trainer, but an `init_checkpoint` is loaded whole or not at all."""
+
+    def __init__(self, config: cfg.ExperimentConfig, *args, **kwargs):
+        super().__init__(config, *args, **kwargs)
+        self._checkpoint = _Checkpoint(
+            global_step=self.global_step,
+            model=self.model,
+            optimizer=self.optimizer,
+            **self.model.checkpoint_items,
+        )
+
+    def initialize(self) -> None:
+        """Loads `init_checkpoint` in place of the task: no module of it in part.
+
+        A task of the Garden without `init_checkpoint_modules` does it its own way.
+        """
+        task = self.config.task
+        if not hasattr(task, "init_checkpoint_modules"):
+            super().initialize()
+        elif task.init_checkpoint:
+            with _advice(
+                "task.init_checkpoint must fit task.model (and task.skeleton), or "
+                "task.init_checkpoint_modules must name what fits, such as backbone"
+            ):
+                restoring.load_modules(
+                    self.model, task.init_checkpoint, task.init_checkpoint_modules
+                )
+
+
+class Runner(train_lib.OrbitExperimentRunner):
+    """The Garden's runner with checkpoints in `model_dir`, whichever worker's it is.
+
+    The Garden gives workers other than the chief a new, empty folder at every start:
+    they would begin at step 0 beside a chief that does not.
+    """
+
+    def _maybe_build_checkpoint_manager(self) -> tf.train.CheckpointManager:
+        return tf.train.CheckpointManager(
+            self.trainer.checkpoint,
+            directory=self.model_dir,
+            max_to_keep=self.params.trainer.max_to_keep,
+            step_counter=self.trainer.global_step,
+            checkpoint_interval=self.params.trainer.checkpoint_interval,
+            init_fn=self.trainer.initialize,
+        )
+
+
+@contextlib.contextmanager
+def worker_dir(
+    params: cfg.ExperimentConfig, model_dir: str, is_chief: bool
+) -> Iterator[str]:
+    """The chief's folder is the model directory; others have a temporary one like it.
+
+    Saving takes all workers, since they read variables together, and two must not write
+    the same file. They must also agree on when to save, so each starts with the same
+    latest checkpoint and the same best metric.
+    """
+    if is_chief:
+        yield model_dir
+        return
+    state = ["checkpoint"]
+    if latest := tf.train.latest_checkpoint(model_dir):
+        files = tf.io.gfile.glob(f"{latest}.*")
+        state += [os.path.relpath(file, model_dir) for file in files]
+    if params.trainer.best_checkpoint_export_subdir:
+        state.append(
+            os.path.join(params.trainer.best_checkpoint_export_subdir, "info.json")
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        for name in state:
+            source, copy = os.path.join(model_dir, name), os.path.join(folder, name)
+            if tf.io.gfile.exists(source):
+                tf.io.gfile.makedirs(os.path.dirname(copy))
+                tf.io.gfile.copy(source, copy)
+        yield folder

@@ -1,0 +1,189 @@
+"""What the detection tasks need."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.modeling import hyperparams
+
+from hrnet_tf.configs import detection
+from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
+from hrnet_tf.training.validation.choices import choice_mistakes, unset_type_mistakes
+from hrnet_tf.training.validation.inputs import (
+    missing_file,
+    pattern_mistakes,
+    reading_mistakes,
+    role_mistakes,
+)
+
+DetectionTask = detection.MaskRCNNTask | detection.RetinaNetTask
+
+_ADVICE = "write records with python -m hrnet_tf.data.coco_instances"
+
+
+def mistakes(
+    params: cfg.ExperimentConfig, trains: bool, evaluates: bool
+) -> Iterator[str]:
+    """Checks an experiment of one of the detection tasks."""
+    task = params.task
+    yield from _model_mistakes(task)
+    yield from role_mistakes(task, trains, evaluates)
+    if trains:
+        yield from _data_mistakes("task.train_data", task.train_data)
+        yield from _training_mistakes(task)
+    if evaluates:
+        yield from _data_mistakes("task.validation_data", task.validation_data)
+        yield from _annotation_mistakes(task)
+    yield from _scoring_mistakes(params, evaluates)
+
+
+def _model_mistakes(task: DetectionTask) -> Iterator[str]:
+    model = task.model
+    size = model.input_size
+    divisor = 2**model.max_level
+    if len(size) != 3 or None in size or size[2] != 3:
+        yield f"task.model.input_size is {size}; it must be [height, width, 3]."
+    elif min(size) < 1 or size[0] % divisor or size[1] % divisor:
+        yield (
+            f"task.model.input_size is {size}; height and width must be multiples of "
+            f"{divisor}, the step of level {model.max_level}."
+        )
+    yield from unset_type_mistakes("task.model.decoder", model.decoder)
+    if model.decoder.type == "hrnetv2p" and not 2 <= model.min_level <= model.max_level:
+        yield (
+            f"task.model.min_level is {model.min_level} and max_level "
+            f"{model.max_level}; hrnetv2p begins at level 2, and max_level must not be "
+            "lower than min_level."
+        )
+    if model.num_classes < 2:
+        yield (
+            f"task.model.num_classes is {model.num_classes}; it must be one more than "
+            "the highest category id, since 0 is the background."
+        )
+    if isinstance(task, detection.MaskRCNNTask):
+        yield from _cascade_mistakes(model)
+        if model.include_mask and None in (
+            model.mask_head,
+            model.mask_sampler,
+            model.mask_roi_aligner,
+        ):
+            yield (
+                "task.model.include_mask is true, but mask_head, mask_sampler or "
+                "mask_roi_aligner is null: start from hrnet_maskrcnn_coco."
+            )
+
+
+def _cascade_mistakes(model: hyperparams.Config) -> Iterator[str]:
+    thresholds = model.roi_sampler.cascade_iou_thresholds
+    if not thresholds:
+        return
+    if len(thresholds) > 2:
+        yield (
+            f"task.model.roi_sampler.cascade_iou_thresholds is {thresholds}; the "
+            "Garden has weights for at most two stages after the first."
+        )
+    if not model.detection_head.class_agnostic_bbox_pred:
+        yield (
+            "task.model.detection_head.class_agnostic_bbox_pred is false; it must be "
+            "true in a cascade."
+        )
+
+
+def _data_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
+    yield from reading_mistakes(path, data)
+    if data.tfds_name or isinstance(data.input_path, hyperparams.Config):
+        return
+    if not data.input_path:
+        yield f"{path}.input_path is empty; {_ADVICE}."
+    yield from pattern_mistakes(f"{path}.input_path", data.input_path, _ADVICE)
+
+
+def _training_mistakes(task: DetectionTask) -> Iterator[str]:
+    data, hrnet = task.train_data, task.model.backbone.hrnet
+    if data.cache:
+        yield (
+            "task.train_data.cache is true; it must be false, since it would keep one "
+            "augmentation of every image for the whole training."
+        )
+    if (
+        task.model.backbone.type == "hrnet"
+        and hrnet.freeze_norm_statistics
+        and not task.init_checkpoint
+    ):
+        yield (
+            "task.model.backbone.hrnet.freeze_norm_statistics is true and "
+            "task.init_checkpoint is empty; without trained weights to keep them of, "
+            "statistics must not be frozen: set one or the other."
+        )
+    parser = data.parser
+    if parser.aug_rand_hflip and parser.aug_scale_min != parser.aug_scale_max:
+        logging.getLogger(__name__).warning(
+            "task.train_data.parser has both aug_rand_hflip and aug_scale_min unlike "
+            "aug_scale_max: the Garden draws both from one random number, so that "
+            "small images are always mirrored and large ones never."
+        )
+
+
+def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
+    key, path = "task.annotation_file", task.annotation_file
+    if not path:
+        yield (
+            f"{key} is empty; it must name the COCO JSON (instances_*.json) that the "
+            "validation records were converted from."
+        )
+        return
+    if not tf.io.gfile.exists(path):
+        yield missing_file(key, path)
+        return
+    with tf.io.gfile.GFile(path) as file:
+        try:
+            ids = [category["id"] for category in json.load(file)["categories"]]
+        except (ValueError, KeyError, TypeError):
+            return  # The evaluator says what is wrong with it.
+    if ids and max(ids) >= task.model.num_classes:
+        yield (
+            f"task.model.num_classes is {task.model.num_classes}; it must be above "
+            f"{max(ids)}, the highest category id of {path}."
+        )
+
+
+def _scoring_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[str]:
+    """What AP needs: a metric that exists, and all images in one place."""
+    trainer, task = params.trainer, params.task
+    # Fields of the Garden's tasks that would be passed over.
+    for name, value in (
+        ("use_coco_metrics", True),
+        ("use_wod_metrics", False),
+        ("use_approx_instance_metrics", False),
+        ("max_num_eval_detections", 100),
+    ):
+        received = getattr(task, name, value)
+        if received != value:
+            yield (
+                f"task.{name} is {json.dumps(received)}; it must be "
+                f"{json.dumps(value)}: our detection tasks evaluate COCO's metrics "
+                "with 100 detections an image, and no others."
+            )
+    metric = trainer.best_checkpoint_eval_metric
+    masks = MASK_METRICS if getattr(task.model, "include_mask", False) else ()
+    of_category = metric.startswith(("AP/", "mask_AP/") if masks else "AP/")
+    if trainer.best_checkpoint_export_subdir and not of_category:
+        path = "trainer.best_checkpoint_eval_metric"
+        yield from choice_mistakes(path, metric, [*METRICS, *masks])
+    if not evaluates:
+        return
+    if task.validation_data.drop_remainder:
+        yield (
+            "task.validation_data.drop_remainder is true; it must be false, or the "
+            "images of the last batch are not evaluated."
+        )
+    if (
+        params.runtime.distribution_strategy.lower() == "multi_worker_mirrored"
+        and task.validation_data.sharding
+    ):
+        yield (
+            "task.validation_data.sharding is true; it must be false with "
+            "multi_worker_mirrored, or every worker scores its own share of the images."
+        )

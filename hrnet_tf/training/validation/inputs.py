@@ -1,0 +1,111 @@
+"""What a run reads: records or datasets, and the weights that it starts from."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.modeling import hyperparams
+
+from hrnet_tf.training.validation.choices import choice_mistakes
+
+
+def data_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterator[str]:
+    """Checks the data of a task that reads it with the Garden's input reader."""
+    for name, is_needed in (("train_data", trains), ("validation_data", evaluates)):
+        if is_needed:
+            path, data = f"task.{name}", getattr(task, name)
+            yield from _source_mistakes(path, data)
+            yield from reading_mistakes(path, data)
+    yield from role_mistakes(task, trains, evaluates)
+
+
+def _source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
+    if data.input_path and data.tfds_name:
+        yield (
+            f"{path}.input_path and {path}.tfds_name are both set; one of them must be "
+            "empty."
+        )
+    elif data.tfds_name and not data.tfds_split:
+        yield (
+            f"{path}.tfds_split is empty; it must name a split of {data.tfds_name}, "
+            "such as train."
+        )
+    elif not data.input_path and not data.tfds_name:
+        yield (
+            f"{path}.input_path is empty; it must name TFRecords, unless "
+            f"{path}.tfds_name names a dataset of TensorFlow Datasets."
+        )
+    sources = {f"{path}.input_path": data.input_path}
+    if isinstance(data.input_path, hyperparams.Config):
+        sources = {
+            f"{path}.input_path.{key}": patterns
+            for key, patterns in data.input_path.as_dict().items()
+        }
+    for key, patterns in sources.items():
+        yield from pattern_mistakes(key, patterns, "correct the path")
+
+
+def pattern_mistakes(
+    path: str, patterns: str | list[str], advice: str
+) -> Iterator[str]:
+    """Checks that every pattern of the key `path` matches a file."""
+    texts = [patterns] if isinstance(patterns, str) else patterns
+    for pattern in filter(None, map(str.strip, ",".join(texts).split(","))):
+        try:
+            if not tf.io.gfile.glob(pattern):
+                yield f"{path}: no file matches {pattern!r}; {advice}."
+        except tf.errors.OpError as error:
+            yield f"{path}: {pattern!r} cannot be looked up: {error.message}."
+
+
+def reading_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
+    """Checks what reading any data needs besides the data."""
+    if data.global_batch_size <= 0:
+        yield (
+            f"{path}.global_batch_size is {data.global_batch_size}; it must be above 0."
+        )
+    if data.enable_tf_data_service and not data.tf_data_service_address:
+        yield (
+            f"{path}.enable_tf_data_service is true, but "
+            f"{path}.tf_data_service_address is empty; name the service with "
+            "--tf_data_service=grpc://HOST:PORT."
+        )
+
+
+def role_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterator[str]:
+    """Checks that data is repeated, shuffled and augmented in training alone."""
+    if trains and not task.train_data.is_training:
+        yield "task.train_data.is_training is not true; it must be true."
+    if evaluates and task.validation_data.is_training is not False:
+        yield "task.validation_data.is_training is not false; it must be false."
+
+
+def missing_file(path: str, file: str) -> str:
+    """Returns the sentence on a file that is named by the key `path` and missing."""
+    return f"{path} is {file!r}, but there is no such file."
+
+
+def init_checkpoint_mistakes(task: cfg.TaskConfig) -> Iterator[str]:
+    """Checks what the task says about the weights to start from."""
+    if hasattr(task, "init_checkpoint_modules"):
+        yield from _module_mistakes(task)
+    checkpoint = task.init_checkpoint
+    if checkpoint and not (
+        tf.io.gfile.exists(f"{checkpoint}.index")
+        or tf.train.latest_checkpoint(checkpoint)
+    ):
+        yield (
+            f"task.init_checkpoint is {checkpoint!r}; it must be a directory with "
+            f"checkpoints or a checkpoint's prefix, but there is no {checkpoint}.index."
+        )
+
+
+def _module_mistakes(task: Any) -> Iterator[str]:
+    """Checks the parts to load: all, one, or a list of those that the model has."""
+    path, modules = "task.init_checkpoint_modules", task.init_checkpoint_modules
+    parts = [name for name in ("backbone", "decoder") if hasattr(task.model, name)]
+    if isinstance(modules, str):
+        yield from choice_mistakes(path, modules, ["all", *parts])
+    elif not modules or not set(modules) <= set(parts):
+        yield f"{path} is {modules}; a list must hold some of {', '.join(parts)}."

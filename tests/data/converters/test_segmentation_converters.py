@@ -1,0 +1,393 @@
+"""The converters of segmentation data sets, on layouts like the published ones."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+import tensorflow as tf
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from hrnet_tf.data.converters import (
+    cityscapes,
+    lip,
+    pascal_context,
+    segmentation_folder,
+)
+from hrnet_tf.data.records import segmentation as segmentation_records
+from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
+
+HEIGHT, WIDTH = 12, 20
+PIXELS = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def write_image(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), PIXELS)
+
+
+def write_labels(path, labels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(labels)).save(path)
+
+
+def label_block(*values, dtype=np.uint8):
+    """Labels with a column for each value, the last as wide as is left."""
+    labels = np.full((HEIGHT, WIDTH), values[-1], dtype)
+    for column, value in enumerate(values):
+        labels[:, column] = value
+    return labels
+
+
+def read_records(prefix, num_classes):
+    """Labels by the images' file names, and the images' pixels alike."""
+    labels, images = {}, {}
+    files = sorted(tf.io.gfile.glob(f"{prefix}-*"))
+    for serialized in tf.data.TFRecordDataset(files):
+        record = segmentation_records.parse_image_record(serialized, num_classes)
+        example = tf.train.Example.FromString(serialized.numpy())
+        features = example.features.feature
+        name = features["image/filename"].bytes_list.value[0].decode()
+        assert features["image/height"].int64_list.value[:] == [HEIGHT]
+        assert features["image/width"].int64_list.value[:] == [WIDTH]
+        labels[name] = tf.io.decode_png(record["labels_encoded"])[..., 0].numpy()
+        images[name] = record["encoded"].numpy()
+    return labels, images
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a converter: exit code, standard output and error."""
+
+    def run(module, *flags):
+        capsys.readouterr()
+        code = module.main([module.__name__, *map(str, flags)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def nothing_is_left(folder):
+    return not folder.exists() or not list(folder.iterdir())
+
+
+# ---- Cityscapes ----
+
+
+@pytest.fixture
+def cityscapes_dir(tmp_path):
+    ids = [*range(34)]
+    for split, city in (("train", "ulm"), ("train", "bonn"), ("val", "jena")):
+        stem = f"{city}/{city}_000000_000019"
+        write_image(tmp_path / f"leftImg8bit/{split}/{stem}_leftImg8bit.png")
+        half = ids[:20] if city == "ulm" else ids[14:]
+        path = tmp_path / f"gtFine/{split}/{stem}_gtFine_labelIds.png"
+        write_labels(path, np.tile(np.uint8(half), (HEIGHT, 1)))
+    return tmp_path
+
+
+def test_cityscapes_ids_become_classes(cityscapes_dir, run):
+    prefix = cityscapes_dir / "records/train"
+    flags = [f"--data_dir={cityscapes_dir}", f"--output_prefix={prefix}"]
+    code, output, _ = run(cityscapes, *flags, "--split=train")
+    assert code == 0
+    assert "2 images" in output and "road" in output
+    labels, images = read_records(prefix, 19)
+    assert sorted(labels) == [
+        f"{city}_000000_000019_leftImg8bit.png" for city in ("bonn", "ulm")
+    ]
+    by_id = np.concatenate(
+        [
+            labels["ulm_000000_000019_leftImg8bit.png"][0],
+            labels["bonn_000000_000019_leftImg8bit.png"][0][6:],
+        ]
+    )
+    # The published table of train ids; 29 and 30, caravan and trailer, are ignored.
+    expected = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9}
+    expected |= {23: 10, 24: 11, 25: 12, 26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18}
+    assert by_id.tolist() == [expected.get(number, 255) for number in range(34)]
+    stored = cityscapes_dir / "leftImg8bit/train/ulm/ulm_000000_000019_leftImg8bit.png"
+    assert images["ulm_000000_000019_leftImg8bit.png"] == stored.read_bytes()
+
+    code, output, _ = run(
+        cityscapes, *flags[:1], "--split=trainval", f"--output_prefix={prefix}val"
+    )
+    assert code == 0 and "3 images" in output
+
+
+def test_cityscapes_says_what_it_expected_and_found(cityscapes_dir, tmp_path, run):
+    records = tmp_path / "out"
+    flags = ["--split=train", f"--output_prefix={records}/train"]
+    code, _, error = run(cityscapes, f"--data_dir={tmp_path}/gtFine", *flags)
+    assert code == 1
+    assert "leftImg8bit/SPLIT/CITY" in error and "holds train, val" in error
+    path = tmp_path / "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png"
+    write_labels(path, label_block(7, 34))
+    code, _, error = run(cityscapes, f"--data_dir={tmp_path}", *flags)
+    assert code == 1
+    assert str(path) in error and "value 34" in error
+    path.unlink()
+    code, _, error = run(cityscapes, f"--data_dir={tmp_path}", *flags)
+    assert code == 1 and f"{path} does not exist" in error
+    assert nothing_is_left(records)
+    code, output, error = run(
+        cityscapes, f"--data_dir={tmp_path}", *flags, "--on_error=skip"
+    )
+    assert code == 0
+    assert "1 images" in output and "1 skipped: missing labels" in output
+    assert f"{path} does not exist" in error
+
+
+# ---- LIP ----
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_lip_by_its_lists(nested, tmp_path, run):
+    twice = "TrainVal_images/" if nested else ""
+    images = tmp_path / f"TrainVal_images/{twice}train_images"
+    labels = tmp_path / "TrainVal_parsing_annotations/train_segmentations"
+    for name in ("1_2", "3_4", "5_6"):
+        write_image(images / f"{name}.jpg")
+        write_labels(labels / f"{name}.png", np.tile(np.uint8(range(20)), (HEIGHT, 1)))
+    (images.parent / "train_id.txt").write_text("5_6\n1_2\n")
+    flags = [f"--data_dir={tmp_path}", f"--output_prefix={tmp_path}/records/train"]
+    code, output, _ = run(lip, *flags, "--split=train", "--num_shards=1")
+    assert code == 0 and "2 images" in output
+    found, _ = read_records(tmp_path / "records/train", 20)
+    assert list(found) == ["5_6.jpg", "1_2.jpg"]
+    assert found["1_2.jpg"][0].tolist() == list(range(20))
+
+    code, _, error = run(lip, *flags, "--split=val", "--overwrite")
+    assert code == 1 and "TrainVal_images/val_images" in error
+    assert (
+        "holds TrainVal_images" if nested else "train_id.txt, train_images"
+    ) in error
+    (images.parent / "train_id.txt").unlink()
+    code, _, error = run(lip, *flags, "--split=train", "--overwrite")
+    assert code == 1 and "--id_list" in error
+    (tmp_path / "list.txt").write_text("1_2 3_4\n")
+    flags += ["--split=train", "--overwrite", f"--id_list={tmp_path}/list.txt"]
+    code, _, error = run(lip, *flags)
+    assert code == 1 and "one ID a line; got '1_2 3_4'" in error
+
+
+# ---- PASCAL-Context ----
+
+
+@pytest.fixture
+def voc_dir(tmp_path):
+    for name in ("2008_000002", "2008_000003"):
+        write_image(tmp_path / f"VOC2010/JPEGImages/{name}.jpg")
+    lists = tmp_path / "VOC2010/ImageSets/Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("2008_000002\n")
+    (lists / "val.txt").write_text("2008_000003\n")
+    return tmp_path / "VOC2010"
+
+
+# Labels of the 459, and their class among 60 by name.
+KNOWN_LABELS = {
+    2: "aeroplane",
+    9: "bag",
+    18: "bed",
+    23: "bicycle",
+    59: "car",
+    113: "dog",
+    207: "horse",
+    284: "person",
+    308: "pottedplant",
+    360: "sky",
+    420: "tree",
+    427: "tvmonitor",
+    458: "wood",
+    1: "background",
+    459: "background",
+    0: "background",
+}
+
+
+def check_context(prefix, name):
+    labels, _ = read_records(prefix, 60)
+    assert list(labels) == [name]
+    classes = [BUILT_IN["pascal_context_60"].classes[i] for i in labels[name][0]]
+    assert classes[: len(KNOWN_LABELS)] == list(KNOWN_LABELS.values())
+
+
+def test_pascal_context_from_mat_files(voc_dir, tmp_path, run):
+    (tmp_path / "trainval").mkdir()
+    labels = label_block(*KNOWN_LABELS, dtype=np.uint16)
+    path = tmp_path / "trainval/2008_000002.mat"
+    scipy.io.savemat(path, {"LabelMap": labels})
+    flags = [f"--data_dir={voc_dir}", f"--annotations={tmp_path}/trainval"]
+    flags += ["--split=train", "--output_prefix", tmp_path / "records/train"]
+    assert run(pascal_context, *flags)[0] == 0
+    check_context(tmp_path / "records/train", "2008_000002.jpg")
+    scipy.io.savemat(path, {"Labels": labels})
+    code, _, error = run(pascal_context, *flags, "--overwrite")
+    assert code == 1 and f"{path} holds no LabelMap" in error
+
+
+def test_pascal_context_from_json(voc_dir, tmp_path, run):
+    labels = label_block(*KNOWN_LABELS, dtype=np.uint16)
+    annotations = []
+    for value in KNOWN_LABELS:
+        inside = np.asfortranarray(labels == value, np.uint8)
+        rle = coco_mask.encode(inside)
+        segmentation = {"size": rle["size"], "counts": rle["counts"].decode()}
+        annotations.append(
+            {"image_id": 5, "category_id": value, "segmentation": segmentation}
+        )
+    size = {"height": HEIGHT, "width": WIDTH}
+    content = {
+        "images": [
+            {"image_id": 5, "file_name": "2008_000003.jpg", "phase": "val", **size},
+            {"image_id": 6, "file_name": "2008_000002.jpg", "phase": "train", **size},
+        ],
+        "annos_segmentation": annotations,
+    }
+    path = tmp_path / "trainval_merged.json"
+    path.write_text(json.dumps(content))
+    flags = [f"--data_dir={voc_dir}", f"--annotations={path}", "--output_prefix"]
+    assert run(pascal_context, *flags, tmp_path / "records/val", "--split=val")[0] == 0
+    check_context(tmp_path / "records/val", "2008_000003.jpg")
+
+    path.write_text(json.dumps({"images": []}))
+    code, _, error = run(pascal_context, *flags, tmp_path / "r/v", "--split=val")
+    assert code == 1 and "is not as trainval_merged.json" in error
+    assert not (tmp_path / "r").exists()
+
+
+def test_pascal_context_from_label_images(voc_dir, tmp_path, run):
+    labels = label_block(0, 1, 59)
+    path = tmp_path / "labels/2008_000003.png"
+    write_labels(path, labels)
+    flags = [f"--data_dir={voc_dir}", f"--annotations={tmp_path}/labels"]
+    flags += ["--split=val", "--output_prefix", tmp_path / "records/val"]
+    assert run(pascal_context, *flags)[0] == 0
+    found, _ = read_records(tmp_path / "records/val", 60)
+    np.testing.assert_array_equal(found["2008_000003.jpg"], labels)
+    write_labels(path, label_block(0, 60))
+    code, _, error = run(pascal_context, *flags, "--overwrite")
+    assert code == 1 and "value 60" in error
+
+
+# ---- folders ----
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "classes.yaml").write_text(
+        "classes: [sky, road, car]\n"
+        "values: [0, 7, 26]\n"
+        "colors: [[0, 0, 0], [128, 64, 128], [0, 0, 142]]\n"
+    )
+    for name in ("a.jpg", "deep/b.png"):
+        write_image(tmp_path / "images" / name)
+    write_labels(tmp_path / "labels/a.png", label_block(26, 7, 255, 0))
+    write_labels(tmp_path / "labels/deep/b.png", label_block(0))
+    return tmp_path
+
+
+def folder_flags(folder, *more):
+    return [
+        f"--image_dir={folder}/images",
+        f"--label_dir={folder}/labels",
+        f"--label_set={folder}/classes.yaml",
+        f"--output_prefix={folder}/records/train",
+        *more,
+    ]
+
+
+def test_folders_are_paired_by_name(folder, run):
+    code, output, _ = run(segmentation_folder, *folder_flags(folder))
+    assert code == 0
+    assert "2 images" in output and "(ignored)" in output
+    labels, _ = read_records(folder / "records/train", 3)
+    np.testing.assert_array_equal(labels["a.jpg"], label_block(2, 1, 255, 0))
+    np.testing.assert_array_equal(labels["b.png"], label_block(0))
+
+
+def colored(labels):
+    colors = {0: (0, 0, 0), 7: (128, 64, 128), 26: (0, 0, 142)}
+    return np.array([[colors[value] for value in row] for row in labels], np.uint8)
+
+
+def test_labels_may_be_a_palette_colours_or_wide_numbers(folder, run):
+    labels = label_block(26, 7, 0)
+    palette = Image.fromarray(labels)
+    palette = Image.frombytes("P", palette.size, palette.tobytes())
+    palette.putpalette([255, 0, 0] * 256)
+    for image in (palette, colored(labels), labels.astype(np.uint16)):
+        if isinstance(image, np.ndarray):
+            write_labels(folder / "labels/a.png", image)
+        else:
+            image.save(folder / "labels/a.png")
+        assert run(segmentation_folder, *folder_flags(folder, "--overwrite"))[0] == 0
+        found, _ = read_records(folder / "records/train", 3)
+        np.testing.assert_array_equal(found["a.jpg"], label_block(2, 1, 0))
+
+
+def wrong_color(folder):
+    labels = colored(label_block(26, 7))
+    labels[3, 5] = 9
+    write_labels(folder / "labels/a.png", labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda f: write_labels(f / "labels/a.png", label_block(0, 3)),
+            "labels/a.png holds the value 3",
+        ),
+        (
+            lambda f: write_labels(f / "labels/a.png", label_block(0)[:, 1:]),
+            "labels/a.png is 19x12 pixels, but its image",
+        ),
+        (lambda f: (f / "labels/a.png").unlink(), "labels/a.png does not exist"),
+        (
+            lambda f: (f / "labels/a.png").write_bytes(b"nothing"),
+            "labels/a.png is damaged or no image",
+        ),
+        (wrong_color, "[9, 9, 9] at row 3, column 5"),
+        (
+            lambda f: (f / "images/a.jpg").write_bytes(b"\xff\xd8\xff" + 9 * b"x"),
+            "images/a.jpg is damaged or truncated",
+        ),
+        (
+            lambda f: (f / "classes.yaml").write_text("classes: [a]"),
+            "--label_set: Label set",
+        ),
+    ],
+)
+def test_faults_are_named_and_nothing_is_written(folder, run, change, sentence):
+    change(folder)
+    code, _, error = run(segmentation_folder, *folder_flags(folder))
+    assert code in (1, 2)
+    assert sentence in error
+    assert nothing_is_left(folder / "records")
+
+
+def test_other_names_of_labels_are_explained(folder, run):
+    (folder / "labels/a.png").rename(folder / "labels/a_mask.png")
+    (folder / "labels/deep/b.png").rename(folder / "labels/deep/b_mask.png")
+    code, _, error = run(segmentation_folder, *folder_flags(folder))
+    assert code == 1
+    assert "a.png is expected" in error and "holds a_mask.png, deep" in error
+    flags = folder_flags(folder, "--label_suffix=_mask.png")
+    assert run(segmentation_folder, *flags)[0] == 0
+
+
+def test_a_folder_without_images_is_named(folder, run):
+    (folder / "empty").mkdir()
+    flags = [f"--image_dir={folder}/empty", *folder_flags(folder)[1:]]
+    code, _, error = run(segmentation_folder, *flags)
+    assert code == 1 and "empty holds no image" in error
+
+
+def test_earlier_records_are_kept_unless_told(folder, run):
+    assert run(segmentation_folder, *folder_flags(folder))[0] == 0
+    code, _, error = run(segmentation_folder, *folder_flags(folder))
+    assert code == 1 and "--overwrite" in error

@@ -1,0 +1,191 @@
+"""Built-in skeletons against COCO and MPII facts; wrong skeleton files."""
+
+import pathlib
+
+import pytest
+import yaml
+
+from hrnet_tf.data.vocabularies import skeletons
+
+EXAMPLE = pathlib.Path(__file__).parents[2] / "configs/pose/skeleton_example.yaml"
+
+
+def write_skeleton(folder, **changes):
+    """A valid five-keypoint file with `changes`; a change to None drops the key."""
+    spec = {
+        "name": "mug",
+        "keypoints": ["rim_left", "rim_right", "base_left", "base_right", "handle"],
+        "flip_pairs": [["rim_left", "rim_right"], ["base_left", "base_right"]],
+        "limbs": [["rim_left", "base_left"], ["rim_right", "handle"]],
+        "sigmas": [0.01, 0.02, 0.03, 0.04, 0.05],
+        "upper_body": ["rim_left", "rim_right"],
+        **changes,
+    }
+    path = folder / "mug.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in spec.items() if v is not None}))
+    return str(path)
+
+
+def test_coco17():
+    coco = skeletons.load_skeleton("coco17")
+    assert coco.num_keypoints == len(coco.sigmas) == 17
+    assert coco.keypoints[0] == "nose"
+    assert coco.keypoints[9] == "left_wrist"
+    assert coco.keypoints[16] == "right_ankle"
+    assert coco.flip_permutation == (
+        *(0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15),
+    )
+    assert coco.upper_body == tuple(range(11))
+    # The list of COCO's person category, which counts from 1.
+    coco_json = (
+        *((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7)),
+        *((6, 8), (7, 9), (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5)),
+        *((4, 6), (5, 7)),
+    )
+    assert set(coco.limbs) == {(first - 1, second - 1) for first, second in coco_json}
+
+
+def test_coco17_sigmas_are_those_of_pycocotools():
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    expected = cocoeval.Params(iouType="keypoints").kpt_oks_sigmas
+    assert skeletons.load_skeleton("coco17").sigmas == pytest.approx(expected)
+
+
+def test_mpii16():
+    mpii = skeletons.load_skeleton("mpii16")
+    assert mpii.num_keypoints == len(mpii.sigmas) == 16
+    assert mpii.flip_permutation == (
+        *(5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10),
+    )
+    assert mpii.upper_body == (7, 8, 9, 10, 11, 12, 13, 14, 15)
+
+
+@pytest.mark.parametrize("name", ["coco17", "mpii16", str(EXAMPLE)])
+def test_skeletons_are_consistent(name):
+    skeleton = skeletons.load_skeleton(name)
+    permutation = skeleton.flip_permutation
+    everything = list(range(skeleton.num_keypoints))
+    assert [permutation[i] for i in permutation] == everything, "a mirror undoes itself"
+    assert len(set(skeleton.keypoints)) == skeleton.num_keypoints
+    for left, right in skeleton.flip_pairs:
+        assert skeleton.keypoints[left].startswith("left_")
+        assert skeleton.keypoints[right] == skeleton.keypoints[left].replace(
+            "left_", "right_"
+        )
+    unpaired = [i for i in everything if permutation[i] == i]
+    for i in unpaired:
+        assert not skeleton.keypoints[i].startswith(("left_", "right_"))
+    assert all(sigma > 0 for sigma in skeleton.sigmas)
+    assert all(0 <= i < skeleton.num_keypoints for limb in skeleton.limbs for i in limb)
+
+
+def test_limb_colors_tell_sides_apart():
+    coco = skeletons.load_skeleton("coco17")
+    color = dict(zip(coco.limbs, coco.limb_colors, strict=True))
+    left_leg, right_leg, shoulders = color[13, 11], color[14, 12], color[5, 6]
+    assert len({left_leg, right_leg, shoulders}) == 3
+    assert color[0, 1] == color[7, 9] == left_leg, "nose to left eye is left"
+    assert color[0, 2] == color[8, 10] == right_leg
+    assert color[11, 12] == shoulders
+
+
+def test_reads_a_file(tmp_path):
+    mug = skeletons.load_skeleton(write_skeleton(tmp_path))
+    assert mug == skeletons.Skeleton(
+        name="mug",
+        keypoints=("rim_left", "rim_right", "base_left", "base_right", "handle"),
+        flip_pairs=((0, 1), (2, 3)),
+        sigmas=(0.01, 0.02, 0.03, 0.04, 0.05),
+        limbs=((0, 2), (1, 4)),
+        upper_body=(0, 1),
+    )
+
+
+def test_optional_keys_have_defaults(tmp_path):
+    path = write_skeleton(
+        tmp_path, flip_pairs=None, limbs=None, sigmas=None, upper_body=None
+    )
+    mug = skeletons.load_skeleton(path)
+    assert mug.flip_permutation == (0, 1, 2, 3, 4)
+    assert mug.sigmas == (0.05,) * 5
+    assert mug.limbs == mug.limb_colors == mug.upper_body == ()
+
+
+def test_sigmas_by_name(tmp_path):
+    names = ["handle", "base_right", "base_left", "rim_right", "rim_left"]
+    path = write_skeleton(tmp_path, sigmas=dict(zip(names, range(1, 6), strict=True)))
+    assert skeletons.load_skeleton(path).sigmas == (5.0, 4.0, 3.0, 2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"name": None}, ["name is missing"]),
+        ({"name": 3}, ["name is 3"]),
+        ({"keypoints": None}, ["keypoints is missing"]),
+        ({"keypoints": []}, ["keypoints is []", "at least one"]),
+        ({"keypoints": "handle"}, ["keypoints is 'handle'"]),
+        ({"keypoints": ["handle", True]}, ["keypoints[1] is True", "quotes"]),
+        ({"keypoints": ["a", "b", "a"]}, ["keypoints[2] repeats 'a'"]),
+        ({"flip_pair": []}, ["flip_pair", "did you mean 'flip_pairs'"]),
+        ({"flip_pairs": "none"}, ["flip_pairs is 'none'"]),
+        ({"flip_pairs": [["rim_left"]]}, ["flip_pairs[0]", "['rim_left']"]),
+        (
+            {"flip_pairs": [["rim_left", "rim_rigth"]]},
+            ["flip_pairs[0]", "'rim_rigth'", "did you mean 'rim_right'"],
+        ),
+        ({"flip_pairs": [["handle", "handle"]]}, ["flip_pairs[0]", "itself"]),
+        (
+            {"flip_pairs": [["rim_left", "rim_right"], ["handle", "rim_left"]]},
+            ["flip_pairs[1]", "'rim_left'", "earlier pair"],
+        ),
+        ({"limbs": [["rim_left", 4]]}, ["limbs[0]", "4", "not in keypoints"]),
+        (
+            {"limbs": [["rim_left", "handle"], ["handle", "rim_left"]]},
+            ["limbs[1]", "repeats"],
+        ),
+        ({"sigmas": [0.1, 0.2]}, ["sigmas has 2 values for 5 keypoints"]),
+        ({"sigmas": [0.1, 0.1, 0.1, 0.1, 0]}, ["sigmas", "'handle'", "0", "positive"]),
+        ({"sigmas": [0.1, 0.1, 0.1, 0.1, float("nan")]}, ["'handle'", "nan"]),
+        ({"sigmas": [0.1, 0.1, 0.1, 0.1, "big"]}, ["'handle'", "'big'"]),
+        ({"sigmas": {"rim_left": 0.1}}, ["no value for rim_right", "handle"]),
+        ({"sigmas": {"rim": 0.1}}, ["sigmas", "'rim'", "not in keypoints"]),
+        ({"sigmas": 0.1}, ["sigmas is 0.1"]),
+        ({"upper_body": ["head"]}, ["upper_body[0]", "'head'"]),
+        ({"upper_body": ["handle", "handle"]}, ["upper_body[1] repeats 'handle'"]),
+    ],
+)
+def test_wrong_file(tmp_path, changes, expected):
+    path = write_skeleton(tmp_path, **changes)
+    with pytest.raises(skeletons.SkeletonError) as error:
+        skeletons.load_skeleton(path)
+    for part in [path, *expected]:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "holds nothing"),
+        ("[a, b]", "must hold a mapping"),
+        ("name: [", "could not be read as YAML"),
+        ("name: a\nkeypoints: [b]\nname: c", "'name' is given twice"),
+        ("[a]: b", "could not be read as YAML"),
+        ("name: 2020-13-45", "could not be read as YAML"),
+        (b"\xff\xfe\x00name", "could not be read as YAML"),
+    ],
+)
+def test_file_that_is_no_skeleton(tmp_path, content, expected):
+    path = tmp_path / "wrong.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(skeletons.SkeletonError, match=expected) as error:
+        skeletons.load_skeleton(str(path))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(skeletons.SkeletonError, match="'coco17'"):
+        skeletons.load_skeleton("coco71")
+    with pytest.raises(skeletons.SkeletonError, match=r"no skeleton file 'my\.yaml'"):
+        skeletons.load_skeleton("my.yaml")

@@ -1,0 +1,218 @@
+"""Detectors as SavedModels and .tflite files, alone and with a pose model."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from official.core import task_factory
+
+from hrnet_tf.serving import saved_model, tflite
+from hrnet_tf.serving.detection.module import DetectionModule, fit
+from hrnet_tf.serving.detection.predictor import TFLiteDetectionPredictor
+from hrnet_tf.serving.loading import LoadedTFLite
+from hrnet_tf.serving.metadata import DetectionMetadata
+from hrnet_tf.serving.people.exporter import export_pipeline
+from hrnet_tf.serving.people.predictor import TwoStagePredictor
+from hrnet_tf.serving.predictor import load_predictor
+from hrnet_tf.serving.tflite_metadata import read_metadata
+from hrnet_tf.training.experiment import ConfigError, parse_config
+from tests.conftest import TOY_MASK_RCNN
+
+CATEGORIES = {1: "person", 2: "disc", 4: "bar"}
+
+
+@pytest.fixture(scope="module")
+def detector():
+    """(task, what it detects in canvases, module, metadata), random weights."""
+    params = parse_config("hrnet_maskrcnn_coco", [], [json.dumps(_task())])
+    task = task_factory.get_task(params.task)
+    model = task.build_model()
+    generator = np.random.default_rng(0)
+    for variable in model.variables:
+        low, high = 0.5, 1.5
+        if "kernel" in variable.name:
+            high = np.sqrt(3 / np.prod(variable.shape[:-1]))
+            low = -high
+        elif "bias" in variable.name:
+            low, high = -0.5, 0.5
+        variable.assign(generator.uniform(low, high, variable.shape))
+    canvases, info = zip(*(fit(image, (128, 128)) for image in images()), strict=True)
+    expected = tf.function(lambda *inputs: task.detect(model, *inputs))(
+        tf.stack(canvases), tf.stack(info)
+    )
+    expected = {name: values.numpy() for name, values in expected.items()}
+    metadata = DetectionMetadata.of_task(params.task, CATEGORIES)
+    return task, expected, DetectionModule(task, model, metadata), metadata
+
+
+def _task():
+    return {"task": {"model": {**TOY_MASK_RCNN}}}
+
+
+def images():
+    """Two images of different shapes."""
+    generator = np.random.default_rng(1)
+    for height, width in ((90, 120), (200, 80)):
+        coarse = generator.integers(0, 256, (9, 9, 3), np.uint8)
+        yield cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def assert_same(found, expected, atol=0.02):
+    """The same objects, in any order: equal scores have none."""
+    assert len(found["boxes"]) == len(expected["boxes"]) > 0
+    for row in range(len(expected["boxes"])):
+        distances = np.abs(found["boxes"] - expected["boxes"][row]).max(axis=-1)
+        distances[found["classes"] != expected["classes"][row]] = np.inf
+        distances += np.abs(found["scores"] - expected["scores"][row])
+        nearest = distances.argmin()
+        assert distances[nearest] < atol
+        np.testing.assert_allclose(
+            found["masks"][nearest], expected["masks"][row], atol=0.02
+        )
+
+
+def encoded(image):
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def saved(detector, tmp_path_factory):
+    _, _, module, metadata = detector
+    folder = tmp_path_factory.mktemp("detection") / "1"
+    saved_model.write_saved_model(module, metadata, str(folder))
+    return folder
+
+
+def test_bytes_to_objects_in_image_pixels(detector, saved):
+    _, expected, _, _ = detector
+    serve = tf.saved_model.load(str(saved)).signatures["serving_default"]
+    found = serve(image_bytes=tf.constant([encoded(image) for image in images()]))
+    assert set(found) == {"boxes", "classes", "scores", "num_detections", "masks"}
+    np.testing.assert_array_equal(found["num_detections"], expected["num_detections"])
+    names = ("boxes", "classes", "scores", "masks")
+    for place, count in enumerate(expected["num_detections"]):
+        of_image = {name: found[name][place].numpy() for name in names}
+        assert_same(
+            {name: values[:count] for name, values in of_image.items()},
+            {name: expected[name][place][:count] for name in names},
+        )
+        assert not any(values[count:].any() for values in of_image.values())
+    for boxes, image in zip(found["boxes"].numpy(), images(), strict=True):
+        assert boxes.min() > -1e-3
+        height, width = image.shape[:2]
+        lower_right = boxes[:, :2] + boxes[:, 2:]
+        assert (lower_right <= np.array([width, height]) + 0.01).all()
+        assert (lower_right > 0.9 * np.array([width, height])).any()
+
+
+def test_no_images_no_objects(saved):
+    signatures = tf.saved_model.load(str(saved)).signatures
+    found = signatures["serving_default"](image_bytes=tf.zeros([0], tf.string))
+    assert found["boxes"].shape == (0, 12, 4) and found["masks"].shape[0] == 0
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["serving_default"](image_bytes=tf.constant([b"no image"]))
+
+
+def test_predictor(detector, saved):
+    _, expected, _, metadata = detector
+    predictor = load_predictor(str(saved))
+    assert predictor.metadata == metadata
+    assert predictor.metadata.detector == "mask_rcnn"
+    for place, image in enumerate(images()):
+        found = predictor.predict(image)
+        count = expected["num_detections"][place]
+        names = ("boxes", "classes", "scores", "masks")
+        assert_same(
+            vars(found), {name: expected[name][place][:count] for name in names}
+        )
+
+
+def test_maps_are_those_of_the_network(detector):
+    _, _, module, _ = detector
+    maps = module.predict_maps(np.zeros((2, 128, 128, 3), np.uint8))
+    assert maps.shape == (2, 32, 32, 8) and np.isfinite(maps).all()
+
+
+@pytest.mark.slow
+def test_tflite_file_is_the_same_detector(detector, saved, tmp_path):
+    _, _, module, metadata = detector
+    content = tflite.convert(module, metadata, "none")
+    path = tmp_path / "detector.tflite"
+    path.write_bytes(content)
+    assert read_metadata(content, "it") == metadata
+    predictor, reference = load_predictor(str(path)), load_predictor(str(saved))
+    # Of the canvas' size, so that no resizing differs.
+    image = cv2.resize(next(images()), (128, 128))
+    found, expected = predictor.predict(image), reference.predict(image)
+    assert_same(vars(found), vars(expected), atol=0.1)
+
+
+def test_boxes_of_tflite_files_end_at_the_image():
+    canvas_box = np.array([[[10, 20, 100, 100]]], np.float32)
+    outputs = {
+        "boxes": canvas_box,
+        "classes": np.array([[1]]),
+        "scores": np.array([[0.5]]),
+        "num_detections": np.array([1]),
+    }
+    metadata = DetectionMetadata({1: "cat"}, (128, 128), "retinanet", False, 1, "w18")
+    model = LoadedTFLite(metadata, lambda image: outputs, tuple(outputs))
+    found = TFLiteDetectionPredictor(model).predict(np.zeros((32, 64, 3), np.uint8))
+    np.testing.assert_allclose(found.boxes, [[5, 10, 50, 22]])
+
+
+def test_operations_that_tflite_lacks_are_named():
+    message = tflite._unsupported(
+        "Some ops are not supported: ... tf.CombinedNonMaxSuppression {device} "
+        "tf.CombinedNonMaxSuppression tf.Where"
+    )
+    assert "CombinedNonMaxSuppression, Where. Export it as saved_model" in message
+
+
+def test_pipeline_is_detector_and_pose_model(saved, saved_model_dir, tmp_path):
+    path = tmp_path / "people" / "1"
+    detector, pose = str(saved), str(saved_model_dir)
+    export_pipeline(
+        detector,
+        pose,
+        str(path),
+        category_id=4,
+        box_score_threshold=0.1,
+        max_people=15,
+        warmup=True,
+    )
+    joint = load_predictor(str(path))
+    apart = TwoStagePredictor(load_predictor(detector), load_predictor(pose), 4, 0.1)
+    numbers = []
+    for image in images():
+        found, expected = joint.predict(image), apart.predict(image)
+        numbers.append(len(found.scores))
+        assert len(expected.scores) == numbers[-1]
+        for name in ("boxes", "box_scores", "keypoints", "scores"):
+            np.testing.assert_allclose(
+                getattr(found, name), getattr(expected, name), atol=1e-3
+            )
+    assert max(numbers) > 0
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    outputs = serve(image_bytes=tf.constant([encoded(image) for image in images()]))
+    assert outputs["num_people"].numpy().tolist() == numbers
+    assert outputs["keypoints"].shape == (2, 15, 17, 3)
+    for place, count in enumerate(numbers):
+        assert (outputs["box_scores"][place, :count].numpy() >= 0.1).all()
+        for values in outputs.values():
+            if values.shape.rank > 1:
+                assert not values[place, count:].numpy().any()
+
+
+def test_pipelines_of_the_wrong_models(saved, saved_model_dir, tmp_path):
+    rest = (str(tmp_path / "out"), 1, 0.3, 5, False)
+    with pytest.raises(ConfigError, match="--detector=.* of a detector; it is one of"):
+        export_pipeline(str(saved_model_dir), str(saved_model_dir), *rest)
+    with pytest.raises(ConfigError, match="--pose=.* of a pose model; it is one of de"):
+        export_pipeline(str(saved), str(saved), *rest)
+    with pytest.raises(ConfigError, match=r"--category_id=3 .*2 \(disc\), 4 \(bar\)"):
+        arguments = (rest[0], 3, *rest[2:])
+        export_pipeline(str(saved), str(saved_model_dir), *arguments)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,171 @@
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import cv2
+import numpy as np
+import pytest
+
+from hrnet_tf import demo
+from hrnet_tf.serving.predictor import load_predictor
+
+gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
+
+IMAGE = np.random.default_rng(5).integers(0, 256, (120, 160, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def page(saved_model_dir):
+    from hrnet_tf.serving.pose.page import DemoPage
+
+    return DemoPage(load_predictor(str(saved_model_dir)))
+
+
+def test_two_clicks_are_a_box(page):
+    picture, boxes, corner = page.add_corner(IMAGE, [], None, [90, 20])
+    assert boxes == [] and corner == [90, 20]
+    np.testing.assert_array_equal(picture, IMAGE)
+    picture, boxes, corner = page.add_corner(IMAGE, boxes, corner, [50, 100])
+    assert boxes == [[50, 20, 40, 80]] and corner is None
+    assert (picture != IMAGE).any()
+    _, boxes, corner = page.add_corner(IMAGE, boxes, [5, 5], [5, 9])
+    assert boxes == [[50, 20, 40, 80]] and corner is None
+
+
+def test_shows_keypoints_and_heatmaps(page):
+    boxes = [["50", 20, 40, 80], ["", "", "", None], [0, 0, 30, 60]]
+    picture, heatmaps, rows = page.predict(IMAGE, boxes, 0.2)
+    assert picture.shape == IMAGE.shape
+    assert heatmaps.ndim == 3 and heatmaps.dtype == np.uint8
+    assert len(rows) == 2 * 17
+    assert rows[0][:2] == [1, "nose"] and rows[17][:2] == [2, "nose"]
+
+
+def test_without_boxes_the_image_is_one_person(page):
+    _, _, rows = page.predict(IMAGE, [], 0.2)
+    _, _, same = page.predict(IMAGE, [[0, 0, 160, 120]], 0.2)
+    assert rows == same and len(rows) == 17
+
+
+@pytest.mark.parametrize(
+    ("image", "boxes", "sentence"),
+    [
+        (None, [], "Upload a picture first"),
+        (np.zeros((8000, 8000, 3), np.uint8), [], "64 megapixels; at most 40"),
+        (IMAGE, [[1, 2, 0, 4]], "Every box needs four numbers"),
+        (IMAGE, [[1, 2, "wide", 4]], "Every box needs four numbers"),
+    ],
+)
+def test_mistakes_are_shown(image, boxes, sentence, page):
+    with pytest.raises(gradio.Error, match=sentence):
+        page.predict(image, boxes, 0.2)
+
+
+def test_a_model_without_heatmaps(build_module, tmp_path):
+    from hrnet_tf.serving import tflite
+    from hrnet_tf.serving.pose.page import DemoPage, build_page
+
+    path = tmp_path / "pose.tflite"
+    path.write_bytes(tflite.convert(*build_module()))
+    predictor = load_predictor(str(path))
+    _, heatmaps, rows = DemoPage(predictor).predict(IMAGE, [], 0.2)
+    assert heatmaps is None and len(rows) == 17
+    build_page(predictor)
+
+
+def test_mistakes_are_answered_in_a_sentence(saved_model_dir, capsys):
+    assert demo.main(["demo", "--model=/nowhere"]) == 1
+    assert "There is no model /nowhere" in capsys.readouterr().err
+    assert demo.main(["demo", "--model=m", "--max_upload_mb=0"]) == 2
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert demo.main(["demo", f"--model={saved_model_dir}", f"--port={port}"]) == 1
+    assert f"--port={port} cannot be listened at" in capsys.readouterr().err
+
+
+# ---- in a browser ----
+
+
+@pytest.fixture(scope="module")
+def address(saved_model_dir):
+    """The command, running."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "hrnet_tf.demo", f"--model={saved_model_dir}"]
+    command += [f"--port={port}", "--max_upload_mb=1"]
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(120):
+            assert process.poll() is None, "the command ended"
+            try:
+                urllib.request.urlopen(address, timeout=5)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        yield launched
+        launched.close()
+
+
+def test_in_chromium(address, browser, tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), IMAGE[..., ::-1])
+    tab = browser.new_page(viewport={"width": 1280, "height": 1400})
+    foreign = []
+    tab.on(
+        "request",
+        lambda request: (
+            request.url.startswith(("http://127.0.0.1", "data:", "blob:"))
+            or foreign.append(request.url)
+        ),
+    )
+    tab.goto(address)
+    tab.locator("input[type=file]").first.set_input_files(str(tmp_path / "photo.png"))
+    shown = tab.locator("[data-testid=image] img, .image-frame img").first
+    shown.wait_for(timeout=20_000)
+    box = shown.bounding_box()
+    # Two corners of a person.
+    for x, y in ((0.3, 0.2), (0.6, 0.8)):
+        place = {"x": x * box["width"], "y": y * box["height"]}
+        shown.click(position=place)
+        tab.wait_for_timeout(1000)
+    tab.get_by_role("button", name="Find keypoints").click()
+    tab.get_by_text("left_ankle").first.wait_for(timeout=30_000)
+    if folder := os.environ.get("SCREENSHOTS"):
+        tab.screenshot(path=os.path.join(folder, "demo.png"), full_page=True)
+    # The table of keypoints, and pictures of the image, the skeleton and the heatmaps.
+    assert "right_wrist" in tab.locator("body").inner_text()
+    assert tab.locator("img").count() >= 3
+    assert foreign == []
+
+
+def test_large_uploads_are_refused(address, browser, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (800, 900, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "large.png"), noise)
+    assert (tmp_path / "large.png").stat().st_size > 1_000_000
+    tab = browser.new_page()
+    tab.goto(address)
+    tab.locator("input[type=file]").first.set_input_files(str(tmp_path / "large.png"))
+    tab.get_by_text("exceed the maximum allowed size").first.wait_for(timeout=20_000)

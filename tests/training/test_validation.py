@@ -1,0 +1,350 @@
+"""Every configuration mistake is named before the first step."""
+
+import pytest
+from official.core import exp_factory
+
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.configs import backbones
+from hrnet_tf.training.experiment import ConfigError, parse_config
+from hrnet_tf.training.validation import validate
+
+
+@pytest.fixture
+def good(tmp_path):
+    """Overrides that make hrnet_pose_coco valid in every mode."""
+    for name in ("train.tfrecord", "val.tfrecord", "val.json"):
+        (tmp_path / name).write_text("x")
+    return [
+        f"task.train_data.input_path={tmp_path}/train*",
+        f"task.validation_data.input_path={tmp_path}/val.tf*",
+        f"task.evaluation.annotation_file={tmp_path}/val.json",
+    ]
+
+
+def check(overrides, mode="train_and_eval"):
+    validate(parse_config("hrnet_pose_coco", [], overrides), mode)
+
+
+def test_good_configuration_passes(good):
+    for mode in ("train", "eval", "train_and_eval", "continuous_eval"):
+        check(good, mode)
+
+
+@pytest.mark.parametrize(
+    "override, fragments",
+    [
+        ("task.model.backbone.type=hrnt", ["task.model.backbone.type", "'hrnet'"]),
+        (
+            "task.model.backbone.hrnet.model_id=w33",
+            ["task.model.backbone.hrnet.model_id", "'w33'", "w32", "custom"],
+        ),
+        (
+            "task.model.backbone.hrnet.fuse_upsampling=nearst",
+            ["fuse_upsampling", "did you mean 'nearest'", "bilinear_align_corners"],
+        ),
+        (
+            "task.model.input_size=[250, 192]",
+            ["task.model.input_size", "multiples of 32", "250"],
+        ),
+        ("task.codec.name=mrsa", ["task.codec.name", "msra", "dark, udp"]),
+        ("task.codec.sigma=0.0", ["task.codec.sigma", "above 0"]),
+        ("task.skeleton=coco71", ["task.skeleton", "coco17"]),
+        (
+            "task.train_data.input_path=/nowhere/x*",
+            ["task.train_data.input_path", "/nowhere/x*"],
+        ),
+        ("task.train_data.global_batch_size=0", ["task.train_data.global_batch_size"]),
+        ("task.train_data.cache=true", ["task.train_data.cache", "augmentation"]),
+        (
+            "task.train_data.augmentation.flip_probability=1.5",
+            ["task.train_data.augmentation.flip_probability", "[0, 1]"],
+        ),
+        (
+            "task.train_data.enable_tf_data_service=true",
+            ["task.train_data.tf_data_service_address", "--tf_data_service"],
+        ),
+        (
+            "task.validation_data.drop_remainder=true",
+            ["task.validation_data.drop_remainder", "must be false"],
+        ),
+        (
+            "task.validation_data.detections_file=/nowhere/boxes.json",
+            ["task.validation_data.detections_file", "/nowhere/boxes.json"],
+        ),
+        (
+            "task.evaluation.annotation_file=/nowhere/val.json",
+            ["task.evaluation.annotation_file", "/nowhere/val.json"],
+        ),
+        (
+            "task.init_checkpoint=/nowhere/ckpt",
+            ["task.init_checkpoint", "/nowhere/ckpt.index"],
+        ),
+        ("task.init_checkpoint_modules=head", ["init_checkpoint_modules", "backbone"]),
+        (
+            "task.init_checkpoint_modules=[backbone, head]",
+            ["task.init_checkpoint_modules", "'head'", "backbone, decoder"],
+        ),
+        ("task.init_checkpoint_modules=[]", ["task.init_checkpoint_modules is []"]),
+        (
+            "task.model.backbone.hrnet.classification_neck=true",
+            ["hrnet.classification_neck is true", "must be false"],
+        ),
+        (
+            "trainer.best_checkpoint_eval_metric=keypoint_Ap",
+            ["trainer.best_checkpoint_eval_metric", "did you mean 'keypoint_AP'"],
+        ),
+        ("trainer.best_checkpoint_metric_comp=max", ["metric_comp", "higher, lower"]),
+        ("trainer.train_steps=abc", ["trainer.train_steps", "'abc'"]),
+        (
+            "trainer.summary_interval=150",
+            ["trainer.summary_interval", "steps_per_loop"],
+        ),
+        (
+            "trainer.optimizer_config.learning_rate.stepwise.values=[0.1]",
+            ["trainer.optimizer_config.learning_rate.stepwise.values", "one more"],
+        ),
+        (
+            "runtime.distribution_strategy=mirored",
+            ["runtime.distribution_strategy", "did you mean 'mirrored'"],
+        ),
+        (
+            "runtime.distribution_strategy=parameter_server",
+            ["parameter_server", "--mode=train"],
+        ),
+        (
+            "runtime.mixed_precision_dtype=mixed_float16",
+            ["runtime.mixed_precision_dtype", "did you mean 'float16'", "bfloat16"],
+        ),
+    ],
+)
+def test_mistake_is_named_with_its_path_and_what_is_allowed(good, override, fragments):
+    with pytest.raises(ConfigError) as error:
+        check([*good, override])
+    for fragment in fragments:
+        assert fragment in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "override, fragments",
+    [
+        ("trainer.train_steps=1.5e3", ["trainer.train_steps", "write 1500"]),
+        ("trainer.train_steps=true", ["trainer.train_steps", "whole number"]),
+        ("runtime.distribution_strategy=off", ["distribution_strategy", "quotes"]),
+        ("runtime.mixed_precision_dtype=None", ["mixed_precision_dtype", "null"]),
+        ("task.model.input_size=[null, 192]", ["task.model.input_size", "height"]),
+        ("task.model.input_size=[256]", ["task.model.input_size", "[height, width]"]),
+        ("task.model.decoder.type=null", ["task.model.decoder.type"]),
+        ("task.weight_decay=-0.1", ["task.weight_decay", "0 or more"]),
+        (
+            "task.train_data.is_training=false",
+            ["task.train_data.is_training", "must be true"],
+        ),
+        (
+            "task.validation_data.is_training=true",
+            ["task.validation_data.is_training", "must be false"],
+        ),
+        ("task.train_data.input_path.a=b", ["task.train_data.input_path", "pattern"]),
+        ("runtime.num_gpus=64", ["runtime.num_gpus", "GPUs that TensorFlow sees"]),
+        ("trainer.summary_interval=0", ["trainer.summary_interval", "above 0"]),
+        ("trainer.optimizer_config.optimizer.type=adma", ["optimizer.type", "'adam'"]),
+        ("trainer.optimizer_config.optimizer.type=null", ["optimizer.type"]),
+        ("trainer.optimizer_config.warmup.type=linear", ["warmup.linear.warmup_steps"]),
+        (
+            "trainer.optimizer_config.learning_rate.stepwise.boundaries=[300, 200]",
+            ["trainer.optimizer_config.learning_rate.stepwise.boundaries", "increase"],
+        ),
+    ],
+)
+def test_wrong_types_and_missing_values_are_named(good, override, fragments):
+    with pytest.raises(ConfigError) as error:
+        check([*good, override])
+    for fragment in fragments:
+        assert fragment in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "override, fragments",
+    [
+        ("task.model.bakbone.type=hrnet", ["did you mean task.model.backbone?"]),
+        ("train_steps=3", ["did you mean trainer.train_steps?"]),
+        ("task.model.backbone=hrnet", ["write task.model.backbone.type=hrnet"]),
+        ("task.codec.name.x=1", ["task.codec.name", "not a section"]),
+        # The Garden would take any key of a section that was null.
+        ("trainer.optimizer_config.ema.decay=0.9", ["ema.decay", "average_decay"]),
+        ("task.model={input_size: [[1, 2], [3]]}", ["not valid YAML"]),
+        ("{task: {model: {input_size: [[1, 2], [3]]}}}", ["a list may hold"]),
+        ("task.codec.name", ["cannot be understood"]),
+        ("task.train_data.input_path=*.tfrecord", ["not valid YAML", "quotes"]),
+    ],
+)
+def test_override_that_cannot_be_applied(override, fragments):
+    with pytest.raises(ConfigError) as error:
+        parse_config("hrnet_pose_coco", [], [override])
+    for fragment in fragments:
+        assert fragment in str(error.value)
+
+
+def test_experiment_and_files_that_do_not_exist(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'hrnet_pose_coco'"):
+        parse_config("hrnet_pos_coco")
+    with pytest.raises(ConfigError, match="there is no file .*none.yaml"):
+        parse_config("hrnet_pose_coco", [str(tmp_path / "none.yaml")])
+    listed = tmp_path / "list.yaml"
+    listed.write_text("- task")
+    with pytest.raises(ConfigError, match="list.yaml holds .* YAML mapping"):
+        parse_config("hrnet_pose_coco", [str(listed)])
+
+
+def test_files_then_flags_then_overrides(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("task: {codec: {name: udp, sigma: 3}}\nruntime: {tpu: here}")
+    params = parse_config("hrnet_pose_coco", [str(file)], "task.codec.sigma=1.5")
+    assert (params.task.codec.name, params.task.codec.sigma) == ("udp", 1.5)
+    assert params.runtime.tpu == "here"
+    params = parse_config("hrnet_pose_coco", [str(file)], tpu="there")
+    assert params.runtime.tpu == "there"
+
+
+def test_unimplemented_mode(good):
+    with pytest.raises(ConfigError, match="--mode is 'continuous_train_and_eval'"):
+        check(good, "continuous_train_and_eval")
+
+
+def test_validation_loss_needs_ground_truth_boxes(good, tmp_path):
+    (tmp_path / "boxes.json").write_text("[]")
+    metric = "trainer.best_checkpoint_eval_metric=validation_loss"
+    check([*good, metric])
+    boxes = f"task.validation_data.detections_file={tmp_path}/boxes.json"
+    with pytest.raises(ConfigError, match="best_checkpoint_eval_metric"):
+        check([*good, metric, boxes])
+
+
+@pytest.mark.parametrize("modules", ["all", "backbone", "decoder", "[decoder]"])
+def test_parts_of_an_initial_checkpoint(good, modules):
+    check([*good, f"task.init_checkpoint_modules={modules}"])
+
+
+# ---- experiments of the Garden ----
+
+
+def check_segmentation(*overrides, mode="train", **hrnet):
+    params = exp_factory.get_exp_config("seg_deeplabv3_pascal")
+    params.task.init_checkpoint = None
+    params.task.model.backbone = backbones.Backbone(
+        type="hrnet", hrnet=backbones.HRNet(**hrnet)
+    )
+    for override in overrides:
+        params.override(override)
+    validate(params, mode)
+
+
+def test_segmentation_with_hrnet_passes(tmp_path):
+    (tmp_path / "train.tfrecord").write_text("x")
+    data = {"input_path": f"{tmp_path}/train*"}
+    check_segmentation(
+        {
+            "task": {
+                "train_data": data,
+                "validation_data": {
+                    "input_path": "",
+                    "tfds_name": "any",
+                    "tfds_split": "validation",
+                },
+                "model": {"input_size": [None, None, 3]},
+            }
+        },
+        mode="train_and_eval",
+    )
+    check_segmentation(
+        {"task": {"train_data": {"input_path": {"a": f"{tmp_path}/t*"}}}}
+    )
+    check_segmentation(
+        {"task": {"train_data": data, "model": {"input_size": [473, 473, 3]}}},
+        fuse_upsampling="bilinear",
+    )
+
+
+@pytest.mark.parametrize(
+    "task, hrnet, fragments",
+    [
+        ({}, {"model_id": "w33"}, ["task.model.backbone.hrnet.model_id", "'w33'"]),
+        ({}, {"classification_neck": True}, ["classification_neck", "must be false"]),
+        (
+            {"model": {"input_size": [500, 512, 3]}},
+            {},
+            ["task.model.input_size", "500"],
+        ),
+        ({"train_data": {"input_path": "/no/x*"}}, {}, ["task.train_data.input_path"]),
+        (
+            {"train_data": {"input_path": {"a": "/no/x*"}}},
+            {},
+            ["task.train_data.input_path.a", "'/no/x*'"],
+        ),
+        (
+            {"train_data": {"input_path": "gs://**/x*"}},
+            {},
+            ["task.train_data.input_path", "'gs://**/x*' cannot be looked up"],
+        ),
+        ({"train_data": {"global_batch_size": 0}}, {}, ["global_batch_size is 0"]),
+        ({"init_checkpoint": "/no/ckpt"}, {}, ["task.init_checkpoint", "/no/ckpt"]),
+        (
+            {"init_checkpoint_modules": ["backbone", "head"]},
+            {},
+            ["task.init_checkpoint_modules", "backbone, decoder"],
+        ),
+    ],
+)
+def test_segmentation_mistake(tmp_path, task, hrnet, fragments):
+    (tmp_path / "train.tfrecord").write_text("x")
+    records = {"task": {"train_data": {"input_path": f"{tmp_path}/train*"}}}
+    with pytest.raises(ConfigError) as error:
+        check_segmentation(records, {"task": task}, **hrnet)
+    for fragment in fragments:
+        assert fragment in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_classification_with_another_backbone(tmp_path):
+    (tmp_path / "train.tfrecord").write_text("x")
+    records = f"task.train_data.input_path={tmp_path}/train*"
+    validate(parse_config("resnet_imagenet", [], records), "train")
+    wrong = [records, "runtime.distribution_strategy=x"]
+    with pytest.raises(ConfigError, match="^runtime.distribution_strategy"):
+        validate(parse_config("resnet_imagenet", [], wrong), "train")
+
+
+def test_ema_with_float16(good):
+    overrides = [
+        *good,
+        "trainer.optimizer_config.ema.average_decay=0.99",
+        "runtime.mixed_precision_dtype=float16",
+    ]
+    with pytest.raises(ConfigError, match="ema does not work.*bfloat16"):
+        check(overrides)
+
+
+def test_sharded_validation_with_several_workers(good):
+    overrides = [
+        *good,
+        "runtime.distribution_strategy=multi_worker_mirrored",
+        "task.validation_data.sharding=true",
+    ]
+    with pytest.raises(ConfigError, match="task.validation_data.sharding"):
+        check(overrides)
+
+
+def test_all_mistakes_are_reported_at_once(good):
+    with pytest.raises(ConfigError) as error:
+        check([*good, "task.codec.name=x", "runtime.distribution_strategy=y"])
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_only_the_files_of_the_mode_are_needed(good):
+    check(good[:1], "train")
+    check(good[1:], "eval")
+    with pytest.raises(ConfigError, match="task.train_data.input_path is empty"):
+        check(good[1:], "train")
+    with pytest.raises(ConfigError, match="annotation_file is empty"):
+        check(good[:2], "eval")
