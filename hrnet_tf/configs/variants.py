@@ -2,12 +2,12 @@
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 # The lowest of the four resolutions is 1/32 of the image's.
 STRIDE = 32
 
-# The name of a network that is none of the published ones.
+# The name of a network that was not published.
 CUSTOM = "custom"
 
 
@@ -34,3 +34,44 @@ VARIANTS: Mapping[str, Variant] = types.MappingProxyType(
         **{f"w{width}": Variant(width) for width in (18, 30, 32, 40, 44, 48, 64)},
     }
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What the official networks of one task have in common.
+
+    Attributes:
+        input_size: (height, width) of the images.
+        outputs: What they predict one channel each of: `keypoints`, `classes` or
+            nothing.
+        num_outputs: How many of these.
+    """
+
+    input_size: tuple[int, int]
+    outputs: str = ""
+    num_outputs: int = 0
+
+
+RECIPES: Mapping[str, Recipe] = types.MappingProxyType(
+    {
+        "pose": Recipe((256, 192), "keypoints", 17),
+        "classification": Recipe((224, 224), "classes", 1000),
+        "segmentation": Recipe((1024, 2048), "classes", 19),
+        "segmentation_ocr": Recipe((1024, 2048), "classes", 19),
+        "detection": Recipe((800, 1344)),
+    }
+)
+
+
+def check_input_size(input_size: Sequence[int | None]) -> None:
+    """Checks that the known sides of an input (height, width) are multiples of 32.
+
+    Raises:
+        ValueError: If a side is not a positive multiple of 32.
+    """
+    if any(side is not None and (side <= 0 or side % STRIDE) for side in input_size):
+        height, width = input_size
+        raise ValueError(
+            f"HRNet's input sides must be multiples of {STRIDE}, so that its four "
+            f"resolutions line up; got height {height} and width {width}."
+        )

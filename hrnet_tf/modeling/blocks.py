@@ -3,6 +3,7 @@
 All tensors are [batch, height, width, channels].
 """
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -59,8 +60,8 @@ class ConvSettings:
 
     @classmethod
     def from_config(cls, config: "dict[str, Any] | ConvSettings") -> "ConvSettings":
-        """Returns settings from `to_config`'s answer; settings pass unchanged."""
-        if isinstance(config, cls):
+        """Returns the settings that `to_config` wrote; settings pass unchanged."""
+        if isinstance(config, ConvSettings):
             return config
         regularizer = tf_keras.regularizers.get(config["kernel_regularizer"])
         return cls(**{**config, "kernel_regularizer": regularizer})
@@ -89,7 +90,7 @@ class ConvNorm(tf_keras.layers.Layer):
         activate: bool = True,
         use_bias: bool = False,
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters = filters
@@ -148,6 +149,7 @@ class ConvNorm(tf_keras.layers.Layer):
         self._folded_bias = bias.numpy()
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -159,11 +161,11 @@ class ConvNorm(tf_keras.layers.Layer):
         }
 
 
-class ResidualBlock(tf_keras.layers.Layer):
-    """A chain of ConvNorms around which the input is added, then the activation.
+class ResidualBlock(tf_keras.layers.Layer, abc.ABC):
+    """A chain of ConvNorms, plus its input, then the activation.
 
-    Subclasses say what the chain is. Where the chain changes the number of channels,
-    a 1x1 ConvNorm brings the shortcut to the same width.
+    Subclasses define the chain. Where it changes the number of channels, a 1x1 ConvNorm
+    brings the shortcut to the same width.
     """
 
     expansion = 1
@@ -172,19 +174,21 @@ class ResidualBlock(tf_keras.layers.Layer):
         self,
         planes: int,
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.planes = planes
         self.settings = ConvSettings.from_config(settings)
         self.activation = tf_utils.get_activation(self.settings.activation)
         self.convs = self._build_convs()
-        self.shortcut = None
+        self.shortcut: ConvNorm | None = None
 
+    @abc.abstractmethod
     def _build_convs(self) -> list[ConvNorm]:
-        raise TypeError("ResidualBlock is abstract: use one of its subclasses.")
+        """Makes the chain."""
 
     def build(self, input_shape: tf.TensorShape) -> None:
+        """Makes the shortcut's convolution if the chain changes the width."""
         filters = self.planes * self.expansion
         if input_shape[-1] != filters:
             self.shortcut = ConvNorm(
@@ -202,6 +206,7 @@ class ResidualBlock(tf_keras.layers.Layer):
         return self.activation(x + inputs)
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "planes": self.planes,

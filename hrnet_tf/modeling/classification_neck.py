@@ -33,7 +33,7 @@ class ClassificationNeck(tf_keras.layers.Layer):
     """
 
     def __init__(
-        self, settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS, **kwargs
+        self, settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS, **kwargs: Any
     ):
         super().__init__(**kwargs)
         self.settings = ConvSettings.from_config(settings)
@@ -69,4 +69,5 @@ class ClassificationNeck(tf_keras.layers.Layer):
         return self.final_conv(merged, training=training)
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "settings": self.settings.to_config()}

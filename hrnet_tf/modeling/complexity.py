@@ -50,8 +50,8 @@ def count_macs(model: tf_keras.Model, input_size: Sequence[int]) -> int:
         input_size: (height, width) of the image in pixels.
 
     Raises:
-        ValueError: If the model takes no image of that size, or has an operation
-            whose size is not known before it runs, or that runs a whole function
+        ValueError: If the model takes no image of that size, or one of its operations
+            has a size that is not known before it runs, or runs a whole function
             (grouped convolutions, control flow, all of a loaded SavedModel).
     """
     graph = _trace(model, input_size)
@@ -63,7 +63,7 @@ def count_parts(
     input_size: Sequence[int],
     parts: Mapping[str, Sequence[tf_keras.layers.Layer]],
 ) -> dict[str, Complexity]:
-    """Splits `count_parameters` and `count_macs` among the parts of a model.
+    """Counts the parameters and multiply-accumulates of each part of a model.
 
     A convolution or matrix multiplication belongs to the part that holds its kernel.
 
@@ -77,8 +77,8 @@ def count_parts(
         The size of every part. They add up to the whole model's.
 
     Raises:
-        ValueError: As `count_macs` does, and if a weight is in no part or in two, or
-            an operation counts and has no kernel.
+        ValueError: As in `count_macs`, or if a weight is in no part or in two, or if
+            an operation to be counted has no kernel.
     """
     held = [
         (id(weight.handle), part)
@@ -97,19 +97,19 @@ def count_parts(
         for part, layers in parts.items()
     }
     graph = _trace(model, input_size)
-    owners = dict(held)
-    # By the names under which the graph takes the weights in.
+    part_of = dict(held)
+    # The graph has names of its own for the weights.
     owners = {
-        inner.op.name: owners[id(outer)]
+        inner.op.name: part_of[id(outer)]
         for outer, inner in graph.captures
-        if id(outer) in owners
+        if id(outer) in part_of
     }
     for operation in graph.get_operations():
         if macs := _macs(operation):
             part = owners.get(_kernel_name(operation))
             if part is None:
                 raise ValueError(
-                    f"{operation.name} multiplies by no trainable kernel, so that it "
+                    f"{operation.name} multiplies by no trainable kernel and so "
                     "belongs to no part of the model."
                 )
             counts[part] += Complexity(macs=macs)
@@ -129,7 +129,7 @@ def _trace(model: tf_keras.Model, input_size: Sequence[int]) -> tf.Graph:
 
 
 def _kernel_name(operation: tf.Operation) -> str:
-    """Where the graph takes in the second factor of a product."""
+    """The graph's name for the second factor of a product."""
     source = operation.inputs[1].op
     while source.type in ("ReadVariableOp", "Cast"):
         source = source.inputs[0].op
@@ -137,7 +137,7 @@ def _kernel_name(operation: tf.Operation) -> str:
 
 
 def _macs(operation: tf.Operation) -> int:
-    """Multiply-accumulates of one operation: those per output number, times these."""
+    """Multiply-accumulates of one operation: per output value, times their number."""
     if operation.type == "Conv2D":
         height, width, channels, _ = operation.inputs[1].shape
         per_output = height * width * channels
@@ -150,7 +150,7 @@ def _macs(operation: tf.Operation) -> int:
     elif any(value.HasField("func") for value in operation.node_def.attr.values()):
         raise ValueError(
             f"The multiply-accumulates of {operation.name} cannot be counted: it runs "
-            "a function of its own, which is not looked into."
+            "a function, and operations inside functions are not counted."
         )
     else:
         return 0

@@ -20,7 +20,7 @@ class HeatmapHead(tf_keras.layers.Layer):
         num_keypoints: int,
         kernel_size: int = 1,
         kernel_regularizer: tf_keras.regularizers.Regularizer | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_keypoints = num_keypoints
@@ -41,6 +41,7 @@ class HeatmapHead(tf_keras.layers.Layer):
         return self.conv(tf.cast(inputs["2"], tf.float32))
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "num_keypoints": self.num_keypoints,

@@ -82,7 +82,7 @@ class FusePath(tf_keras.layers.Layer):
         width: int,
         upsampling: str = "nearest",
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
-        **kwargs,
+        **kwargs: Any,
     ):
         """Makes the path from branch `source` to branch `target`.
 
@@ -139,6 +139,7 @@ class FusePath(tf_keras.layers.Layer):
         return x
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "source": self.source,
@@ -165,7 +166,7 @@ class HighResolutionModule(tf_keras.layers.Layer):
         multi_scale_output: bool = True,
         upsampling: str = "nearest",
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
-        **kwargs,
+        **kwargs: Any,
     ):
         """Makes the module.
 
@@ -240,6 +241,7 @@ class HighResolutionModule(tf_keras.layers.Layer):
         return self.activation(functools.reduce(operator.add, contributions))
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "num_branches": self.num_branches,

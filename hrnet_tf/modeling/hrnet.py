@@ -1,11 +1,12 @@
 """The HRNet backbone (paper section 3; official lib/models/pose_hrnet.py).
 
 A stem of two stride-2 convolutions, a stage of bottleneck blocks at 1/4 resolution,
-then three stages of high-resolution modules, each with one more branch at half the
-resolution of the lowest before it.
+then three stages of high-resolution modules, each of which adds a branch at half the
+lowest resolution so far.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -13,13 +14,10 @@ from official.modeling import hyperparams
 from official.vision.modeling.backbones import factory
 
 from hrnet_tf.configs import backbones
+from hrnet_tf.configs.variants import check_input_size
 from hrnet_tf.modeling.blocks import BottleneckBlock, ConvNorm, ConvSettings
 from hrnet_tf.modeling.classification_neck import ClassificationNeck
 from hrnet_tf.modeling.high_resolution_module import HighResolutionModule
-
-# The lowest-resolution branch has stride 32; a side that is no multiple of it makes
-# branches that do not line up when they are fused.
-SIZE_DIVISIBILITY = 32
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
@@ -40,16 +38,16 @@ class HRNet(tf_keras.Model):
         fuse_upsampling: str = "nearest",
         classification_neck: bool = False,
         settings: ConvSettings | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         """Builds the network.
 
         Args:
             spec: The network's numbers; W32's when None.
             input_specs: Shape [B, H, W, 3] of the input; any size when None. With
-                nearest-neighbour fusion, known sides must be multiples of 32, and so
-                must unknown ones when they come. With bilinear fusion any side will
-                do: halving rounds odd ones up.
+                nearest-neighbour fusion, all sides must be multiples of 32; those that
+                are known are checked here. With bilinear fusion any side will do:
+                halving rounds odd ones up.
             multi_scale_output: Whether the last module computes all four branches.
             fuse_upsampling: See `configs.backbones.HRNet`.
             classification_neck: Whether a `ClassificationNeck` follows the branches.
@@ -57,8 +55,8 @@ class HRNet(tf_keras.Model):
             **kwargs: Keras's own model arguments.
 
         Raises:
-            ValueError: If a known side of the input is no multiple of 32 where it must
-                be one, or the neck is wanted on one branch alone.
+            ValueError: If a known side of the input must be a multiple of 32 and is
+                not, or if the neck is to stand on one branch alone.
         """
         if classification_neck and not multi_scale_output:
             raise ValueError(
@@ -124,7 +122,8 @@ class HRNet(tf_keras.Model):
         """Shape of every endpoint, by level."""
         return self._output_specs
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, as plain JSON values."""
         return {
             "name": self.name,
             "spec": self._spec.as_dict(),
@@ -136,7 +135,10 @@ class HRNet(tf_keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "HRNet":
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "HRNet":
+        """Rebuilds a network that `get_config` described."""
         del custom_objects
         arguments = dict(config)
         spec = backbones.HRNetSpec()
@@ -156,16 +158,15 @@ def _transition(
 
     A 3x3 convolution stands only where the width changes: after stage 1.
     """
-    branches = []
+    branches = list(features)
     for index, feature in enumerate(features):
         if feature.shape[-1] != width * 2**index:
-            feature = ConvNorm(
+            branches[index] = ConvNorm(
                 width * 2**index,
                 3,
                 settings=settings,
                 name=f"transition{stage - 1}_branch{index}",
             )(feature)
-        branches.append(feature)
     new_branch = len(features)
     branches.append(
         ConvNorm(
@@ -179,24 +180,6 @@ def _transition(
     return branches
 
 
-def check_input_size(input_size: Sequence[int | None]) -> None:
-    """Refuses an input (height, width) whose known sides are no multiples of 32.
-
-    Raises:
-        ValueError: If a side is not a positive multiple of 32.
-    """
-    if all(
-        side is None or (side > 0 and side % SIZE_DIVISIBILITY == 0)
-        for side in input_size
-    ):
-        return
-    height, width = input_size
-    raise ValueError(
-        f"HRNet's input sides must be multiples of {SIZE_DIVISIBILITY}, so that its "
-        f"four resolutions line up; got height {height} and width {width}."
-    )
-
-
 @factory.register_backbone_builder("hrnet")
 def build_hrnet(
     input_specs: tf_keras.layers.InputSpec,
@@ -207,9 +190,9 @@ def build_hrnet(
     """Builds HRNet for `backbone: {type: hrnet}` in a Model Garden configuration.
 
     Raises:
-        ValueError: If the configuration names no known variant or option, or options
-            that exclude each other, or the input's sides are no multiples of 32 and
-            fusion is by nearest neighbours.
+        ValueError: If a variant or option is unknown, if options exclude each other, or
+            if fusion is by nearest neighbours and a side of the input is not a multiple
+            of 32.
     """
     config = backbone_config.get()
     return HRNet(

@@ -32,7 +32,7 @@ class ObjectAttention(tf_keras.layers.Layer):
         num_filters: int,
         key_filters: int,
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.num_filters = num_filters
@@ -77,6 +77,7 @@ class ObjectAttention(tf_keras.layers.Layer):
         return self.context_conv(context, training=training)
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "num_filters": self.num_filters,
@@ -87,7 +88,10 @@ class ObjectAttention(tf_keras.layers.Layer):
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
 class HRNetV2OCR(tf_keras.layers.Layer):
-    """HRNetV2 whose pixels are described by the objects around them, too."""
+    """HRNetV2 that also describes every pixel by the objects around it."""
+
+    # Made in `build`, when the number of channels is known.
+    auxiliary_mix: ConvNorm
 
     def __init__(
         self,
@@ -97,7 +101,7 @@ class HRNetV2OCR(tf_keras.layers.Layer):
         dropout_rate: float = 0.05,
         upsampling: str = "bilinear_align_corners",
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
-        **kwargs,
+        **kwargs: Any,
     ):
         """Makes the decoder.
 
@@ -117,7 +121,6 @@ class HRNetV2OCR(tf_keras.layers.Layer):
         self.dropout_rate = dropout_rate
         self.upsampling = upsampling
         self.settings = ConvSettings.from_config(settings)
-        self.auxiliary_mix = None
         self.auxiliary_classifier = tf_keras.layers.Conv2D(
             num_classes,
             1,
@@ -138,6 +141,7 @@ class HRNetV2OCR(tf_keras.layers.Layer):
         self.dropout = tf_keras.layers.SpatialDropout2D(dropout_rate)
 
     def build(self, input_shape: Mapping[str, tf.TensorShape]) -> None:
+        """Makes the convolution that is as wide as all branches together."""
         filters = sum(input_shape[level][-1] for level in BRANCH_LEVELS)
         self.auxiliary_mix = ConvNorm(
             filters, 1, use_bias=True, settings=self.settings, name="auxiliary_mix"
@@ -166,6 +170,7 @@ class HRNetV2OCR(tf_keras.layers.Layer):
         }
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "num_classes": self.num_classes,

@@ -23,7 +23,7 @@ class PoseModel(tf_keras.Model):
         backbone: tf_keras.Model,
         decoder: tf_keras.layers.Layer,
         head: tf_keras.layers.Layer,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.backbone = backbone
@@ -31,6 +31,7 @@ class PoseModel(tf_keras.Model):
         self.head = head
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Maps normalised crops to heatmaps."""
         endpoints = self.backbone(inputs, training=training)
         return self.head(self.decoder(endpoints, training=training), training=training)
 
@@ -40,6 +41,7 @@ class PoseModel(tf_keras.Model):
         return {"backbone": self.backbone, "decoder": self.decoder, "head": self.head}
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the parts, serialised by Keras."""
         parts = {
             name: tf_keras.saving.serialize_keras_object(part)
             for name, part in self.checkpoint_items.items()
@@ -50,6 +52,7 @@ class PoseModel(tf_keras.Model):
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> "PoseModel":
+        """Rebuilds a model that `get_config` described."""
         parts = {
             name: tf_keras.saving.deserialize_keras_object(part, custom_objects)
             for name, part in config.items()

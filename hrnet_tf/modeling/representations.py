@@ -37,18 +37,21 @@ class HRNetV2(tf_keras.layers.Layer):
     Official lib/models/seg_hrnet.py, `last_layer` without its classifier.
     """
 
+    # Made in `build`, when the number of channels is known.
+    mix: ConvNorm
+
     def __init__(
         self,
         upsampling: str = "bilinear",
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.upsampling = upsampling
         self.settings = ConvSettings.from_config(settings)
-        self.mix = None
 
     def build(self, input_shape: Mapping[str, tf.TensorShape]) -> None:
+        """Makes the convolution that is as wide as all branches together."""
         filters = sum(input_shape[level][-1] for level in BRANCH_LEVELS)
         self.mix = ConvNorm(
             filters, 1, use_bias=True, settings=self.settings, name="mix"
@@ -63,6 +66,7 @@ class HRNetV2(tf_keras.layers.Layer):
         return {"2": self.mix(joined, training=training)}
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "upsampling": self.upsampling,
@@ -86,7 +90,7 @@ class HRNetV2p(tf_keras.layers.Layer):
         num_filters: int = 256,
         upsampling: str = "bilinear",
         kernel_regularizer: tf_keras.regularizers.Regularizer | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         """Makes the pyramid.
 
@@ -134,6 +138,7 @@ class HRNetV2p(tf_keras.layers.Layer):
         return pyramid
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "min_level": self.min_level,

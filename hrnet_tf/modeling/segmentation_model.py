@@ -10,7 +10,7 @@ AUXILIARY = "auxiliary_logits"
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
 class SegmentationModel(segmentation_model.SegmentationModel):
-    """Backbone, decoder and head; passes a decoder's auxiliary logits on."""
+    """Backbone, decoder and head; also returns a decoder's auxiliary logits."""
 
     def call(
         self, inputs: tf.Tensor, training: bool | None = None
@@ -18,7 +18,7 @@ class SegmentationModel(segmentation_model.SegmentationModel):
         """Maps normalised images [B, H, W, 3] to logits.
 
         Returns:
-            `logits` [B, H/4, W/4, classes], and of a decoder that has it
+            `logits` [B, H/4, W/4, classes] and, if the decoder makes them,
             `auxiliary_logits` of the same shape.
         """
         features = self.backbone(inputs, training=training)
@@ -37,7 +37,7 @@ def build_segmentation_model(
 
     Args:
         config: The network, with its number of classes.
-        regularizer: Of all kernels, or None.
+        regularizer: Regulariser of all kernels, or None.
     """
     input_size = list(config.input_size)
     stock = factory.build_segmentation_model(

@@ -1,27 +1,32 @@
 """The whole networks of the four tasks, as the official repositories build them.
 
-One function per task. What sets published networks of a task apart is the variant of
-the backbone, the widths of the decoder and the number of keypoints or classes.
+One function per task. Published networks of a task differ in the variant of the
+backbone, the widths of the decoder and the number of keypoints or classes.
 """
 
 import dataclasses
 import re
 
 import tf_keras
-from official.vision.configs import common, maskrcnn
 from official.vision.configs import image_classification as classification_config
+from official.vision.configs import maskrcnn
 from official.vision.configs import semantic_segmentation as segmentation_config
 from official.vision.modeling import factory
 from official.vision.modeling.decoders import factory as decoder_factory
 
 from hrnet_tf.configs import backbones, decoders, pose
+from hrnet_tf.configs.norms import official_norm_activation
+
+# Decoders are built by name: importing these registers them.
+from hrnet_tf.modeling import ocr, representations  # noqa: F401
 from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
 from hrnet_tf.modeling.pose_model import build_pose_model
+from hrnet_tf.modeling.segmentation_model import build_segmentation_model
 
 ANY_IMAGE = tf_keras.layers.InputSpec(shape=[None, None, None, 3])
 
-# What names of the backbone's layers begin with. A transition makes the branch that
-# the stage after it needs, and is counted with that stage.
+# How the names of the backbone's layers begin. A transition makes the branch that the
+# next stage needs, and is counted with that stage.
 _STAGES = {
     "stem": r"stem_",
     "stage 1": r"layer1_",
@@ -38,11 +43,11 @@ class TaskModel:
 
     Attributes:
         model: Maps normalised images [B, H, W, 3] to the task's outputs.
-        backbone: The HRNet in it.
-        decoder: The layer between backbone and head; None in classification, whose
-            backbone ends in the neck that merges its branches.
-        head: The layer that makes the outputs; None in detection, where it is the
-            detector's.
+        backbone: Its HRNet.
+        decoder: The layer between backbone and head; None in classification, where the
+            backbone itself merges its branches, in its neck.
+        head: The layer that makes the outputs; None in detection, where heads belong to
+            the detector.
     """
 
     model: tf_keras.Model
@@ -54,7 +59,7 @@ class TaskModel:
         """The layers of every stage, in the order in which an image passes them.
 
         Stages are `stem`, `stage 1` to `stage 4`, `neck` (the decoder or the
-        classification neck) and `head`, but for those without trainable weights.
+        classification neck) and `head`; those without trainable weights are left out.
         """
         stages = {
             stage: [
@@ -75,12 +80,11 @@ class TaskModel:
 def build_pose(
     backbone: backbones.Backbone, num_keypoints: int, kernel_size: int = 1
 ) -> TaskModel:
-    """HRNetV1 and a heatmap head whose convolution has sides of `kernel_size`."""
+    """HRNetV1 and a heatmap head of one `kernel_size` x `kernel_size` convolution."""
     config = pose.PoseModel(
-        input_size=[None, None],
-        backbone=backbone,
-        head=pose.HeatmapHead(kernel_size=kernel_size),
+        backbone=backbone, head=pose.HeatmapHead(kernel_size=kernel_size)
     )
+    config.override({"input_size": [None, None]})
     model = build_pose_model(config, num_keypoints)
     return TaskModel(model, model.backbone, model.decoder, model.head)
 
@@ -102,26 +106,25 @@ def build_segmentation(
     backbone: backbones.Backbone, decoder: decoders.Decoder, num_classes: int
 ) -> TaskModel:
     """The decoder `hrnetv2` or `hrnetv2_ocr`, and a 1x1 convolution to the classes."""
-    model = factory.build_segmentation_model(
-        ANY_IMAGE,
+    model = build_segmentation_model(
         segmentation_config.SemanticSegmentationModel(
             num_classes=num_classes,
+            input_size=[None, None, 3],
             backbone=backbone,
             decoder=decoder,
             head=segmentation_config.SegmentationHead(
                 level=2, num_convs=0, feature_fusion=None
             ),
             norm_activation=official_norm_activation(),
-        ),
+        )
     )
-    model(tf_keras.Input(ANY_IMAGE.shape[1:]))
     return TaskModel(model, model.backbone, model.decoder, model.head)
 
 
 def build_detection(
     backbone: backbones.Backbone, decoder: decoders.Decoder, max_level: int = 6
 ) -> TaskModel:
-    """What a detector of any kind stands on: the pyramid `hrnetv2p` from level 2 on."""
+    """The part that all detectors share: HRNet and the pyramid from level 2 on."""
     body = build_hrnet(ANY_IMAGE, backbone, official_norm_activation())
     pyramid = decoder_factory.build_decoder(
         body.output_specs,
@@ -129,10 +132,3 @@ def build_detection(
     )
     model = tf_keras.Model(body.input, pyramid(body.output))
     return TaskModel(model, body, decoder=pyramid, head=None)
-
-
-def official_norm_activation() -> common.NormActivation:
-    """The official settings, which differ from the Garden's."""
-    return common.NormActivation(
-        activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5
-    )

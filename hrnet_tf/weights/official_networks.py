@@ -1,7 +1,7 @@
-"""Builds the model that a published checkpoint is the weights of.
+"""Builds the model whose weights a published checkpoint holds.
 
 All sizes are read off the tensors: the variant, the keypoints or classes, the widths
-of heads. How branches are enlarged cannot be: it follows from the task.
+of heads. Tensors do not show how branches are enlarged; that follows from the task.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import tf_keras
 from official.modeling import hyperparams
 
 from hrnet_tf.configs import backbones, decoders
+from hrnet_tf.configs.norms import official_norm_activation
 from hrnet_tf.modeling import task_models
 from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
 from hrnet_tf.weights import official_layout
@@ -25,15 +26,15 @@ Tensors = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A model of ours beside what its weights are officially called.
+    """A model and the official names of its weights.
 
     Attributes:
         task: `pose`, `classification`, `segmentation`, `detection` or `backbone`.
         model_id: The variant, or `custom`.
         model: Maps normalised images [B, H, W, 3] to the task's outputs: heatmaps,
             logits, {'logits': ...}, the pyramid, or the backbone's endpoints.
-        parts: What a checkpoint names: `backbone`, and as the task has them `decoder`,
-            `head` and `model`.
+        parts: What a checkpoint names: `backbone` and, where the task has them,
+            `decoder`, `head` and `model`.
         variables: All variables by official name.
         config: The fields of `task.model` that the weights need, as plain values.
     """
@@ -50,7 +51,7 @@ def infer_spec(tensors: Tensors) -> backbones.HRNetSpec:
     """Reads the numbers of an HRNet off its tensors, in official names.
 
     Raises:
-        WeightsError: If a tensor that tells a number is missing.
+        WeightsError: If a tensor that shows one of them is missing.
     """
 
     def count(pattern: str) -> int:
@@ -85,7 +86,7 @@ def build_network(task: str, tensors: Tensors, align_corners: bool) -> Network:
 
     Args:
         task: See `Network.task`.
-        tensors: Decide all sizes. Not loaded yet.
+        tensors: Decide all sizes; their values are not loaded here.
         align_corners: How a segmentation network enlarges its branches.
 
     Raises:
@@ -96,8 +97,8 @@ def build_network(task: str, tensors: Tensors, align_corners: bool) -> Network:
         return _BUILDERS[task](backbone, tensors)
     except KeyError as error:
         raise WeightsError(
-            f"The tensor {error.args[0]} is missing, without which the size of the "
-            f"{task} network is not known."
+            f"The tensor {error.args[0]} is missing, which shows how large the {task} "
+            "network is."
         ) from None
 
 
@@ -128,9 +129,7 @@ def _bilinear(align_corners: bool) -> str:
 
 def _build_backbone(backbone: backbones.Backbone, tensors: Tensors) -> Network:
     del tensors
-    model = build_hrnet(
-        task_models.ANY_IMAGE, backbone, task_models.official_norm_activation()
-    )
+    model = build_hrnet(task_models.ANY_IMAGE, backbone, official_norm_activation())
     return _network("backbone", backbone, model, {"backbone": model}, {})
 
 
@@ -183,8 +182,8 @@ def _build_segmentation(backbone: backbones.Backbone, tensors: Tensors) -> Netwo
             "decoder": _chosen(decoder),
             "head": {"level": 2, "num_convs": 0, "feature_fusion": None},
         },
-        # The Garden's head keeps its layers to itself, but without convolutions in
-        # between it has only the one.
+        # The Garden's head hides its layers, but without convolutions of its own it
+        # has only one.
         {classifier: _OutputLayer(*model.head.weights)},
     )
 
@@ -208,7 +207,7 @@ def _build_detection(backbone: backbones.Backbone, tensors: Tensors) -> Network:
 
 @dataclasses.dataclass(frozen=True)
 class _OutputLayer:
-    """Kernel and bias of a layer that cannot be reached."""
+    """Kernel and bias of a layer that its model hides."""
 
     kernel: tf.Variable
     bias: tf.Variable
@@ -223,9 +222,9 @@ def _network(
     config: dict[str, Any],
     outputs: Mapping[str, Any] | None = None,
 ) -> Network:
-    """Names the variables, which must be all that the parts have."""
+    """Names all variables of the parts."""
     body: HRNet = parts["backbone"]
-    norm_activation = task_models.official_norm_activation()
+    norm_activation = official_norm_activation()
     variables = dict(official_layout.backbone_variables(body))
     if "decoder" in parts:
         variables.update(official_layout.decoder_variables(parts["decoder"]))
@@ -249,19 +248,19 @@ def _network(
 
 
 def _chosen(one_of: hyperparams.Config) -> dict[str, Any]:
-    """A choice as YAML says it: the type and its settings alone."""
+    """A choice as YAML has it: the type, and the settings of that type only."""
     return {"type": one_of.type, one_of.type: one_of.get().as_dict()}
 
 
 def _chosen_backbone(backbone: backbones.Backbone) -> dict[str, Any]:
-    """What of the backbone's configuration its weights ask for."""
+    """The part of the backbone's configuration that its weights need."""
     chosen = _chosen(backbone)
     hrnet = chosen["hrnet"]
-    # It draws the weights that are about to be replaced.
+    # It draws weights that are about to be replaced.
     del hrnet["kernel_initializer"]
     if backbone.hrnet.model_id != backbones.CUSTOM:
         del hrnet["custom"]
-    # Weights of all branches also serve a network that computes only the first.
+    # Weights for all branches also fit a network that computes only the first.
     if backbone.hrnet.multi_scale_output:
         del hrnet["multi_scale_output"]
     if not backbone.hrnet.classification_neck:
