@@ -9,8 +9,10 @@ from typing import Any
 
 from pycocotools.coco import COCO
 
+from hrnet_tf.messages import UserError
 
-class AnnotationFileError(ValueError):
+
+class AnnotationFileError(UserError):
     """The annotation file is missing or cannot serve as ground truth."""
 
 

@@ -34,6 +34,7 @@ from hrnet_tf.evaluation.coco_files import (
     read_dataset,
     write_results,
 )
+from hrnet_tf.messages import UserError
 from hrnet_tf.ops import oks
 
 # In the order of pycocotools' `stats` for keypoints.
@@ -44,7 +45,7 @@ METRICS = tuple(f"keypoint_{column}" for column in _COLUMNS)
 UNDEFINED = -1.0
 
 
-class PredictionError(ValueError):
+class PredictionError(UserError):
     """Predictions that cannot be scored."""
 
 

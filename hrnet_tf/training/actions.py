@@ -7,24 +7,26 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
+from hrnet_tf.evaluation.report import Report
+from hrnet_tf.messages import UserError
 from hrnet_tf.progress import Progress
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError):
     """Training cannot usefully go on; the message says why and what to try."""
 
 
 class ReportProgress:
     """Shows step, loss, learning rate, images per second and the time left.
 
-    A context manager to train inside of, entered once the step to start from is known.
+    Train inside its `with` block, entered once the first step is known.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ReportProgress:
         return self
 
     def __call__(self, output: Mapping[str, Any]) -> None:
+        """Shows the state after one loop."""
         step = int(self._global_step.numpy())
         self._progress.advance(
             (step - self._last_step) * self._global_batch_size,
@@ -57,11 +60,12 @@ class ReportProgress:
 
 
 class StopOnDivergence:
-    """Ends training when the loss is lost, before the weights are saved.
+    """Ends training when the loss diverges, before the weights are saved.
 
-    The loss is lost when it is no number, or above `trainer.loss_upper_bound` from step
-    `trainer.recovery_begin_steps` on. The Garden goes back to the last checkpoint
-    `trainer.recovery_max_trials` times; one time more ends training.
+    The loss has diverged if it is NaN or infinite, or if it is above
+    `trainer.loss_upper_bound` from step `trainer.recovery_begin_steps` on. The Garden
+    goes back to the last checkpoint `trainer.recovery_max_trials` times; the next
+    time, training ends.
     """
 
     def __init__(
@@ -73,13 +77,13 @@ class StopOnDivergence:
         self._global_step = global_step
         self._config = trainer_config
         self._model_dir = model_dir
-        self._times_lost = 0
+        self._times_diverged = 0
 
     def __call__(self, output: Mapping[str, Any]) -> None:
         """Checks one loop's mean loss.
 
         Raises:
-            TrainingError: If the loss is lost and no trial is left.
+            TrainingError: If the loss has diverged and no trial is left.
         """
         loss = float(output["training_loss"])
         last = int(self._global_step.numpy())
@@ -87,8 +91,8 @@ class StopOnDivergence:
         is_bounded = loss <= bound or last < self._config.recovery_begin_steps
         if math.isfinite(loss) and is_bounded:
             return
-        self._times_lost += 1
-        if self._times_lost <= self._config.recovery_max_trials:
+        self._times_diverged += 1
+        if self._times_diverged <= self._config.recovery_max_trials:
             return
         above = f", above trainer.loss_upper_bound={bound:g}," if loss > bound else ""
         optimizer = self._config.optimizer_config.optimizer.type
@@ -104,14 +108,6 @@ class StopOnDivergence:
         )
 
 
-def format_metrics(metrics: Mapping[str, float]) -> str:
-    """Lists metrics by name, one on each line, the values below each other."""
-    width = max(map(len, metrics), default=0)
-    return "\n".join(
-        f"{name:<{width}}  {metrics[name]:.5g}" for name in sorted(metrics)
-    )
-
-
 class ReportEvaluation:
     """Prints an evaluation's table and writes metrics.json."""
 
@@ -119,29 +115,24 @@ class ReportEvaluation:
         self,
         global_step: tf.Variable,
         model_dir: str,
-        data: str,
-        format_table: Callable[[Mapping[str, float]], str] = format_metrics,
-        facts: Mapping[str, str] | None = None,
+        report: Report,
         stream: TextIO | None = None,
     ):
-        """Reports the evaluation of a model on one data set.
+        """Reports the evaluations of a model on one data set.
 
         Args:
             global_step: The trainer's step.
             model_dir: Directory that receives metrics.json.
-            data: What the model is evaluated on, for the table's heading.
-            format_table: Lays the metrics out as text.
-            facts: What metrics.json says besides the metrics and the step.
+            report: What belongs beside the metrics.
             stream: Where the table goes; standard output by default.
         """
         self._global_step = global_step
         self._model_dir = model_dir
-        self._data = data
-        self._format_table = format_table
-        self._facts = facts or {}
+        self._report = report
         self._stream = stream or sys.stdout
 
     def __call__(self, output: Mapping[str, Any]) -> None:
+        """Reports one evaluation."""
         metrics = {
             name: float(value)
             for name, value in output.items()
@@ -149,19 +140,25 @@ class ReportEvaluation:
         }
         step = int(self._global_step.numpy())
         print(
-            f"\nEvaluation at step {step} on {self._data}:\n"
-            f"{self._format_table(metrics)}",
+            f"\nEvaluation at step {step} on {self._report.data}:\n"
+            f"{self._report.format_table(metrics)}",
             file=self._stream,
             flush=True,
         )
-        path = os.path.join(self._model_dir, "metrics.json")
-        with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-            report = {**metrics, "step": step, **self._facts}
-            json.dump(report, file, indent=2, sort_keys=True)
-            file.write("\n")
-        tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+        write_json(
+            os.path.join(self._model_dir, "metrics.json"),
+            {**metrics, "step": step, **self._report.facts},
+        )
+
+
+def write_json(path: str, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file of a run, whole or not at all, wherever TensorFlow can."""
+    with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
+        json.dump(content, file, indent=2, sort_keys=True)
+        file.write("\n")
+    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
 
 
 def _is_scalar(value: Any) -> bool:
-    # numpy takes a mapping, which some tasks of the Garden return, for a scalar.
+    # To numpy, a mapping is a scalar; some tasks of the Garden return mappings.
     return np.ndim(value) == 0 and not isinstance(value, Mapping)

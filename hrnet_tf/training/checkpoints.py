@@ -1,14 +1,15 @@
-"""Restoring a run, where the Garden's trainer is too lenient or too forgetful.
+"""Restoring a run more strictly than the Garden's trainer does.
 
-The Garden restores what matches between a checkpoint and a model and leaves the rest
-as it was made, at random; here both must match. And of several workers, each continues
-from the chief's checkpoint.
+The Garden restores what matches between a checkpoint and a model, and the rest keeps
+its random values; here both must match. And if there are several workers, each
+continues from the chief's checkpoint.
 """
 
 import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -38,31 +39,28 @@ def restore_to_export(
     model_dir: str | None,
     checkpoint: str | None,
 ) -> str:
-    """Loads the weights that a run is to be exported with.
+    """Loads the weights to export.
 
-    These are those of `checkpoint`, as they are; else those of the run's best
-    checkpoint; else those of its latest, the averages where it has some.
+    Loads `checkpoint` as it is, if given; else the run's best checkpoint; else its
+    latest one, with the averaged weights if it has any.
 
     Args:
         model: Receives the weights.
         params: The run's configuration.
-        model_dir: The run, or None.
+        model_dir: The run. May be None if there is a checkpoint.
         checkpoint: A checkpoint's prefix, or None.
 
     Returns:
         The checkpoint's prefix.
 
     Raises:
-        ConfigError: If there is none, or it is another model's.
+        ConfigError: If there is no checkpoint, or it is another model's.
     """
     if checkpoint:
-        if not tf.io.gfile.exists(f"{checkpoint}.index"):
-            raise ConfigError(
-                f"--checkpoint={checkpoint} names no checkpoint: there is no file "
-                f"{checkpoint}.index."
-            )
+        check_exists(checkpoint)
         restore_model(model, checkpoint)
         return checkpoint
+    assert model_dir is not None
     subdir = params.trainer.best_checkpoint_export_subdir
     best = subdir and tf.train.latest_checkpoint(os.path.join(model_dir, subdir))
     if best:
@@ -79,14 +77,43 @@ def restore_to_export(
         optimizer = base_task.Task.create_optimizer(params.trainer.optimizer_config)
         optimizer.shadow_copy(model)
         _Checkpoint(model=model, optimizer=optimizer).restore(latest)
-        # It insists on a strategy other than the default.
+        # The method refuses to work under the default strategy.
         with tf.distribute.OneDeviceStrategy("CPU:0").scope():
             optimizer.swap_weights()
     return latest
 
 
+def check_exists(checkpoint: str) -> None:
+    """Checks that the flag --checkpoint names a checkpoint.
+
+    Raises:
+        ConfigError: If there is no such checkpoint.
+    """
+    if not tf.io.gfile.exists(f"{checkpoint}.index"):
+        raise ConfigError(
+            f"--checkpoint={checkpoint} names no checkpoint: there is no file "
+            f"{checkpoint}.index."
+        )
+
+
+def load_initial(model: tf_keras.Model, task: cfg.TaskConfig) -> None:
+    """Loads `init_checkpoint`, or modules of it: each whole or not at all.
+
+    Raises:
+        ConfigError: If the checkpoint cannot be read or does not fit.
+    """
+    if task.init_checkpoint:
+        with _advice(
+            "task.init_checkpoint must fit task.model (and task.skeleton), or "
+            "task.init_checkpoint_modules must name what fits, such as backbone"
+        ):
+            restoring.load_modules(
+                model, task.init_checkpoint, task.init_checkpoint_modules
+            )
+
+
 def saved_step(path: str) -> int:
-    """The step that a checkpoint was written at; 0 if it is not of a training."""
+    """The step at which a checkpoint was written; 0 if training did not write it."""
     reader = tf.train.load_checkpoint(path)
     return int(reader.get_tensor(_STEP)) if reader.has_tensor(_STEP) else 0
 
@@ -102,16 +129,17 @@ def _advice(text: str) -> Iterator[None]:
 
 
 class _Checkpoint(tf.train.Checkpoint):
-    """Does not complain of what is not restored: the optimizer, in an evaluation."""
+    """Does not complain about what is not restored: the optimizer, in an evaluation."""
 
-    def restore(self, save_path, options=None):
+    def restore(self, save_path: str, options: Any = None) -> Any:
+        """Restores what the checkpoint holds."""
         return super().restore(save_path, options).expect_partial()
 
 
 class Trainer(base_trainer.Trainer):
     """The Garden's trainer, but an `init_checkpoint` is loaded whole or not at all."""
 
-    def __init__(self, config: cfg.ExperimentConfig, *args, **kwargs):
+    def __init__(self, config: cfg.ExperimentConfig, *args: Any, **kwargs: Any):
         super().__init__(config, *args, **kwargs)
         self._checkpoint = _Checkpoint(
             global_step=self.global_step,
@@ -121,25 +149,18 @@ class Trainer(base_trainer.Trainer):
         )
 
     def initialize(self) -> None:
-        """Loads `init_checkpoint` in place of the task: no module of it in part.
+        """Loads `init_checkpoint`, in place of the task's own `initialize`.
 
-        A task of the Garden without `init_checkpoint_modules` does it its own way.
+        A task of the Garden without `init_checkpoint_modules` loads it in its own way.
         """
-        task = self.config.task
-        if not hasattr(task, "init_checkpoint_modules"):
+        if hasattr(self.config.task, "init_checkpoint_modules"):
+            load_initial(self.model, self.config.task)
+        else:
             super().initialize()
-        elif task.init_checkpoint:
-            with _advice(
-                "task.init_checkpoint must fit task.model (and task.skeleton), or "
-                "task.init_checkpoint_modules must name what fits, such as backbone"
-            ):
-                restoring.load_modules(
-                    self.model, task.init_checkpoint, task.init_checkpoint_modules
-                )
 
 
 class Runner(train_lib.OrbitExperimentRunner):
-    """The Garden's runner with checkpoints in `model_dir`, whichever worker's it is.
+    """The Garden's runner, with checkpoints in `model_dir` for every worker.
 
     The Garden gives workers other than the chief a new, empty folder at every start:
     they would begin at step 0 beside a chief that does not.
@@ -160,11 +181,11 @@ class Runner(train_lib.OrbitExperimentRunner):
 def worker_dir(
     params: cfg.ExperimentConfig, model_dir: str, is_chief: bool
 ) -> Iterator[str]:
-    """The chief's folder is the model directory; others have a temporary one like it.
+    """Yields the model directory to the chief, and a temporary copy to other workers.
 
-    Saving takes all workers, since they read variables together, and two must not write
-    the same file. They must also agree on when to save, so each starts with the same
-    latest checkpoint and the same best metric.
+    All workers must save, since they read variables together, but no two may write the
+    same file. They must also agree on when to save, so each starts with the same latest
+    checkpoint and the same best metric.
     """
     if is_chief:
         yield model_dir

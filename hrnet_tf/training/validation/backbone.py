@@ -1,15 +1,12 @@
-"""What any task needs of its backbone, and HRNet of its settings and its input."""
+"""What any task needs of its backbone and decoder, and HRNet of its input."""
 
 from collections.abc import Iterator, Sequence
 
 from official.core import config_definitions as cfg
-from official.vision.configs.image_classification import ImageClassificationTask
-from official.vision.configs.semantic_segmentation import SemanticSegmentationTask
+from official.modeling import hyperparams
 
-from hrnet_tf.configs import backbones
-from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
-from hrnet_tf.configs.pose import PoseTask
-from hrnet_tf.modeling.hrnet import check_input_size
+from hrnet_tf.configs import backbones, decoders
+from hrnet_tf.configs.variants import check_input_size
 from hrnet_tf.training.validation.choices import (
     choice_mistakes,
     not_one_of,
@@ -17,28 +14,43 @@ from hrnet_tf.training.validation.choices import (
 )
 
 _PATH = "task.model.backbone"
-# Their sizes are checked, and must be multiples of more, with any backbone.
-_OWN_SIZE_CHECKS = (PoseTask, MaskRCNNTask, RetinaNetTask)
 
 
-def backbone_mistakes(task: cfg.TaskConfig) -> Iterator[str]:
-    """Checks the backbone, if the task has one, and HRNet's input size."""
-    model = getattr(task, "model", None)
-    backbone = getattr(model, "backbone", None)
+def backbone_mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterator[str]:
+    """Checks the backbone, if the task has one.
+
+    Args:
+        task: Any task.
+        classifies: Whether the task is image classification, which merges the branches.
+    """
+    backbone = getattr(getattr(task, "model", None), "backbone", None)
     if backbone is None:
         return
     yield from unset_type_mistakes(_PATH, backbone)
-    if backbone.type != "hrnet":
+    if backbone.type == "hrnet":
+        yield from _hrnet_mistakes(backbone.hrnet)
+        yield from _neck_mistakes(backbone.hrnet, classifies)
+
+
+def decoder_mistakes(model: hyperparams.Config) -> Iterator[str]:
+    """Checks the decoder, and that it enlarges branches as the backbone does."""
+    path, kind = "task.model.decoder", model.decoder.type
+    yield from unset_type_mistakes(path, model.decoder)
+    upsampling = getattr(getattr(model.decoder, kind or "", None), "upsampling", None)
+    if upsampling is None:
         return
-    yield from _hrnet_mistakes(backbone.hrnet)
-    yield from _neck_mistakes(backbone.hrnet, isinstance(task, ImageClassificationTask))
-    # Segmentation takes images of any size where the branches do.
-    takes_any_size = (
-        isinstance(task, SemanticSegmentationTask)
-        and backbone.hrnet.fuse_upsampling != "nearest"
-    )
-    if not isinstance(task, _OWN_SIZE_CHECKS) and not takes_any_size:
-        yield from input_size_mistakes(model.input_size)
+    key = f"{path}.{kind}.upsampling"
+    if upsampling not in decoders.UPSAMPLING:
+        yield not_one_of(key, upsampling, list(decoders.UPSAMPLING))
+    elif model.backbone.type == "hrnet":
+        fusion = model.backbone.hrnet.fuse_upsampling
+        # Fusion by nearest neighbours goes with either, as in the detection networks.
+        if fusion in decoders.UPSAMPLING and fusion != upsampling:
+            yield (
+                f"{key} is {upsampling!r} and {_PATH}.hrnet.fuse_upsampling is "
+                f"{fusion!r}; both must be the same, or branches are not "
+                "aligned."
+            )
 
 
 def input_size_mistakes(input_size: Sequence[int | None]) -> Iterator[str]:
@@ -49,6 +61,12 @@ def input_size_mistakes(input_size: Sequence[int | None]) -> Iterator[str]:
         check_input_size(input_size[:2])
     except ValueError as error:
         yield f"task.model.input_size: {error}"
+
+
+def image_shape_mistakes(size: Sequence[int | None]) -> Iterator[str]:
+    """Checks that `task.model.input_size` is the shape of a colour image."""
+    if len(size) != 3 or None in size or size[2] != 3:
+        yield f"task.model.input_size is {size}; it must be [height, width, 3]."
 
 
 def _hrnet_mistakes(hrnet: backbones.HRNet) -> Iterator[str]:

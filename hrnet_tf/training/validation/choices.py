@@ -1,11 +1,11 @@
-"""Values that must be one of a few names, or lie in a range; files that must exist."""
+"""Values that must be one of a few names, or lie in a range."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from official.modeling import hyperparams
 
-from hrnet_tf.training.experiment import did_you_mean
+from hrnet_tf.messages import did_you_mean
 
 
 def choice_mistakes(path: str, received: Any, allowed: Iterable[str]) -> Iterator[str]:
@@ -16,7 +16,7 @@ def choice_mistakes(path: str, received: Any, allowed: Iterable[str]) -> Iterato
 
 
 def not_one_of(path: str, received: Any, allowed: list[str]) -> str:
-    """Returns the sentence on a value that is none of the allowed ones."""
+    """Returns the sentence about a value that is not allowed."""
     return (
         f"{path} is {received!r}{did_you_mean(received, allowed)}; it must be one of "
         f"{', '.join(allowed)}."

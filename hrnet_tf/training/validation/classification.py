@@ -1,4 +1,4 @@
-"""What image classification needs."""
+"""What the Garden's image classification needs."""
 
 from collections.abc import Iterator
 
@@ -8,30 +8,36 @@ from official.vision.dataloaders.tfds_classification_decoders import (
     TFDS_ID_TO_DECODER_MAP,
 )
 
+from hrnet_tf.training.validation.backbone import (
+    backbone_mistakes,
+    image_shape_mistakes,
+    input_size_mistakes,
+)
 from hrnet_tf.training.validation.choices import choice_mistakes
+from hrnet_tf.training.validation.inputs import data_mistakes
+from hrnet_tf.training.validation.trainer import best_metric_mistakes
 
 
-def mistakes(params: cfg.ExperimentConfig) -> Iterator[str]:
+def mistakes(
+    params: cfg.ExperimentConfig, trains: bool, evaluates: bool
+) -> Iterator[str]:
     """Checks an experiment of the Garden's image classification task."""
-    task, trainer = params.task, params.trainer
+    task = params.task
+    yield from backbone_mistakes(task, classifies=True)
+    if task.model.backbone.type == "hrnet":
+        yield from input_size_mistakes(task.model.input_size)
+    yield from data_mistakes(task, trains, evaluates)
     if task.model.num_classes <= 0:
         yield (
             f"task.model.num_classes is {task.model.num_classes}; it must be above 0."
         )
-    size = task.model.input_size
-    if len(size) != 3 or None in size or size[2] != 3:
-        yield f"task.model.input_size is {size}; it must be [height, width, 3]."
+    yield from image_shape_mistakes(task.model.input_size)
     for name in ("train_data", "validation_data"):
         if tfds_name := getattr(task, name).tfds_name:
             yield from choice_mistakes(
                 f"task.{name}.tfds_name", tfds_name, TFDS_ID_TO_DECODER_MAP
             )
-    if trainer.best_checkpoint_export_subdir:
-        yield from choice_mistakes(
-            "trainer.best_checkpoint_eval_metric",
-            trainer.best_checkpoint_eval_metric,
-            _metric_names(task),
-        )
+    yield from best_metric_mistakes(params.trainer, _metric_names(task))
 
 
 def _metric_names(task: ImageClassificationTask) -> list[str]:

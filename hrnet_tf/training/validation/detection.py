@@ -10,13 +10,20 @@ from official.modeling import hyperparams
 
 from hrnet_tf.configs import detection
 from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
-from hrnet_tf.training.validation.choices import choice_mistakes, unset_type_mistakes
+from hrnet_tf.training.validation.backbone import (
+    backbone_mistakes,
+    decoder_mistakes,
+    image_shape_mistakes,
+)
 from hrnet_tf.training.validation.inputs import (
+    cache_mistakes,
+    completeness_mistakes,
     missing_file,
-    pattern_mistakes,
     reading_mistakes,
+    records_mistakes,
     role_mistakes,
 )
+from hrnet_tf.training.validation.trainer import best_metric_mistakes
 
 DetectionTask = detection.MaskRCNNTask | detection.RetinaNetTask
 
@@ -28,6 +35,7 @@ def mistakes(
 ) -> Iterator[str]:
     """Checks an experiment of one of the detection tasks."""
     task = params.task
+    yield from backbone_mistakes(task)
     yield from _model_mistakes(task)
     yield from role_mistakes(task, trains, evaluates)
     if trains:
@@ -36,21 +44,22 @@ def mistakes(
     if evaluates:
         yield from _data_mistakes("task.validation_data", task.validation_data)
         yield from _annotation_mistakes(task)
-    yield from _scoring_mistakes(params, evaluates)
+        yield from completeness_mistakes(params, "images")
+    yield from _scoring_mistakes(params)
 
 
 def _model_mistakes(task: DetectionTask) -> Iterator[str]:
     model = task.model
     size = model.input_size
     divisor = 2**model.max_level
-    if len(size) != 3 or None in size or size[2] != 3:
-        yield f"task.model.input_size is {size}; it must be [height, width, 3]."
+    if wrong_shape := list(image_shape_mistakes(size)):
+        yield from wrong_shape
     elif min(size) < 1 or size[0] % divisor or size[1] % divisor:
         yield (
             f"task.model.input_size is {size}; height and width must be multiples of "
             f"{divisor}, the step of level {model.max_level}."
         )
-    yield from unset_type_mistakes("task.model.decoder", model.decoder)
+    yield from decoder_mistakes(model)
     if model.decoder.type == "hrnetv2p" and not 2 <= model.min_level <= model.max_level:
         yield (
             f"task.model.min_level is {model.min_level} and max_level "
@@ -92,21 +101,16 @@ def _cascade_mistakes(model: hyperparams.Config) -> Iterator[str]:
 
 
 def _data_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
-    yield from reading_mistakes(path, data)
+    # The Garden's own sources of data, which it checks itself.
     if data.tfds_name or isinstance(data.input_path, hyperparams.Config):
-        return
-    if not data.input_path:
-        yield f"{path}.input_path is empty; {_ADVICE}."
-    yield from pattern_mistakes(f"{path}.input_path", data.input_path, _ADVICE)
+        yield from reading_mistakes(path, data)
+    else:
+        yield from records_mistakes(path, data, _ADVICE)
 
 
 def _training_mistakes(task: DetectionTask) -> Iterator[str]:
     data, hrnet = task.train_data, task.model.backbone.hrnet
-    if data.cache:
-        yield (
-            "task.train_data.cache is true; it must be false, since it would keep one "
-            "augmentation of every image for the whole training."
-        )
+    yield from cache_mistakes(data, "image")
     if (
         task.model.backbone.type == "hrnet"
         and hrnet.freeze_norm_statistics
@@ -114,15 +118,16 @@ def _training_mistakes(task: DetectionTask) -> Iterator[str]:
     ):
         yield (
             "task.model.backbone.hrnet.freeze_norm_statistics is true and "
-            "task.init_checkpoint is empty; without trained weights to keep them of, "
-            "statistics must not be frozen: set one or the other."
+            "task.init_checkpoint is empty; without trained weights there are no "
+            "statistics to keep: set init_checkpoint, or freeze_norm_statistics to "
+            "false."
         )
     parser = data.parser
     if parser.aug_rand_hflip and parser.aug_scale_min != parser.aug_scale_max:
         logging.getLogger(__name__).warning(
-            "task.train_data.parser has both aug_rand_hflip and aug_scale_min unlike "
-            "aug_scale_max: the Garden draws both from one random number, so that "
-            "small images are always mirrored and large ones never."
+            "task.train_data.parser mirrors and scales at random (aug_rand_hflip, "
+            "aug_scale_min, aug_scale_max): the Garden draws both from one random "
+            "number, so that small images are always mirrored and large ones never."
         )
 
 
@@ -149,10 +154,9 @@ def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
         )
 
 
-def _scoring_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[str]:
-    """What AP needs: a metric that exists, and all images in one place."""
-    trainer, task = params.trainer, params.task
-    # Fields of the Garden's tasks that would be passed over.
+def _scoring_mistakes(params: cfg.ExperimentConfig) -> Iterator[str]:
+    """Checks settings of the Garden's tasks that ours ignore, and the best metric."""
+    task = params.task
     for name, value in (
         ("use_coco_metrics", True),
         ("use_wod_metrics", False),
@@ -164,26 +168,9 @@ def _scoring_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator
             yield (
                 f"task.{name} is {json.dumps(received)}; it must be "
                 f"{json.dumps(value)}: our detection tasks evaluate COCO's metrics "
-                "with 100 detections an image, and no others."
+                "with 100 detections per image, and no others."
             )
-    metric = trainer.best_checkpoint_eval_metric
     masks = MASK_METRICS if getattr(task.model, "include_mask", False) else ()
-    of_category = metric.startswith(("AP/", "mask_AP/") if masks else "AP/")
-    if trainer.best_checkpoint_export_subdir and not of_category:
-        path = "trainer.best_checkpoint_eval_metric"
-        yield from choice_mistakes(path, metric, [*METRICS, *masks])
-    if not evaluates:
-        return
-    if task.validation_data.drop_remainder:
-        yield (
-            "task.validation_data.drop_remainder is true; it must be false, or the "
-            "images of the last batch are not evaluated."
-        )
-    if (
-        params.runtime.distribution_strategy.lower() == "multi_worker_mirrored"
-        and task.validation_data.sharding
-    ):
-        yield (
-            "task.validation_data.sharding is true; it must be false with "
-            "multi_worker_mirrored, or every worker scores its own share of the images."
-        )
+    metric = params.trainer.best_checkpoint_eval_metric
+    if not metric.startswith(("AP/", "mask_AP/") if masks else "AP/"):
+        yield from best_metric_mistakes(params.trainer, [*METRICS, *masks])

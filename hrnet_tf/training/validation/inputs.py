@@ -59,6 +59,17 @@ def pattern_mistakes(
             yield f"{path}: {pattern!r} cannot be looked up: {error.message}."
 
 
+def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[str]:
+    """Checks data that can only come from records, under the key `path`."""
+    if isinstance(data.input_path, hyperparams.Config):
+        yield f"{path}.input_path has keys; it must be a pattern or a list of them."
+        return
+    if not data.input_path:
+        yield f"{path}.input_path is empty; {advice}."
+    yield from pattern_mistakes(f"{path}.input_path", data.input_path, advice)
+    yield from reading_mistakes(path, data)
+
+
 def reading_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     """Checks what reading any data needs besides the data."""
     if data.global_batch_size <= 0:
@@ -81,8 +92,37 @@ def role_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterat
         yield "task.validation_data.is_training is not false; it must be false."
 
 
+def cache_mistakes(data: cfg.DataConfig, example: str) -> Iterator[str]:
+    """Checks that every example ("person", "image") is augmented anew each time."""
+    if data.cache:
+        yield (
+            "task.train_data.cache is true; it must be false, since it would keep one "
+            f"augmentation of every {example} for the whole training."
+        )
+
+
+def completeness_mistakes(params: cfg.ExperimentConfig, examples: str) -> Iterator[str]:
+    """Checks that an evaluation gets all its "people" or "images" in one place.
+
+    Scores like AP and mIoU of all examples are not the average of those of parts.
+    """
+    data = params.task.validation_data
+    if data.drop_remainder:
+        yield (
+            "task.validation_data.drop_remainder is true; it must be false, or the "
+            f"{examples} of the last batch are not evaluated."
+        )
+    strategy = params.runtime.distribution_strategy.lower()
+    if strategy == "multi_worker_mirrored" and data.sharding:
+        yield (
+            "task.validation_data.sharding is true; it must be false with "
+            "multi_worker_mirrored, or every worker scores its own share of the "
+            f"{examples}."
+        )
+
+
 def missing_file(path: str, file: str) -> str:
-    """Returns the sentence on a file that is named by the key `path` and missing."""
+    """Returns the sentence about a missing file that the key `path` names."""
     return f"{path} is {file!r}, but there is no such file."
 
 

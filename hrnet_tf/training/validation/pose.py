@@ -5,24 +5,27 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
-from official.modeling import hyperparams
 
 from hrnet_tf.configs import pose
 from hrnet_tf.data.vocabularies.skeletons import SkeletonError, load_skeleton
 from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.ops.heatmaps import CODECS
-from hrnet_tf.training.validation.backbone import input_size_mistakes
-from hrnet_tf.training.validation.choices import (
-    choice_mistakes,
-    share_mistakes,
-    unset_type_mistakes,
+from hrnet_tf.training.validation.backbone import (
+    backbone_mistakes,
+    decoder_mistakes,
+    input_size_mistakes,
 )
+from hrnet_tf.training.validation.choices import choice_mistakes, share_mistakes
 from hrnet_tf.training.validation.inputs import (
+    cache_mistakes,
+    completeness_mistakes,
     missing_file,
-    pattern_mistakes,
-    reading_mistakes,
+    records_mistakes,
     role_mistakes,
 )
+from hrnet_tf.training.validation.trainer import best_metric_mistakes
+
+_ADVICE = "write records with python -m hrnet_tf.data.coco_pose, or correct the path"
 
 
 def mistakes(
@@ -30,13 +33,21 @@ def mistakes(
 ) -> Iterator[str]:
     """Checks an experiment of the pose task."""
     task = params.task
+    yield from backbone_mistakes(task)
     yield from _model_mistakes(task)
     yield from role_mistakes(task, trains, evaluates)
     if trains:
-        yield from _training_data_mistakes(task.train_data)
+        yield from _data_mistakes("task.train_data", task.train_data)
+        yield from _augmentation_mistakes(task.train_data.augmentation)
+        yield from cache_mistakes(task.train_data, "person")
     if evaluates:
-        yield from _validation_data_mistakes(task)
-    yield from _scoring_mistakes(params, evaluates)
+        yield from _data_mistakes("task.validation_data", task.validation_data)
+        yield from _evaluation_mistakes(task)
+        yield from completeness_mistakes(params, "people")
+    # A detector's boxes have no targets, so there is no loss.
+    losses = [] if task.validation_data.detections_file else ["validation_loss"]
+    metrics = [*coco_keypoints.METRICS, *losses]
+    yield from best_metric_mistakes(params.trainer, metrics)
 
 
 def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
@@ -46,7 +57,7 @@ def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
         yield f"task.model.input_size is {size}; it must be [height, width]."
     else:
         yield from input_size_mistakes(size)
-    yield from unset_type_mistakes("task.model.decoder", model.decoder)
+    yield from decoder_mistakes(model)
     yield from choice_mistakes("task.codec.name", task.codec.name, CODECS)
     if task.codec.sigma <= 0:
         yield f"task.codec.sigma is {task.codec.sigma}; it must be above 0."
@@ -69,26 +80,16 @@ def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
         )
 
 
-def _training_data_mistakes(data: pose.PoseData) -> Iterator[str]:
-    yield from _records_mistakes("task.train_data", data)
-    yield from _augmentation_mistakes(data.augmentation)
-    if data.cache:
-        yield (
-            "task.train_data.cache is true; it must be false, since it would keep "
-            "one augmentation of every person for the whole training."
-        )
+def _data_mistakes(path: str, data: pose.PoseData) -> Iterator[str]:
+    yield from records_mistakes(path, data, _ADVICE)
+    if data.box_padding <= 0:
+        yield f"{path}.box_padding is {data.box_padding}; it must be above 0."
 
 
-def _validation_data_mistakes(task: pose.PoseTask) -> Iterator[str]:
-    data = task.validation_data
-    yield from _records_mistakes("task.validation_data", data)
-    if data.drop_remainder:
-        yield (
-            "task.validation_data.drop_remainder is true; it must be false, or the "
-            "people of the last batch are not evaluated."
-        )
-    if data.detections_file and not tf.io.gfile.exists(data.detections_file):
-        yield missing_file("task.validation_data.detections_file", data.detections_file)
+def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
+    detections_file = task.validation_data.detections_file
+    if detections_file and not tf.io.gfile.exists(detections_file):
+        yield missing_file("task.validation_data.detections_file", detections_file)
     annotation_file = task.evaluation.annotation_file
     key = "task.evaluation.annotation_file"
     if not annotation_file:
@@ -102,25 +103,6 @@ def _validation_data_mistakes(task: pose.PoseTask) -> Iterator[str]:
         yield from share_mistakes(
             f"task.evaluation.{name}", getattr(task.evaluation, name)
         )
-
-
-def _records_mistakes(path: str, data: pose.PoseData) -> Iterator[str]:
-    if isinstance(data.input_path, hyperparams.Config):
-        yield f"{path}.input_path has keys; it must be a pattern or a list of them."
-        return
-    if not data.input_path:
-        yield (
-            f"{path}.input_path is empty; it must name TFRecords written by "
-            "python -m hrnet_tf.data.coco_pose."
-        )
-    yield from pattern_mistakes(
-        f"{path}.input_path",
-        data.input_path,
-        "write records with python -m hrnet_tf.data.coco_pose, or correct the path",
-    )
-    yield from reading_mistakes(path, data)
-    if data.box_padding <= 0:
-        yield f"{path}.box_padding is {data.box_padding}; it must be above 0."
 
 
 def _augmentation_mistakes(augmentation: pose.Augmentation) -> Iterator[str]:
@@ -140,26 +122,4 @@ def _augmentation_mistakes(augmentation: pose.Augmentation) -> Iterator[str]:
         yield (
             f"{path}.half_body_padding is {augmentation.half_body_padding}; it must be "
             "above 0."
-        )
-
-
-def _scoring_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[str]:
-    """What AP needs: a metric that exists, and all people in one place."""
-    trainer, data = params.trainer, params.task.validation_data
-    if trainer.best_checkpoint_export_subdir:
-        # A detector's boxes have no targets, so there is no loss.
-        losses = [] if data.detections_file else ["validation_loss"]
-        yield from choice_mistakes(
-            "trainer.best_checkpoint_eval_metric",
-            trainer.best_checkpoint_eval_metric,
-            [*coco_keypoints.METRICS, *losses],
-        )
-    if (
-        params.runtime.distribution_strategy.lower() == "multi_worker_mirrored"
-        and evaluates
-        and data.sharding
-    ):
-        yield (
-            "task.validation_data.sharding is true; it must be false with "
-            "multi_worker_mirrored, or every worker scores its own share of the people."
         )

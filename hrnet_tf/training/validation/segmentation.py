@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from official.core import config_definitions as cfg
-from official.modeling import hyperparams
 
 from hrnet_tf.configs import segmentation
 from hrnet_tf.data.vocabularies.label_sets import (
@@ -13,16 +12,15 @@ from hrnet_tf.data.vocabularies.label_sets import (
     load_label_set,
 )
 from hrnet_tf.evaluation.segmentation import METRICS
-from hrnet_tf.training.validation.choices import (
-    choice_mistakes,
-    share_mistakes,
-    unset_type_mistakes,
-)
+from hrnet_tf.training.validation.backbone import backbone_mistakes, decoder_mistakes
+from hrnet_tf.training.validation.choices import choice_mistakes, share_mistakes
 from hrnet_tf.training.validation.inputs import (
-    pattern_mistakes,
-    reading_mistakes,
+    cache_mistakes,
+    completeness_mistakes,
+    records_mistakes,
     role_mistakes,
 )
+from hrnet_tf.training.validation.trainer import best_metric_mistakes
 
 _ADVICE = (
     "write records with python -m hrnet_tf.data.segmentation_folder or one of its "
@@ -40,29 +38,29 @@ def mistakes(
         label_set = load_label_set(task.label_set)
     except LabelSetError as error:
         yield f"task.label_set: {error}"
+    yield from backbone_mistakes(task)
     yield from _model_mistakes(task, label_set)
     yield from _resizing_mistakes(task)
     yield from _loss_mistakes(task.losses, label_set)
     yield from _evaluation_mistakes(task.evaluation)
     yield from role_mistakes(task, trains, evaluates)
-    for name, is_needed in (("train_data", trains), ("validation_data", evaluates)):
-        if is_needed:
-            yield from _data_mistakes(f"task.{name}", getattr(task, name))
     if trains:
-        yield from _training_mistakes(task)
-    if evaluates and task.validation_data.drop_remainder:
-        yield (
-            "task.validation_data.drop_remainder is true; it must be false, or the "
-            "images of the last batch are not evaluated."
-        )
-    yield from _scoring_mistakes(params, label_set, evaluates)
+        yield from records_mistakes("task.train_data", task.train_data, _ADVICE)
+        yield from _training_mistakes(task.train_data)
+    if evaluates:
+        data = task.validation_data
+        yield from records_mistakes("task.validation_data", data, _ADVICE)
+        yield from completeness_mistakes(params, "images")
+    classes = label_set.classes if label_set else ()
+    metrics = [*METRICS, "validation_loss", *(f"iou/{name}" for name in classes)]
+    yield from best_metric_mistakes(params.trainer, metrics)
 
 
 def _model_mistakes(
     task: segmentation.SegmentationTask, label_set: LabelSet | None
 ) -> Iterator[str]:
     model = task.model
-    yield from unset_type_mistakes("task.model.decoder", model.decoder)
+    yield from decoder_mistakes(model)
     if label_set and model.num_classes not in (0, label_set.num_classes):
         yield (
             f"task.model.num_classes is {model.num_classes}; it must be "
@@ -74,7 +72,7 @@ def _model_mistakes(
     if list(model.input_size) != [None, None, 3]:
         yield (
             f"task.model.input_size is {model.input_size}; it must be [null, null, 3]: "
-            "sizes are those of task.resizing and task.train_data.crop_size."
+            "task.resizing and task.train_data.crop_size set the sizes."
         )
     hrnet = model.backbone.type == "hrnet" and model.backbone.hrnet
     if not hrnet:
@@ -134,7 +132,7 @@ def _loss_mistakes(
     if not least <= losses.ignore_label <= 255:
         yield (
             f"{path}.ignore_label is {losses.ignore_label}; it must be in {least} to "
-            "255, a number that is no class."
+            "255, a number that no class has."
         )
 
 
@@ -157,18 +155,7 @@ def _evaluation_mistakes(evaluation: segmentation.Evaluation) -> Iterator[str]:
         )
 
 
-def _data_mistakes(path: str, data: segmentation.SegmentationData) -> Iterator[str]:
-    if isinstance(data.input_path, hyperparams.Config):
-        yield f"{path}.input_path has keys; it must be a pattern or a list of them."
-        return
-    if not data.input_path:
-        yield f"{path}.input_path is empty; {_ADVICE}."
-    yield from pattern_mistakes(f"{path}.input_path", data.input_path, _ADVICE)
-    yield from reading_mistakes(path, data)
-
-
-def _training_mistakes(task: segmentation.SegmentationTask) -> Iterator[str]:
-    data = task.train_data
+def _training_mistakes(data: segmentation.SegmentationData) -> Iterator[str]:
     path = "task.train_data"
     yield from _size_mistakes(f"{path}.crop_size", data.crop_size)
     augmentation = data.augmentation
@@ -181,31 +168,4 @@ def _training_mistakes(task: segmentation.SegmentationTask) -> Iterator[str]:
             f"{path}.augmentation.scale_min and scale_max are {low} and {high}; they "
             "must be above 0, and scale_min the smaller."
         )
-    if data.cache:
-        yield (
-            f"{path}.cache is true; it must be false, since it would keep one "
-            "augmentation of every image for the whole training."
-        )
-
-
-def _scoring_mistakes(
-    params: cfg.ExperimentConfig, label_set: LabelSet | None, evaluates: bool
-) -> Iterator[str]:
-    """What mIoU needs: a metric that exists, and all images in one place."""
-    trainer, data = params.trainer, params.task.validation_data
-    if trainer.best_checkpoint_export_subdir:
-        classes = label_set.classes if label_set else ()
-        yield from choice_mistakes(
-            "trainer.best_checkpoint_eval_metric",
-            trainer.best_checkpoint_eval_metric,
-            [*METRICS, "validation_loss", *(f"iou/{name}" for name in classes)],
-        )
-    if (
-        params.runtime.distribution_strategy.lower() == "multi_worker_mirrored"
-        and evaluates
-        and data.sharding
-    ):
-        yield (
-            "task.validation_data.sharding is true; it must be false with "
-            "multi_worker_mirrored, or every worker scores its own share of the images."
-        )
+    yield from cache_mistakes(data, "image")

@@ -1,12 +1,12 @@
 """The trainer and where it runs, whatever the task."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
-from hrnet_tf.training.experiment import did_you_mean
+from hrnet_tf.messages import did_you_mean
 from hrnet_tf.training.validation.choices import choice_mistakes, unset_type_mistakes
 
 STRATEGIES = (
@@ -51,6 +51,18 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         )
 
 
+def best_metric_mistakes(
+    trainer: cfg.TrainerConfig, metrics: Iterable[str]
+) -> Iterator[str]:
+    """Checks that the best checkpoint is chosen by a metric that the task reports."""
+    if trainer.best_checkpoint_export_subdir:
+        yield from choice_mistakes(
+            "trainer.best_checkpoint_eval_metric",
+            trainer.best_checkpoint_eval_metric,
+            metrics,
+        )
+
+
 def _learning_rate_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
     learning_rate = trainer.optimizer_config.learning_rate
     path = "trainer.optimizer_config.learning_rate"
@@ -83,7 +95,7 @@ def _learning_rate_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
         yield f"{path}.stepwise.boundaries is {boundaries}; it must increase."
     if 0 < trainer.train_steps <= boundaries[-1]:
         logging.getLogger(__name__).warning(
-            "%s.stepwise.boundaries reach to step %d, but training ends at step %d.",
+            "%s.stepwise.boundaries go up to step %d, but training ends at step %d.",
             path,
             boundaries[-1],
             trainer.train_steps,
