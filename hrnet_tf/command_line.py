@@ -18,6 +18,9 @@ from absl import flags
 
 from hrnet_tf.messages import UserError
 
+# Flags that `Flags` defines belong to the command, not to this module.
+flags.disclaim_key_flags()
+
 
 class UsageError(ValueError):
     """The command line asks for something impossible; exit code 2."""

@@ -1,10 +1,10 @@
-"""Converts official weights: python -m hrnet_tf.convert_weights --checkpoint=FILE ...
+r"""Converts official weights: python -m hrnet_tf.convert_weights --checkpoint=FILE ...
 
 Reads a PyTorch checkpoint of the official HRNet repositories, of mmpose,
 mmsegmentation or mmdetection, or of timm (.pth or .safetensors), builds the same
 network in TensorFlow, loads every tensor, writes a checkpoint and reads it back.
 
-  python -m hrnet_tf.convert_weights --checkpoint=pose_hrnet_w32_256x192.pth \\
+  python -m hrnet_tf.convert_weights --checkpoint=pose_hrnet_w32_256x192.pth \
     --output=weights/pose_w32/ckpt
 
 The output is a checkpoint for `task.init_checkpoint` or `--checkpoint`, and beside it
@@ -18,98 +18,70 @@ from collections.abc import Sequence
 
 from absl import flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from hrnet_tf import (
-    command_line,
-    registry_imports,  # noqa: F401
-)
-from hrnet_tf.configs import backbones
-from hrnet_tf.modeling.complexity import count_parameters
-from hrnet_tf.weights.conversion import (
-    TASKS,
-    Conversion,
-    load_pytorch_checkpoint,
-    write_checkpoint,
-)
-from hrnet_tf.weights.tensor_files import WeightsError
-
-__all__ = ["Conversion", "WeightsError", "load_pytorch_checkpoint", "write_checkpoint"]
+from hrnet_tf import command_line
+from hrnet_tf.configs.variants import CUSTOM, VARIANTS
+from hrnet_tf.output_files import check_output
+from hrnet_tf.weights.official_names import TASKS
 
 
 def define_flags() -> flags.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "checkpoint", None, "The .pth or .safetensors file.", flag_values=values
-    )
-    flags.DEFINE_string(
+    add = command_line.Flags()
+    add.string("checkpoint", "The .pth or .safetensors file.", required=True)
+    add.string(
         "output",
-        None,
         "Prefix of the checkpoint to write, e.g. weights/pose_w32/ckpt.",
-        flag_values=values,
+        required=True,
     )
-    flags.DEFINE_enum(
+    add.enum(
         "task",
-        None,
         TASKS,
-        "What the network does; found out from the tensors if not given. backbone "
-        "takes the body alone, of any checkpoint.",
-        flag_values=values,
+        "What the network does; if not given, the tensors show it. backbone takes the "
+        "body alone, from any checkpoint.",
     )
-    flags.DEFINE_enum(
+    add.enum(
         "model_id",
-        None,
-        [*backbones.VARIANTS, backbones.CUSTOM],
-        "The variant that it must be; found out from the tensors if not given.",
-        flag_values=values,
+        [*VARIANTS, CUSTOM],
+        "The variant that it must be; if not given, the tensors show it.",
     )
-    flags.DEFINE_boolean(
+    add.boolean(
         "align_corners",
-        None,
         "Whether a segmentation network enlarges its branches with aligned corners "
         "(MODEL.ALIGN_CORNERS of the official configuration). If not given, official "
         "OCR networks do and all others do not.",
-        flag_values=values,
+        default=None,
     )
-    flags.DEFINE_boolean(
+    add.boolean(
         "inplace_abn",
-        False,
         "Whether it was trained with InPlaceABN: official segmentation weights for "
         "torch 0.4 (*_torch04.pth).",
-        flag_values=values,
     )
-    flags.DEFINE_boolean(
+    add.boolean(
         "allow_partial",
-        False,
         "Whether to convert what fits although tensors are missing, left over or of "
         "another shape.",
-        flag_values=values,
     )
-    flags.DEFINE_boolean(
-        "overwrite", False, "Whether to replace existing output.", flag_values=values
-    )
-    flags.mark_flags_as_required(["checkpoint", "output"], flag_values=values)
-    return values
+    add.boolean("overwrite", "Whether to replace existing output.")
+    return add.values
 
 
 def convert(values: flags.FlagValues) -> None:
     """Converts one checkpoint and says what was found.
 
     Raises:
-        WeightsError: If the checkpoint cannot be converted; nothing is then written.
+        UsageError: If `--output` is not a prefix of files.
+        UserError: If the checkpoint cannot be converted; nothing is then written.
     """
     if os.path.isdir(values.output) or not os.path.basename(values.output):
         raise command_line.UsageError(
             f"--output={values.output} is a directory; it must be the prefix of the "
             f"files to write, such as {os.path.join(values.output, 'ckpt')}."
         )
-    if os.path.exists(f"{values.output}.index") and not values.overwrite:
-        raise WeightsError(
-            f"--output={values.output} exists already: choose another prefix, or "
-            "replace it with --overwrite."
-        )
-    conversion = load_pytorch_checkpoint(
+    check_output(f"{values.output}.index", values.overwrite, flag="--output")
+    from hrnet_tf.modeling.complexity import count_parameters
+    from hrnet_tf.weights import conversion
+
+    converted = conversion.load_pytorch_checkpoint(
         values.checkpoint,
         values.task,
         values.model_id,
@@ -117,11 +89,11 @@ def convert(values: flags.FlagValues) -> None:
         inplace_abn=values.inplace_abn,
         allow_partial=values.allow_partial,
     )
-    write_checkpoint(conversion, values.output)
-    network = conversion.network
-    for note in conversion.notes:
+    conversion.write_checkpoint(converted, values.output)
+    network = converted.network
+    for note in converted.notes:
         print(note)
-    for line in conversion.left_out:
+    for line in converted.left_out:
         print(f"Not converted: {line}")
     print(
         f"{values.checkpoint}: {network.task} network {network.model_id}, "
@@ -134,9 +106,7 @@ def convert(values: flags.FlagValues) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return command_line.run(
-        convert, define_flags(), argv, failures=(WeightsError, OSError)
-    )
+    return command_line.run(convert, define_flags(), argv)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,30 @@
 """Official PyTorch weights into a TensorFlow model, and the model into a checkpoint.
 
-Nothing is loaded in part by accident: every tensor of the file must find its variable
-and every variable its tensor, or there is an error that names those that did not.
+No network is loaded in part by accident: a tensor of the file without a variable, or a
+variable without a tensor, is an error that names it.
 """
 
 import dataclasses
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 import yaml
 
 from hrnet_tf.configs import backbones
+from hrnet_tf.messages import listed
 from hrnet_tf.weights import official_layout, official_names, official_networks
 from hrnet_tf.weights.official_networks import Network
 from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
 
-TASKS = (*official_names.TASKS, "backbone")
-
-# Added to every |scale| where a network was trained with InPlaceABN, whose norms
-# compute with it in place of the scale itself (sync_bn/inplace_abn in the official
-# segmentation repository's first version).
+# InPlaceABN's norms compute with |scale| + epsilon in place of the scale
+# (sync_bn/inplace_abn in the official segmentation repository's first version).
 INPLACE_ABN_EPSILON = 1e-5
 
-# In what training code saves beside the network.
+# How the names begin of what training code saves beside the network.
 _TRAINING_PREFIXES = ("loss.",)
-
-# How many tensors of a kind an error names.
-_NAMED = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +34,8 @@ class Conversion:
     Attributes:
         source: The file.
         network: The model and its parts, weights loaded.
-        notes: What was found out or decided on the way, a sentence each.
-        left_out: What an allowed partial load left, a line each; else empty.
+        notes: What was found out or decided on the way, one sentence each.
+        left_out: What an allowed partial load left out, one line each.
     """
 
     source: str
@@ -58,34 +53,35 @@ def load_pytorch_checkpoint(
     inplace_abn: bool = False,
     allow_partial: bool = False,
 ) -> Conversion:
-    """Builds the network that a checkpoint is of, and loads it.
+    """Builds the network whose weights a checkpoint holds, and loads them.
 
     Args:
         path: A file of the official repositories, OpenMMLab or timm; see
             `tensor_files.read_tensors`.
-        task: One of `TASKS`; None takes what the tensors show. `backbone` takes the
-            body alone, of any checkpoint.
-        model_id: The variant it should be; None takes what the tensors show.
+        task: One of `official_names.TASKS`; None for what the tensors show. `backbone`
+            takes the body alone, from any checkpoint.
+        model_id: The variant that is expected; None for what the tensors show.
         align_corners: Whether a segmentation network enlarges its branches with
-            aligned corners. None: only official OCR networks do.
+            aligned corners. If None, only official OCR networks do.
         inplace_abn: Whether it was trained with InPlaceABN: official segmentation
             weights for torch 0.4.
         allow_partial: Whether to go on if tensors are missing, left over or of another
-            shape. Variables without a tensor keep the values they were drawn with.
+            shape. Variables without a tensor keep their initial values.
 
     Raises:
-        WeightsError: If the file cannot be read, is of no HRNet, not of this task or
-            variant, or does not fit the network and `allow_partial` is off.
+        WeightsError: If the file cannot be read or holds no HRNet, if its task or
+            variant is another, or if it does not fit the network and `allow_partial`
+            is off.
     """
     raw = read_tensors(path)
     tensors = official_names.to_official_names(raw)
     if tensors is None:
         raise WeightsError(
-            f"{path} is not of an HRNet: it has no tensors named conv1.weight and "
-            "stage2.0.branches.0.0.conv1.weight, whatever stands before these names. "
-            f"It begins with {', '.join(list(raw)[:_NAMED])}."
+            f"{path} is not of an HRNet: it has no tensors whose names end in "
+            "conv1.weight and stage2.0.branches.0.0.conv1.weight. It begins with "
+            f"{', '.join(list(raw)[:3])}."
         )
-    notes = []
+    notes: list[str] = []
     requested, task = task, _decide_task(path, tensors, task, notes)
     if align_corners is None:
         is_official = not official_names.is_openmmlab(raw)
@@ -93,8 +89,8 @@ def load_pytorch_checkpoint(
         if task == "segmentation":
             notes.append(
                 f"Branches are enlarged with{'' if align_corners else 'out'} aligned "
-                "corners, as is usual for such a network; the tensors do not tell. "
-                "--align_corners or --noalign_corners decides."
+                "corners, as is usual for such a network. Tensors do not show it: use "
+                "--align_corners or --noalign_corners if you know better."
             )
     try:
         network = official_networks.build_network(task, tensors, align_corners)
@@ -104,16 +100,15 @@ def load_pytorch_checkpoint(
     if inplace_abn:
         tensors = _without_inplace_abn(tensors)
         notes.append("Scales of norms are taken as InPlaceABN does: |scale| + 1e-5.")
-    # A body that was asked for comes without its head; one that was merely found, with
-    # something unknown beside it, is not taken for granted.
+    # The head is dropped only if a body was asked for. Unknown tensors beside a body
+    # that was merely found are an error.
     tensors = _without_the_rest(tensors, requested == "backbone", notes)
     tensors = _add_biases(tensors, network, notes)
     left_out = _differences(tensors, network)
     if left_out and not allow_partial:
-        lines = "\n".join(f"  {line}" for line in left_out)
         raise WeightsError(
-            f"{path} does not fit the {task} network {network.model_id}:\n{lines}\n"
-            f"Nothing was written. {_advice(task)}"
+            f"{path} does not fit the {task} network {network.model_id}: "
+            f"{'; '.join(left_out)}. Nothing was written. {_advice(task)}"
         )
     _assign(tensors, network)
     return Conversion(path, network, notes, left_out)
@@ -122,12 +117,12 @@ def load_pytorch_checkpoint(
 def write_checkpoint(conversion: Conversion, prefix: str) -> None:
     """Writes PREFIX.index, PREFIX.data-... and PREFIX.yaml, once they are verified.
 
-    The checkpoint is read back and every variable compared, before the files get their
+    The checkpoint is read back and every variable compared before the files get their
     names. The YAML is a `--config_file` for training and evaluation: it configures the
-    model and names the checkpoint as the one to start from.
+    model and names the checkpoint to start from.
 
     Raises:
-        WeightsError: If what was read back differs.
+        WeightsError: If a variable differs when it is read back.
         OSError: If the files cannot be written.
     """
     network = conversion.network
@@ -140,8 +135,8 @@ def write_checkpoint(conversion: Conversion, prefix: str) -> None:
         with open(f"{draft}.yaml", "w", encoding="utf-8") as file:
             file.write(_config_file(conversion, os.path.abspath(prefix)))
         # The index last: a checkpoint exists when its index does.
-        for file in sorted(os.listdir(temporary), reverse=True):
-            os.replace(os.path.join(temporary, file), os.path.join(folder, file))
+        for written in sorted(os.listdir(temporary), reverse=True):
+            os.replace(os.path.join(temporary, written), os.path.join(folder, written))
 
 
 def _decide_task(
@@ -154,12 +149,14 @@ def _decide_task(
     if task is None:
         notes.append(f"Its tensors are those of a {found} network.")
         return found
-    if task not in TASKS:
-        raise WeightsError(f"The task is {task!r}; it must be one of {TASKS}.")
+    if task not in official_names.TASKS:
+        raise WeightsError(
+            f"The task is {task!r}; it must be {' or '.join(official_names.TASKS)}."
+        )
     if task not in (found, "backbone"):
         raise WeightsError(
             f"{path} has the tensors of a {found} network, not of a {task} network: "
-            f"say --task={found}, or --task=backbone for the body alone."
+            f"use --task={found}, or --task=backbone for the body alone."
         )
     return task
 
@@ -198,25 +195,25 @@ def _without_inplace_abn(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 def _without_the_rest(
     tensors: Mapping[str, np.ndarray], only_body: bool, notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """Leaves out what training saved beside the network, and the head if unwanted."""
+    """Drops what training saved beside the network, and all but the body if asked."""
     unwanted = [name for name in tensors if name.startswith(_TRAINING_PREFIXES)]
     if only_body:
         unwanted += [name for name in tensors if not official_names.is_body(name)]
     if unwanted:
-        notes.append(f"Left out as no part of the network: {_listed(unwanted)}.")
+        notes.append(f"Left out as no part of the network: {listed(unwanted)}.")
     return {name: tensor for name, tensor in tensors.items() if name not in unwanted}
 
 
 def _add_biases(
     tensors: dict[str, np.ndarray], network: Network, notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """Zeros for biases before norms, where the publisher has none of them."""
+    """Adds zeros for biases before norms if the publisher left them all out."""
     biases = official_layout.normed_biases(network.variables)
     if not biases or any(name in tensors for name in biases):
         return tensors
     notes.append(
-        f"Published without the biases {_listed(biases)}, which norms make "
-        "superfluous: they are zero."
+        f"Published without the biases {listed(biases)}, which norms make "
+        "superfluous: they are set to zero."
     )
     zeros = {
         name: np.zeros(network.variables[name].shape, np.float32) for name in biases
@@ -225,7 +222,7 @@ def _add_biases(
 
 
 def _differences(tensors: Mapping[str, np.ndarray], network: Network) -> list[str]:
-    """One line for each way in which tensors and variables do not go together."""
+    """One line for each way in which tensors and variables do not match."""
     wanted = {
         name: official_layout.official_shape(variable.shape)
         for name, variable in network.variables.items()
@@ -237,26 +234,27 @@ def _differences(tensors: Mapping[str, np.ndarray], network: Network) -> list[st
         for name, shape in wanted.items()
         if name in tensors and tensors[name].shape != shape
     ]
-    lines = []
-    for kind, names in (
-        ("missing", missing),
-        ("unexpected", unexpected),
-        ("of another shape", misshapen),
-    ):
-        if names:
-            lines.append(f"{len(names)} tensors {kind}: {_listed(names)}")
-    return lines
+    kinds = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": misshapen,
+    }
+    return [
+        f"{len(names)} tensors {kind}: {listed(names)}"
+        for kind, names in kinds.items()
+        if names
+    ]
 
 
 def _advice(task: str) -> str:
     advice = (
         "--task=backbone takes the body alone; --allow_partial takes what fits and "
-        "leaves the rest as it is drawn."
+        "leaves the rest at its initial values."
     )
     if task == "detection":
         advice += (
-            " Detectors' own heads (rpn_head, roi_head, bbox_head, mask_head) have no "
-            "counterpart here: with --allow_partial, backbone and pyramid are taken."
+            " The heads of detectors (rpn_head, roi_head, bbox_head, mask_head) have "
+            "no counterpart here: --allow_partial takes backbone and pyramid."
         )
     return advice
 
@@ -272,7 +270,7 @@ def _assign(tensors: Mapping[str, np.ndarray], network: Network) -> None:
 
 
 def _verify(path: str, network: Network) -> None:
-    """Reads a checkpoint into the network and compares with what it held before."""
+    """Reads a checkpoint back and compares it with what the network held before."""
     written = {name: variable.numpy() for name, variable in network.variables.items()}
     for variable in network.variables.values():
         variable.assign(tf.fill(variable.shape, float("nan")))
@@ -282,7 +280,7 @@ def _verify(path: str, network: Network) -> None:
         if not np.array_equal(network.variables[name].numpy(), value):
             raise WeightsError(
                 f"The checkpoint read back has another {name} than was written: the "
-                "disk may be full or damaged. Nothing is left behind."
+                "disk may be full or damaged. The checkpoint is removed again."
             )
 
 
@@ -301,9 +299,3 @@ def _config_file(conversion: Conversion, prefix: str) -> str:
         f"# The {network.task} network of {name}. Give this file to hrnet_tf.train as "
         f"a --config_file.\n{yaml.safe_dump(config, sort_keys=False)}"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    more = len(names) - _NAMED
-    return f"{shown} and {more} more" if more > 0 else shown

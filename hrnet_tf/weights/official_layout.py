@@ -1,6 +1,6 @@
-"""Which official tensor belongs into which variable of our models.
+"""Pairs the official tensors with the variables of our models.
 
-Names are those of the official repositories, without a prefix; values are variables.
+Names are those of the official repositories, without a prefix.
 A kernel is [height, width, in, out] here and [out, in, height, width] there.
 """
 
@@ -46,7 +46,7 @@ def backbone_variables(backbone: HRNet) -> Named:
             yield from _residual_block(layer, f"layer1.{block}")
         elif kind.startswith("transition"):
             branch = rest.removeprefix("branch")
-            # A new branch could take several convolutions to reach, hence a list.
+            # Officially a list, since several convolutions could lead to a new branch.
             is_new = int(branch) == int(kind.removeprefix("transition"))
             yield from _pair(layer, f"{kind}.{branch}" + (".0" if is_new else ""))
         elif isinstance(layer, HighResolutionModule):
@@ -59,7 +59,7 @@ def decoder_variables(decoder: tf_keras.layers.Layer) -> Named:
     """Yields every variable of one of HRNet's representations.
 
     Raises:
-        TypeError: If the decoder is none of them.
+        TypeError: If the decoder is something else.
     """
     if isinstance(decoder, HRNetV1):
         return
@@ -81,7 +81,7 @@ def output_variables(layer: tf_keras.layers.Layer, name: str) -> Named:
 
 
 def normed_biases(names: Iterable[str]) -> list[str]:
-    """Those names that are biases of convolutions with a norm behind them.
+    """The names of biases in convolutions that a norm follows.
 
     Such a bias does nothing that the norm's offset could not do, and some published
     networks leave all of them out.

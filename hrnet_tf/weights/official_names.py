@@ -11,9 +11,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TASKS = ("pose", "classification", "segmentation", "detection")
+# `backbone` is a network without a head.
+TASKS = ("pose", "classification", "segmentation", "detection", "backbone")
 
-# A tensor that only a network of that task has, in official names.
+# Tensors that only networks of one task have, by official name.
 _TELLTALES = {
     "neck.fpn_conv.0.weight": "detection",
     "last_layer.3.weight": "segmentation",
@@ -27,7 +28,7 @@ _BODY_START = "conv1.weight"
 _BODY_PROOF = "stage2.0.branches.0.0.conv1.weight"
 _BODY = re.compile(r"(conv[12]|bn[12]|layer1|transition[123]|stage[234])\.")
 
-# Of OpenMMLab's names, without what stands before `backbone.`; the first that matches.
+# For OpenMMLab's names, without what stands before `backbone.`; the first match counts.
 _OPENMMLAB = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -68,9 +69,9 @@ def is_openmmlab(names: Iterable[str]) -> bool:
 
 
 def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
-    """Renames tensors as the official code names them; None if there is no HRNet.
+    """Renames tensors as the official code names them; None if they are of no HRNet.
 
-    What is neither the body nor a known head keeps its name.
+    Tensors outside the body and the known heads keep their names.
     """
     prefix = _body_prefix(set(tensors))
     if prefix is None:
@@ -79,18 +80,18 @@ def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
     outer = prefix.removesuffix("backbone.") if is_mm else prefix
     renamed = {}
     for name, tensor in tensors.items():
-        name = name.removeprefix(outer)
-        renamed[_from_openmmlab(name) if is_mm else name] = tensor
+        inner = name.removeprefix(outer)
+        renamed[_from_openmmlab(inner) if is_mm else inner] = tensor
     return renamed
 
 
 def is_body(name: str) -> bool:
-    """Whether an official name is one of the body's, which all tasks share."""
+    """Whether an official name belongs to the body, which all tasks share."""
     return _BODY.match(name) is not None
 
 
 def find_task(names: Iterable[str]) -> str | None:
-    """The task whose head is among official names; None for a body alone."""
+    """The task whose head is among the official names; None for a body alone."""
     names = set(names)
     tasks = [task for name, task in _TELLTALES.items() if name in names]
     return tasks[0] if tasks else None

@@ -1,8 +1,8 @@
-"""Parts of a model from a checkpoint of ours: each as a whole, or an error.
+"""Restores parts of a model from our own checkpoints, each part as a whole.
 
-TensorFlow restores what has the same name on both sides and leaves the rest as it was
-drawn. Training from half a backbone looks like training from scratch, only worse; so
-everything that is asked for must be there, and the log says how much it was.
+TensorFlow restores what has the same name on both sides and leaves the rest at its
+initial values. Training from half a backbone looks like training from scratch, only
+worse; so everything asked for must be there, and the log says how much was restored.
 """
 
 import logging
@@ -12,23 +12,25 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from hrnet_tf.messages import UserError, one_line
+
 ALL = "all"
 
 _log = logging.getLogger(__name__)
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that does not hold what is asked of it."""
+class CheckpointError(UserError):
+    """A checkpoint that does not hold what is asked for."""
 
 
 def load_modules(
     model: tf_keras.Model, path: str, modules: str | Sequence[str] = ALL
 ) -> None:
-    """Loads modules of a model and logs how many of their variables, and what is left.
+    """Loads modules of a model; logs how many variables each has, and what is left out.
 
     Args:
         model: Has the Garden's `checkpoint_items`, a dict of its modules by name.
-        path: Prefix of a checkpoint, or a directory whose latest one is taken.
+        path: Prefix of a checkpoint, or a directory, which stands for its latest one.
         modules: `all`, or names such as `backbone` and `decoder`.
 
     Raises:
@@ -54,10 +56,10 @@ def load_modules(
 def module_parts(
     model: tf_keras.Model, modules: str | Sequence[str]
 ) -> dict[str, tf_keras.layers.Layer]:
-    """The modules by the names that checkpoints give them.
+    """The modules by their names in checkpoints.
 
     Raises:
-        CheckpointError: If the model has no such module, or the module no variables.
+        CheckpointError: If the model has no such module, or one has no variables.
     """
     items = model.checkpoint_items
     names = [modules] if isinstance(modules, str) else list(modules)
@@ -106,13 +108,13 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
                 total = len(variables)
                 held = sorted(tf.train.CheckpointView(path).children(0))
                 raise CheckpointError(
-                    f"{misfit}: only {total - len(missing)} of {total} variables of "
-                    f"{name} are in it, and none for {missing[0].name}, for example. "
+                    f"{misfit}: it has only {total - len(missing)} of {total} "
+                    f"variables of {name}; {missing[0].name}, for example, is missing. "
                     f"It holds {', '.join(held)}."
                 )
         root.read(path).expect_partial().assert_existing_objects_matched()
     except CheckpointError:
         raise
     except (AssertionError, ValueError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split("\n")[0].split()).rstrip(".")
+        reason = one_line(str(error).split("\n")[0]).rstrip(".")
         raise CheckpointError(f"{misfit}: {reason}.") from error

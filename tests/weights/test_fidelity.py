@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from hrnet_tf.convert_weights import load_pytorch_checkpoint
+from hrnet_tf.weights.conversion import load_pytorch_checkpoint
 
 # The promise is 1e-4 of the output's standard deviation; what is reached is 4e-6.
 TOLERANCE = 1e-5

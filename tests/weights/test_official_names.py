@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hrnet_tf.convert_weights import load_pytorch_checkpoint
+from hrnet_tf.weights.conversion import load_pytorch_checkpoint
 from hrnet_tf.weights.official_names import (
     find_task,
     is_openmmlab,

@@ -6,6 +6,7 @@ import pytest
 import safetensors.numpy
 
 from hrnet_tf import convert_weights
+from hrnet_tf.weights.conversion import load_pytorch_checkpoint
 from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
 
 NO_TORCH = "PyTorch is not installed: make env-convert"
@@ -146,7 +147,7 @@ def test_an_official_file_converts_from_pth_as_from_safetensors(
     path = str(tmp_path / "det.pth")
     state = {name: torch.from_numpy(value) for name, value in expected.weights.items()}
     torch.save({"meta": {}, "state_dict": state}, path)
-    network = convert_weights.load_pytorch_checkpoint(path).network
-    other = convert_weights.load_pytorch_checkpoint(expected.path).network
+    network = load_pytorch_checkpoint(path).network
+    other = load_pytorch_checkpoint(expected.path).network
     for name, variable in network.variables.items():
         np.testing.assert_array_equal(variable, other.variables[name])
