@@ -11,8 +11,6 @@ or a pipe gets at most one line per `interval_seconds`, and one last line:
     Converting: 1200/5000 images, 310.2 images/s, 12 s left, skipped=3
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time
@@ -35,11 +33,11 @@ class Progress:
         """Shows nothing yet: the clock starts on entering the `with` block.
 
         Args:
-          total: how many units there are, or None when that is not known.
-          description: what is being done, e.g. 'Converting'.
-          unit: one of the things counted, in the singular.
-          interval_seconds: the least time between two plain lines.
-          stream: where to write; `sys.stderr` by default.
+            total: How many units there are, or None if that is not known.
+            description: What is being done, e.g. 'Converting'.
+            unit: What is counted, in the singular.
+            interval_seconds: Least time between two plain lines.
+            stream: Where to write; `sys.stderr` by default.
         """
         self._total = total
         self._description = description
@@ -50,7 +48,7 @@ class Progress:
         self._status: dict[str, Any] = {}
         self._bar: tqdm.tqdm | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> "Progress":
         self._start_time = self._line_time = time.monotonic()
         self._line_count = 0
         if self._stream.isatty():
@@ -82,7 +80,7 @@ class Progress:
 
     def _write_running_line(self) -> None:
         # The rate since the previous line, not since the start: a slow first step
-        # (a graph being traced, a cold disk) must not spoil the remaining time.
+        # (tracing a graph, a cold disk) must not spoil the estimate of what is left.
         now = time.monotonic()
         rate = (self._count - self._line_count) / max(now - self._line_time, 1e-9)
         parts = [self._count_text(), f"{rate:.1f} {self._units}/s"]
@@ -120,7 +118,7 @@ class Progress:
 
 
 def _bar_size(terminal: TextIO) -> dict[str, Any]:
-    """tqdm's size arguments: the terminal's size, or 80x24 if it reports none.
+    """Tqdm's size arguments: the terminal's size, or 80x24 if it reports none.
 
     Serial consoles and some containers report 0 columns and 0 rows, where tqdm would
     show nothing at all.

@@ -95,11 +95,11 @@ def test_nothing_done_still_says_so(clock):
 
 def test_the_last_line_comes_after_an_error_too(clock):
     stream = io.StringIO()
-    with pytest.raises(KeyError):
-        with progress.Progress(5, "Converting", stream=stream) as bar:
-            clock.now += 1.0
-            bar.advance(2)
-            raise KeyError
+    bar = progress.Progress(5, "Converting", stream=stream)
+    with pytest.raises(KeyError), bar:
+        clock.now += 1.0
+        bar.advance(2)
+        raise KeyError
     assert stream.getvalue().startswith("Converting: 2/5 images")
 
 

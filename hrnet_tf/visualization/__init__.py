@@ -1,7 +1,7 @@
 """Pictures for people to look at: skeletons, objects, heatmaps and classes on images.
 
 Images are uint8 RGB arrays [height, width, 3]. Keypoints are (x, y, score) in pixels of
-the image that is drawn on, pixel centres at whole numbers. No function changes its
+the image that is drawn on; pixel centres have whole numbers. No function changes its
 inputs.
 """
 

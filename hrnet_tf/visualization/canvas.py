@@ -7,6 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from hrnet_tf.output_files import written_whole
+
+Color = tuple[int, int, int]
+
 DARK = (18, 18, 22)
 BACKGROUND = (24, 24, 28)
 LIGHT = (245, 245, 245)
@@ -17,17 +21,31 @@ CAPITAL_HEIGHT = 22  # Pixels, at font scale 1.
 _SHIFT = 4
 
 
+def compared(
+    predicted: np.ndarray,
+    ground_truth: np.ndarray,
+    cell_size: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Puts two pictures side by side in the cells of `image_grid`, with captions."""
+    return image_grid(
+        [predicted, ground_truth],
+        columns=2,
+        cell_size=cell_size,
+        captions=["prediction", "ground truth"],
+    )
+
+
 def image_grid(
     images: Sequence[np.ndarray],
     columns: int,
     cell_size: tuple[int, int] | None = None,
     captions: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Sets images out in rows, each scaled to its cell with its aspect ratio kept.
+    """Arranges images in rows, each scaled to its cell with its aspect ratio kept.
 
     Args:
         images: N >= 1 images, uint8 RGB, of any sizes.
-        columns: images in a row. The last row may have empty cells.
+        columns: Images in a row. The last row may have empty cells.
         cell_size: (height, width) of a cell. None takes the greatest height and the
             greatest width of the images.
         captions: N texts, each in a bar above its cell; what does not fit is cut off.
@@ -36,7 +54,8 @@ def image_grid(
         uint8 RGB, [rows * (cell height + bar) + gaps, columns * cell width + gaps, 3].
 
     Raises:
-        ValueError: no images, columns < 1, or another number of captions than images.
+        ValueError: If there are no images, fewer than one column, or not as many
+            captions as images.
     """
     if not len(images) or columns < 1:
         raise ValueError(
@@ -48,8 +67,9 @@ def image_grid(
     for index, image in enumerate(images):
         check_image(image, f"images[{index}]")
     if cell_size is None:
-        cell_size = tuple(np.max([image.shape[:2] for image in images], axis=0))
-    height, width = map(int, cell_size)
+        height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    else:
+        height, width = cell_size
     gap = max(2, round(0.01 * max(height, width)))
     bar = 0 if captions is None else max(16, round(0.05 * max(height, width)))
     rows = -(-len(images) // columns)
@@ -73,7 +93,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     The file appears under its name only when it is complete.
 
     Raises:
-        ValueError: another suffix than .png, .jpg or .jpeg.
+        ValueError: If the suffix is not .png, .jpg or .jpeg.
     """
     check_image(image, "image")
     path = os.fspath(path)
@@ -93,29 +113,30 @@ def write_labels(path: str | os.PathLike[str], labels: np.ndarray) -> None:
 
 def _write(path: str, suffix: str, image: np.ndarray) -> None:
     _, encoded = cv2.imencode(suffix, image)
-    temporary_path = f"{path}.{os.getpid()}.tmp"
-    with open(temporary_path, "wb") as file:
+    with written_whole(path) as partial, open(partial, "wb") as file:
         file.write(encoded.tobytes())
-    os.replace(temporary_path, path)
 
 
 def draw_line(
-    canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: tuple, width: float
+    canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: Color, width: float
 ) -> None:
-    start, end, width = _fixed(start), _fixed(end), max(1, round(width))
-    cv2.line(canvas, start, end, color, width, cv2.LINE_AA, _SHIFT)
+    """Draws a line between two points (x, y), at least one pixel wide."""
+    ends = _fixed(start), _fixed(end)
+    cv2.line(canvas, *ends, color, max(1, round(width)), cv2.LINE_AA, _SHIFT)
 
 
 def draw_dot(
-    canvas: np.ndarray, center: np.ndarray, color: tuple, radius: float
+    canvas: np.ndarray, center: np.ndarray, color: Color, radius: float
 ) -> None:
-    radius = round(radius * 2**_SHIFT)
-    cv2.circle(canvas, _fixed(center), radius, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    """Draws a filled circle."""
+    size = round(radius * 2**_SHIFT)
+    cv2.circle(canvas, _fixed(center), size, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
 def draw_box(
-    canvas: np.ndarray, box: np.ndarray, pixel: int, color: tuple = LIGHT
+    canvas: np.ndarray, box: np.ndarray, pixel: int, color: Color = LIGHT
 ) -> None:
+    """Draws the outline of a box (x, y, width, height), if its numbers are finite."""
     if not np.isfinite(box).all():
         return
     side = max(canvas.shape)
@@ -128,8 +149,10 @@ def draw_box(
     cv2.rectangle(canvas, *corners, color, width, cv2.LINE_AA, _SHIFT)
 
 
-def draw_tag(canvas: np.ndarray, text: str, corner: np.ndarray, pixel: int) -> None:
-    """Writes a tag that stands on a box's top left corner, inside the canvas."""
+def draw_tag(
+    canvas: np.ndarray, text: str, corner: Sequence[float] | np.ndarray, pixel: int
+) -> None:
+    """Writes a tag above a box's top left corner, moved to lie inside the canvas."""
     if not np.isfinite(corner).all():
         return
     height, width = canvas.shape[:2]
@@ -162,7 +185,7 @@ def _fixed(point: np.ndarray) -> tuple[int, int]:
 def fit(
     image: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """Scales an image to fill (height, width) one way and centres it the other way.
+    """Scales an image to fit into (height, width), and centres it.
 
     Returns:
         The fitted image, the scale, and the (x, y) offset of its top left corner.
@@ -179,6 +202,7 @@ def fit(
 
 
 def check_image(image: np.ndarray, name: str) -> None:
+    """Refuses anything but a uint8 array [height, width, 3] with pixels in it."""
     is_array = isinstance(image, np.ndarray)
     if not is_array or image.dtype != np.uint8 or image.shape[2:] != (3,):
         received = f"{image.dtype} {image.shape}" if is_array else type(image).__name__

@@ -8,11 +8,17 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from hrnet_tf.visualization.canvas import check_image, draw_box, draw_tag, image_grid
+from hrnet_tf.visualization.canvas import (
+    Color,
+    check_image,
+    compared,
+    draw_box,
+    draw_tag,
+)
 
 _MASK_OPACITY = 0.45
-# Turns of the colour circle from one category to the next: the golden ratio spreads
-# any number of them evenly.
+# Step on the colour circle from one category to the next: the golden ratio spreads any
+# number of categories evenly.
 _HUE_STEP = 0.618034
 
 
@@ -25,9 +31,9 @@ def draw_instances(
 
     Args:
         image: uint8 [H, W, 3], RGB.
-        instances: each with `bbox` (x, y, width, height in pixels), `category_id`, and
-            perhaps `score` and `segmentation` (polygons or run lengths of the image).
-        categories: names by id; others are shown by their number.
+        instances: Objects with `bbox` (x, y, width, height in pixels), `category_id`
+            and perhaps `score` and `segmentation` (polygons or run lengths).
+        categories: Names by id; categories without a name are shown by number.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -57,10 +63,10 @@ def draw_instances(
     return canvas
 
 
-def category_color(number: int) -> tuple[int, int, int]:
+def category_color(number: int) -> Color:
     """The RGB colour of a category."""
-    rgb = colorsys.hsv_to_rgb(number * _HUE_STEP % 1, 0.75, 0.95)
-    return tuple(round(255 * channel) for channel in rgb)
+    red, green, blue = colorsys.hsv_to_rgb(number * _HUE_STEP % 1, 0.75, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def compare_instances(
@@ -69,23 +75,11 @@ def compare_instances(
     ground_truth: Sequence[Mapping[str, Any]],
     categories: Mapping[int, str],
     cell_size: tuple[int, int] | None = None,
-    captions: tuple[str, str] = ("prediction", "ground truth"),
 ) -> np.ndarray:
-    """Draws detected objects on the left and annotated ones on the right.
-
-    Args:
-        image, categories: as in `draw_instances`.
-        predicted, ground_truth: as `instances` there.
-        cell_size, captions: as in `compare_skeletons`.
-
-    Returns:
-        uint8 RGB, the two cells of `image_grid` side by side.
-    """
-    pair = [
-        draw_instances(image, instances, categories)
-        for instances in (predicted, ground_truth)
-    ]
-    return image_grid(pair, columns=2, cell_size=cell_size, captions=captions)
+    """Draws detected objects on the left and annotated ones on the right."""
+    left = draw_instances(image, predicted, categories)
+    right = draw_instances(image, ground_truth, categories)
+    return compared(left, right, cell_size)
 
 
 def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:

@@ -1,12 +1,7 @@
-"""Classes of pixels laid over images, with a legend.
-
-A label set is any object with the attributes
-    classes: names
-    colors: one RGB triple per class
-"""
+"""Classes of pixels laid over images, with a legend."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,17 +10,30 @@ from hrnet_tf.visualization.canvas import (
     BACKGROUND,
     CAPITAL_HEIGHT,
     FONT,
+    Color,
     check_image,
     check_shape,
+    compared,
     draw_text,
-    image_grid,
 )
+
+
+class ColoredClasses(Protocol):
+    """Classes with a name and a colour each."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes."""
+
+    @property
+    def colors(self) -> Sequence[Color]:
+        """An RGB triple per class."""
 
 
 def draw_labels(
     image: np.ndarray,
     labels: np.ndarray,
-    label_set: Any,
+    label_set: ColoredClasses,
     opacity: float = 0.6,
     legend: Sequence[int] | None = None,
 ) -> np.ndarray:
@@ -33,16 +41,16 @@ def draw_labels(
 
     Args:
         image: uint8 [H, W, 3], RGB.
-        labels: [H, W], class numbers; pixels of any other number stay as they are.
-        label_set: Has `classes`, names, and `colors`, an RGB triple for each.
-        opacity: Of the colours, from 0 to 1.
+        labels: [H, W], class numbers; pixels with any other number stay as they are.
+        label_set: Names and colours of the classes.
+        opacity: How strongly to colour, from 0 to 1.
         legend: Class numbers to name, in a bar at the right.
 
     Returns:
-        uint8 [H, W, 3], RGB, with a legend wider.
+        uint8 [H, W, 3], RGB; wider with a legend.
 
     Raises:
-        ValueError: an array has a wrong shape or dtype.
+        ValueError: If an array has a wrong shape or dtype.
     """
     check_image(image, "image")
     labels = check_shape(labels, "labels", image.shape[:2]).astype(np.int64)
@@ -50,15 +58,15 @@ def draw_labels(
     known = (labels >= 0) & (labels < len(colors))
     picture = image.astype(np.float64)
     picture[known] += opacity * (colors[labels[known]] - picture[known])
-    picture = np.uint8(picture + 0.5)
+    colored = (picture + 0.5).astype(np.uint8)
     if legend is None:
-        return picture
+        return colored
     bar = _legend(label_set, legend, *image.shape[:2])
-    return np.concatenate([picture, bar], axis=1)
+    return np.concatenate([colored, bar], axis=1)
 
 
 def _legend(
-    label_set: Any, classes: Sequence[int], height: int, image_width: int
+    label_set: ColoredClasses, classes: Sequence[int], height: int, image_width: int
 ) -> np.ndarray:
     """Colours and names [height, width, 3], in as many columns as they need."""
     text_height = max(6.0, min(0.02 * max(height, image_width), height / 30))
@@ -88,21 +96,10 @@ def compare_labels(
     image: np.ndarray,
     predicted: np.ndarray,
     ground_truth: np.ndarray,
-    label_set: Any,
+    label_set: ColoredClasses,
     cell_size: tuple[int, int] | None = None,
-    captions: tuple[str, str] = ("prediction", "ground truth"),
 ) -> np.ndarray:
-    """Draws predicted classes on the left and labelled ones on the right.
-
-    Args:
-        image, predicted, label_set: as in `draw_labels`.
-        ground_truth: like `predicted`.
-        cell_size, captions: as in `compare_skeletons`.
-
-    Returns:
-        uint8 RGB, the two cells of `image_grid` side by side.
-    """
-    pair = [
-        draw_labels(image, labels, label_set) for labels in (predicted, ground_truth)
-    ]
-    return image_grid(pair, columns=2, cell_size=cell_size, captions=captions)
+    """Draws predicted classes on the left and labelled ones on the right."""
+    left = draw_labels(image, predicted, label_set)
+    right = draw_labels(image, ground_truth, label_set)
+    return compared(left, right, cell_size)

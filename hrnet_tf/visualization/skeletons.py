@@ -2,15 +2,11 @@
 
 Line widths follow the size of the person and of the image, so that one call suits a
 thumbnail and a photograph.
-
-A skeleton is any object with the attributes
-    num_keypoints: K
-    limbs: pairs of keypoint indices that a line joins
-    limb_colors: one RGB triple per limb
 """
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -18,14 +14,15 @@ import numpy as np
 from hrnet_tf.visualization.canvas import (
     DARK,
     LIGHT,
+    Color,
     check_image,
     check_shape,
+    compared,
     draw_box,
     draw_dot,
     draw_line,
     draw_tag,
     fit,
-    image_grid,
 )
 
 # Smaller images are enlarged while they are drawn on: a line thinner than a pixel then
@@ -36,10 +33,26 @@ _DRAWING_SIDE = 1024
 _LEAST_LABELLED_SIDE = 200
 
 
+class Limbs(Protocol):
+    """A skeleton's K keypoints and the lines between them."""
+
+    @property
+    def num_keypoints(self) -> int:
+        """K."""
+
+    @property
+    def limbs(self) -> Sequence[tuple[int, int]]:
+        """Pairs of keypoint indices that a line joins."""
+
+    @property
+    def limb_colors(self) -> Sequence[Color]:
+        """An RGB triple per limb."""
+
+
 def draw_skeletons(
     image: np.ndarray,
     keypoints: np.ndarray,
-    skeleton: Any,
+    skeleton: Limbs,
     score_threshold: float = 0.2,
     boxes: np.ndarray | None = None,
     scores: np.ndarray | None = None,
@@ -51,19 +64,18 @@ def draw_skeletons(
         keypoints: [P, K, 3] (x, y, score or COCO visibility), pixels of `image`. Those
             that are not finite, or further outside the image than its longer side,
             are left out.
-        skeleton: see the top of this file.
-        score_threshold: keypoints at or below it are left out, and so are their limbs.
+        skeleton: The keypoints and limbs.
+        score_threshold: Keypoints at or below it are left out, and so are their limbs.
             The default leaves out COCO's visibility 0 and draws 1 and 2.
         boxes: [P, 4] (x, y, width, height), pixels of `image`.
-        scores: [P], written at the top left of each person's box, or of the person's
-            keypoints where there are no boxes. Images of less than 200 pixels are too
-            small for text and get none.
+        scores: [P], written at the top left of each person's box or, without boxes, of
+            the person's keypoints. Images smaller than 200 pixels get no text.
 
     Returns:
         uint8 [H, W, 3], RGB.
 
     Raises:
-        ValueError: an array has a wrong shape or dtype.
+        ValueError: If an array has a wrong shape or dtype.
     """
     check_image(image, "image")
     shape = (None, skeleton.num_keypoints, 3)
@@ -73,8 +85,8 @@ def draw_skeletons(
     if scores is not None:
         scores = check_shape(scores, "scores", (len(keypoints),))
 
-    # Each pixel becomes a block of equal ones, and what is not drawn on is restored
-    # exactly by the mean over blocks at the end.
+    # Each pixel becomes a block of equal ones. At the end the mean over every block
+    # restores exactly what was not drawn on.
     height, width = image.shape[:2]
     pixel = -(-_DRAWING_SIDE // max(height, width))
     canvas = np.repeat(np.repeat(image, pixel, axis=0), pixel, axis=1)
@@ -116,7 +128,7 @@ def draw_heatmaps(crop: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
         uint8 [H, W, 3], RGB: the crop where heatmaps are 0, yellow where they are 1.
 
     Raises:
-        ValueError: an array has a wrong shape or dtype.
+        ValueError: If an array has a wrong shape or dtype.
     """
     check_image(crop, "crop")
     heatmaps = np.asarray(heatmaps, np.float32)
@@ -131,34 +143,25 @@ def draw_heatmaps(crop: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     strongest = cv2.warpAffine(strongest, scale, (width, height), borderMode=border)
     colors = cv2.applyColorMap(np.uint8(strongest * 255), cv2.COLORMAP_INFERNO)
     opacity = 0.85 * np.sqrt(strongest)[..., np.newaxis]
-    return np.uint8(crop * (1 - opacity) + colors[..., ::-1] * opacity + 0.5)
+    blend = crop * (1 - opacity) + colors[..., ::-1] * opacity
+    return (blend + 0.5).astype(np.uint8)
 
 
 def compare_skeletons(
     image: np.ndarray,
     predicted: np.ndarray,
     ground_truth: np.ndarray,
-    skeleton: Any,
+    skeleton: Limbs,
     score_threshold: float = 0.2,
     boxes: np.ndarray | None = None,
     scores: np.ndarray | None = None,
     cell_size: tuple[int, int] | None = None,
-    captions: tuple[str, str] = ("prediction", "ground truth"),
 ) -> np.ndarray:
     """Draws predicted people on the left and labelled people on the right.
 
-    Args:
-        image: uint8 [H, W, 3], RGB.
-        predicted: [P, K, 3] (x, y, score), pixels of `image`.
-        ground_truth: [G, K, 3] (x, y, visibility), pixels of `image`.
-        skeleton, score_threshold: as in `draw_skeletons`.
-        boxes, scores: of the predicted people, as in `draw_skeletons`.
-        cell_size: (height, width) that the image is fitted into before it is drawn on,
-            so that lines and text suit this size. None keeps the image's size.
-        captions: written above the two.
-
-    Returns:
-        uint8 RGB, the two cells of `image_grid` side by side.
+    Scores of `predicted` [P, K, 3] are visibilities in `ground_truth` [G, K, 3]; boxes
+    and scores belong to the predicted people. The image is fitted into `cell_size`
+    before it is drawn on, so that lines and text suit this size.
     """
     check_image(image, "image")
     fitted, scale, offset = fit(image, cell_size or image.shape[:2])
@@ -174,22 +177,27 @@ def compare_skeletons(
     ground_truth = move(ground_truth, "ground_truth")
     left = draw_skeletons(fitted, predicted, skeleton, score_threshold, boxes, scores)
     right = draw_skeletons(fitted, ground_truth, skeleton)
-    return image_grid([left, right], columns=2, captions=captions)
+    return compared(left, right)
 
 
 def _draw_person(
     canvas: np.ndarray,
     points: np.ndarray,
     visible: np.ndarray,
-    skeleton: Any,
+    skeleton: Limbs,
     size: float,
     pixel: int,
 ) -> None:
     """Draws limbs and dots over an outline of both, so that people stand apart.
 
-    points: [K, 2]; size: the person's longer side, which the line width follows within
-        limits set by the canvas; both in canvas pixels.
-    pixel: canvas pixels per image pixel, the least width of a limb.
+    Args:
+        canvas: Drawn on.
+        points: [K, 2], canvas pixels.
+        visible: [K], whether to draw each point.
+        skeleton: The limbs.
+        size: The person's longer side in canvas pixels. The line width follows it
+            within limits set by the canvas.
+        pixel: Canvas pixels per image pixel, the least width of a limb.
     """
     side = max(canvas.shape)
     width = max(np.clip(0.018 * size, 0.003 * side, 0.011 * side), pixel)
@@ -211,7 +219,7 @@ def _draw_person(
         draw_dot(canvas, points[keypoint], colors[keypoint], 0.85 * width)
 
 
-def _keypoint_colors(skeleton: Any) -> list[tuple[int, int, int]]:
+def _keypoint_colors(skeleton: Limbs) -> list[Color]:
     """The commonest colour among each keypoint's limbs; light where it has none."""
     colors: list[Counter] = [Counter() for _ in range(skeleton.num_keypoints)]
     for limb, color in zip(skeleton.limbs, skeleton.limb_colors, strict=True):
