@@ -1,17 +1,89 @@
-"""Losses of semantic segmentation that the Garden lacks."""
+"""Losses of semantic segmentation: the Garden's, and the official ones it lacks."""
 
 from collections.abc import Sequence
 
 import tensorflow as tf
+from official.vision.losses import segmentation_losses
+
+from hrnet_tf.configs import segmentation as segmentation_config
+
+
+def segmentation_loss(
+    logits: tf.Tensor,
+    auxiliary_logits: tf.Tensor | None,
+    labels: tf.Tensor,
+    config: segmentation_config.Losses,
+) -> tf.Tensor:
+    """Mean cross-entropy, with OHEM of hard pixels alone, plus OCR's auxiliary loss.
+
+    The auxiliary loss counts all pixels even with OHEM, as in the official code.
+
+    Args:
+        logits: float32 [B, H, W, C].
+        auxiliary_logits: Those of OCR's first segmentation, or None.
+        labels: [B, H, W, 1], class numbers.
+        config: The losses.
+
+    Returns:
+        Scalar float32, without the factor `loss_weight`.
+    """
+    if config.ohem:
+        loss = ohem_cross_entropy(
+            logits,
+            labels,
+            config.class_weights,
+            config.ignore_label,
+            config.ohem_threshold,
+            config.ohem_min_kept,
+        )
+    else:
+        loss = _cross_entropy(logits, labels, config)
+    if auxiliary_logits is not None:
+        auxiliary_loss = _cross_entropy(auxiliary_logits, labels, config)
+        loss += config.auxiliary_weight * auxiliary_loss
+    return loss
+
+
+def _cross_entropy(
+    logits: tf.Tensor, labels: tf.Tensor, config: segmentation_config.Losses
+) -> tf.Tensor:
+    loss = segmentation_losses.SegmentationLoss(
+        config.label_smoothing,
+        config.class_weights,
+        config.ignore_label,
+        use_groundtruth_dimension=config.use_groundtruth_dimension,
+        top_k_percent_pixels=config.top_k_percent_pixels,
+    )(logits, labels)
+    if config.class_weights:
+        loss *= class_weight_scale(labels, config.class_weights, config.ignore_label)
+    return loss
+
+
+def cross_entropy_sum(
+    logits: tf.Tensor, labels: tf.Tensor, ignore_label: int
+) -> tf.Tensor:
+    """The sum, not the mean, of the cross-entropies of all labelled pixels.
+
+    Args:
+        logits: float32 [..., C].
+        labels: [...], class numbers.
+        ignore_label: The number of pixels without a class.
+    """
+    labels = tf.cast(labels, tf.int32)
+    labelled = labels != ignore_label
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.where(labelled, labels, 0), logits
+    )
+    return tf.reduce_sum(tf.where(labelled, losses, 0.0))
 
 
 def class_weight_scale(
     labels: tf.Tensor, class_weights: Sequence[float], ignore_label: int
 ) -> tf.Tensor:
-    """What turns the Garden's weighted loss into a weighted mean.
+    """The factor that turns the Garden's weighted loss into a weighted mean.
 
-    The Garden divides by the number of labelled pixels, torch's CrossEntropyLoss, and
-    so the official code, by the sum of their weights.
+    The Garden divides by the number of labelled pixels; torch's CrossEntropyLoss, and
+    so the official code, divides by the sum of their weights.
 
     Args:
         labels: Class numbers, of any shape.
@@ -39,11 +111,11 @@ def ohem_cross_entropy(
     threshold: float,
     min_kept: int,
 ) -> tf.Tensor:
-    """Mean cross-entropy of the pixels that are hard.
+    """Mean cross-entropy of the hard pixels.
 
     Official lib/core/criterion.py, `OhemCrossEntropy`: a pixel counts if the
-    probability of its own class is below `threshold`, or below that of the pixel that
-    is `min_kept` places from the hardest, whichever is greater.
+    probability of its own class is below a bound. The bound is `threshold`, or the
+    probability of the pixel `min_kept` places after the hardest one if that is greater.
 
     Args:
         logits: float32 [B, H, W, C].
@@ -62,7 +134,7 @@ def ohem_cross_entropy(
     labelled = labels != ignore_label
     labels = tf.where(labelled, labels, 0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    # The probability of a pixel's own class; above 1 where there is none.
+    # The probability of a pixel's own class; above 1 for pixels without a class.
     own = tf.where(labelled, tf.exp(-tf.stop_gradient(losses)), 2.0)
 
     count = tf.reduce_sum(tf.cast(labelled, tf.int32))

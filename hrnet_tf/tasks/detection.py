@@ -1,6 +1,6 @@
 """The detection tasks: the Garden's, with our evaluation and pictures."""
 
-import os
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -16,30 +16,28 @@ from hrnet_tf.configs import detection as detection_config
 from hrnet_tf.data.inputs import batching
 from hrnet_tf.data.inputs.normalization import denormalize_image
 from hrnet_tf.data.records.instances import check_records
-from hrnet_tf.evaluation.coco_instances import COCOInstanceEvaluator
+from hrnet_tf.evaluation.coco_instances import COCOInstanceEvaluator, format_table
+from hrnet_tf.evaluation.report import Report
 from hrnet_tf.ops.boxes import to_image_boxes
-from hrnet_tf.progress import Progress
-from hrnet_tf.weights import restoring
+from hrnet_tf.tasks.evaluation import (
+    PICTURE_SIZE,
+    EvaluatedTask,
+    Evaluation,
+    StepOutputs,
+    gather,
+)
 
-# The id of what fills an evaluation's last batches.
+# The id of rows that fill the last batch of an evaluation.
 PADDING_ID = -1
 
-_PICTURE_SIZE = (360, 480)
 
-
-class DetectionTask:
-    """What the two tasks have in common, in front of the Garden's classes."""
+class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
+    """What the two tasks have in common; a base in front of the Garden's."""
 
     @property
     def has_masks(self) -> bool:
         """Whether the model predicts masks."""
         return getattr(self.task_config.model, "include_mask", False)
-
-    def initialize(self, model: tf_keras.Model) -> None:
-        """Loads `init_checkpoint`, or modules of it; all or nothing of each."""
-        if path := self.task_config.init_checkpoint:
-            modules = self.task_config.init_checkpoint_modules
-            restoring.load_modules(model, path, modules)
 
     def build_inputs(
         self,
@@ -67,17 +65,17 @@ class DetectionTask:
             fillings={"source_id": PADDING_ID},
         )
 
-    def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
-        """The Garden's in training; an evaluation is counted by the evaluator."""
-        if training:
-            return super().build_metrics(training)
-        self._evaluator = self.build_evaluator()
-        return []
-
     def build_evaluator(self) -> COCOInstanceEvaluator:
         """An evaluator of the configured annotations, without detections so far."""
         annotation_file = self.task_config.annotation_file or ""
         return COCOInstanceEvaluator(annotation_file, self.has_masks)
+
+    def report(self) -> Report:
+        """What belongs beside the AP: which annotations."""
+        annotation_file = self.task_config.annotation_file
+        return Report(
+            annotation_file, format_table, {"annotation_file": annotation_file}
+        )
 
     def validation_step(
         self,
@@ -134,69 +132,36 @@ class DetectionTask:
             detections["masks"] = tf.cast(outputs["detection_masks"], tf.float32)
         return detections
 
-    def aggregate_logs(
-        self, state: dict[str, Any] | None = None, step_outputs: Any = None
-    ) -> dict[str, Any]:
+    def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:
         """Hands the detections of a batch to the evaluator."""
-        if state is None:
-            self._evaluator.reset()
-            state = {"progress": Progress(None, "Evaluating").__enter__()}
-        # Every value is a tuple with one tensor per replica.
-        detections = {
-            name: np.concatenate([part.numpy() for part in parts])
-            for name, parts in step_outputs.items()
-            if name != self.loss
-        }
+        detections = gather(outputs, outputs.keys() - {self.loss})
         self._evaluator.update(detections)
-        state["progress"].advance(
-            np.count_nonzero(detections["image_id"] != PADDING_ID)
-        )
-        return state
+        return np.count_nonzero(detections["image_id"] != PADDING_ID)
 
-    def reduce_aggregated_logs(
-        self, aggregated_logs: dict[str, Any], global_step: tf.Tensor | None = None
-    ) -> dict[str, Any]:
-        """Scores all detections; the chief worker writes results and pictures."""
-        del global_step
-        aggregated_logs["progress"].__exit__()
-        logs: dict[str, Any] = dict(self._evaluator.evaluate())
-        if not tf.distribute.get_strategy().extended.should_checkpoint:
-            return logs
-        self._evaluator.write_results(os.path.join(self.logging_dir, "results.json"))
-        if sheet := self._prediction_sheet():
-            path = os.path.join(self.logging_dir, "predictions.png")
-            visualization.write_image(path, sheet[0])
-            if self.task_config.allow_image_summary:
-                logs["image/predictions"] = sheet[0][np.newaxis]
-        return logs
+    def write_results(self, path: str) -> None:
+        """Writes COCO results."""
+        self._evaluator.write_results(path)
 
-    def _prediction_sheet(self) -> list[np.ndarray]:
-        """Detections beside annotations of the first images; empty if not wanted."""
-        config = self.task_config.evaluation
-        if config.num_pictures <= 0:
-            return []
+    def compare(self, evaluation: Evaluation, count: int) -> Iterable[np.ndarray]:
+        """Draws detected and annotated objects of the first validation images."""
         detections: dict[int, list[dict[str, Any]]] = {}
         for row in self._evaluator.results:
-            if row["score"] >= config.picture_score_threshold:
+            if row["score"] >= self.task_config.evaluation.picture_score_threshold:
                 detections.setdefault(row["image_id"], []).append(row)
         data = self.task_config.validation_data.replace(global_batch_size=1)
-        pairs = []
-        for images, labels in self.build_inputs(data).take(config.num_pictures):
+        for images, labels in self.build_inputs(data).take(count):
             image_id = int(labels["groundtruths"]["source_id"][0])
-            pairs.append(
-                visualization.compare_instances(
-                    _image_as_stored(images[0].numpy(), labels["image_info"][0]),
-                    detections.get(image_id, []),
-                    self._evaluator.objects(image_id),
-                    self._evaluator.categories,
-                    cell_size=_PICTURE_SIZE,
-                )
+            yield visualization.compare_instances(
+                _image_as_stored(images[0].numpy(), labels["image_info"][0]),
+                detections.get(image_id, []),
+                self._evaluator.objects(image_id),
+                self._evaluator.categories,
+                cell_size=PICTURE_SIZE,
             )
-        return [visualization.image_grid(pairs, columns=2)] if pairs else []
 
 
 def _image_as_stored(image: np.ndarray, image_info: tf.Tensor) -> np.ndarray:
-    """uint8 [H, W, 3] of the original size, of what the network sees."""
+    """What the network sees, at the size of the image: uint8 [H, W, 3]."""
     (height, width), _, scale, _ = image_info.numpy()
     fitted = np.rint([height, width] * scale).astype(int)
     pixels = denormalize_image(image[: fitted[0], : fitted[1]].astype(np.float32))

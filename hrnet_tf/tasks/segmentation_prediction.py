@@ -1,13 +1,16 @@
-"""How a segmentation network is used on an image, in evaluation and when exported."""
+"""How a segmentation network predicts an image, in evaluation and when exported."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 
 from hrnet_tf.configs import segmentation as segmentation_config
+from hrnet_tf.configs.variants import STRIDE
 from hrnet_tf.data.inputs.normalization import normalize_image
+from hrnet_tf.losses.segmentation import cross_entropy_sum
 from hrnet_tf.ops import dense_prediction
-
-# Of HRNet's branch with the lowest resolution.
-STRIDE = 32
 
 
 def predict_image(
@@ -43,7 +46,7 @@ def predict_image(
     if evaluation.flip_test:
         normalized = dense_prediction.with_mirrored(normalized, flip_permutation)
     height, width = tf.unstack(tf.shape(image)[:2])
-    sizes = []
+    sizes: list[Sequence[Any]] = []
     for scale in evaluation.scales:
         if resizing.method == "fixed":
             sizes.append([int(side * scale + 0.5) for side in resizing.size])
@@ -59,10 +62,81 @@ def predict_image(
         evaluation.window,
         evaluation.window_overlap,
         evaluation.combine,
-        # Images of any aspect ratio: on sizes that branches halve without a remainder,
-        # as training crops are, they stay aligned.
+        # Branches stay aligned on sizes that can be halved without a remainder, like
+        # those of training crops.
         multiple=1 if resizing.method == "fixed" else STRIDE,
     )
+
+
+def predict_and_count(
+    predict: Callable[[tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    masks: tf.Tensor,
+    sizes: tf.Tensor,
+    num_classes: int,
+    ignore_label: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Predicts a batch of images of different sizes, and counts right and wrong pixels.
+
+    Args:
+        predict: Scores [H, W, C] of an image uint8 [H, W, 3].
+        images: uint8 [B, H, W, 3], padded below and at the right.
+        masks: uint8 [B, H, W], the true classes.
+        sizes: int32 [B, 2], heights and widths before padding; 0 for images that only
+            fill the batch.
+        num_classes: C.
+        ignore_label: The number of pixels without a class.
+
+    Returns:
+        Predicted classes uint8 [B, H, W], the confusion matrix int64 [C, C], and the
+        sum of all pixels' cross-entropies.
+    """
+
+    def predict_one(arguments: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        image, mask, size = arguments
+        # An image without size counts as one pixel, whose label is ignored.
+        height, width = tf.unstack(tf.maximum(size, 1))
+        mask = mask[:height, :width]
+        log_scores = predict(image[:height, :width])
+        predicted = tf.argmax(log_scores, axis=-1, output_type=tf.int32)
+        padding = [[0, tf.shape(image)[0] - height], [0, tf.shape(image)[1] - width]]
+        return (
+            tf.pad(tf.cast(predicted, tf.uint8), padding),
+            dense_prediction.confusion_matrix(
+                mask, predicted, num_classes, ignore_label
+            ),
+            cross_entropy_sum(log_scores, mask, ignore_label),
+        )
+
+    # One by one: images differ in size, and their scores take much memory.
+    predicted, confusion, loss_sums = tf.map_fn(
+        predict_one,
+        (images, masks, sizes),
+        fn_output_signature=(
+            tf.TensorSpec([None, None], tf.uint8),
+            tf.TensorSpec([num_classes, num_classes], tf.int64),
+            tf.TensorSpec([], tf.float32),
+        ),
+        parallel_iterations=1,
+    )
+    return predicted, tf.reduce_sum(confusion, axis=0), tf.reduce_sum(loss_sums)
+
+
+def unpadded(
+    outputs: Mapping[str, tuple[tf.Tensor, ...]],
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yields image, predicted classes and labels of every real image, unpadded.
+
+    Args:
+        outputs: What all replicas' validation steps returned.
+    """
+    names = ("images", "predicted", "masks", "sizes")
+    for parts in zip(*(outputs[name] for name in names), strict=True):
+        for *arrays, (height, width) in zip(
+            *(part.numpy() for part in parts), strict=True
+        ):
+            if height:
+                yield tuple(array[:height, :width] for array in arrays)
 
 
 def describe_protocol(evaluation: segmentation_config.Evaluation) -> str:

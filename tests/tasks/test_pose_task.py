@@ -25,7 +25,8 @@ from hrnet_tf.modeling.blocks import ConvNorm, ConvSettings
 from hrnet_tf.modeling.heads import HeatmapHead
 from hrnet_tf.modeling.representations import HRNetV1
 from hrnet_tf.ops import heatmaps
-from hrnet_tf.weights.restoring import CheckpointError
+from hrnet_tf.training import checkpoints
+from hrnet_tf.training.experiment import ConfigError
 
 COCO = load_skeleton("coco17")
 INPUT_SIZE = [128, 96]
@@ -181,7 +182,7 @@ def test_initialize_loads_what_is_asked(modules, trained):
             _config(init_checkpoint=init_checkpoint, init_checkpoint_modules=modules)
         )
         model = task.build_model()
-        task.initialize(model)
+        checkpoints.load_initial(model, task.task_config)
         assert _same(model.backbone, source.backbone)
         assert _same(model.head, source.head) == (modules == "all")
 
@@ -193,10 +194,11 @@ def test_backbone_of_another_dataset_starts_a_new_head(trained, tmp_path):
     changes = {"skeleton": str(skeleton), "init_checkpoint": path}
     task = _task(_config(init_checkpoint_modules="backbone", **changes))
     model = task.build_model()
-    task.initialize(model)
+    checkpoints.load_initial(model, task.task_config)
     assert _same(model.backbone, source.backbone)
-    with pytest.raises(CheckpointError, match="incompatible tensor .*head/conv"):
-        _task(_config(init_checkpoint_modules="all", **changes)).initialize(model)
+    whole = _config(init_checkpoint_modules="all", **changes)
+    with pytest.raises(ConfigError, match="incompatible tensor .*head/conv"):
+        checkpoints.load_initial(model, whole)
 
 
 def test_initialize_refuses_a_checkpoint_without_a_whole_backbone(tmp_path):
@@ -204,8 +206,8 @@ def test_initialize_refuses_a_checkpoint_without_a_whole_backbone(tmp_path):
         str(tmp_path / "ckpt")
     )
     task = _task(_config(init_checkpoint=path, init_checkpoint_modules="backbone"))
-    with pytest.raises(CheckpointError, match="only 0 of .* variables of backbone"):
-        task.initialize(task.build_model())
+    with pytest.raises(ConfigError, match="only 0 of .* variables of backbone"):
+        checkpoints.load_initial(task.build_model(), task.task_config)
 
 
 def test_initialize_without_a_checkpoint_does_nothing():
@@ -213,7 +215,7 @@ def test_initialize_without_a_checkpoint_does_nothing():
         task = _task(_config(init_checkpoint_modules=modules))
         model = task.build_model()
         before = copy.deepcopy(model.get_weights())
-        task.initialize(model)
+        checkpoints.load_initial(model, task.task_config)
         for old, new in zip(before, model.get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
 

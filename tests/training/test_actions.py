@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
+from hrnet_tf.evaluation.report import Report
 from hrnet_tf.training import actions
 
 
@@ -68,7 +69,7 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     assert "step=5/10, loss=0.25, learning_rate=0.001" in last
 
 
-# ---- a loss that is lost ----
+# ---- a loss that diverges ----
 
 
 def _stop(step: int, **config) -> actions.StopOnDivergence:
@@ -78,7 +79,7 @@ def _stop(step: int, **config) -> actions.StopOnDivergence:
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_training_stops_where_the_loss_is_no_number(loss):
+def test_training_stops_where_the_loss_is_not_finite(loss):
     with pytest.raises(actions.TrainingError) as raised:
         _stop(300)({"training_loss": tf.constant(loss)})
     message = str(raised.value)
@@ -127,7 +128,7 @@ def test_training_stops_when_the_trials_to_recover_are_used_up():
 def _evaluate(tmp_path, metrics, **arguments) -> str:
     stream = io.StringIO()
     report = actions.ReportEvaluation(
-        _step(1500), str(tmp_path), "val-*", stream=stream, **arguments
+        _step(1500), str(tmp_path), Report("val-*", **arguments), stream
     )
     report(metrics)
     return stream.getvalue()
@@ -159,7 +160,8 @@ def test_evaluation_prints_the_table_of_its_task(tmp_path):
 
 
 def test_evaluation_prints_to_standard_output_unless_told(tmp_path, capsys):
-    actions.ReportEvaluation(_step(1), str(tmp_path), "val-*")({"accuracy": 0.5})
+    report = actions.ReportEvaluation(_step(1), str(tmp_path), Report("val-*"))
+    report({"accuracy": 0.5})
     assert "accuracy  0.5" in capsys.readouterr().out
 
 
