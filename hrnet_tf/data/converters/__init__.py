@@ -1,1 +1,1 @@
-"""Data sets in, TFRecords out: one module per data set, and what they share."""
+"""From data sets as published to TFRecords, one module per kind of data set."""

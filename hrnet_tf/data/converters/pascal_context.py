@@ -1,56 +1,32 @@
-r"""Converts PASCAL-Context to segmentation TFRecords of 60 classes.
+"""PASCAL-Context: its layouts, and its 459 labels as 60 classes.
 
-  python -m hrnet_tf.data.pascal_context --data_dir=VOCdevkit/VOC2010 \
-      --annotations=VOCdevkit/VOC2010/trainval_merged.json --split=train \
-      --output_prefix=pascal_context/records/train
+Annotations are one of
 
---data_dir is that of PASCAL VOC 2010, with JPEGImages/. --annotations is one of
-
-    trainval_merged.json   of "PASCAL in Detail", which knows the splits
+    trainval_merged.json   from "PASCAL in Detail", which knows the splits
     a folder of .mat       the original trainval.tar.gz: LabelMap of 459 labels
     a folder of .png       class numbers, 0 for the background and 1 to 59
-
-With a folder, the images are those of ImageSets/SegmentationContext/SPLIT.txt, or of
-ImageSets/Main/SPLIT.txt, or of --image_list.
-
-The records hold 60 classes, the background first. To learn 59, set
-`task.drop_background`: the background is then ignored.
 """
-
-from __future__ import annotations
 
 import collections
 import functools
 import json
 import os
-import sys
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from absl import flags
 from pycocotools import mask as coco_mask
 from scipy import io as scipy_io
 
-from hrnet_tf.data.converters.conversion import (
-    ConversionError,
-    Unusable,
-    define_common_flags,
-)
 from hrnet_tf.data.converters.segmentation import (
+    LabelReader,
     Pair,
     check_folder,
-    convert_as_flags_say,
-    listed,
     map_values,
-    read_label_image,
+    read_grey_labels,
     read_lines,
-    run,
 )
-from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
-
-SPLITS = ("train", "val")
+from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.messages import listed
 
 # The numbers of the 59 classes among the 459 labels, in their order.
 _LABEL_IDS = (
@@ -61,11 +37,9 @@ _LABEL_IDS = (
 )
 _NUM_LABELS = 459
 
-# Class numbers by label: labels that are none of the classes are background.
+# Class numbers by label; all other labels are background.
 _CLASSES_OF_LABELS = np.zeros(_NUM_LABELS + 1, np.int64)
 _CLASSES_OF_LABELS[list(_LABEL_IDS)] = range(1, len(_LABEL_IDS) + 1)
-
-LabelReader = Callable[[Pair], np.ndarray]
 
 
 def find_pairs(
@@ -77,7 +51,8 @@ def find_pairs(
         data_dir: The folder VOC2010.
         annotations: See the top of this file.
         split: `train` or `val`.
-        image_list: File with the images' names; looked for if None. Not for a JSON.
+        image_list: File with the images' names; looked for if None. A JSON file has
+            its own.
 
     Raises:
         ConversionError: If something is not as expected.
@@ -106,7 +81,7 @@ def find_pairs(
         for stem in stems
     ]
     if not pairs:
-        raise ConversionError(f"The list of images of the split {split} is empty.")
+        raise ConversionError(f"The list of images for the split {split} is empty.")
     return pairs, readers[suffix]
 
 
@@ -145,7 +120,7 @@ def _find_in_json(
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise ConversionError(
-            f"--annotations={path} is not as trainval_merged.json of PASCAL in Detail: "
+            f"--annotations={path} is unlike PASCAL in Detail's trainval_merged.json: "
             "it must hold images (file_name, image_id, phase, height, width) and "
             f"annos_segmentation (image_id, category_id, segmentation); {error!r}."
         ) from None
@@ -193,52 +168,5 @@ def _read_mat(pair: Pair) -> np.ndarray:
 
 
 def _read_png(pair: Pair) -> np.ndarray:
-    stored = read_label_image(pair.labels)
-    if stored.ndim != 2:
-        raise Unusable(
-            "coloured labels", f"{pair.labels} is an RGB image; it must be grey."
-        )
     mapping = np.arange(len(_LABEL_IDS) + 1)
-    return map_values(stored, mapping, pair.labels, "the class numbers 0 to 59")
-
-
-def _define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    for name, help_text in (
-        ("data_dir", "The folder VOC2010 of PASCAL VOC 2010."),
-        ("annotations", "trainval_merged.json, or a folder of .mat or .png files."),
-    ):
-        flags.DEFINE_string(name, None, help_text, flag_values=values)
-    flags.DEFINE_enum("split", None, SPLITS, "What to convert.", flag_values=values)
-    flags.mark_flags_as_required(
-        ["data_dir", "annotations", "split"], flag_values=values
-    )
-    flags.DEFINE_string(
-        "image_list",
-        None,
-        "With a folder of annotations: file with the images' names without .jpg, one a "
-        "line.",
-        flag_values=values,
-    )
-    define_common_flags(values)
-    return values
-
-
-def convert_files(values: flags.FlagValues) -> None:
-    """Converts as the flags say."""
-    pairs, read_labels = find_pairs(
-        values.data_dir, values.annotations, values.split, values.image_list
-    )
-    label_set = BUILT_IN["pascal_context_60"]
-    convert_as_flags_say(values, pairs, read_labels, label_set)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
-    return run(convert_files, _define_flags(), argv)
-
-
-if __name__ == "__main__":
-    # Decoding needs no accelerator: leave its memory to a run that does.
-    tf.config.set_visible_devices([], "GPU")
-    sys.exit(main(sys.argv))
+    return read_grey_labels(pair.labels, mapping, "the class numbers 0 to 59")

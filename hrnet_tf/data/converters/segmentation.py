@@ -1,88 +1,69 @@
 """From pairs of images and label images to segmentation TFRecords.
 
-The converters of Cityscapes, PASCAL-Context, LIP and of plain folders each find the
-pairs of their data set and say how its labels are read; what they share is here.
-Everything is checked first: images decode completely, labels have their size and no
-value that is no class.
+The converters of Cityscapes, PASCAL-Context, LIP and plain folders each find the pairs
+of their data set and know how to read its labels; what they share is here. Everything
+is checked first: images decode completely, and labels have their size and hold no value
+without a class.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import functools
 import io
 import os
-import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from PIL import Image
 
-from hrnet_tf import command_line
-from hrnet_tf.data.converters.conversion import (
-    ConversionError,
-    Faults,
-    Unusable,
-    count_shards,
-    read_ahead,
-    read_file,
-    read_image_file,
-)
-from hrnet_tf.data.files.media import MediaError
+from hrnet_tf.data.converters.conversion import Conversion
+from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.data.files.images import read_file, read_image_file
 from hrnet_tf.data.records.segmentation import encode_image_record
-from hrnet_tf.data.records.shards import OutputError, RecordShards, check_output_prefix
-from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet, LabelSetError
-from hrnet_tf.progress import Progress
-
-# Names in a message about many of them.
-_NAMED = 3
+from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
+from hrnet_tf.messages import listed
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """An image file and what tells its classes.
+    """An image file and the source of its labels.
 
     Attributes:
         image: Path of the image.
-        labels: Path of its label image, or another name of it that the reader of
-            labels knows.
+        labels: Path of its label image, or another name that the reader of labels
+            knows.
     """
 
     image: str
     labels: str
 
 
-# Reads class numbers, uint8 [H, W], of a pair; raises `Unusable`.
+# Reads a pair's class numbers, uint8 [H, W]; raises `Unusable`.
 LabelReader = Callable[[Pair], np.ndarray]
 
 
-@dataclasses.dataclass
-class Summary:
-    """What `convert` did."""
+@dataclasses.dataclass(kw_only=True)
+class SegmentationSummary(Summary):
+    """What the conversion of labels did.
+
+    Attributes:
+        label_set: The classes.
+        pixels: How many pixels each class has; the last number counts those without.
+    """
 
     label_set: LabelSet
-    images: int = 0
-    pixels: np.ndarray | None = None  # by class; the last is without one
-    skipped: dict[str, int] = dataclasses.field(default_factory=dict)
-    faults: list[str] = dataclasses.field(default_factory=list)
-    files: list[str] = dataclasses.field(default_factory=list)
+    pixels: np.ndarray
 
     def __str__(self) -> str:
         total = max(int(self.pixels.sum()), 1)
-        width = max(len(name) for name in (*self.label_set.classes, "(ignored)"))
+        names = (*self.label_set.classes, "(ignored)")
+        width = max(len(name) for name in names)
         shares = [
             f"  {name:<{width}} {100 * count / total:7.3f} % of pixels"
-            for name, count in zip(
-                (*self.label_set.classes, "(ignored)"), self.pixels, strict=True
-            )
+            for name, count in zip(names, self.pixels, strict=True)
         ]
-        lines = [f"{self.images} images", *shares]
-        lines += [f"{n} skipped: {kind}" for kind, n in sorted(self.skipped.items())]
-        last = os.path.basename(self.files[-1])
-        files = self.files[0] + (f" ... {last}" if len(self.files) > 1 else "")
-        return "\n".join([*lines, f"{len(self.files)} files written: {files}"])
+        return "\n".join([*self.lines({}, always=()), *shares])
 
 
 def convert(
@@ -90,62 +71,37 @@ def convert(
     read_labels: LabelReader,
     label_set: LabelSet,
     output_prefix: str,
-    *,
-    num_shards: int | None = None,
-    on_error: str = "fail",
-    overwrite: bool = False,
-) -> Summary:
-    """Writes `output_prefix`-00000-of-0000N.tfrecord, all of them or none.
+    **options: Any,
+) -> SegmentationSummary:
+    """Writes `output_prefix`-00000-of-0000N.tfrecord, all files or none.
 
     Args:
         pairs: What to write, in order.
         read_labels: Reads the classes of a pair.
         label_set: The classes.
         output_prefix: Folder and beginning of the names of the files to write.
-        num_shards: Number of files; see `conversion.count_shards`.
-        on_error: 'fail' raises at the first fault; 'skip' leaves faulty images out.
-        overwrite: Whether to replace earlier files of the same prefix.
+        **options: See `conversion.Conversion`.
 
     Raises:
-        ConversionError: Input that cannot be used.
-        OutputError: Files of this prefix exist already, or it names none.
+        ConversionError: If the input cannot be used.
+        OutputError: If files of this prefix exist already, or it names none.
     """
-    check_output_prefix(output_prefix, overwrite)
-    faults = Faults(on_error)
-    read = functools.partial(_read_pair, read_labels=read_labels, label_set=label_set)
-    pixels = np.zeros(label_set.num_classes + 1, np.int64)
-    with (
-        RecordShards(output_prefix, count_shards(len(pairs), num_shards)) as shards,
-        Progress(len(pairs), "Converting") as progress,
-    ):
-        for pair, future in read_ahead(pairs, read):
-            try:
-                encoded, labels = future.result()
-            except Unusable as fault:
-                faults.report(fault)
-                progress.advance(skipped=faults.counts.total())
-                continue
-            name = os.path.basename(pair.image)
-            shards.write(
-                encode_image_record(encoded, name, labels, label_set.num_classes)
-            )
-            counts = np.bincount(labels.ravel(), minlength=256)
-            pixels[:-1] += counts[: label_set.num_classes]
-            pixels[-1] += counts[IGNORE]
-            progress.advance()
-        if not shards.written:
-            raise ConversionError(
-                f"All {len(pairs)} images were skipped, so nothing is written; the "
-                f"first fault: {faults.sentences[0]}"
-            )
-        written = shards.written
-    return Summary(
-        label_set,
-        images=written,
-        pixels=pixels,
-        skipped=dict(faults.counts),
-        faults=faults.sentences,
-        files=shards.files,
+    conversion = Conversion(output_prefix, **options)
+    pixels: dict[Pair, np.ndarray] = {}
+
+    def encode(pair: Pair) -> bytes:
+        encoded, labels = _read_pair(pair, read_labels, label_set)
+        counts = np.bincount(labels.ravel(), minlength=256)
+        pixels[pair] = np.append(counts[: label_set.num_classes], counts[IGNORE])
+        return encode_image_record(
+            encoded, os.path.basename(pair.image), labels, label_set.num_classes
+        )
+
+    written = conversion.write_records(pairs, encode)
+    return SegmentationSummary(
+        **conversion.outcome(),
+        label_set=label_set,
+        pixels=np.sum([pixels[pair] for pair in written], axis=0),
     )
 
 
@@ -167,7 +123,7 @@ def _read_pair(
             "unknown class",
             f"{pair.labels} holds the label {wrong[0]}, but the label set "
             f"{label_set.name} has classes 0 to {label_set.num_classes - 1}, and "
-            f"{IGNORE} for none.",
+            f"{IGNORE} for pixels without one.",
         )
     return encoded, labels
 
@@ -176,20 +132,21 @@ def read_label_image(path: str) -> np.ndarray:
     """Reads a label image as it is stored.
 
     Returns:
-        [H, W] of whole numbers: grey values, or the indices of a palette image; of a
+        Whole numbers [H, W]: grey values, or the indices of a palette image. For a
         coloured image uint8 [H, W, 3], RGB.
 
     Raises:
-        Unusable: If it is no image, or has transparency or fractions.
+        Unusable: If it is not an image, or an image of another mode.
     """
     encoded = read_file(path, "labels")
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            if image.mode == "1":
-                image = image.convert("L").point(lambda value: value // 255)
-            elif image.mode == "RGBA":
-                image = image.convert("RGB")
-            elif image.format == "JPEG":
+        with Image.open(io.BytesIO(encoded)) as opened:
+            image: Image.Image = opened
+            if opened.mode == "1":
+                image = opened.convert("L").point(lambda value: value // 255)
+            elif opened.mode == "RGBA":
+                image = opened.convert("RGB")
+            elif opened.format == "JPEG":
                 raise Unusable(
                     "labels as JPEG",
                     f"{path} is a JPEG file, which does not keep labels exactly; "
@@ -198,7 +155,7 @@ def read_label_image(path: str) -> np.ndarray:
             array = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise Unusable(
-            "corrupt labels", f"{path} is damaged or no image: {error}."
+            "corrupt labels", f"{path} is damaged or not an image: {error}."
         ) from None
     is_colored = array.shape[2:] == (3,)
     if not np.issubdtype(array.dtype, np.integer) or not (
@@ -206,14 +163,33 @@ def read_label_image(path: str) -> np.ndarray:
     ):
         raise Unusable(
             "unreadable labels",
-            f"{path} is an image of the mode {image.mode}; labels must be a grey, a "
+            f"{path} is an image with the mode {image.mode}; labels must be a grey, a "
             "palette or an RGB image.",
         )
     return array
 
 
+def read_grey_labels(path: str, mapping: np.ndarray, allowed: str) -> np.ndarray:
+    """Reads a grey label image as class numbers, uint8 [H, W].
+
+    Args:
+        path: The label image.
+        mapping: See `map_values`.
+        allowed: See `map_values`.
+
+    Raises:
+        Unusable: If it cannot be read, or holds a value that must not occur.
+    """
+    stored = read_label_image(path)
+    if stored.ndim != 2:
+        raise Unusable(
+            "coloured labels", f"{path} is an RGB image; labels must be grey."
+        )
+    return map_values(stored, mapping, path, allowed)
+
+
 def map_values(
-    values: np.ndarray, mapping: np.ndarray, path: str, data_set: str
+    values: np.ndarray, mapping: np.ndarray, path: str, allowed: str
 ) -> np.ndarray:
     """Turns stored values into class numbers, uint8 of the same shape.
 
@@ -222,7 +198,7 @@ def map_values(
         mapping: int64 [N], the class number of each value, -1 for values that must not
             occur.
         path: Where they are from, for messages.
-        data_set: What the values are of, for messages: "Cityscapes".
+        allowed: What the values must be, for messages: "LIP's labels 0 to 19".
 
     Raises:
         Unusable: If there is a value that must not occur.
@@ -233,16 +209,21 @@ def map_values(
         wrong = np.unique(values[mapped < 0])
         raise Unusable(
             "unknown label",
-            f"{path} holds the value {wrong[0]}, which is none of {data_set}.",
+            f"{path} holds the value {wrong[0]}, which is not one of {allowed}.",
         )
     return mapped.astype(np.uint8)
 
 
 def check_folder(path: str, data_set: str, expected: str) -> None:
-    """Refuses a layout that misses a folder.
+    """Refuses a data set that lacks a folder.
+
+    Args:
+        path: The folder.
+        data_set: Name of the data set, for the message.
+        expected: Its layout, for the message.
 
     Raises:
-        ConversionError: If `path` is no folder; says what was expected and found.
+        ConversionError: If there is no such folder; says what was expected and found.
     """
     if tf.io.gfile.isdir(path):
         return
@@ -256,73 +237,14 @@ def check_folder(path: str, data_set: str, expected: str) -> None:
     )
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def read_lines(path: str) -> list[str]:
-    """The lines of a text file that are not blank.
+    """Reads the lines of a text file, but for blank ones.
 
     Raises:
-        ConversionError: If there is no such file.
+        ConversionError: If it cannot be read.
     """
     try:
         with tf.io.gfile.GFile(path) as file:
             return [line.strip() for line in file if line.strip()]
     except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise ConversionError(f"{path} cannot be read: {error}") from None
-
-
-# ---- commands ----
-
-
-def convert_as_flags_say(
-    values: flags.FlagValues,
-    pairs: Sequence[Pair],
-    read_labels: LabelReader,
-    label_set: LabelSet,
-) -> None:
-    """Converts; prints what was faulty and a summary."""
-    summary = convert(
-        pairs,
-        read_labels,
-        label_set,
-        values.output_prefix,
-        num_shards=values.num_shards,
-        on_error=values.on_error,
-        overwrite=values.overwrite,
-    )
-    for sentence in summary.faults:
-        print(sentence, file=sys.stderr)
-    print(summary)
-
-
-def run(
-    convert_files: Callable[[flags.FlagValues], None],
-    values: flags.FlagValues,
-    argv: Sequence[str],
-) -> int:
-    """Runs a converter; returns its exit code: 0 done, 1 failed, 2 bad usage."""
-    return command_line.run(
-        convert_files,
-        values,
-        argv,
-        failures=(
-            ConversionError,
-            MediaError,
-            OutputError,
-            LabelSetError,
-            OSError,
-            tf.errors.OpError,
-        ),
-    )
-
-
-def label_set_flag(name: str, load: Callable[[str], LabelSet]) -> LabelSet:
-    """Loads the label set that --label_set names; a wrong one is bad usage."""
-    try:
-        return load(name)
-    except LabelSetError as error:
-        raise command_line.UsageError(f"--label_set: {error}") from error

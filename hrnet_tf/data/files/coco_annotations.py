@@ -1,30 +1,27 @@
 """Reads and checks what all COCO annotation files have: images, categories, boxes.
 
 COCO's format: `images` (id, file_name, width, height), `categories` (id, name) and
-`annotations` (id, image_id, category_id, bbox, area, iscrowd and more). What is wrong
-with the file as a whole raises `ConversionError`; what is wrong with one image or
-annotation is an `Unusable`.
+`annotations` (id, image_id, category_id, bbox, area, iscrowd and more). A mistake in
+the file as a whole raises `ConversionError`; a mistake in one image or annotation is an
+`Unusable`, which goes to `Faults`.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from hrnet_tf.data.converters.conversion import (
-    ConversionError,
-    Faults,
-    Unusable,
-    read_image_file,
-)
+from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
+from hrnet_tf.data.files.images import read_image_file
+from hrnet_tf.messages import shown
 
 # COCO rounds boxes to hundredths of a pixel: less beyond the border is no overhang.
 _BOX_ROUNDING = 0.01
+
+Annotation = TypeVar("Annotation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +34,7 @@ class ImageEntry:
     height: int
 
 
-def is_partly_outside(bbox: list[float], image: ImageEntry) -> bool:
+def is_partly_outside(bbox: Sequence[float], image: ImageEntry) -> bool:
     """Whether a box (x, y, width, height in pixels) reaches beyond the border."""
     x, y, width, height = bbox
     return (
@@ -51,12 +48,13 @@ def load(path: str, read_entry: Callable[[dict], dict] | None = None) -> dict[st
     """Reads the file.
 
     Args:
-      path: the JSON file.
-      read_entry: called with every JSON object while the file is parsed, and returns
-        what is kept of it.
+        path: The JSON file.
+        read_entry: Called with every JSON object while the file is parsed; returns what
+            to keep of it.
 
     Raises:
-      ConversionError: it cannot be read, is no JSON or lacks one of the three lists.
+        ConversionError: If it cannot be read, is not JSON or lacks one of the three
+            lists.
     """
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -79,7 +77,7 @@ def load(path: str, read_entry: Callable[[dict], dict] | None = None) -> dict[st
 
 
 def without_outline(entry: dict) -> dict:
-    """A `read_entry` for `load`: what is needed where masks are not."""
+    """A `read_entry` for `load`: keeps what is needed where masks are not."""
     # Most of the file is outlines. Dropped while parsing, they are never all in memory
     # at once.
     entry.pop("segmentation", None)
@@ -89,12 +87,15 @@ def without_outline(entry: dict) -> dict:
 def read_images(
     path: str, entries: list[Any], faults: Faults
 ) -> tuple[dict[int, ImageEntry], set[int]]:
-    """The usable images by id, and the ids of those that are not usable.
+    """Reads `images`.
 
     Args:
-      path: the file's, for messages.
-      entries: its `images`.
-      faults: told of each unusable one.
+        path: The file, for messages.
+        entries: Its `images`.
+        faults: Receives each unusable one.
+
+    Returns:
+        The usable images by id, and the ids of the unusable ones.
     """
     images: dict[int, ImageEntry] = {}
     unusable_ids: set[int] = set()
@@ -114,14 +115,46 @@ def read_images(
     return images, unusable_ids - images.keys()
 
 
+def read_annotations(
+    path: str,
+    entries: Iterable[tuple[int, Any]],
+    images: dict[int, ImageEntry],
+    read: Callable[[Any], tuple[ImageEntry, Annotation]],
+    faults: Faults,
+) -> dict[int, list[Annotation]]:
+    """Reads `annotations`.
+
+    Args:
+        path: The file, for messages.
+        entries: Some of its `annotations`, with their places in that list.
+        images: Its usable images by id.
+        read: Checks one entry; raises `Unusable`.
+        faults: Receives each unusable one.
+
+    Returns:
+        By image id, the usable annotations of each of `images`, in the file's order.
+    """
+    annotations: dict[int, list[Annotation]] = {image_id: [] for image_id in images}
+    for place, entry in entries:
+        try:
+            image, annotation = read(entry)
+        except Unusable as fault:
+            where = _where(place, entry, images)
+            faults.report(Unusable(fault.kind, f"{path}: {where}: {fault.sentence}"))
+        else:
+            annotations[image.id].append(annotation)
+    return annotations
+
+
 def _read_image(entry: Any) -> ImageEntry:
     kind = "bad image entry"
     if not isinstance(entry, dict):
         raise Unusable(kind, f"it is {shown(entry)}; it must be an object.")
-    require_ids(kind, entry, "id", "width", "height")
+    _require_ids(kind, entry, "id", "width", "height")
     file_name = entry.get("file_name")
     if not isinstance(file_name, str) or not file_name:
-        raise Unusable(kind, f"file_name is {shown(file_name)}; it must be a text.")
+        received = shown(file_name, none="missing")
+        raise Unusable(kind, f"file_name is {received}; it must be a text.")
     if min(entry["width"], entry["height"]) < 1:
         raise Unusable(
             kind,
@@ -131,10 +164,10 @@ def _read_image(entry: Any) -> ImageEntry:
 
 
 def read_annotated_image(image: ImageEntry, image_dir: str) -> bytes:
-    """The bytes of an image file that decodes completely to the annotated size.
+    """Returns the bytes of an image file that decodes completely to the annotated size.
 
     Raises:
-      Unusable: there is no such file, or it is something else.
+        Unusable: If there is no such file, or it is something else.
     """
     path = os.path.join(image_dir, image.file_name)
     encoded, height, width = read_image_file(path, f" (image {image.id})")
@@ -154,27 +187,35 @@ def read_box(
     """Checks what annotations of any kind have.
 
     Returns:
-      The image, the box (x, y, width and height in pixels, on the image at least in
-      part) and whether it is of a crowd.
+        The image, the box (x, y, width and height in pixels, on the image at least in
+        part) and whether it surrounds a crowd.
 
     Raises:
-      Unusable: something is missing or impossible.
+        Unusable: If something is missing or impossible.
     """
     kind = "bad annotation entry"
     if not isinstance(entry, dict):
         raise Unusable(kind, f"it is {shown(entry)}; it must be an object.")
-    require_ids(kind, entry, "id", "image_id", "category_id")
+    _require_ids(kind, entry, "id", "image_id", "category_id")
     image = images.get(entry["image_id"])
     if image is None:
         raise Unusable(
             "unknown image id", f"image_id {entry['image_id']} is not in 'images'."
         )
-    bbox = entry.get("bbox")
+    bbox = _read_bbox(entry.get("bbox"), image)
+    iscrowd = entry.get("iscrowd", 0)
+    if iscrowd not in (0, 1):
+        received = shown(iscrowd, none="missing")
+        raise Unusable(kind, f"iscrowd is {received}; it must be 0 or 1.")
+    return image, bbox, bool(iscrowd)
+
+
+def _read_bbox(bbox: Any, image: ImageEntry) -> list[float]:
     if not is_number_list(bbox) or len(bbox) != 4:
         raise Unusable(
             "bad box",
-            f"bbox is {shown(bbox)}; it must be four finite numbers, x, y, width and "
-            "height.",
+            f"bbox is {shown(bbox, none='missing')}; it must be four finite numbers, "
+            "x, y, width and height.",
         )
     x, y, width, height = bbox
     if width <= 0 or height <= 0:
@@ -187,19 +228,29 @@ def read_box(
             f"bbox is {bbox} (x, y, width, height), wholly outside the "
             f"{image.width}x{image.height} image.",
         )
-    iscrowd = entry.get("iscrowd", 0)
-    if iscrowd not in (0, 1):
-        raise Unusable(kind, f"iscrowd is {shown(iscrowd)}; it must be 0 or 1.")
-    return image, bbox, bool(iscrowd)
+    return bbox
 
 
-def require_ids(kind: str, entry: dict, *keys: str) -> None:
-    """Refuses an entry in which one of the keys is no whole number."""
+def check_area(area: Any) -> None:
+    """Refuses an `area` that is not a number of pixels.
+
+    Raises:
+        Unusable: If so.
+    """
+    if not is_number_list([area]) or area < 0:
+        raise Unusable(
+            "bad area",
+            f"area is {shown(area, none='missing')}; it must be a number of pixels "
+            ">= 0.",
+        )
+
+
+def _require_ids(kind: str, entry: dict, *keys: str) -> None:
+    """Refuses an entry in which one of the keys is not a whole number."""
     for key in keys:
         if as_id(entry.get(key)) is None:
-            raise Unusable(
-                kind, f"{key} is {shown(entry.get(key))}; it must be a whole number."
-            )
+            received = shown(entry.get(key), none="missing")
+            raise Unusable(kind, f"{key} is {received}; it must be a whole number.")
 
 
 def as_id(value: Any) -> int | None:
@@ -218,15 +269,15 @@ def is_number_list(values: Any) -> bool:
     )
 
 
-def where_annotation(place: int, entry: Any, images: dict[int, ImageEntry]) -> str:
+def image_id_of(entry: Any) -> int | None:
+    """The `image_id` of an annotation, if it has a valid one."""
+    return as_id(entry.get("image_id")) if isinstance(entry, dict) else None
+
+
+def _where(place: int, entry: Any, images: dict[int, ImageEntry]) -> str:
     """What messages call the annotation at `place` in its list."""
     if not isinstance(entry, dict) or as_id(entry.get("id")) is None:
         return f"annotations[{place}]"
-    image = images.get(as_id(entry.get("image_id")))
+    image_id = image_id_of(entry)
+    image = None if image_id is None else images.get(image_id)
     return f"annotation {entry['id']}" + (f" of {image.file_name}" if image else "")
-
-
-def shown(value: Any) -> str:
-    """The value as an error message quotes it: not too long."""
-    text = "missing" if value is None else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,12 +1,8 @@
 """Reads and checks a COCO annotation file of objects: boxes and masks.
 
-Beyond what all of COCO's files have (coco_annotations.py), annotations have a
-`segmentation`: polygons, or a mask in run lengths. What is wrong with the file as a
-whole raises `ConversionError`; what is wrong with one image or annotation goes to
-`Faults`, which raises or counts it.
+Beyond what all COCO files have (coco_annotations.py), annotations have a
+`segmentation`: polygons, or a mask in run lengths.
 """
-
-from __future__ import annotations
 
 import dataclasses
 from typing import Any
@@ -14,7 +10,6 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from hrnet_tf.data.converters.conversion import ConversionError, Faults, Unusable
 from hrnet_tf.data.files import coco_annotations
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
@@ -22,10 +17,9 @@ from hrnet_tf.data.files.coco_annotations import (
     is_number_list,
     is_partly_outside,
     read_box,
-    read_images,
-    shown,
-    where_annotation,
 )
+from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
+from hrnet_tf.messages import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +27,12 @@ class CocoObject:
     """One usable annotation.
 
     Attributes:
-      category_id: the file's id of the category, above 0.
-      bbox: x, y, width, height in pixels, clipped to the image.
-      area: pixels.
-      iscrowd: whether it is a crowd.
-      rle: the mask as compressed run lengths; None where masks were not asked for.
-      was_clipped: whether the file's box reaches beyond the border.
+        category_id: The file's id of the category, above 0.
+        bbox: x, y, width, height in pixels, clipped to the image.
+        area: Pixels.
+        iscrowd: Whether it is a crowd.
+        rle: The mask as compressed run lengths; None where masks were not asked for.
+        was_clipped: Whether the file's box reaches beyond the border.
     """
 
     category_id: int
@@ -54,10 +48,10 @@ class CocoObjects:
     """The usable part of an annotation file, in its order.
 
     Attributes:
-      images: the usable image entries.
-      objects: by image id, the usable objects of each of `images` (often none).
-      categories: names by id.
-      objects_of_unusable_images: how many objects had an unusable image.
+        images: The usable image entries.
+        objects: By image id, the usable objects of each of `images` (often none).
+        categories: Names by id.
+        objects_of_unusable_images: How many objects had an unusable image.
     """
 
     images: list[ImageEntry]
@@ -70,34 +64,33 @@ def read_coco_objects(path: str, with_masks: bool, faults: Faults) -> CocoObject
     """Reads all annotations, checking each.
 
     Args:
-      path: the JSON file.
-      with_masks: whether every object needs a mask; else masks are not looked at.
-      faults: told of each unusable image or annotation.
+        path: The JSON file.
+        with_masks: Whether every object needs a mask; else masks are not looked at.
+        faults: Receives each unusable image or annotation.
 
     Raises:
-      ConversionError: the file is missing or is not COCO's JSON, or `faults` raises.
+        ConversionError: If the file is missing or is not COCO's JSON, or `faults`
+            raises.
     """
     content = coco_annotations.load(
         path, None if with_masks else coco_annotations.without_outline
     )
     categories = _read_categories(path, content["categories"])
-    images, unusable_ids = read_images(path, content["images"], faults)
-    objects: dict[int, list[CocoObject]] = {image_id: [] for image_id in images}
-    objects_of_unusable_images = 0
-    for place, entry in enumerate(content["annotations"]):
-        if isinstance(entry, dict) and as_id(entry.get("image_id")) in unusable_ids:
-            objects_of_unusable_images += 1
-            continue
-        try:
-            image, found = _read_object(entry, images, categories, with_masks)
-        except Unusable as fault:
-            where = where_annotation(place, entry, images)
-            faults.report(Unusable(fault.kind, f"{path}: {where}: {fault.sentence}"))
-        else:
-            objects[image.id].append(found)
-    return CocoObjects(
-        list(images.values()), objects, categories, objects_of_unusable_images
+    images, unusable_ids = coco_annotations.read_images(path, content["images"], faults)
+    entries = [
+        (place, entry)
+        for place, entry in enumerate(content["annotations"])
+        if coco_annotations.image_id_of(entry) not in unusable_ids
+    ]
+    objects = coco_annotations.read_annotations(
+        path,
+        entries,
+        images,
+        lambda entry: _read_object(entry, images, categories, with_masks),
+        faults,
     )
+    num_passed_over = len(content["annotations"]) - len(entries)
+    return CocoObjects(list(images.values()), objects, categories, num_passed_over)
 
 
 def _read_categories(path: str, entries: list[Any]) -> dict[int, str]:
@@ -143,10 +136,8 @@ def _read_object(
     area = entry.get("area")
     if area is None:
         area = float(coco_mask.area(rle)) if rle else clipped[2] * clipped[3]
-    elif not is_number_list([area]) or area < 0:
-        raise Unusable(
-            "bad area", f"area is {shown(area)}; it must be a number of pixels >= 0."
-        )
+    else:
+        coco_annotations.check_area(area)
     return image, CocoObject(
         entry["category_id"],
         clipped,
@@ -158,7 +149,7 @@ def _read_object(
 
 
 def _clip(bbox: list[float], image: ImageEntry) -> list[float]:
-    """The part of a box that is on the image, not beyond it by any rounding."""
+    """The part of a box that is on the image; rounding does not carry it beyond."""
     x, y, width, height = map(float, bbox)
     left, right = max(x, 0.0), min(x + width, float(image.width))
     top, bottom = max(y, 0.0), min(y + height, float(image.height))
@@ -171,34 +162,28 @@ def _clip(bbox: list[float], image: ImageEntry) -> list[float]:
 
 
 def read_mask(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Compressed run lengths of polygons, or of run lengths of either kind.
+    """Compresses a mask: polygons, or run lengths of either kind.
 
     Args:
-      segmentation: as in an annotation.
-      height: of the image in pixels.
-      width: likewise.
+        segmentation: As in an annotation.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Raises:
-      Unusable: it is neither, or of an image of another size.
+        Unusable: If it is neither, or belongs to an image of another size.
     """
     kind = "bad mask"
     if isinstance(segmentation, list) and segmentation:
-        for polygon in segmentation:
-            if not is_number_list(polygon) or len(polygon) < 6 or len(polygon) % 2:
-                raise Unusable(
-                    kind,
-                    f"segmentation holds the polygon {shown(polygon)}; it must be "
-                    "numbers x, y of three points or more.",
-                )
+        _check_polygons(kind, segmentation)
         return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(
         segmentation
     ):
         raise Unusable(
             kind,
-            f"segmentation is {shown(segmentation)}; it must be a list of polygons or "
-            "an object with size and counts. To leave masks out, convert with "
-            "--noinclude_masks.",
+            f"segmentation is {shown(segmentation, none='missing')}; it must be a list "
+            "of polygons or an object with size and counts. To leave masks out, "
+            "convert with --noinclude_masks.",
         )
     size, counts = segmentation["size"], segmentation["counts"]
     if list(size) != [height, width]:
@@ -212,3 +197,13 @@ def read_mask(segmentation: Any, height: int, width: int) -> dict[str, Any]:
             )
         return coco_mask.frPyObjects(segmentation, height, width)
     return {"size": size, "counts": counts}
+
+
+def _check_polygons(kind: str, polygons: list[Any]) -> None:
+    for polygon in polygons:
+        if not is_number_list(polygon) or len(polygon) < 6 or len(polygon) % 2:
+            raise Unusable(
+                kind,
+                f"segmentation holds the polygon {shown(polygon)}; it must be "
+                "numbers x, y of three points or more.",
+            )

@@ -1,29 +1,48 @@
 """Reads and checks a COCO keypoint annotation file.
 
-Beyond what all of COCO's files have (coco_annotations.py), its categories and
-annotations have `keypoints`. What is wrong with the file as a whole raises
-`ConversionError`; what is wrong with one image or annotation goes to `Faults`, which
-raises or counts it.
+Beyond what all COCO files have (coco_annotations.py), its categories and annotations
+have `keypoints`.
 """
 
-from __future__ import annotations
-
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
-from hrnet_tf.data.converters.conversion import ConversionError, Faults, Unusable
 from hrnet_tf.data.files import coco_annotations
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
     as_id,
     is_number_list,
     read_box,
-    read_images,
-    shown,
-    where_annotation,
 )
-from hrnet_tf.data.records.pose import Person
+from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
+from hrnet_tf.messages import shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """One person annotation; all coordinates are pixels of the original image.
+
+    Attributes:
+        id: The annotation's id.
+        bbox: x, y, width, height, not clipped to the image.
+        area: Of the person's segment, in square pixels; the scale of OKS.
+        iscrowd: Whether the box surrounds a group that was not told apart.
+        keypoints: K*3 numbers: x, y, v of each keypoint; v is 0 (not labelled),
+            1 (labelled, hidden) or 2 (labelled, visible).
+    """
+
+    id: int
+    bbox: Sequence[float]
+    area: float
+    iscrowd: bool
+    keypoints: Sequence[float]
+
+    @property
+    def num_keypoints(self) -> int:
+        """The number of labelled keypoints."""
+        return sum(visibility > 0 for visibility in self.keypoints[2::3])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +50,11 @@ class CocoPeople:
     """The usable part of an annotation file, in its order.
 
     Attributes:
-      images: the usable image entries.
-      people: by image id, the usable people of each of `images` (often none).
-      other_category_annotations: how many annotations were passed over.
-      people_of_unusable_images: how many usable people had an unusable image.
-      warnings: sentences about what looks odd but was used.
+        images: The usable image entries.
+        people: By image id, the usable people of each of `images` (often none).
+        other_category_annotations: How many annotations were passed over.
+        people_of_unusable_images: How many usable people had an unusable image.
+        warnings: Sentences about what looks odd but was used.
     """
 
     images: list[ImageEntry]
@@ -51,49 +70,52 @@ def read_coco_people(
     """Reads the annotations of one category, checking each.
 
     Args:
-      path: the JSON file.
-      skeleton: the keypoints that every annotation must have, in order.
-      category: name of the category; None takes the only one that has keypoints.
-      faults: told of each unusable image or annotation.
+        path: The JSON file.
+        skeleton: The keypoints that every annotation must have, in order.
+        category: Name of the category; None takes the only one that has keypoints.
+        faults: Receives each unusable image or annotation.
 
     Raises:
-      ConversionError: the file is missing or is not COCO keypoint JSON, its keypoints
-        are not the skeleton's, or `faults` raises.
+        ConversionError: If the file is missing or is not COCO keypoint JSON, its
+            keypoints are not the skeleton's, or `faults` raises.
     """
     content = coco_annotations.load(path, coco_annotations.without_outline)
     category_id, warnings = _choose_category(path, content, skeleton, category)
-    images, unusable_ids = read_images(path, content["images"], faults)
-    people: dict[int, list[Person]] = {image_id: [] for image_id in images}
-    other_category_annotations = people_of_unusable_images = 0
+    images, unusable_ids = coco_annotations.read_images(path, content["images"], faults)
+    entries = [
+        (place, entry)
+        for place, entry in enumerate(content["annotations"])
+        if not isinstance(entry, dict)
+        or as_id(entry.get("category_id")) in (None, category_id)
+    ]
+    usable_entries = [
+        (place, entry)
+        for place, entry in entries
+        if coco_annotations.image_id_of(entry) not in unusable_ids
+    ]
     seen_ids: set[int] = set()
-    for place, entry in enumerate(content["annotations"]):
-        if isinstance(entry, dict):
-            if as_id(entry.get("category_id")) not in (None, category_id):
-                other_category_annotations += 1
-                continue
-            if as_id(entry.get("image_id")) in unusable_ids:
-                people_of_unusable_images += 1
-                continue
-        try:
-            image, person = _read_person(entry, images, skeleton.num_keypoints)
-            if person.id in seen_ids:
-                raise Unusable("duplicate annotation id", "the id is used twice.")
-        except Unusable as fault:
-            where = where_annotation(place, entry, images)
-            faults.report(Unusable(fault.kind, f"{path}: {where}: {fault.sentence}"))
-        else:
-            seen_ids.add(person.id)
-            people[image.id].append(person)
-    if other_category_annotations and not seen_ids:
+
+    def read(entry: Any) -> tuple[ImageEntry, Person]:
+        image, person = _read_person(entry, images, skeleton.num_keypoints)
+        if person.id in seen_ids:
+            raise Unusable("duplicate annotation id", "the id is used twice.")
+        seen_ids.add(person.id)
+        return image, person
+
+    people = coco_annotations.read_annotations(
+        path, usable_entries, images, read, faults
+    )
+    num_others = len(content["annotations"]) - len(entries)
+    if num_others and not seen_ids:
         warnings.append(
-            f"Warning: none of the {other_category_annotations} annotations in {path} "
-            f"belongs to the category of id {category_id}."
+            f"Warning: none of the {num_others} annotations in {path} belongs to the "
+            f"category with the id {category_id}."
         )
     return CocoPeople(
         list(images.values()),
         people,
-        other_category_annotations,
-        people_of_unusable_images,
+        num_others,
+        len(entries) - len(usable_entries),
         warnings,
     )
 
@@ -107,7 +129,6 @@ def _choose_category(
         for entry in content["categories"]
         if isinstance(entry, dict) and as_id(entry.get("id")) is not None
     ]
-    names = ", ".join(str(entry.get("name")) for entry in categories) or "none"
     if name is not None:
         chosen = [entry for entry in categories if entry.get("name") == name]
     else:
@@ -116,35 +137,45 @@ def _choose_category(
         chosen = chosen or (categories if len(categories) == 1 else [])
     if len(chosen) != 1:
         asked = (
-            "with keypoints" if name is None else f"of the name {name!r} (--category)"
+            "with keypoints" if name is None else f"with the name {name!r} (--category)"
         )
+        names = ", ".join(str(entry.get("name")) for entry in categories) or "none"
         raise ConversionError(
             f"{path} describes {len(chosen)} categories {asked}; choose one with "
             f"--category, out of: {names}."
         )
-    listed = chosen[0].get("keypoints")
+    return chosen[0]["id"], _compare_keypoints(path, chosen[0], skeleton)
+
+
+def _compare_keypoints(
+    path: str, category: dict[str, Any], skeleton: Skeleton
+) -> list[str]:
+    """Warnings about keypoints that a category names otherwise than the skeleton.
+
+    Raises:
+        ConversionError: If their number or order differs.
+    """
+    named = category.get("keypoints")
     expected = list(skeleton.keypoints)
-    if not isinstance(listed, list) or listed == expected:
-        return chosen[0]["id"], []
-    if len(listed) != len(expected):
+    if not isinstance(named, list) or named == expected:
+        return []
+    if len(named) != len(expected):
         raise ConversionError(
-            f"{path} lists {len(listed)} keypoints for category "
-            f"{chosen[0].get('name')!r}, but the skeleton {skeleton.name} has "
+            f"{path} lists {len(named)} keypoints for category "
+            f"{category.get('name')!r}, but the skeleton {skeleton.name} has "
             f"{len(expected)}; give the data's own with --skeleton=FILE.yaml."
         )
-    place = next(i for i in range(len(listed)) if listed[i] != expected[i])
+    place = next(i for i in range(len(named)) if named[i] != expected[i])
     difference = (
-        f"keypoint {place} is {listed[place]!r} in {path} and {expected[place]!r} in "
+        f"keypoint {place} is {named[place]!r} in {path} and {expected[place]!r} in "
         f"the skeleton {skeleton.name}"
     )
-    if sorted(map(str, listed)) == sorted(expected):
+    if sorted(map(str, named)) == sorted(expected):
         raise ConversionError(
             f"The keypoints have another order: {difference}; give the data's own "
             "order with --skeleton=FILE.yaml."
         )
-    return chosen[0]["id"], [
-        f"Warning: {difference}; they are taken for the same, place by place."
-    ]
+    return [f"Warning: {difference}; they are taken for the same, place by place."]
 
 
 def _read_person(
@@ -152,14 +183,10 @@ def _read_person(
 ) -> tuple[ImageEntry, Person]:
     """Checks one annotation. Raises `Unusable`."""
     image, bbox, iscrowd = read_box(entry, images)
-    area = entry.get("area")
-    if not is_number_list([area]) or area < 0:
-        raise Unusable(
-            "bad area", f"area is {shown(area)}; it must be a number of pixels >= 0."
-        )
+    coco_annotations.check_area(entry.get("area"))
     keypoints = entry.get("keypoints")
     _check_keypoints(keypoints, num_keypoints)
-    return image, Person(entry["id"], bbox, area, iscrowd, keypoints)
+    return image, Person(entry["id"], bbox, entry["area"], iscrowd, keypoints)
 
 
 def _check_keypoints(keypoints: Any, num_keypoints: int) -> None:
@@ -167,7 +194,7 @@ def _check_keypoints(keypoints: Any, num_keypoints: int) -> None:
         received = (
             f"has {len(keypoints)} numbers"
             if isinstance(keypoints, list)
-            else f"is {shown(keypoints)}"
+            else f"is {shown(keypoints, none='missing')}"
         )
         raise Unusable(
             "wrong number of keypoint values",
@@ -176,7 +203,7 @@ def _check_keypoints(keypoints: Any, num_keypoints: int) -> None:
         )
     if not is_number_list(keypoints):
         raise Unusable(
-            "bad keypoint value", "keypoints holds something else than finite numbers."
+            "bad keypoint value", "keypoints must hold nothing but finite numbers."
         )
     for place, visibility in enumerate(keypoints[2::3]):
         if visibility not in (0, 1, 2):

@@ -1,4 +1,4 @@
-"""Person boxes of a detector, to evaluate on instead of ground-truth boxes."""
+"""A detector's person boxes, to evaluate on instead of ground-truth boxes."""
 
 import dataclasses
 import json
@@ -6,14 +6,16 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from hrnet_tf.messages import UserError
 
-class DetectionsError(ValueError):
-    """The detections file is not one; the message says what it must hold."""
+
+class DetectionsError(UserError):
+    """A file that does not hold a detector's boxes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
-    """Person boxes of a detector, sorted by image.
+    """A detector's person boxes, sorted by image.
 
     Attributes:
         image_ids: int64 [D].
@@ -37,7 +39,7 @@ def load_detections(
         score_threshold: Boxes that score lower are left out.
 
     Raises:
-        DetectionsError: If the file is no such list, or nothing of it is left.
+        DetectionsError: If the file is something else, or no box is left.
     """
     with tf.io.gfile.GFile(path, "rb") as file:
         try:

@@ -12,23 +12,27 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from hrnet_tf.messages import UserError
+from hrnet_tf.output_files import written_whole
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
-# Of videos that do not say how fast they are to be played.
+# Frame rate assumed when a file gives none.
 _DEFAULT_FRAMES_PER_SECOND = 25.0
 
 
-class MediaError(ValueError):
-    """A file cannot be read or written as what it seems to be."""
+class MediaError(UserError):
+    """An image or a video that cannot be read or written."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself.
+    """What a video says about itself.
 
     Attributes:
-        width, height: Of its frames, in pixels.
+        width: Width of its frames in pixels.
+        height: Height of its frames in pixels.
         frames_per_second: How fast it is played.
         num_frames: How many frames it claims to have; None if it does not say.
     """
@@ -40,19 +44,22 @@ class VideoInfo:
 
 
 def is_video(path: str) -> bool:
-    """Whether a file's name is that of a video."""
+    """Whether a file is named like a video."""
     return path.lower().endswith(VIDEO_SUFFIXES)
 
 
 def find_images(path: str) -> list[str]:
-    """Lists the images of a folder and its subfolders, or the one that is named.
+    """Lists the images of a folder and its subfolders.
+
+    Args:
+        path: The folder; or an image file, which is then the only one.
 
     Returns:
         Paths in alphabetical order. Files of a folder that are not named like images
         are left out.
 
     Raises:
-        MediaError: If there is nothing there, or no image.
+        MediaError: If there is no such path, or no image in it.
     """
     if os.path.isfile(path):
         return [path]
@@ -93,7 +100,7 @@ def open_video(path: str) -> tuple[VideoInfo, Iterator[np.ndarray]]:
     """Opens a video.
 
     Returns:
-        What it says of itself, and its frames one by one, to the last that can be
+        What it says about itself, and its frames one by one, to the last that can be
         decoded.
 
     Raises:
@@ -134,34 +141,37 @@ def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
         capture.release()
 
 
-class VideoWriter(contextlib.AbstractContextManager):
+class VideoWriter(contextlib.ExitStack):
     """Writes an MP4 video; it appears under its name when all of it is written."""
 
     def __init__(self, path: str, info: VideoInfo):
+        """Writes nothing yet: the file is opened on entering the `with` block.
+
+        Args:
+            path: The file.
+            info: The size of the frames, and how fast they are played.
+        """
+        super().__init__()
+        self._path = path
+        self._info = info
+
+    def __enter__(self) -> "VideoWriter":
         """Opens a file beside `path`.
 
         Raises:
             MediaError: If OpenCV cannot write such a video there.
         """
-        folder, name = os.path.split(path)
-        self._path = path
-        self._partial = os.path.join(folder, f".{os.getpid()}.{name}")
         self._writer = cv2.VideoWriter(
-            self._partial,
+            self.enter_context(written_whole(self._path)),
             cv2.VideoWriter.fourcc(*"mp4v"),
-            info.frames_per_second,
-            (info.width, info.height),
+            self._info.frames_per_second,
+            (self._info.width, self._info.height),
         )
         if not self._writer.isOpened():
-            raise MediaError(f"OpenCV cannot write an MP4 video to {path}.")
+            raise MediaError(f"OpenCV cannot write an MP4 video to {self._path}.")
+        self.callback(self._writer.release)
+        return self
 
     def write(self, frame: np.ndarray) -> None:
         """Appends a frame, uint8 [height, width, 3], RGB."""
         self._writer.write(np.ascontiguousarray(frame[..., ::-1]))
-
-    def __exit__(self, exception_type, *_) -> None:
-        self._writer.release()
-        if exception_type is None:
-            os.replace(self._partial, self._path)
-        elif os.path.exists(self._partial):
-            os.remove(self._partial)

@@ -1,9 +1,9 @@
-"""People's boxes from a JSON file, by the image that they are in.
+"""People's boxes from a JSON file, found by image.
 
-The file is either COCO annotations, {"images": [...], "annotations": [...]}, whose
-boxes (crowds left out) belong to the images by file name, or COCO results, a list of
-{"image_id", "bbox", "score", "category_id"}. Results belong to an image by "file_name"
-if they have one; else by the number at the end of the image's file name, as in COCO's
+The file holds either COCO annotations, {"images": [...], "annotations": [...]}, or COCO
+results, a list of {"image_id", "bbox", "score", "category_id"}. Annotations, but for
+crowds, are matched with images by file name. Results are matched by "file_name" if they
+have one, else by the number at the end of the image's file name, as in COCO's
 000000000139.jpg; in a video, by the number of the frame, from 0.
 """
 
@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from hrnet_tf.messages import UserError, listed
+
 PERSON_CATEGORY = 1
 
 
-class BoxesError(ValueError):
-    """The file holds no boxes that can be used; the message says what is wrong."""
+class BoxesError(UserError):
+    """A file without boxes that can be used."""
 
 
 class PersonBoxes:
@@ -30,7 +32,7 @@ class PersonBoxes:
         Args:
             path: The JSON file.
             category_id: Boxes of other categories are left out. Rows without a category
-                are taken.
+                count as this one.
 
         Raises:
             BoxesError: If the file cannot be read, or has no such box.
@@ -55,35 +57,34 @@ class PersonBoxes:
             raise BoxesError(f"--boxes={path} has no box of category {category_id}.")
 
     def image_id(self, path: str) -> int | None:
-        """The id that the file gives to an image, or else the image's own name."""
+        """The id that the file gives to an image, or else its name's number."""
         known = self._ids.get(os.path.basename(path))
         return number_of(path) if known is None else known
 
     def of_image(self, path: str) -> tuple[np.ndarray, np.ndarray]:
         """Boxes [P, 4] and their scores [P] of an image file."""
-        name = os.path.basename(path)
-        rows = self._by_name.get(name)
-        if rows is None:
-            rows = self._by_id.get(self.image_id(path), [])
-        return _split(rows)
+        rows = self._by_name.get(os.path.basename(path))
+        image_id = self.image_id(path)
+        if rows is None and image_id is not None:
+            rows = self._by_id.get(image_id)
+        return _split(rows or [])
 
     def of_frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Boxes [P, 4] and their scores [P] of a video's frame, counted from 0."""
         return _split(self._by_id.get(number, []))
 
     def check(self, paths: list[str]) -> None:
-        """Refuses a file that has a box for none of the images.
+        """Refuses a file without a box for any of the images.
 
         Raises:
             BoxesError: If so.
         """
         if any(len(self.of_image(path)[0]) for path in paths):
             return
-        known = sorted(self._by_name) or sorted(self._by_id)
+        known = sorted(self._by_name) or [str(number) for number in sorted(self._by_id)]
         raise BoxesError(
             f"--boxes={self._path} has no box for any of the {len(paths)} images, such "
-            f"as {os.path.basename(paths[0])}: it has boxes for "
-            f"{', '.join(map(str, known[:3]))}{', ...' if len(known) > 3 else ''}. "
+            f"as {os.path.basename(paths[0])}: it has boxes for {listed(known)}. "
             "Images are matched by file_name, or by the number that ends their name."
         )
 

@@ -1,9 +1,12 @@
-"""Batches for every replica, the last ones of an evaluation filled up."""
+"""Batches for every replica; an evaluation's last ones are filled up."""
 
 from collections.abc import Mapping
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
+
+# The id of the rows that fill the last batches of an evaluation.
+PADDING_ID = -1
 
 
 def batch_per_replica(
@@ -15,17 +18,17 @@ def batch_per_replica(
     """Batches (image, labels) per replica.
 
     An evaluation ends with a full batch for every replica. A replica without a batch
-    would end the evaluation of all, and the others' last examples would be lost. And
-    with batches of one size TPUs need not compile twice.
+    would end the evaluation for all, and the others' last examples would be lost. Also,
+    TPUs need not compile twice if all batches have one size.
 
     Images and labels whose sizes differ become as large as the largest of their batch,
     filled below and at the right.
 
     Args:
-        dataset: Of pairs of an image [H, W, C] and a dict of labels.
+        dataset: Pairs of an image [H, W, C] and a dict of labels.
         data: Its configuration.
-        input_context: Where it is to be read.
-        fillings: What labels are filled with, by name; everything else with 0.
+        input_context: Where it is read.
+        fillings: The value that fills a label, by name; 0 fills everything else.
     """
     batch_size, num_replicas = replica_batches(data.global_batch_size, input_context)
     if data.is_training or data.drop_remainder:
@@ -67,11 +70,11 @@ def fill_last_batches(
     """Full batches of `batch_size`, as many for one replica as for the others.
 
     Args:
-        dataset: Of pairs of images and a dict of labels, which may hold dicts itself,
-            in batches of `batch_size` * `num_replicas`, the last one smaller.
-        batch_size: Of a replica.
-        num_replicas: What the batches are dealt out to.
-        fillings: What labels are filled with, by name; everything else with 0.
+        dataset: Pairs of images and a dict of labels, which may hold dicts itself, in
+            batches of `batch_size` * `num_replicas`, the last one smaller.
+        batch_size: Size of a replica's batch.
+        num_replicas: How many replicas share the batches.
+        fillings: The value that fills a label, by name; 0 fills everything else.
     """
     step_size = num_replicas * batch_size
     dataset = dataset.map(

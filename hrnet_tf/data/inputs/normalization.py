@@ -1,4 +1,4 @@
-"""The normalisation of images that official weights, and so all networks, expect."""
+"""Normalises images as the official weights, and so all networks, expect."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,7 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 def normalize_image(image: tf.Tensor) -> tf.Tensor:
-    """RGB in [0, 255], [..., 3], to the network's float32 input."""
+    """Turns RGB in [0, 255], [..., 3], into the network's float32 input."""
     std = np.array(IMAGE_STD, np.float32)
     scale, offset = 1.0 / (255.0 * std), np.array(IMAGE_MEAN, np.float32) / std
     return tf.cast(image, tf.float32) * scale - offset

@@ -20,17 +20,14 @@ from official.core import config_definitions as cfg
 from official.core import input_reader
 
 from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data.files.detections import load_detections
-from hrnet_tf.data.inputs.batching import batch_per_replica
+from hrnet_tf.data.files.detections import Detections, load_detections
+from hrnet_tf.data.inputs.batching import PADDING_ID, batch_per_replica
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.inputs.pose_augmentation import augment_person
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import affine, heatmaps
-
-# Marks the rows that fill the last batch of an evaluation.
-PADDING_ID = -1
 
 
 class PoseInput:
@@ -43,7 +40,7 @@ class PoseInput:
         crop_size: Sequence[int],
         skeleton: Skeleton,
     ):
-        """Reads the detections file, if there is one; no records yet.
+        """Reads the detections file, if there is one, but no records yet.
 
         Args:
             data: Where people come from and how they are augmented.
@@ -56,7 +53,8 @@ class PoseInput:
         """
         self._data = data
         self._codec = codec
-        self._crop_size = tuple(crop_size)
+        height, width = crop_size
+        self._crop_size = height, width
         self._skeleton = skeleton
         self._udp = codec.name == "udp"
         self._detections = None
@@ -81,7 +79,7 @@ class PoseInput:
             pixels.
 
         Raises:
-            RecordError: If the records are no use, see `_check_records`.
+            RecordError: If the records cannot be used.
         """
         # With parameter servers this method is called in a graph.
         with tf.init_scope():
@@ -97,7 +95,7 @@ class PoseInput:
         return reader.read(input_context)
 
     def images(self) -> tf.data.Dataset:
-        """Returns `decode`'s images that show people to crop, in the records' order.
+        """Returns what `decode` makes of images with people to crop, in their order.
 
         Raises:
             RecordError: As `dataset`.
@@ -108,9 +106,9 @@ class PoseInput:
 
     @tf.autograph.experimental.do_not_convert
     def _check_records(self) -> None:
-        """Refuses records of another skeleton, and such as show nobody to crop.
+        """Refuses records that hold another skeleton or show nobody to crop.
 
-        Training on nobody would wait for its first batch for ever.
+        With nobody to crop, training would wait for its first batch for ever.
         """
         files = input_reader.match_files(self._data.input_path)
         pose_records.check_records(files, self._skeleton.num_keypoints)
@@ -124,14 +122,15 @@ class PoseInput:
         if self._detections is not None:
             reason = f"detections_file {self._data.detections_file} has other images"
         raise RecordError(
-            f"{files[0]}, like all files beside it, shows nobody to crop: {reason}."
+            f"{files[0]} and all files beside it show nobody to crop: {reason}."
         )
 
     def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parses one record and chooses its people; the image stays encoded.
 
-        Returns a dict of `encoded`, `image_id` and, for P people, `boxes` [P, 4],
-        `scores` [P] and `keypoints` [P, K, 3], in original pixels.
+        Returns:
+            A dict of `encoded`, `image_id` and, for P people, `boxes` [P, 4], `scores`
+            [P] and `keypoints` [P, K, 3], in original pixels.
         """
         record = pose_records.parse_image_record(
             serialized, self._skeleton.num_keypoints
@@ -139,12 +138,16 @@ class PoseInput:
         return {
             "encoded": record["encoded"],
             "image_id": record["image_id"],
-            **self._select_people(record),
+            **(
+                self._annotated_people(record)
+                if self._detections is None
+                else self._detected_people(self._detections, record["image_id"])
+            ),
         }
 
     def crop_people(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Turns a dataset of `decode`'s images into one of people's crops."""
-        # Images that show nobody to crop need not be decoded.
+        """Turns a dataset of `decode`'s images into a dataset of people's crops."""
+        # Images without people to crop need not be decoded.
         dataset = dataset.filter(_has_people)
         dataset = dataset.map(self._crop_image, num_parallel_calls=tf.data.AUTOTUNE)
         dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
@@ -171,7 +174,7 @@ class PoseInput:
         dataset: tf.data.Dataset,
         input_context: tf.distribute.InputContext | None,
     ) -> tf.data.Dataset:
-        """Batches per replica; an evaluation ends with a full batch for every one."""
+        """Batches per replica; each one's evaluation ends with a full batch."""
         return batch_per_replica(
             dataset, self._data, input_context, {"image_id": PADDING_ID}
         )
@@ -183,7 +186,7 @@ class PoseInput:
             self._crop_size[1] / self._crop_size[0],
             self._data.box_padding,
         )
-        # EXIF orientation is ignored, as COCO's annotations do.
+        # EXIF orientation is ignored, as in COCO's annotations.
         image = tf.io.decode_image(
             record["encoded"], channels=3, expand_animations=False
         )
@@ -237,10 +240,8 @@ class PoseInput:
             "area": tf.reduce_prod(size, axis=-1),
         }
 
-    def _select_people(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _annotated_people(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Boxes, box scores and keypoints of the people to crop."""
-        if self._detections is not None:
-            return self._detected_people(record["image_id"])
         boxes, box_is_valid = clean_boxes(
             record["bbox"], record["height"], record["width"]
         )
@@ -257,17 +258,19 @@ class PoseInput:
             "keypoints": tf.boolean_mask(record["keypoints"], chosen),
         }
 
-    def _detected_people(self, image_id: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _detected_people(
+        self, detections: Detections, image_id: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """The detector's boxes of one image, without ground-truth keypoints."""
-        image_ids = tf.constant(self._detections.image_ids)
+        image_ids = tf.constant(detections.image_ids)
         first, last = (
             tf.searchsorted(image_ids, image_id[tf.newaxis], side=side)[0]
             for side in ("left", "right")
         )
-        boxes = tf.constant(self._detections.boxes)[first:last]
+        boxes = tf.constant(detections.boxes)[first:last]
         return {
             "boxes": boxes,
-            "scores": tf.constant(self._detections.scores)[first:last],
+            "scores": tf.constant(detections.scores)[first:last],
             "keypoints": tf.zeros(
                 [last - first, self._skeleton.num_keypoints, 3], tf.float32
             ),
@@ -280,7 +283,7 @@ def clean_boxes(
     """Clips ground-truth boxes to the image, in the official way.
 
     Official lib/dataset/coco.py, `_load_coco_keypoint_annotation_kernal`: corners are
-    pixels that belong to the box, so width and height shrink by one.
+    pixels inside the box, so width and height shrink by one.
 
     Args:
         boxes: [P, 4], x, y, width, height in original pixels.
@@ -288,8 +291,9 @@ def clean_boxes(
         image_width: Scalar.
 
     Returns:
-        The clipped boxes [P, 4], and whether anything is left of each, bool [P]. Of a
-        box of one pixel nothing is: without an extent there is no scale to crop at.
+        The clipped boxes [P, 4], and whether anything is left of each, bool [P].
+        Nothing is left of a box of one pixel: without an extent there is no scale to
+        crop at.
     """
     limit = tf.cast(tf.stack([image_width, image_height]), tf.float32) - 1.0
     low = tf.maximum(boxes[:, :2], 0.0)
@@ -303,7 +307,12 @@ def clean_boxes(
 def read_images(
     data: cfg.DataConfig, num_keypoints: int, count: int
 ) -> list[dict[str, np.ndarray]]:
-    """Reads the first `count` images with labelled people, for pictures.
+    """Reads the first images with labelled people, for pictures.
+
+    Args:
+        data: Where they are.
+        num_keypoints: K of the records.
+        count: How many images to read.
 
     Returns:
         Dicts of `image_id` int, `image` uint8 [H, W, 3] and `keypoints` float32

@@ -24,10 +24,11 @@ def augment_person(
 
     Args:
         keypoints: [K, 3], x, y in original pixels and v.
-        center: [2] of the padded box.
-        size: [2] of the padded box.
+        center: [2], the padded box's centre.
+        size: [2], its width and height.
         augmentation: What changes, how much and how often.
-        skeleton: Which keypoints change places in a mirror and which are upper body.
+        skeleton: Which keypoints change places in a mirror, and which belong to the
+            upper body.
         crop_size: (height, width) of the crop in pixels.
         udp: See `affine.crop_to_image_matrix`.
 
@@ -70,7 +71,7 @@ def _half_body(
     skeleton: Skeleton,
     crop_size: tuple[int, int],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """With some chance, the centre and size of the upper or lower body alone.
+    """Sometimes, the centre and size of the upper or lower body alone.
 
     Official lib/dataset/JointsDataset.py, `half_body_transform`.
     """
@@ -119,7 +120,7 @@ def _count(mask: tf.Tensor) -> tf.Tensor:
 
 
 def _mirror_crop(matrix: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
-    """Crop-to-image matrix of the same crop taken from the mirrored image.
+    """The crop-to-image matrix of the same crop from the mirrored image.
 
     The official code mirrors the image and the centre about (W - 1) / 2 before it
     crops; in pixels of the unmirrored image that is a reflection about the centre.

@@ -1,11 +1,11 @@
 """From records of labelled images to batches for training and evaluation.
 
-Training: the image is scaled at random, a crop is cut out of it at random and may be
-mirrored, all of it in one affine map, so that pixels are sampled once. Official
-lib/datasets/base_dataset.py (`gen_sample`), and lip.py for the labels of a mirrored
-person. Mirroring and scale are drawn independently of each other.
+Training: the image is scaled at random, and a crop is cut out at random and perhaps
+mirrored, all in one affine map, so that pixels are sampled once. This follows the
+official lib/datasets/base_dataset.py (`gen_sample`), and lip.py for the labels of a
+mirrored person. Mirroring and scale are drawn independently of each other.
 
-Evaluation: the image as it is. `ops.dense_prediction` resizes it.
+Evaluation: the image stays as it is. `ops.dense_prediction` resizes it.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ class SegmentationInput:
             resizing: The size that augmentation starts from.
             label_set: The classes to learn.
             drop_background: Whether the records count one class more, number 0, which
-                is not to be learned.
-            ignore_label: The label that pixels without a class are given.
+                is not learned.
+            ignore_label: The label for pixels without a class.
         """
         self._data = data
         self._resizing = resizing
@@ -66,7 +66,7 @@ class SegmentationInput:
             width of the image as stored, then what they do not need here.
 
         Raises:
-            RecordError: If the records are no use.
+            RecordError: If the records cannot be used.
         """
         # With parameter servers this method is called in a graph.
         with tf.init_scope():
@@ -131,7 +131,8 @@ class SegmentationInput:
         matrix, is_inside = _random_crop(
             size, scaled, self._data.crop_size, is_mirrored
         )
-        crop_size = tuple(self._data.crop_size)
+        height, width = self._data.crop_size
+        crop_size = height, width
         image = affine.warp_crop(
             example["image"], matrix, crop_size, extend_border=True
         )
@@ -207,14 +208,14 @@ def _random_crop(
 
     Args:
         size: int32 [2], height and width of the image.
-        scaled: Those of the scaled image.
-        crop_size: Those of the crop; where it is larger, it begins at the image's top
-            or left border, and is mirrored all the same.
+        scaled: Height and width of the scaled image.
+        crop_size: Height and width of the crop. If it is larger than the image, it
+            begins at the image's top or left border, and is mirrored all the same.
         is_mirrored: Scalar bool.
 
     Returns:
-        The matrix [2, 3] from pixels of the crop to those of the image, and
-        bool [height, width, 1], which pixels of the crop are of the image.
+        The matrix [2, 3] from pixels of the crop to pixels of the image, and
+        bool [height, width, 1]: which pixels of the crop show the image.
     """
     starts = [
         tf.random.uniform([], 0, tf.maximum(side - crop, 0) + 1, tf.int32)

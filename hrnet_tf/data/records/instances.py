@@ -1,7 +1,7 @@
 """The Garden's TFRecords of images with objects, as its detectors read them.
 
-The Garden reads whatever it finds: records of another kind have no objects, and a
-detector would train on them as it would on empty images.
+The Garden reads whatever it finds. Records of another kind have no objects, and a
+detector would train on them as if the images were empty.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ _ADVICE = "write records with python -m hrnet_tf.data.coco_instances"
 
 
 def check_records(files: Sequence[str], with_masks: bool) -> None:
-    """Refuses files that hold something else.
+    """Parses the first record, so that a wrong file is found before the first step.
 
     Args:
         files: The files to read.
         with_masks: Whether objects must have masks.
 
     Raises:
-        RecordError: If the first record is no image with objects, or perhaps without.
+        RecordError: If there is no record, it is of another kind, or masks are missing.
     """
 
     def parse(serialized: tf.Tensor) -> None:
@@ -47,9 +47,13 @@ def check_records(files: Sequence[str], with_masks: bool) -> None:
 
 
 def read_images(data: cfg.DataConfig) -> tf.data.Dataset:
-    """The images of some data as stored, in the order of the files.
+    """Reads images as stored, in the order of the files.
 
-    Elements are dicts of image, uint8 [H, W, 3], and image_id, int64.
+    Args:
+        data: Where they are.
+
+    Returns:
+        Dicts of image, uint8 [H, W, 3], and image_id, int64.
     """
     features = {
         IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string),

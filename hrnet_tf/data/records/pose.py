@@ -1,19 +1,18 @@
 """The pose TFRecord: one `tf.train.Example` per image, holding all its people.
 
-The image is stored once, as the bytes of its JPEG or PNG file. Of P people with K
+The image is stored once, as the bytes of its JPEG or PNG file. For P people with K
 keypoints each, the per-person features are flat lists of P, P*4 or P*K*3 numbers.
-Every person of the annotation file is stored, crowds and people without keypoints
-too: the reader chooses. `encode_image_record` writes a record, `parse_image_record`
-reads it in graph.
+Everyone in the annotation file is stored, also crowds and people without keypoints: the
+reader chooses. `encode_image_record` writes a record, `parse_image_record` reads it in
+graph.
 """
 
-from __future__ import annotations
-
-import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
+from official.vision.data.tfrecord_lib import convert_to_feature
 
+from hrnet_tf.data.files.coco_people import Person
 from hrnet_tf.data.records.shards import check_first_record
 
 IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
@@ -30,31 +29,6 @@ PERSON_NUM_KEYPOINTS = "person/num_keypoints"  # int64 [P]: keypoints with v > 0
 PERSON_KEYPOINTS = "person/keypoints"  # float [P*K*3]: x, y in pixels, v in 0, 1, 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Person:
-    """One person annotation; all coordinates are pixels of the original image.
-
-    Attributes:
-      id: the annotation's id.
-      bbox: x, y, width, height, not clipped to the image.
-      area: of the person's segment, in square pixels; the scale of OKS.
-      iscrowd: whether the box surrounds a group that was not told apart.
-      keypoints: K*3 numbers: x, y, v of each keypoint; v is 0 (not labelled),
-        1 (labelled, hidden) or 2 (labelled, visible).
-    """
-
-    id: int
-    bbox: Sequence[float]
-    area: float
-    iscrowd: bool
-    keypoints: Sequence[float]
-
-    @property
-    def num_keypoints(self) -> int:
-        """The number of labelled keypoints."""
-        return sum(visibility > 0 for visibility in self.keypoints[2::3])
-
-
 def encode_image_record(
     *,
     encoded: bytes,
@@ -67,8 +41,17 @@ def encode_image_record(
 ) -> bytes:
     """Returns the serialised `tf.train.Example` of one image and its people.
 
+    Args:
+        encoded: The image file.
+        image_id: Its id in the annotation file.
+        filename: Its name there.
+        height: Its height in pixels.
+        width: Its width in pixels.
+        people: Everyone in it.
+        keypoints_per_person: K.
+
     Raises:
-      ValueError: a person has not `keypoints_per_person` keypoints.
+        ValueError: If a person does not have K keypoints.
     """
     for person in people:
         if len(person.keypoints) != 3 * keypoints_per_person:
@@ -76,21 +59,26 @@ def encode_image_record(
                 f"Person {person.id} has {len(person.keypoints)} keypoint numbers; "
                 f"{keypoints_per_person} keypoints need {3 * keypoints_per_person}."
             )
+    numbers = {
+        IMAGE_ID: [image_id],
+        IMAGE_HEIGHT: [height],
+        IMAGE_WIDTH: [width],
+        KEYPOINTS_PER_PERSON: [keypoints_per_person],
+        PERSON_ID: [person.id for person in people],
+        PERSON_ISCROWD: [int(person.iscrowd) for person in people],
+        PERSON_NUM_KEYPOINTS: [person.num_keypoints for person in people],
+    }
+    measures = {
+        PERSON_BBOX: [x for person in people for x in person.bbox],
+        PERSON_AREA: [person.area for person in people],
+        PERSON_KEYPOINTS: [x for person in people for x in person.keypoints],
+    }
+    # The types are named, since an empty list does not tell them.
     feature = {
-        IMAGE_ENCODED: _bytes_feature(encoded),
-        IMAGE_FILENAME: _bytes_feature(filename.encode()),
-        IMAGE_ID: _int64_feature([image_id]),
-        IMAGE_HEIGHT: _int64_feature([height]),
-        IMAGE_WIDTH: _int64_feature([width]),
-        KEYPOINTS_PER_PERSON: _int64_feature([keypoints_per_person]),
-        PERSON_ID: _int64_feature(person.id for person in people),
-        PERSON_BBOX: _float_feature(x for person in people for x in person.bbox),
-        PERSON_AREA: _float_feature(person.area for person in people),
-        PERSON_ISCROWD: _int64_feature(int(person.iscrowd) for person in people),
-        PERSON_NUM_KEYPOINTS: _int64_feature(person.num_keypoints for person in people),
-        PERSON_KEYPOINTS: _float_feature(
-            x for person in people for x in person.keypoints
-        ),
+        IMAGE_ENCODED: convert_to_feature(encoded),
+        IMAGE_FILENAME: convert_to_feature(filename.encode()),
+        **{key: convert_to_feature(n, "int64_list") for key, n in numbers.items()},
+        **{key: convert_to_feature(x, "float_list") for key, x in measures.items()},
     }
     return tf.train.Example(
         features=tf.train.Features(feature=feature)
@@ -103,19 +91,19 @@ def parse_image_record(
     """Reads one record, in graph. The image stays encoded.
 
     Args:
-      serialized: scalar string, as `encode_image_record` made it.
-      num_keypoints: K of the skeleton that the caller works with.
+        serialized: Scalar string, as `encode_image_record` made it.
+        num_keypoints: K of the skeleton that the caller works with.
 
     Returns:
-      A dict of tensors, with P people and coordinates in pixels of the original
-      image: `encoded` scalar string; `image_id`, `height`, `width` scalar int64;
-      `person_id`, `iscrowd`, `num_keypoints` int64 [P]; `area` float32 [P]; `bbox`
-      float32 [P, 4] (x, y, width, height); `keypoints` float32 [P, K, 3] (x, y, v).
+        A dict of tensors, with P people and coordinates in pixels of the original
+        image: `encoded` scalar string; `image_id`, `height`, `width` scalar int64;
+        `person_id`, `iscrowd`, `num_keypoints` int64 [P]; `area` float32 [P]; `bbox`
+        float32 [P, 4] (x, y, width, height); `keypoints` float32 [P, K, 3] (x, y, v).
 
     Raises:
-      tf.errors.InvalidArgumentError: when run on a record of another skeleton.
+        tf.errors.InvalidArgumentError: When run on a record of another skeleton.
     """
-    # A record that is no pose record at all fails the check below, with its sentence.
+    # Records of other kinds fail the check below, with its sentence.
     scalar = tf.io.FixedLenFeature([], tf.int64, default_value=-1)
     int64_list = tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True)
     float_list = tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True)
@@ -165,23 +153,15 @@ def parse_image_record(
 def check_records(files: Sequence[str], num_keypoints: int) -> None:
     """Parses the first record, so that a wrong file is found before the first step.
 
+    Args:
+        files: The files to read.
+        num_keypoints: How many keypoints people must have.
+
     Raises:
-      RecordError: if there is none, or it does not hold people of `num_keypoints`.
+        RecordError: If there is no record, or its people have other keypoints.
     """
     check_first_record(
         files,
         lambda serialized: parse_image_record(serialized, num_keypoints),
         "convert the data again with python -m hrnet_tf.data.coco_pose",
     )
-
-
-def _bytes_feature(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _int64_feature(values: Iterable[int]) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
-
-def _float_feature(values: Iterable[float]) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))

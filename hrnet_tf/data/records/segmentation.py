@@ -1,17 +1,16 @@
 """The segmentation TFRecord: one `tf.train.Example` per image, with its labels.
 
 The keys are the Garden's, so that its stock segmentation tasks read these records, and
-ours read the Garden's. The image is the bytes of its file; labels are an 8-bit grey PNG
-of the same size, class numbers from 0 and `label_sets.IGNORE`.
+ours read the Garden's. An image is stored as the bytes of its file, its labels as an
+8-bit grey PNG of the same size: class numbers from 0, and `label_sets.IGNORE`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import tensorflow as tf
+from official.vision.data.tfrecord_lib import convert_to_feature
 
 from hrnet_tf.data.records.shards import check_first_record
 
@@ -20,7 +19,7 @@ IMAGE_FILENAME = "image/filename"
 IMAGE_HEIGHT = "image/height"
 IMAGE_WIDTH = "image/width"
 LABELS_ENCODED = "image/segmentation/class/encoded"
-# Not of the Garden: how many classes the labels count, so that another label set's
+# Our own addition: how many classes the labels count, so that another label set's
 # records are noticed.
 NUM_CLASSES = "image/segmentation/class/count"
 
@@ -32,25 +31,18 @@ def encode_image_record(
 
     Args:
         encoded: The image file.
-        filename: What it is called.
+        filename: Its name.
         labels: uint8 [H, W].
         num_classes: How many classes the labels count.
     """
     _, png = cv2.imencode(".png", labels)
-
-    def content(data: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
-
-    def number(value: int) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
     feature = {
-        IMAGE_ENCODED: content(encoded),
-        IMAGE_FILENAME: content(filename.encode()),
-        IMAGE_HEIGHT: number(labels.shape[0]),
-        IMAGE_WIDTH: number(labels.shape[1]),
-        LABELS_ENCODED: content(png.tobytes()),
-        NUM_CLASSES: number(num_classes),
+        IMAGE_ENCODED: convert_to_feature(encoded),
+        IMAGE_FILENAME: convert_to_feature(filename.encode()),
+        IMAGE_HEIGHT: convert_to_feature(labels.shape[0]),
+        IMAGE_WIDTH: convert_to_feature(labels.shape[1]),
+        LABELS_ENCODED: convert_to_feature(png.tobytes()),
+        NUM_CLASSES: convert_to_feature(num_classes),
     }
     return tf.train.Example(
         features=tf.train.Features(feature=feature)
@@ -63,13 +55,13 @@ def parse_image_record(serialized: tf.Tensor, num_classes: int) -> dict[str, tf.
     Args:
         serialized: Scalar string.
         num_classes: How many classes the caller expects. Records that do not say how
-            many they have, such as the Garden's, are taken on trust.
+            many they have, such as the Garden's, are trusted.
 
     Returns:
         `encoded` and `labels_encoded`, scalar strings.
 
     Raises:
-        tf.errors.InvalidArgumentError: When run on a record of other classes.
+        tf.errors.InvalidArgumentError: When run on a record with other classes.
     """
     text = tf.io.FixedLenFeature([], tf.string, default_value="")
     record = tf.io.parse_single_example(
@@ -111,8 +103,12 @@ def parse_image_record(serialized: tf.Tensor, num_classes: int) -> dict[str, tf.
 def check_records(files: Sequence[str], num_classes: int) -> None:
     """Parses the first record, so that a wrong file is found before the first step.
 
+    Args:
+        files: The files to read.
+        num_classes: How many classes the labels must count.
+
     Raises:
-        RecordError: If there is none, or it does not hold labels of `num_classes`.
+        RecordError: If there is no record, or its labels count other classes.
     """
     check_first_record(
         files,

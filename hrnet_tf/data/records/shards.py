@@ -1,22 +1,22 @@
 """TFRecords split over several files that appear all at once, or not at all."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-
-class OutputError(Exception):
-    """An output prefix that cannot be used; the text is written for the user."""
+from hrnet_tf.messages import UserError
+from hrnet_tf.output_files import OutputError
 
 
 def check_output_prefix(prefix: str, overwrite: bool) -> None:
-    """Raises `OutputError` where files of this prefix must not or cannot be written.
+    """Refuses a prefix whose files cannot or must not be written.
 
-    To be called before the work, so that a mistake shows at once.
+    Call it before the work, so that a mistake shows at once.
+
+    Raises:
+        OutputError: If it names no files, or they exist and are not to be replaced.
     """
     if not os.path.basename(prefix):
         raise OutputError(
@@ -31,8 +31,8 @@ def check_output_prefix(prefix: str, overwrite: bool) -> None:
         )
 
 
-class RecordError(ValueError):
-    """A file does not hold the records that were expected."""
+class RecordError(UserError):
+    """A file that does not hold the expected records."""
 
 
 def check_first_record(
@@ -54,13 +54,13 @@ def check_first_record(
             return
     except tf.errors.DataLossError as error:
         raise RecordError(
-            f"{files[0]} is damaged or no TFRecord file: {advice}."
+            f"{files[0]} is damaged or not a TFRecord file: {advice}."
         ) from error
     except tf.errors.InvalidArgumentError as error:
         # The sentence stands first; TensorFlow adds the tensors that it compared.
         sentence = error.message.strip().splitlines()[0]
         raise RecordError(f"{files[0]}: {sentence}") from error
-    raise RecordError(f"{files[0]}, like all files beside it, holds no record.")
+    raise RecordError(f"{files[0]} and all files beside it hold no record.")
 
 
 class RecordShards:
@@ -69,10 +69,20 @@ class RecordShards:
     Records go round the shards in turn. The end of the `with` block renames the
     files and removes earlier ones of the same prefix; an exception removes what was
     written and leaves earlier files alone. With fewer records than shards, the empty
-    shards are left out. `files` holds the final names.
+    shards are left out.
+
+    Attributes:
+        written: How many records were written.
+        files: The final names, at the end.
     """
 
     def __init__(self, prefix: str, num_shards: int):
+        """Makes the folder; opens no file yet.
+
+        Args:
+            prefix: Folder and beginning of the names of the files.
+            num_shards: Number of files, if there are as many records.
+        """
         self.written = 0
         self.files: list[str] = []
         self._prefix = prefix
@@ -83,11 +93,12 @@ class RecordShards:
             for shard in range(num_shards)
         ]
 
-    def __enter__(self) -> RecordShards:
+    def __enter__(self) -> "RecordShards":
         self._writers = [tf.io.TFRecordWriter(path) for path in self._partial_files]
         return self
 
     def write(self, record: bytes) -> None:
+        """Appends a record to the next shard."""
         self._writers[self.written % len(self._writers)].write(record)
         self.written += 1
 

@@ -1,26 +1,4 @@
-r"""Draws the built-in dataset: articulated people among things, in COCO's layout.
-
-  python -m hrnet_tf.data.synthetic --output_dir=synthetic --num_train=2000
-
-writes
-
-  images/{train,val}/000000000001.jpg ...
-  annotations/person_keypoints_{train,val}.json   17 COCO keypoints, boxes, masks
-  annotations/instances_{train,val}.json          people and things: boxes, masks
-  annotations/part_labels.json                    {"names": [...]}, by pixel value
-  parts/{train,val}/000000000001.png ...          a body part's number per pixel
-
-Boxes, areas and masks (compressed RLE) are those of visible pixels. Things are discs,
-boxes and bars; where less than half of one is in sight it is marked as a crowd.
-A keypoint's flag is 2 in sight, 1 hidden behind something, 0 outside the image. Left
-limbs are dressed in warm colours, right ones in cool colours: where training should
-tell them apart by colour alone, leave mirroring out of the augmentation.
-
-An image depends on the seed, its split and its number only: a longer dataset begins
-with the shorter one, whatever the number of processes.
-"""
-
-from __future__ import annotations
+"""The drawn data set on disk; `__main__.py` describes its layout."""
 
 import concurrent.futures
 import contextlib
@@ -28,33 +6,25 @@ import functools
 import json
 import multiprocessing
 import os
-import shutil
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
 import numpy as np
-from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf.data.synthetic.limits import ASPECT_RATIOS
 from hrnet_tf.data.synthetic.people import PART_NAMES
-from hrnet_tf.data.synthetic.scenes import MAX_PEOPLE, MIN_SIDE, THINGS, draw_scene
+from hrnet_tf.data.synthetic.scenes import THINGS, draw_scene
 from hrnet_tf.data.vocabularies import skeletons
+from hrnet_tf.messages import UserError
+from hrnet_tf.output_files import OutputError, written_whole
 from hrnet_tf.progress import Progress
 
 SPLITS = ("train", "val")
 
-# Shorter side over longer side: square, 4:3 and 3:2.
-_ASPECT_RATIOS = (1.0, 3 / 4, 2 / 3)
-_LARGEST_SIDE = 4096
 _THING_CATEGORIES = {name: number for number, name in enumerate(THINGS, 2)}
 _JPEG_QUALITY = 92
-
-
-class OutputError(Exception):
-    """The output folder cannot be used; the message is a sentence for the user."""
 
 
 def draw_dataset(
@@ -67,28 +37,28 @@ def draw_dataset(
     seed: int = 0,
     num_workers: int = 1,
 ) -> int:
-    """Writes a whole dataset, or nothing; the module's docstring tells the layout.
+    """Writes a whole data set, or nothing.
 
     Args:
-      output_dir: a folder that does not exist yet, or is empty.
-      num_train: number of training images.
-      num_val: number of validation images.
-      image_size: longer side of every image in pixels.
-      max_people: each image has 1 to this many people, where they find room.
-      seed: at least 0; another seed gives another dataset.
-      num_workers: number of processes; 1 draws in this one.
+        output_dir: A folder that does not exist yet, or is empty.
+        num_train: Number of training images.
+        num_val: Number of validation images.
+        image_size: Longer side of every image in pixels.
+        max_people: Each image has 1 to this many people, if there is room.
+        seed: At least 0; another seed gives another data set.
+        num_workers: Number of processes; 1 draws in this one.
 
     Returns:
-      The number of people drawn.
+        The number of people drawn.
 
     Raises:
-      OutputError: `output_dir` is in use already.
-      ValueError: a size or number out of range.
+        OutputError: If `output_dir` is in use already.
+        ValueError: If a size or number is out of range.
     """
     output_dir = os.path.abspath(output_dir)
     _check_output(output_dir)
     num_people = 0
-    with _written_whole(output_dir) as folder, _mapper(num_workers) as map_images:
+    with written_whole(output_dir) as folder, _mapper(num_workers) as map_images:
         os.makedirs(os.path.join(folder, "annotations"))
         with Progress(num_train + num_val, "Drawing") as progress:
             for split, count in zip(SPLITS, (num_train, num_val), strict=True):
@@ -103,6 +73,8 @@ def draw_dataset(
                     progress.advance()
                 num_people += _write_annotations(folder, split, entries)
         _write_json({"names": PART_NAMES}, folder, "part_labels.json")
+        if os.path.isdir(output_dir):
+            os.rmdir(output_dir)  # Fails if it is no longer empty.
     return num_people
 
 
@@ -122,21 +94,6 @@ def _check_output(output_dir: str) -> None:
 
 
 @contextlib.contextmanager
-def _written_whole(output_dir: str) -> Iterator[str]:
-    """A folder beside `output_dir` that takes its name if the `with` block succeeds."""
-    folder = f"{output_dir}.unfinished-{os.getpid()}"
-    os.makedirs(folder)
-    try:
-        yield folder
-        if os.path.isdir(output_dir):
-            os.rmdir(output_dir)
-        os.rename(folder, output_dir)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-@contextlib.contextmanager
 def _mapper(num_workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
     """A `map` that keeps the order, in one process or in several."""
     if num_workers == 1:
@@ -150,12 +107,14 @@ def _mapper(num_workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
     )
     try:
         yield functools.partial(pool.map, chunksize=8)
+    except concurrent.futures.BrokenExecutor as error:
+        raise UserError(f"A process that draws ended too early: {error}") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
-    cv2.setNumThreads(1)  # the processes themselves use all cores
+    cv2.setNumThreads(1)  # The processes themselves use all cores.
     # Ctrl-C reaches every process; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -166,7 +125,7 @@ def _write_image(
     """Draws and writes one image and its part map; returns what the JSON files say."""
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     longer = image_size
-    shorter = round(image_size * _ASPECT_RATIOS[rng.integers(len(_ASPECT_RATIOS))])
+    shorter = round(image_size * ASPECT_RATIOS[rng.integers(len(ASPECT_RATIOS))])
     height, width = (shorter, longer) if rng.random() < 0.5 else (longer, shorter)
     scene = draw_scene(rng, height, width, max_people)
 
@@ -178,7 +137,7 @@ def _write_image(
         (("parts", split, f"{name}.png"), cv2.imencode(".png", scene.parts)[1]),
     ):
         with open(os.path.join(folder, *path), "wb") as file:
-            file.write(data)
+            file.write(data.tobytes())
     return {
         "image": {
             "id": index + 1,
@@ -244,71 +203,3 @@ def _write_json(content: dict[str, Any], folder: str, name: str) -> None:
     path = os.path.join(folder, "annotations", name)
     with open(path, "w", encoding="utf-8") as file:
         json.dump(content, file, separators=(",", ":"))
-
-
-def _define_flags() -> flags.FlagValues:
-    """The command's own flags, apart from absl's global ones."""
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "output_dir",
-        None,
-        "Folder to write; it must not exist yet, or be empty.",
-        flag_values=values,
-    )
-    flags.mark_flag_as_required("output_dir", flag_values=values)
-    for name, default, low, high, text in (
-        ("num_train", 2000, 1, None, "Number of training images."),
-        ("num_val", 200, 1, None, "Number of validation images."),
-        (
-            "image_size",
-            256,
-            # The shorter side must be large enough, too.
-            round(MIN_SIDE / min(_ASPECT_RATIOS)),
-            _LARGEST_SIDE,
-            "Longer side of every image in pixels; the shorter one varies.",
-        ),
-        ("max_people", 4, 1, MAX_PEOPLE, "Each image has 1 to this many people."),
-        ("seed", 0, 0, None, "Another seed gives another dataset."),
-        (
-            "num_workers",
-            None,
-            1,
-            None,
-            "Number of processes; by default one per CPU core. The files are the same.",
-        ),
-    ):
-        flags.DEFINE_integer(
-            name, default, text, lower_bound=low, upper_bound=high, flag_values=values
-        )
-    return values
-
-
-def draw(values: flags.FlagValues) -> None:
-    """Draws what the flags say."""
-    num_people = draw_dataset(
-        values.output_dir,
-        values.num_train,
-        values.num_val,
-        image_size=values.image_size,
-        max_people=values.max_people,
-        seed=values.seed,
-        num_workers=values.num_workers or os.cpu_count() or 1,
-    )
-    print(
-        f"Wrote {values.num_train} training and {values.num_val} validation images "
-        f"with {num_people} people to {values.output_dir}"
-    )
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
-    return command_line.run(
-        draw,
-        _define_flags(),
-        argv,
-        failures=(OutputError, OSError, concurrent.futures.BrokenExecutor),
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

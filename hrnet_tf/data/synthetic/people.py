@@ -1,15 +1,13 @@
-"""Articulated people for the synthetic dataset: a posed body becomes a `Figure`.
+"""Articulated people for the synthetic data set: a posed body becomes a `Figure`.
 
-The joints of a random pose (synthetic_poses.py) are seen without perspective and
-covered with coloured polygons, far ones first. Lengths are in body heights until
-`Figure.place` brings them to pixels.
+The joints of a random pose (poses.py) are seen without perspective and covered with
+coloured polygons, far ones first. Lengths are in body heights until `Figure.place`
+turns them into pixels.
 
 Left sleeves, trouser legs and shoes are warm (red to yellow), right ones cool (cyan
 to blue), on every person; elbows, wrists, knees and ankles carry a patch. Buttons and
 a face tell the front from the back.
 """
-
-from __future__ import annotations
 
 import dataclasses
 from typing import Any
@@ -30,7 +28,7 @@ from hrnet_tf.data.synthetic.shapes import (
 )
 from hrnet_tf.data.vocabularies import skeletons
 
-# What the pixels of a part map stand for: as many classes as in the LIP dataset, with
+# What the pixels of a part map stand for: as many classes as in the LIP data set, with
 # left and right as there. The neck and the ears count as face.
 PART_NAMES = (
     *("background", "hair", "face", "torso"),
@@ -41,7 +39,7 @@ PART_NAMES = (
 )
 _PART = {name: index for index, name in enumerate(PART_NAMES)}
 _KEYPOINT_NAMES = skeletons.load_skeleton("coco17").keypoints
-# The parts that end at a joint: it is in sight where one of them is.
+# The parts that end at a joint: it is visible if one of them is.
 _PARTS_AT_JOINT = {
     "shoulder": ("upper_arm",),
     "elbow": ("upper_arm", "elbow", "lower_arm"),
@@ -77,9 +75,9 @@ class Figure:
     """A person ready to be drawn.
 
     Attributes:
-      shapes: what to draw, in drawing order (far shapes first).
-      keypoints: float64 [17, 2], x and y of the COCO keypoints, hidden ones too.
-      turned_away: bool [17], keypoints of the face that its own head hides.
+        shapes: What to draw, in drawing order (far shapes first).
+        keypoints: float64 [17, 2], x and y of the COCO keypoints, hidden ones too.
+        turned_away: bool [17], keypoints of the face that its own head hides.
     """
 
     shapes: list[Shape]
@@ -88,11 +86,11 @@ class Figure:
 
     @property
     def box(self) -> np.ndarray:
-        """float64 [2, 2]: the smallest and the largest (x, y) of all that is drawn."""
+        """The smallest and the largest (x, y) of all shapes, float64 [2, 2]."""
         points = np.concatenate([shape.polygon for shape in self.shapes])
         return np.stack([points.min(axis=0), points.max(axis=0)])
 
-    def place(self, scale: float, offset: np.ndarray) -> Figure:
+    def place(self, scale: float, offset: np.ndarray) -> "Figure":
         """The same figure with every point moved to `scale * point + offset`."""
         shapes = [
             shape._replace(polygon=scale * shape.polygon + offset)
@@ -129,7 +127,7 @@ def sample_figure(rng: np.random.Generator) -> Figure:
 
 
 def sample_side_hue(rng: np.random.Generator, side: str) -> float:
-    """A hue in degrees of the family that clothes the 'left' or 'right' limbs."""
+    """A hue in degrees for clothes of the 'left' or 'right' limbs."""
     return rng.uniform(-12, 42) if side == "left" else rng.uniform(185, 245)
 
 
@@ -145,7 +143,8 @@ class _Clothes:
     limbs: dict[str, Color]  # '{side}_{arm|leg|shoe}'
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> _Clothes:
+    def sample(cls, rng: np.random.Generator) -> "_Clothes":
+        """Draws random colours."""
         limbs = {}
         for _, side in SIDES:
             for limb, brightness in (("arm", 0.95), ("leg", 0.78), ("shoe", 0.55)):
@@ -157,12 +156,12 @@ class _Clothes:
         shirt_hue = rng.uniform(*((75, 160), (270, 330))[rng.integers(2)])
         shirt = hsv(shirt_hue, rng.uniform(0.05, 0.6), rng.uniform(0.45, 0.95))
         light, dark = np.array([252, 216, 184]), np.array([128, 84, 58])
-        skin = light + rng.uniform(0, 1) * (dark - light)
+        red, green, blue = light + rng.uniform(0, 1) * (dark - light)
         hair = hsv(rng.uniform(20, 40), rng.uniform(0.1, 0.65), rng.uniform(0.08, 0.3))
         if rng.random() < 0.25:
             hair = hsv(rng.uniform(46, 54), rng.uniform(0.5, 0.75), 0.85)
         return cls(
-            skin=tuple(round(channel) for channel in skin),
+            skin=(round(red), round(green), round(blue)),
             hair=hair,
             shirt=shirt,
             trim=shade(shirt, 0.55 if rng.random() < 0.5 else 1.45),
@@ -222,7 +221,7 @@ def _limbs(joints: dict[str, np.ndarray], side: str, clothes: _Clothes) -> list[
         return _stick(f"{side}_{part}", at[start], at[end], *look)
 
     def patch(joint: str, radius: float, color: Color) -> Shape:
-        # Wrists and ankles are where two parts meet, and none of their own.
+        # Wrists and ankles are not parts themselves.
         part = _PART.get(f"{side}_{joint}")
         return Shape(circle(at[joint][:2], radius), color, part)
 
@@ -242,7 +241,7 @@ def _limbs(joints: dict[str, np.ndarray], side: str, clothes: _Clothes) -> list[
     def depth(start: str, end: str) -> float:
         return (at[start][2] + at[end][2]) / 2
 
-    # A limb that lies in the plane of the body belongs in front of the torso.
+    # A limb in the plane of the body belongs in front of the torso.
     upper_arm_depth = depth("shoulder", "elbow") + 0.08
     lower_arm_depth = depth("elbow", "wrist") + 0.085
     upper_leg_depth = depth("hip", "knee") + 0.1
@@ -258,10 +257,10 @@ def _limbs(joints: dict[str, np.ndarray], side: str, clothes: _Clothes) -> list[
 
 
 def _torso(joints: dict[str, np.ndarray], clothes: _Clothes, forward: float) -> Layer:
-    """The trunk; `forward` > 0 when its front is seen."""
+    """The trunk; `forward` > 0 if its front is visible."""
     shoulders = [joints[f"{side}_shoulder"][:2] for _, side in SIDES]
     hips = [joints[f"{side}_hip"][:2] for _, side in SIDES]
-    top, bottom = sum(shoulders) / 2, sum(hips) / 2
+    top, bottom = (shoulders[0] + shoulders[1]) / 2, (hips[0] + hips[1]) / 2
     corners = np.concatenate(
         [circle(top + 0.75 * (point - top), 0.064) for point in shoulders]
         + [circle(bottom + 0.75 * (point - bottom), 0.068) for point in hips]
@@ -303,7 +302,8 @@ def _head(joints: dict[str, np.ndarray], turn: np.ndarray, clothes: _Clothes) ->
     if face is not None:
         skull.append(Shape(on_head(face)[:, :2], skin, _PART["face"]))
 
-    behind, before = [], []
+    behind: list[Shape] = []
+    before: list[Shape] = []
     for _, side in SIDES:
         ear = joints[f"{side}_ear"]
         layer = behind if _is_behind(ear, center) else before
@@ -314,8 +314,8 @@ def _head(joints: dict[str, np.ndarray], turn: np.ndarray, clothes: _Clothes) ->
             before.append(Shape(circle(eye[:2], 0.026), (252, 252, 252)))
             before.append(Shape(circle(eye[:2], 0.014), (20, 20, 28)))
     if turn[2, 2] > 0.1:
-        mouth = on_head(np.array([[-0.3, 0.52, 0.8], [0.3, 0.52, 0.8]]))[:, :2]
-        before.append(Shape(capsule(*mouth, 0.008, 0.008), (150, 40, 50)))
+        start, end = on_head(np.array([[-0.3, 0.52, 0.8], [0.3, 0.52, 0.8]]))[:, :2]
+        before.append(Shape(capsule(start, end, 0.008, 0.008), (150, 40, 50)))
     if _faces_viewer(joints["nose"], center):
         nose = circle(joints["nose"][:2], 0.021)
         before.append(Shape(nose, shade(skin, 0.62), _PART["face"]))
@@ -324,7 +324,7 @@ def _head(joints: dict[str, np.ndarray], turn: np.ndarray, clothes: _Clothes) ->
 
 
 def _outline_scatter(turn: np.ndarray) -> np.ndarray:
-    """[2, 2] matrix S of the head's outline x @ inv(S) @ x = 1 around its centre."""
+    """S [2, 2] of the head's outline x @ inv(S) @ x = 1 around its centre."""
     axes = turn[:2] * _HEAD_RADII
     return axes @ axes.T
 
@@ -335,11 +335,11 @@ def _visible_cap(turn: np.ndarray) -> np.ndarray | None:
     rim = np.concatenate([UNIT_CIRCLE * 0.86, np.zeros((len(UNIT_CIRCLE), 1))], axis=1)
     rim = rim @ rotation(0, -np.degrees(np.arctan2(axis[1], axis[2]))).T
     rim = rim + 0.5 * axis
-    # The surface at u faces the viewer where u is on the positive side of this axis.
+    # The surface at u faces the viewer if u is on the positive side of this axis.
     sight = turn[2] / _HEAD_RADII
     sight /= np.linalg.norm(sight)
-    # Less than a seventh of the head's radius is left of a face turned so far away, and
-    # the step below would go around the wrong side of the head.
+    # So little of the face is left (less than a seventh of the head's radius) that the
+    # step below would go around the wrong side of the head.
     if axis @ sight < -0.5:
         return None
     # Rim points beyond the horizon come forward to it.
@@ -360,7 +360,7 @@ def _is_behind(ear: np.ndarray, center: np.ndarray) -> bool:
 
 
 def _turned_away(joints: dict[str, np.ndarray], turn: np.ndarray) -> np.ndarray:
-    """bool [17]: keypoints of the face that the skull hides."""
+    """Which keypoints the skull hides, bool [17]; all of them are on the face."""
     center = joints["head"]
     outline = np.linalg.inv(_outline_scatter(turn))
     hidden = np.zeros(len(_KEYPOINT_NAMES), bool)

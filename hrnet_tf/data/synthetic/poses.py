@@ -1,15 +1,13 @@
-"""Random poses and views of a jointed body, for the synthetic dataset.
+"""Random poses and views of a jointed body, for the synthetic data set.
 
 Everything is three-dimensional, in body heights, and in one of two frames:
 
   body: x to the person's left, y down, z forward; the hips are at the origin.
   view: x to the image's right, y down, z towards the viewer.
 
-They coincide for an upright person who faces the viewer, so its left is at the
-image's right, as in COCO.
+They coincide for an upright person who faces the viewer, so the person's left is at
+the image's right, as in COCO.
 """
-
-from __future__ import annotations
 
 import numpy as np
 

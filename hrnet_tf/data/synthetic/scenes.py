@@ -1,11 +1,9 @@
-"""One image of the synthetic dataset: people among things before a textured ground.
+"""One image of the synthetic data set: people among things before a textured ground.
 
 `draw_scene` is a pure function of its random generator. It keeps a label map beside
-the image, (owner, body part) of whatever is on top at each pixel, and reads from it
-all that it says about people and things: masks, boxes, visibility flags.
+the image, (owner, body part) of whatever is on top at each pixel. All that it says
+about people and things is read from there: masks, boxes, visibility flags.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from hrnet_tf.data.synthetic.limits import MAX_PEOPLE, MIN_SIDE
 from hrnet_tf.data.synthetic.people import (
     KEYPOINT_PARTS,
     Figure,
@@ -30,27 +29,21 @@ from hrnet_tf.data.synthetic.shapes import (
     shade,
 )
 
-# People are numbered from 1 in uint8 labels, things from MAX_PEOPLE + 1; and people
-# must stay recognisable.
-MAX_PEOPLE = 20
-MIN_SIDE = 64
-
-# What things are called; fences are drawn, too, but are nothing to be found.
+# The names of things; fences are drawn, too, but are not annotated.
 THINGS = ("disc", "box", "bar")
-# Things of which less is to be seen are hard to tell apart, and marked as crowds, which
-# neither training nor evaluation counts.
+# Things with a smaller visible share or area are hard to tell apart. They are marked as
+# crowds, which neither training nor evaluation counts.
 _MIN_THING_SHARE, _MIN_THING_AREA = 0.5, 60
 
-_ATTEMPTS = 6  # places tried for a figure before it is left out
-_MIN_FREE_SHARE = 0.6  # of a person's drawn pixels, what others must leave in sight
-_TRUNCATED_SHARE = 0.12  # of people, those who may stand across the border
+_ATTEMPTS = 6  # Places tried for a figure before it is left out.
+_MIN_FREE_SHARE = 0.6  # Others must leave this share of a person's pixels visible.
+_TRUNCATED_SHARE = 0.12  # Share of people who may stand across the border.
 
-
-_MAX_OWNER = 255  # what fits into the labels
+_MAX_OWNER = 255  # The largest number that fits into the labels.
 
 
 class _Thing(NamedTuple):
-    """A thing's name, and how many of its pixels were in sight when it was drawn."""
+    """A thing's name, and how many of its pixels were visible when it was drawn."""
 
     name: str
     drawn_pixels: int
@@ -60,15 +53,15 @@ class Scene(NamedTuple):
     """What `draw_scene` returns.
 
     Attributes:
-      image: uint8 [height, width, 3], RGB.
-      people: one dict per person, far ones first, with the fields of a COCO
-        annotation that tell of the image: `keypoints` (51 numbers x, y, v),
-        `num_keypoints` (those with v > 0), `bbox` [x, y, width, height], `area` and
-        `segmentation` (compressed RLE). Pixels; the centre of the top left pixel is
-        (0, 0) for keypoints, its corner for boxes.
-      things: one dict per thing in sight, with its `name`, one of `THINGS`, `iscrowd`
-        (1 where too little of it is in sight), `bbox`, `area` and `segmentation`.
-      parts: uint8 [height, width], indices into `synthetic_people.PART_NAMES`.
+        image: uint8 [height, width, 3], RGB.
+        people: One dict per person, far ones first, with the fields of a COCO
+            annotation that describe the image: `keypoints` (51 numbers x, y, v),
+            `num_keypoints` (those with v > 0), `bbox` [x, y, width, height], `area` and
+            `segmentation` (compressed RLE). Units are pixels; (0, 0) is the centre of
+            the top left pixel for keypoints, its corner for boxes.
+        things: One dict per visible thing, with its `name`, one of `THINGS`, `iscrowd`
+            (1 if too little of it is visible), `bbox`, `area` and `segmentation`.
+        parts: uint8 [height, width], indices into `people.PART_NAMES`.
     """
 
     image: np.ndarray
@@ -82,19 +75,19 @@ def draw_scene(
 ) -> Scene:
     """Draws 1 to `max_people` people, some behind others, things or the border.
 
-    A keypoint's v is 2 where the part that it belongs to is on top, 1 where
-    something is drawn over it (another person, a thing, the person's own body), and
-    0, with x = y = 0, outside the image. Masks are of visible pixels; boxes and areas
-    are those of the masks. Every drawn person is in `people`.
+    A keypoint's v is 2 if its body part is on top, 1 if something is drawn over it
+    (another person, a thing, the person's own body), and 0, with x = y = 0, outside the
+    image. Masks hold visible pixels; boxes and areas are those of the masks. Every
+    drawn person is in `people`.
 
     Args:
-      rng: source of all randomness; equal states give equal scenes.
-      height: of the image in pixels, at least `MIN_SIDE`.
-      width: likewise.
-      max_people: at most `MAX_PEOPLE`.
+        rng: Source of all randomness; equal states give equal scenes.
+        height: Height of the image in pixels, at least `MIN_SIDE`.
+        width: Width of the image in pixels, at least `MIN_SIDE`.
+        max_people: At most `MAX_PEOPLE`.
 
     Raises:
-      ValueError: a size or number out of range.
+        ValueError: If a size or number is out of range.
     """
     if min(height, width) < MIN_SIDE:
         raise ValueError(
@@ -108,7 +101,7 @@ def draw_scene(
     things: list[_Thing] = []
     image = _draw_ground(rng, labels, things)
     figures: list[Figure] = []
-    free_pixels = np.zeros(_MAX_OWNER + 1, np.int64)  # of everything when drawn
+    free_pixels = np.zeros(_MAX_OWNER + 1, np.int64)  # Of each owner, when drawn.
 
     def add(shapes: list[Shape], owner: int) -> bool:
         """Draws a person or a thing, unless it hides too much of earlier people."""
@@ -124,7 +117,7 @@ def draw_scene(
         draw_shapes(image, shapes)
         return True
 
-    num_people = rng.integers(1, max_people + 1)
+    num_people = int(rng.integers(1, max_people + 1))
     # Near people are tall and in front of far ones.
     for stature in np.sort(_sample_statures(rng, num_people)):
         figure = sample_figure(rng)
@@ -174,7 +167,7 @@ def _place(
 
 
 def _describe(figure: Figure, labels: np.ndarray, owner: int) -> dict[str, Any]:
-    """The annotation of the person whose pixels are labelled `owner`."""
+    """The annotation of the person whose pixels have the label `owner`."""
     height, width = labels.shape[:2]
     keypoints = []
     for (x, y), turned_away, parts in zip(
@@ -199,7 +192,7 @@ def _describe(figure: Figure, labels: np.ndarray, owner: int) -> dict[str, Any]:
 def _describe_things(
     things: list[_Thing], labels: np.ndarray
 ) -> Iterator[dict[str, Any]]:
-    """The annotations of what is to be seen of the things."""
+    """The annotations of the visible things."""
     for owner, thing in enumerate(things, MAX_PEOPLE + 1):
         outline = _outline(labels, owner)
         if thing.name not in THINGS or not outline["area"]:
@@ -212,7 +205,7 @@ def _describe_things(
 
 
 def _outline(labels: np.ndarray, owner: int) -> dict[str, Any]:
-    """Box, area and mask of the pixels that are labelled `owner`."""
+    """Box, area and mask of the pixels with the label `owner`."""
     rle = coco_mask.encode(np.asfortranarray(labels[..., 0] == owner, np.uint8))
     return {
         "bbox": coco_mask.toBbox(rle).tolist(),
@@ -224,7 +217,7 @@ def _outline(labels: np.ndarray, owner: int) -> dict[str, Any]:
 def _draw_ground(
     rng: np.random.Generator, labels: np.ndarray, things: list[_Thing]
 ) -> np.ndarray:
-    """A background: a blurry gradient, mottled, with things that are no people.
+    """A background: a blurry mottled gradient with things on it.
 
     Adds the things to `things`, and to the labels, in place.
     """
@@ -253,9 +246,14 @@ def _sample_thing(
 ) -> tuple[str, list[Shape]]:
     """A disc, a box, a fence or a jointed bar that looks a little like a limb.
 
-    Returns its name and its shapes.
+    Args:
+        rng: Source of all randomness.
+        height: Height of the image.
+        width: Width of the image.
+        largest: The greatest half side as a share of the image's smaller side.
 
-    `largest` is the greatest half side as a share of the image's smaller side.
+    Returns:
+        Its name and its shapes.
     """
     center = rng.uniform(0, 1, 2) * (width, height)
     reach = rng.uniform(0.25, 1) * largest * min(height, width)

@@ -1,12 +1,11 @@
-"""Convex coloured polygons: all that the synthetic dataset draws.
+"""Convex coloured polygons: all that the synthetic data set draws.
 
 Points are (x, y) with y down. In an image they are pixels, and the centre of the
 top left pixel is (0, 0).
 """
 
-from __future__ import annotations
-
 import colorsys
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -18,15 +17,15 @@ _ANGLES = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 # Points [20, 2] of the circle of radius 1 around the origin.
 UNIT_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
 _HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 8)
-# OpenCV takes fixed-point coordinates: this many bits lie behind the point.
+# OpenCV takes fixed-point coordinates with this many fractional bits.
 _SUBPIXEL_BITS = 4
 
 
 class Shape(NamedTuple):
     """A convex polygon [N, 2] and its colour.
 
-    `part` is the number of the body part that it outlines; None for a decoration,
-    which lies within a part.
+    `part` is the number of the body part that it outlines, or None for a decoration
+    inside a part.
     """
 
     polygon: np.ndarray
@@ -55,17 +54,22 @@ def circle(center: np.ndarray, radius: float) -> np.ndarray:
 def hsv(hue_degrees: float, saturation: float, value: float) -> Color:
     """An RGB colour from its hue in degrees and two numbers in [0, 1]."""
     rgb = colorsys.hsv_to_rgb(hue_degrees % 360 / 360, saturation, min(value, 1.0))
-    return tuple(round(255 * channel) for channel in rgb)
+    return _color(255 * channel for channel in rgb)
 
 
 def shade(color: Color, factor: float) -> Color:
     """The colour made darker (factor < 1) or lighter, channels kept in [0, 255]."""
-    return tuple(min(round(factor * channel), 255) for channel in color)
+    return _color(min(factor * channel, 255) for channel in color)
 
 
 def pale(color: Color, amount: float) -> Color:
     """The colour mixed with white; `amount` in [0, 1] is the share of white."""
-    return tuple(round(channel + amount * (255 - channel)) for channel in color)
+    return _color(channel + amount * (255 - channel) for channel in color)
+
+
+def _color(channels: Iterable[float]) -> Color:
+    red, green, blue = (round(channel) for channel in channels)
+    return red, green, blue
 
 
 def draw_shapes(image: np.ndarray, shapes: list[Shape]) -> None:

@@ -1,7 +1,7 @@
 """Label sets: the classes that an image's pixels are divided into.
 
-A label set is named (cityscapes, pascal_context, pascal_context_60, lip,
-synthetic_parts) or the path of a YAML file:
+`load_label_set` knows cityscapes, pascal_context, pascal_context_60, lip and
+synthetic_parts, and reads your own from a YAML file:
 
     name: my_rooms
     classes: [floor, wall, left_door, right_door]
@@ -9,18 +9,20 @@ synthetic_parts) or the path of a YAML file:
     colors: [[90, 90, 90], ...]               # optional: RGB, one per class
     values: [0, 1, 2, 4]                      # optional: pixel values in label images
 
-In records and predictions a class is its place in `classes`, from 0; `IGNORE` is no
-class: such pixels are neither learned nor scored.
+In records and predictions a class is its place in `classes`, from 0. `IGNORE` marks
+pixels without a class, which are neither learned nor scored.
 """
 
 import colorsys
 import dataclasses
-import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import yaml
+from hrnet_tf.data.vocabularies import vocabulary
+from hrnet_tf.messages import UserError, did_you_mean
+
+Color = tuple[int, int, int]
 
 IGNORE = 255
 MAX_CLASSES = IGNORE
@@ -28,8 +30,8 @@ MAX_CLASSES = IGNORE
 _KEYS = ("name", "classes", "flip_pairs", "colors", "values")
 
 
-class LabelSetError(ValueError):
-    """No label set of this name, or a file that describes none."""
+class LabelSetError(UserError):
+    """An unknown label set name, or a label set file that is wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,22 +50,20 @@ class LabelSet:
 
     name: str
     classes: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
+    colors: tuple[Color, ...]
     flip_pairs: tuple[tuple[int, int], ...] = ()
     values: tuple[int, ...] | None = None
     has_own_colors: bool = False
 
     @property
     def num_classes(self) -> int:
+        """The number of classes."""
         return len(self.classes)
 
     @property
     def flip_permutation(self) -> list[int]:
         """The number that each class has in a mirrored image."""
-        permutation = list(range(self.num_classes))
-        for first, second in self.flip_pairs:
-            permutation[first], permutation[second] = second, first
-        return permutation
+        return vocabulary.flip_permutation(self.num_classes, self.flip_pairs)
 
     def to_spec(self) -> dict[str, Any]:
         """The mapping that `label_set_from_spec` reads."""
@@ -84,29 +84,9 @@ def load_label_set(name_or_path: str) -> LabelSet:
     Raises:
         LabelSetError: If there is no such set, or the file is wrong.
     """
-    if name_or_path in BUILT_IN:
-        return BUILT_IN[name_or_path]
-    if not name_or_path.endswith((".yaml", ".yml")):
-        close = difflib.get_close_matches(name_or_path, BUILT_IN, n=1)
-        suggestion = f" (did you mean {close[0]!r}?)" if close else ""
-        raise LabelSetError(
-            f"Unknown label set {name_or_path!r}{suggestion}; give one of "
-            f"{', '.join(BUILT_IN)}, or the path of a *.yaml file."
-        )
-    if not os.path.isfile(name_or_path):
-        raise LabelSetError(
-            f"There is no label set file {name_or_path!r}; give the path of a *.yaml "
-            f"file, or one of {', '.join(BUILT_IN)}."
-        )
-    try:
-        with open(name_or_path, encoding="utf-8") as file:
-            spec = yaml.safe_load(file)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise LabelSetError(
-            f"Label set file {name_or_path} could not be read as YAML: {reason}"
-        ) from None
-    return label_set_from_spec(spec, name_or_path)
+    return vocabulary.load(
+        name_or_path, "label set", BUILT_IN, label_set_from_spec, LabelSetError
+    )
 
 
 def label_set_from_spec(spec: Any, source: str) -> LabelSet:
@@ -117,7 +97,7 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
         source: Where it is from, for messages.
 
     Raises:
-        LabelSetError: If it describes none.
+        LabelSetError: If the mapping is wrong.
     """
 
     def refuse(sentence: str) -> LabelSetError:
@@ -125,36 +105,54 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
 
     if not isinstance(spec, Mapping):
         raise refuse(f"it must be a mapping with the keys {', '.join(_KEYS)}.")
-    if unknown := [key for key in spec if key not in _KEYS]:
-        raise refuse(f"unknown key {unknown[0]!r}; the keys are {', '.join(_KEYS)}.")
-    classes = spec.get("classes")
-    if not _is_list_of(classes, str) or not 2 <= len(classes) <= MAX_CLASSES:
-        raise refuse(f"classes must be a list of 2 to {MAX_CLASSES} names.")
-    repeated = [name for name in classes if classes.count(name) > 1]
-    if repeated:
-        raise refuse(f"the class {repeated[0]!r} is listed twice.")
-    pairs = spec.get("flip_pairs") or []
-    if not all(_is_list_of(pair, str) and len(pair) == 2 for pair in pairs):
-        raise refuse("flip_pairs must be a list of pairs of class names.")
-    members = [name for pair in pairs for name in pair]
-    for name in members:
-        if name not in classes:
-            raise refuse(f"flip_pairs names {name!r}, which is no class.")
-        if members.count(name) > 1:
-            raise refuse(f"flip_pairs names {name!r} twice.")
+    for key in spec:
+        if key not in _KEYS:
+            raise refuse(
+                f"unknown key {key!r}{did_you_mean(key, _KEYS)}; the keys are "
+                f"{', '.join(_KEYS)}."
+            )
+    classes = _classes(spec.get("classes"), refuse)
     return LabelSet(
         name=str(spec.get("name") or os.path.splitext(os.path.basename(source))[0]),
-        classes=tuple(classes),
+        classes=classes,
         colors=_colors(spec.get("colors"), len(classes), refuse),
-        flip_pairs=tuple(
-            (classes.index(first), classes.index(second)) for first, second in pairs
-        ),
+        flip_pairs=_flip_pairs(spec.get("flip_pairs") or [], classes, refuse),
         values=_values(spec.get("values"), len(classes), refuse),
         has_own_colors=bool(spec.get("colors")),
     )
 
 
-def _colors(colors: Any, count: int, refuse: Any) -> tuple[tuple[int, int, int], ...]:
+_Refuse = Callable[[str], LabelSetError]
+
+
+def _classes(classes: Any, refuse: _Refuse) -> tuple[str, ...]:
+    if not _is_list_of(classes, str) or not 2 <= len(classes) <= MAX_CLASSES:
+        raise refuse(f"classes must be a list of 2 to {MAX_CLASSES} names.")
+    for name in classes:
+        if classes.count(name) > 1:
+            raise refuse(f"the class {name!r} is listed twice.")
+    return tuple(classes)
+
+
+def _flip_pairs(
+    pairs: Any, classes: tuple[str, ...], refuse: _Refuse
+) -> tuple[tuple[int, int], ...]:
+    if not isinstance(pairs, Sequence) or not all(
+        _is_list_of(pair, str) and len(pair) == 2 for pair in pairs
+    ):
+        raise refuse("flip_pairs must be a list of pairs of class names.")
+    members = [name for pair in pairs for name in pair]
+    for name in members:
+        if name not in classes:
+            raise refuse(f"flip_pairs names {name!r}, which is not a class.")
+        if members.count(name) > 1:
+            raise refuse(f"flip_pairs names {name!r} twice.")
+    return tuple(
+        (classes.index(first), classes.index(second)) for first, second in pairs
+    )
+
+
+def _colors(colors: Any, count: int, refuse: _Refuse) -> tuple[Color, ...]:
     if colors is None:
         return _distinct_colors(count)
     is_valid = isinstance(colors, Sequence) and all(
@@ -168,10 +166,10 @@ def _colors(colors: Any, count: int, refuse: Any) -> tuple[tuple[int, int, int],
             f"colors must be a list of {count} lists of red, green and blue in "
             "0 to 255, one per class."
         )
-    return tuple(tuple(color) for color in colors)
+    return tuple((red, green, blue) for red, green, blue in colors)
 
 
-def _values(values: Any, count: int, refuse: Any) -> tuple[int, ...] | None:
+def _values(values: Any, count: int, refuse: _Refuse) -> tuple[int, ...] | None:
     if values is None:
         return None
     if not _is_list_of(values, int) or len(set(values)) != len(values):
@@ -190,15 +188,15 @@ def _is_list_of(value: Any, kind: type) -> bool:
     )
 
 
-def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
+def _distinct_colors(count: int) -> tuple[Color, ...]:
     """Dark grey for class 0, usually the background, then hues far from each other."""
     colors = [(40, 40, 44)]
     for index in range(1, count):
         # Steps of the golden ratio keep any number of first hues apart.
         hue = index * 0.61803398875 % 1
         saturation, value = ((0.75, 0.95), (0.5, 0.85), (0.9, 0.7))[index % 3]
-        rgb = colorsys.hsv_to_rgb(hue, saturation, value)
-        colors.append(tuple(round(255 * channel) for channel in rgb))
+        red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+        colors.append((round(255 * red), round(255 * green), round(255 * blue)))
     return tuple(colors[:count])
 
 
@@ -206,9 +204,9 @@ def _built_in(
     name: str,
     classes: str,
     flip_pairs: Sequence[tuple[int, int]] = (),
-    colors: Sequence[tuple[int, int, int]] | None = None,
+    colors: Sequence[Color] | None = None,
 ) -> LabelSet:
-    """A label set from a text of class names, which have _ for a space."""
+    """A label set from class names with spaces between them."""
     names = tuple(classes.split())
     return LabelSet(
         name=name,

@@ -1,6 +1,6 @@
 """Keypoint sets as data: names, left-right pairs, sigmas, limbs.
 
-`load_skeleton` answers `coco17`, `mpii16`, or any user's own from a YAML file:
+`load_skeleton` knows `coco17` and `mpii16`, and reads your own from a YAML file:
 
     name: mug
     keypoints: [rim_left, rim_right, base_left, base_right, handle]
@@ -15,16 +15,13 @@ half-body augmentation is off. The order of `keypoints` is the order of the keyp
 triples in the annotation file and of the network's output channels.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import difflib
 import math
-import os
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
+from hrnet_tf.data.vocabularies import vocabulary
+from hrnet_tf.messages import UserError, did_you_mean, shown
 
 # Between COCO's ears (0.035) and wrists (0.062): a keypoint of middling precision.
 DEFAULT_SIGMA = 0.05
@@ -32,7 +29,7 @@ DEFAULT_SIGMA = 0.05
 _LEFT_COLOR, _RIGHT_COLOR, _CENTRE_COLOR = (0, 200, 83), (255, 109, 0), (41, 121, 255)
 
 
-class SkeletonError(ValueError):
+class SkeletonError(UserError):
     """An unknown skeleton name, or a skeleton file that says something impossible."""
 
 
@@ -41,15 +38,15 @@ class Skeleton:
     """A set of K keypoints. Everything but `keypoints` refers to them by index.
 
     Attributes:
-      name: what the set is called.
-      keypoints: the K names, in the order of annotations and output channels.
-      flip_pairs: (left, right) keypoints that change places in a mirrored image.
-      sigmas: per keypoint, the spread of human annotators relative to the object's
-        scale, as used by the object keypoint similarity (OKS): COCO's `sigmas`, half
-        of the k_i in COCO's formula.
-      limbs: pairs of keypoints that are joined by a line when drawn.
-      upper_body: keypoints that half-body augmentation counts as the upper body;
-        all others are the lower body. Empty: no half-body augmentation.
+        name: What the set is called.
+        keypoints: The K names, in the order of annotations and output channels.
+        flip_pairs: (left, right) keypoints that change places in a mirrored image.
+        sigmas: Per keypoint, the spread of human annotators relative to the object's
+            scale, as used by the object keypoint similarity (OKS): COCO's `sigmas`,
+            half of the k_i in COCO's formula.
+        limbs: Pairs of keypoints that are joined by a line when drawn.
+        upper_body: Keypoints that half-body augmentation counts as the upper body;
+            all others are the lower body. Empty: no half-body augmentation.
     """
 
     name: str
@@ -61,15 +58,13 @@ class Skeleton:
 
     @property
     def num_keypoints(self) -> int:
+        """K."""
         return len(self.keypoints)
 
     @property
     def flip_permutation(self) -> tuple[int, ...]:
         """For each place, the index of the keypoint that takes it after a mirror."""
-        permutation = list(range(self.num_keypoints))
-        for left, right in self.flip_pairs:
-            permutation[left], permutation[right] = right, left
-        return tuple(permutation)
+        return tuple(vocabulary.flip_permutation(self.num_keypoints, self.flip_pairs))
 
     def to_spec(self) -> dict[str, Any]:
         """The skeleton as the mapping of a skeleton file, names in place of indices."""
@@ -161,42 +156,23 @@ def load_skeleton(name_or_path: str) -> Skeleton:
     """Returns a built-in skeleton by name, or reads one from a `*.yaml` file.
 
     Raises:
-      SkeletonError: no such name or file, or the file is wrong; the sentence names
-        the file, the key, what was received and what is allowed.
+        SkeletonError: If there is no such name or file, or the file is wrong; the
+            sentence names the file, the key, what was received and what is allowed.
     """
-    if name_or_path in BUILT_IN:
-        return BUILT_IN[name_or_path]
-    if not name_or_path.endswith((".yaml", ".yml")):
-        suggestion = _did_you_mean(name_or_path, BUILT_IN)
-        raise SkeletonError(
-            f"Unknown skeleton {name_or_path!r}{suggestion}; "
-            f"give one of {', '.join(BUILT_IN)}, or the path of a *.yaml file."
-        )
-    if not os.path.isfile(name_or_path):
-        raise SkeletonError(
-            f"There is no skeleton file {name_or_path!r}; give the path of a *.yaml "
-            f"file, or one of {', '.join(BUILT_IN)}."
-        )
-    try:
-        with open(name_or_path, encoding="utf-8") as file:
-            spec = yaml.load(file, _UniqueKeyLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise SkeletonError(
-            f"Skeleton file {name_or_path} could not be read as YAML: {reason}"
-        ) from None
-    return skeleton_from_spec(spec, name_or_path)
+    return vocabulary.load(
+        name_or_path, "skeleton", BUILT_IN, skeleton_from_spec, SkeletonError
+    )
 
 
 def skeleton_from_spec(spec: Any, source: str) -> Skeleton:
     """Returns the skeleton that the mapping of a skeleton file describes.
 
     Args:
-      spec: the mapping; see the top of this file.
-      source: where it is from, for messages.
+        spec: The mapping; see the top of this file.
+        source: Where it is from, for messages.
 
     Raises:
-      SkeletonError: as `load_skeleton`.
+        SkeletonError: As `load_skeleton`.
     """
     reader = _SpecReader(spec, source)
     return Skeleton(
@@ -209,23 +185,6 @@ def skeleton_from_spec(spec: Any, source: str) -> Skeleton:
     )
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a mapping that has a key twice, where PyYAML keeps the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                continue  # PyYAML itself refuses a list or a mapping as a key.
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key_node.value!r} is given twice",
-                    problem_mark=key_node.start_mark,
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
 class _SpecReader:
     """Reads the keys of one skeleton mapping, each with its own check."""
 
@@ -235,16 +194,15 @@ class _SpecReader:
         self._source = source
         if not isinstance(spec, dict):
             raise SkeletonError(
-                f"Skeleton file {source} holds {_shown(spec)}; it must hold a mapping "
-                f"with the keys {', '.join(self._ALLOWED)}."
+                f"Skeleton file {source} holds {shown(spec, none='nothing')}; it must "
+                f"hold a mapping with the keys {', '.join(self._ALLOWED)}."
             )
         for key in spec:
             if key not in self._ALLOWED:
                 raise self._error(
                     key,
-                    "is not a known key"
-                    f"{_did_you_mean(str(key), self._ALLOWED)}; "
-                    f"allowed keys are {', '.join(self._ALLOWED)}.",
+                    f"is not a known key{did_you_mean(key, self._ALLOWED)}; allowed "
+                    f"keys are {', '.join(self._ALLOWED)}.",
                 )
         for key in ("name", "keypoints"):
             if key not in spec:
@@ -259,7 +217,7 @@ class _SpecReader:
     def name(self) -> str:
         name = self._spec["name"]
         if not isinstance(name, str) or not name.strip():
-            raise self._error("name", f"is {_shown(name)}; it must be a text.")
+            raise self._error("name", f"is {shown(name)}; it must be a text.")
         return name
 
     def _keypoints(self) -> tuple[str, ...]:
@@ -267,14 +225,14 @@ class _SpecReader:
         if not isinstance(names, list) or not names:
             raise self._error(
                 "keypoints",
-                f"is {_shown(names)}; it must be a list of at least one name.",
+                f"is {shown(names)}; it must be a list of at least one name.",
             )
         for place, name in enumerate(names):
             if not isinstance(name, str) or not name.strip():
                 # YAML reads a bare 1, on or no as a number or a truth value.
                 raise self._error(
                     f"keypoints[{place}]",
-                    f"is {_shown(name)}; a keypoint name must be a text (put it in "
+                    f"is {shown(name)}; a keypoint name must be a text (put it in "
                     "quotes if it looks like a number or yes/no).",
                 )
             if name in names[:place]:
@@ -291,7 +249,7 @@ class _SpecReader:
             where = f"{key}[{place}]"
             if not isinstance(pair, list) or len(pair) != 2:
                 raise self._error(
-                    where, f"is {_shown(pair)}; it must be a pair [name, name]."
+                    where, f"is {shown(pair)}; it must be a pair [name, name]."
                 )
             first, second = (self._keypoint(where, name) for name in pair)
             if first == second:
@@ -299,7 +257,7 @@ class _SpecReader:
                     where, f"pairs {pair[0]!r} with itself; name two keypoints."
                 )
             if (first, second) in indices or (second, first) in indices:
-                raise self._error(where, f"repeats the pair {_shown(pair)}.")
+                raise self._error(where, f"repeats the pair {shown(pair)}.")
             used = {index for earlier in indices for index in earlier}
             if each_keypoint_once and used & {first, second}:
                 repeated = first if first in used else second
@@ -329,7 +287,7 @@ class _SpecReader:
         if not isinstance(sigmas, list):
             raise self._error(
                 "sigmas",
-                f"is {_shown(sigmas)}; it must be a list of numbers in keypoint order "
+                f"is {shown(sigmas)}; it must be a list of numbers in keypoint order "
                 "or a mapping from keypoint name to number.",
             )
         if len(sigmas) != len(self.keypoints):
@@ -343,7 +301,7 @@ class _SpecReader:
             if not is_number or not math.isfinite(sigma) or sigma <= 0:
                 raise self._error(
                     "sigmas",
-                    f"gives {keypoint!r} the value {_shown(sigma)}; a sigma must be a "
+                    f"gives {keypoint!r} the value {shown(sigma)}; a sigma must be a "
                     "positive number.",
                 )
         return tuple(float(sigma) for sigma in sigmas)
@@ -363,25 +321,14 @@ class _SpecReader:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self._error(key, f"is {_shown(value)}; it must be {allowed}.")
+            raise self._error(key, f"is {shown(value)}; it must be {allowed}.")
         return value
 
     def _keypoint(self, where: str, name: Any) -> int:
         if not isinstance(name, str) or name not in self._index:
             raise self._error(
                 where,
-                f"names the keypoint {_shown(name)}, which is not in keypoints"
-                f"{_did_you_mean(str(name), self.keypoints)}.",
+                f"names the keypoint {shown(name)}, which is not in keypoints"
+                f"{did_you_mean(name, self.keypoints)}.",
             )
         return self._index[name]
-
-
-def _shown(value: Any) -> str:
-    """The value as an error message quotes it: on one line and not too long."""
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -9,8 +9,9 @@ import tensorflow as tf
 from official.vision.dataloaders import tf_example_decoder
 from pycocotools import mask as coco_mask
 
+from hrnet_tf.data import coco_instances as command
 from hrnet_tf.data.converters import coco_instances
-from hrnet_tf.data.converters.conversion import ConversionError
+from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records.instances import check_records, read_images
 from hrnet_tf.data.records.shards import RecordError
 
@@ -206,11 +207,11 @@ def test_command(dataset, capsys):
         f"--annotations={folder}/instances.json",
         f"--output_prefix={folder}/records/train",
     ]
-    assert coco_instances.main(flags) == 0
+    assert command.main(flags) == 0
     assert "cat (class 1)" in capsys.readouterr().out
-    assert coco_instances.main(flags) == 1
+    assert command.main(flags) == 1
     assert "--overwrite" in capsys.readouterr().err
-    assert coco_instances.main(flags[:2]) == 2
+    assert command.main(flags[:2]) == 2
 
 
 def test_records_of_another_kind_are_refused(toy_data):

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hrnet_tf.data import coco_pose as command
 from hrnet_tf.data.converters import coco_pose
-from hrnet_tf.data.converters.conversion import ConversionError
 from hrnet_tf.data.files import coco_annotations
+from hrnet_tf.data.files.coco_people import Person
+from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records import pose as pose_records
-from hrnet_tf.data.records.shards import OutputError
 from hrnet_tf.data.vocabularies import skeletons
+from hrnet_tf.output_files import OutputError
 
 WIDTH, HEIGHT = 64, 48
 SKELETON = skeletons.Skeleton("stick", ("top", "bottom"), (), (0.05, 0.05), (), ())
@@ -449,7 +451,7 @@ def test_reading_with_another_skeleton_says_what_to_do(dataset):
 
 
 def test_encoding_refuses_a_person_of_another_skeleton():
-    person = pose_records.Person(4, [0, 0, 1, 1], 1.0, False, [1, 1, 2])
+    person = Person(4, [0, 0, 1, 1], 1.0, False, [1, 1, 2])
     with pytest.raises(ValueError, match="Person 4 has 3 keypoint numbers"):
         pose_records.encode_image_record(
             encoded=b"",
@@ -477,18 +479,18 @@ def command_line(dataset, *more):
 
 
 def test_command_exit_codes(dataset, capsys):
-    assert coco_pose.main(command_line(dataset, "--num_shards=2")) == 0
+    assert command.main(command_line(dataset, "--num_shards=2")) == 0
     output = capsys.readouterr()
     assert "2  files written" in output.out
     assert "Converting: 4/4 images" in output.err
 
-    assert coco_pose.main(command_line(dataset)) == 1
+    assert command.main(command_line(dataset)) == 1
     assert "--overwrite" in capsys.readouterr().err
     dataset.content["annotations"][0]["bbox"] = [0, 0, 0, 0]
-    assert coco_pose.main(command_line(dataset, "--overwrite")) == 1
+    assert command.main(command_line(dataset, "--overwrite")) == 1
     assert "annotation 100 of 0.jpg" in capsys.readouterr().err
     skipping = command_line(dataset, "--overwrite", "--on_error=skip")
-    assert coco_pose.main(skipping) == 0
+    assert command.main(skipping) == 0
     output = capsys.readouterr()
     assert "annotation 100 of 0.jpg" in output.err and "1  skipped: bad" in output.out
 
@@ -504,16 +506,16 @@ def test_command_exit_codes(dataset, capsys):
     ],
 )
 def test_bad_usage(dataset, capsys, more, expected):
-    assert coco_pose.main(command_line(dataset, *more)) == 2
+    assert command.main(command_line(dataset, *more)) == 2
     assert expected in capsys.readouterr().err
     dataset.assert_nothing_written()
 
 
 def test_help_and_missing_flags(capsys):
-    assert coco_pose.main(["coco_pose", "--help"]) == 0
+    assert command.main(["coco_pose", "--help"]) == 0
     text = capsys.readouterr().out
     assert "python -m hrnet_tf.data.coco_pose" in text and "--[no]keep_empty" in text
-    assert coco_pose.main(["coco_pose", "--image_dir=x"]) == 2
+    assert command.main(["coco_pose", "--image_dir=x"]) == 2
     assert "annotations" in capsys.readouterr().err
 
 
@@ -523,7 +525,7 @@ def test_as_a_module(dataset):
         [sys.executable, "-m", "hrnet_tf.data.coco_pose", *command_line(dataset)[1:]],
         capture_output=True,
         text=True,
-        cwd=pathlib.Path(__file__).parents[2],
+        cwd=pathlib.Path(__file__).parents[3],
     )
     assert done.returncode == 1
     assert "1.jpg (image 11) does not exist." in done.stderr

@@ -10,12 +10,7 @@ import tensorflow as tf
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from hrnet_tf.data.converters import (
-    cityscapes,
-    lip,
-    pascal_context,
-    segmentation_folder,
-)
+from hrnet_tf.data import cityscapes, lip, pascal_context, segmentation_folder
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
 
@@ -93,7 +88,7 @@ def test_cityscapes_ids_become_classes(cityscapes_dir, run):
     flags = [f"--data_dir={cityscapes_dir}", f"--output_prefix={prefix}"]
     code, output, _ = run(cityscapes, *flags, "--split=train")
     assert code == 0
-    assert "2 images" in output and "road" in output
+    assert "2  images" in output and "road" in output
     labels, images = read_records(prefix, 19)
     assert sorted(labels) == [
         f"{city}_000000_000019_leftImg8bit.png" for city in ("bonn", "ulm")
@@ -114,7 +109,7 @@ def test_cityscapes_ids_become_classes(cityscapes_dir, run):
     code, output, _ = run(
         cityscapes, *flags[:1], "--split=trainval", f"--output_prefix={prefix}val"
     )
-    assert code == 0 and "3 images" in output
+    assert code == 0 and "3  images" in output
 
 
 def test_cityscapes_says_what_it_expected_and_found(cityscapes_dir, tmp_path, run):
@@ -136,7 +131,7 @@ def test_cityscapes_says_what_it_expected_and_found(cityscapes_dir, tmp_path, ru
         cityscapes, f"--data_dir={tmp_path}", *flags, "--on_error=skip"
     )
     assert code == 0
-    assert "1 images" in output and "1 skipped: missing labels" in output
+    assert "1  images" in output and "1  skipped: missing labels" in output
     assert f"{path} does not exist" in error
 
 
@@ -154,7 +149,7 @@ def test_lip_by_its_lists(nested, tmp_path, run):
     (images.parent / "train_id.txt").write_text("5_6\n1_2\n")
     flags = [f"--data_dir={tmp_path}", f"--output_prefix={tmp_path}/records/train"]
     code, output, _ = run(lip, *flags, "--split=train", "--num_shards=1")
-    assert code == 0 and "2 images" in output
+    assert code == 0 and "2  images" in output
     found, _ = read_records(tmp_path / "records/train", 20)
     assert list(found) == ["5_6.jpg", "1_2.jpg"]
     assert found["1_2.jpg"][0].tolist() == list(range(20))
@@ -170,7 +165,7 @@ def test_lip_by_its_lists(nested, tmp_path, run):
     (tmp_path / "list.txt").write_text("1_2 3_4\n")
     flags += ["--split=train", "--overwrite", f"--id_list={tmp_path}/list.txt"]
     code, _, error = run(lip, *flags)
-    assert code == 1 and "one ID a line; got '1_2 3_4'" in error
+    assert code == 1 and "one ID per line; got '1_2 3_4'" in error
 
 
 # ---- PASCAL-Context ----
@@ -255,7 +250,7 @@ def test_pascal_context_from_json(voc_dir, tmp_path, run):
 
     path.write_text(json.dumps({"images": []}))
     code, _, error = run(pascal_context, *flags, tmp_path / "r/v", "--split=val")
-    assert code == 1 and "is not as trainval_merged.json" in error
+    assert code == 1 and "is unlike PASCAL in Detail's trainval_merged.json" in error
     assert not (tmp_path / "r").exists()
 
 
@@ -303,7 +298,7 @@ def folder_flags(folder, *more):
 def test_folders_are_paired_by_name(folder, run):
     code, output, _ = run(segmentation_folder, *folder_flags(folder))
     assert code == 0
-    assert "2 images" in output and "(ignored)" in output
+    assert "2  images" in output and "(ignored)" in output
     labels, _ = read_records(folder / "records/train", 3)
     np.testing.assert_array_equal(labels["a.jpg"], label_block(2, 1, 255, 0))
     np.testing.assert_array_equal(labels["b.png"], label_block(0))
@@ -349,7 +344,7 @@ def wrong_color(folder):
         (lambda f: (f / "labels/a.png").unlink(), "labels/a.png does not exist"),
         (
             lambda f: (f / "labels/a.png").write_bytes(b"nothing"),
-            "labels/a.png is damaged or no image",
+            "labels/a.png is damaged or not an image",
         ),
         (wrong_color, "[9, 9, 9] at row 3, column 5"),
         (
@@ -358,7 +353,7 @@ def wrong_color(folder):
         ),
         (
             lambda f: (f / "classes.yaml").write_text("classes: [a]"),
-            "--label_set: Label set",
+            "classes.yaml: Label set",
         ),
     ],
 )

@@ -70,9 +70,11 @@ def test_a_video_comes_back_as_it_was_written(tmp_path):
 
 def test_an_unfinished_video_leaves_nothing(tmp_path):
     info = media.VideoInfo(32, 24, 10.0, None)
-    with pytest.raises(RuntimeError):
-        with media.VideoWriter(str(tmp_path / "v.mp4"), info):
-            raise RuntimeError
+    with (
+        pytest.raises(RuntimeError),
+        media.VideoWriter(str(tmp_path / "v.mp4"), info),
+    ):
+        raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 

@@ -724,10 +724,10 @@ def test_records_of_another_skeleton_are_refused_with_a_sentence(tmp_path):
 def test_a_file_without_records_is_refused_with_a_sentence(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"no records at all, but long enough for a length and its check")
-    with pytest.raises(RecordError, match="damaged or no TFRecord file"):
+    with pytest.raises(RecordError, match="damaged or not a TFRecord file"):
         _input(input_path=str(path)).dataset()
     path.write_bytes(b"")
-    with pytest.raises(RecordError, match="holds no record"):
+    with pytest.raises(RecordError, match="hold no record"):
         _input(input_path=str(path)).dataset()
 
 
@@ -735,7 +735,7 @@ def test_records_without_anybody_to_crop_are_refused_with_a_sentence(tmp_path):
     """Training on them would wait for its first batch for ever."""
     path = _write(tmp_path / "a", [_record([_person(area=0.0)]), _record([])])
     for is_training in (True, False):
-        with pytest.raises(RecordError, match=f"{path}.* shows nobody"):
+        with pytest.raises(RecordError, match=f"{path}.* show nobody"):
             _input(is_training=is_training, input_path=path).dataset()
     path = _write(tmp_path / "b", [_record([]), _record([_person()], image_id=7)])
     _input(is_training=True, input_path=path).dataset()

@@ -202,7 +202,7 @@ def test_records_of_other_classes_are_refused(write_records, tmp_path):
         SegmentationInput(data, Resizing(), LABELS).dataset()
     (tmp_path / "text.tfrecord").write_text("nothing of the kind, but long enough")
     data.input_path = str(tmp_path / "text.tfrecord")
-    with pytest.raises(RecordError, match="damaged or no TFRecord"):
+    with pytest.raises(RecordError, match="damaged or not a TFRecord"):
         SegmentationInput(data, Resizing(), LABELS).dataset()
 
 

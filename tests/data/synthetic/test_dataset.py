@@ -12,8 +12,9 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from hrnet_tf.data.synthetic import __main__ as command
 from hrnet_tf.data.synthetic import dataset as synthetic
-from hrnet_tf.data.synthetic import scenes as synthetic_scenes
+from hrnet_tf.data.synthetic.limits import MAX_PEOPLE
 from hrnet_tf.data.synthetic.people import PART_NAMES, sample_figure
 from hrnet_tf.data.synthetic.scenes import THINGS, draw_scene
 from hrnet_tf.data.synthetic.shapes import draw_shapes
@@ -293,7 +294,7 @@ def test_seed_and_split_change_every_image(dataset, tmp_path):
 
 def test_command_writes_into_an_empty_folder(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    code = synthetic.main(
+    code = command.main(
         ["", f"--output_dir={tmp_path}/empty/", "--num_train=2", "--num_val=1"]
         + ["--image_size=96", "--num_workers=1", "--max_people=1"]
     )
@@ -317,7 +318,7 @@ def test_command_writes_into_an_empty_folder(tmp_path, capsys):
 )
 def test_bad_usage(arguments, sentence, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert synthetic.main(["synthetic", *arguments]) == 2
+    assert command.main(["synthetic", *arguments]) == 2
     assert sentence in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
 
@@ -325,9 +326,9 @@ def test_bad_usage(arguments, sentence, tmp_path, monkeypatch, capsys):
 def test_nothing_is_overwritten(tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept").write_text("kept")
-    assert synthetic.main(["", f"--output_dir={tmp_path}/full"]) == 1
+    assert command.main(["", f"--output_dir={tmp_path}/full"]) == 1
     assert "is not empty, and nothing in it is replaced" in capsys.readouterr().err
-    assert synthetic.main(["", f"--output_dir={tmp_path}/full/kept"]) == 1
+    assert command.main(["", f"--output_dir={tmp_path}/full/kept"]) == 1
     assert "is a file; name a folder" in capsys.readouterr().err
     assert files_in(tmp_path) == ["full/kept"]
 
@@ -338,13 +339,13 @@ def test_nothing_is_left_of_a_failure(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(synthetic, "draw_scene", failing)
     arguments = [f"--output_dir={tmp_path}/new", "--num_workers=1"]
-    assert synthetic.main(["", *arguments]) == 1
+    assert command.main(["", *arguments]) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
 
 
 def test_help_explains_and_tensorflow_stays_out(capsys):
-    assert synthetic.main(["", "--help"]) == 0
+    assert command.main(["", "--help"]) == 0
     text = capsys.readouterr().out
     assert "person_keypoints_{train,val}.json" in text and "--num_workers" in text
     check = "import sys, hrnet_tf.data.synthetic; sys.exit('tensorflow' in sys.modules)"
@@ -353,5 +354,5 @@ def test_help_explains_and_tensorflow_stays_out(capsys):
 
 def test_largest_crowd_fits_the_labels():
     rng = np.random.default_rng(0)
-    scene = draw_scene(rng, 256, 256, max_people=synthetic_scenes.MAX_PEOPLE)
-    assert 1 <= len(scene.people) <= synthetic_scenes.MAX_PEOPLE
+    scene = draw_scene(rng, 256, 256, max_people=MAX_PEOPLE)
+    assert 1 <= len(scene.people) <= MAX_PEOPLE

@@ -72,13 +72,16 @@ def test_a_file_is_read_and_written_again(tmp_path):
         ("classes: [a, 1]", "list of 2 to 255 names"),
         ("- a", "must be a mapping"),
         ("classes: [a, b]\ncolours: []", "unknown key 'colours'"),
-        ("classes: [a, b]\nflip_pairs: [[a, c]]", "'c', which is no class"),
+        ("classes: [a, b]\nflip_pairs: [[a, c]]", "'c', which is not a class"),
         ("classes: [a, b, c]\nflip_pairs: [[a, b], [b, c]]", "'b' twice"),
         ("classes: [a, b]\ncolors: [[0, 0, 0]]", "list of 2 lists of red"),
         ("classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 256]]", "0 to 255"),
         ("classes: [a, b]\nvalues: [1, 1]", "different whole numbers"),
         ("classes: [a, b]\nvalues: [1]", "2 numbers"),
+        ("classes: [a, b]\nflip_pairs: 3", "must be a list of pairs"),
+        ("classes: [a, b]\ncolor: []", "did you mean 'colors'"),
         ("classes: [a, b", "could not be read as YAML"),
+        ("classes: [a, b]\nclasses: [c, d]", "'classes' is given twice"),
     ],
 )
 def test_mistakes_are_named(text, sentence, tmp_path):

@@ -7,7 +7,7 @@ import yaml
 
 from hrnet_tf.data.vocabularies import skeletons
 
-EXAMPLE = pathlib.Path(__file__).parents[2] / "configs/pose/skeleton_example.yaml"
+EXAMPLE = pathlib.Path(__file__).parents[3] / "configs/pose/skeleton_example.yaml"
 
 
 def write_skeleton(folder, **changes):
@@ -125,7 +125,7 @@ def test_sigmas_by_name(tmp_path):
         ({"keypoints": None}, ["keypoints is missing"]),
         ({"keypoints": []}, ["keypoints is []", "at least one"]),
         ({"keypoints": "handle"}, ["keypoints is 'handle'"]),
-        ({"keypoints": ["handle", True]}, ["keypoints[1] is True", "quotes"]),
+        ({"keypoints": ["handle", True]}, ["keypoints[1] is true", "quotes"]),
         ({"keypoints": ["a", "b", "a"]}, ["keypoints[2] repeats 'a'"]),
         ({"flip_pair": []}, ["flip_pair", "did you mean 'flip_pairs'"]),
         ({"flip_pairs": "none"}, ["flip_pairs is 'none'"]),

@@ -1,0 +1,85 @@
+r"""Converts COCO keypoint annotations and their images to pose TFRecords.
+
+  python -m hrnet_tf.data.coco_pose \
+      --image_dir=coco/train2017 \
+      --annotations=coco/annotations/person_keypoints_train2017.json \
+      --output_prefix=records/train
+
+writes records/train-00000-of-00008.tfrecord and so on, one record per image: the bytes
+of the image file once, and all its people. Any data set in COCO's format works; name
+its keypoints with --skeleton.
+
+Everything is checked first: each image must decode completely and have the size that
+the annotations say (EXIF orientation ignored, as COCO does), each person must have a
+box on the image and a full list of keypoints. A fault is reported with file and
+annotation id. By default the first one ends the conversion, and nothing is written;
+--on_error=skip leaves the faulty image or person out and counts it. A JPEG that its
+decoder completes with a mere warning about damaged data is not noticed.
+
+These stay as they are: crowds, people without keypoints, boxes partly beyond the border
+(the reader clips them), greyscale and CMYK images (the reader decodes them to RGB), and
+images without people, since a detector's box file may name those. Where only training
+will read the records, --nokeep_empty saves their space.
+
+The annotation file must fit in memory (its outlines are dropped while reading);
+images pass through one by one.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from hrnet_tf.data.converters import command
+from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+
+
+def define_flags() -> flags.FlagValues:
+    """The command's flags."""
+    flag = command.ConverterFlags()
+    flag.string("image_dir", "Folder with the images.", required=True)
+    flag.string(
+        "annotations",
+        "COCO keypoint annotations, person_keypoints_*.json.",
+        required=True,
+    )
+    flag.vocabulary(
+        "skeleton",
+        load_skeleton,
+        "Keypoints of each person: coco17, mpii16, or the path of a YAML file.",
+        "coco17",
+    )
+    flag.string(
+        "category",
+        "Name of the category to convert; by default the one with keypoints.",
+    )
+    flag.boolean(
+        "keep_empty",
+        "Keep images without people, which a detector's box file may name.",
+        True,
+    )
+    return flag.values
+
+
+def convert(values: flags.FlagValues) -> Summary:
+    """Converts as the flags say."""
+    from hrnet_tf.data.converters import coco_pose
+
+    return coco_pose.convert(
+        values.image_dir,
+        values.annotations,
+        skeleton=load_skeleton(values.skeleton),
+        category=values.category,
+        keep_empty=values.keep_empty,
+        **command.options(values),
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
+    return command.run(convert, define_flags(), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,98 @@
+"""The command line of every converter: common flags, and what a run prints.
+
+Imports TensorFlow only once the flags are understood.
+"""
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from hrnet_tf import command_line
+from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.messages import UserError, one_line
+
+# Enough files for several workers to read their own, and shuffling on large sets.
+LEAST_SHARDS, IMAGES_PER_SHARD = 8, 1000
+
+
+class ConverterFlags(command_line.Flags):
+    """Defines a converter's flags; those that all converters have are there already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.string(
+            "output_prefix",
+            "Folder and beginning of the names of the files to write.",
+            required=True,
+        )
+        self.integer(
+            "num_shards",
+            f"Number of files, at most one per image; by default {LEAST_SHARDS}, or "
+            f"one per {IMAGES_PER_SHARD} images if that is more.",
+            least=1,
+        )
+        self.enum(
+            "on_error",
+            ["fail", "skip"],
+            "At a faulty image or annotation: end without writing, or leave it out and "
+            "count it.",
+            "fail",
+        )
+        self.boolean("overwrite", "Replace earlier files of the prefix.")
+
+    def vocabulary(
+        self, name: str, load: Callable[[str], Any], text: str, default: str | None
+    ) -> None:
+        """A skeleton or label set by its name or path; a wrong one is bad usage."""
+        self.string(name, text, default, required=default is None)
+
+        def check(value: str | None) -> bool:
+            try:
+                return value is None or bool(load(value))
+            except UserError as error:
+                raise flags.ValidationError(str(error)) from error
+
+        flags.register_validator(name, check, flag_values=self.values)
+
+
+def options(values: flags.FlagValues) -> dict[str, Any]:
+    """The common flags, as `Conversion` takes them."""
+    names = ("output_prefix", "num_shards", "on_error", "overwrite")
+    return {name: values[name].value for name in names}
+
+
+def run(
+    convert: Callable[[flags.FlagValues], Summary],
+    values: flags.FlagValues,
+    argv: Sequence[str],
+) -> int:
+    """Runs a converter; prints what was faulty, and a summary.
+
+    Args:
+        convert: Converts as the flags say.
+        values: The command's flags, not parsed yet.
+        argv: The command line, the program's name first.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 bad usage.
+    """
+
+    @functools.wraps(convert)
+    def convert_and_tell(values: flags.FlagValues) -> None:
+        import tensorflow as tf
+
+        if convert.__module__ == "__main__":
+            # Decoding needs no accelerator: leave its memory to a run that does.
+            tf.config.set_visible_devices([], "GPU")
+        try:
+            summary = convert(values)
+        except tf.errors.OpError as error:
+            raise UserError(one_line(error.message)) from error
+        for sentence in [*summary.faults, *summary.warnings]:
+            print(sentence, file=sys.stderr)
+        print(summary)
+
+    return command_line.run(convert_and_tell, values, argv)

@@ -1,0 +1,75 @@
+r"""Converts a folder of images and one of label images to segmentation TFRecords.
+
+  python -m hrnet_tf.data.segmentation_folder --image_dir=my/images/train \
+      --label_dir=my/labels/train --label_set=my/classes.yaml \
+      --output_prefix=my/records/train
+
+Every image under --image_dir belongs to the label image that has the same name, but for
+the suffix, at the same place under --label_dir. Names of label images may have another
+ending, such as --label_suffix=_mask.png. The file of --label_set lists the classes:
+
+    classes: [background, road, car]
+    values: [0, 7, 26]              # optional: pixel values, 0, 1, 2 ... if left out
+    colors: [[0, 0, 0], [128, 64, 128], [0, 0, 142]]      # optional
+
+Label images are PNG files: grey or palette images with a class's value in every pixel,
+or RGB images in the label set's colours. The value 255 marks pixels without a class,
+which are neither learned nor scored.
+"""
+
+import functools
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from hrnet_tf.data.converters import command
+from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.vocabularies.label_sets import load_label_set
+
+
+def define_flags() -> flags.FlagValues:
+    """The command's flags."""
+    flag = command.ConverterFlags()
+    flag.string(
+        "image_dir", "Folder of images, with or without subfolders.", required=True
+    )
+    flag.string(
+        "label_dir", "Folder of label images, with the same subfolders.", required=True
+    )
+    flag.vocabulary(
+        "label_set",
+        load_label_set,
+        "The classes: a YAML file, see above, or a built-in label set.",
+        None,
+    )
+    flag.string(
+        "label_suffix",
+        "What replaces an image's suffix in the name of its label image.",
+        ".png",
+    )
+    return flag.values
+
+
+def convert(values: flags.FlagValues) -> Summary:
+    """Converts as the flags say."""
+    from hrnet_tf.data.converters import segmentation, segmentation_folder
+
+    label_set = load_label_set(values.label_set)
+    return segmentation.convert(
+        segmentation_folder.find_pairs(
+            values.image_dir, values.label_dir, values.label_suffix
+        ),
+        functools.partial(segmentation_folder.read_labels, label_set=label_set),
+        label_set,
+        **command.options(values),
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
+    return command.run(convert, define_flags(), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

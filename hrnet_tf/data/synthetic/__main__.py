@@ -1,0 +1,97 @@
+r"""Draws the built-in data set: articulated people among things, in COCO's layout.
+
+  python -m hrnet_tf.data.synthetic --output_dir=synthetic --num_train=2000
+
+writes
+
+  images/{train,val}/000000000001.jpg ...
+  annotations/person_keypoints_{train,val}.json   17 COCO keypoints, boxes, masks
+  annotations/instances_{train,val}.json          people and things: boxes, masks
+  annotations/part_labels.json                    {"names": [...]}, by pixel value
+  parts/{train,val}/000000000001.png ...          a body part's number per pixel
+
+Boxes, areas and masks (compressed RLE) count visible pixels only. Things are discs,
+boxes and bars; a thing of which less than half is visible is marked as a crowd. A
+keypoint's flag is 2 if it is visible, 1 if something hides it, 0 outside the image.
+Left limbs have warm colours, right limbs cool ones: if training should tell them apart
+by colour alone, leave mirroring out of the augmentation.
+
+An image depends on the seed, its split and its number only: a longer data set begins
+with the shorter one, whatever the number of processes.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from hrnet_tf import command_line
+from hrnet_tf.data.synthetic.limits import (
+    ASPECT_RATIOS,
+    MAX_PEOPLE,
+    MAX_SIDE,
+    MIN_SIDE,
+)
+
+
+def define_flags() -> flags.FlagValues:
+    """The command's flags."""
+    flag = command_line.Flags()
+    flag.string(
+        "output_dir",
+        "Folder to write; it must not exist yet, or be empty.",
+        required=True,
+    )
+    flag.integer("num_train", "Number of training images.", 2000, least=1)
+    flag.integer("num_val", "Number of validation images.", 200, least=1)
+    flag.integer(
+        "image_size",
+        "Longer side of every image in pixels; the shorter one varies.",
+        256,
+        # The shorter side must be large enough, too.
+        least=round(MIN_SIDE / min(ASPECT_RATIOS)),
+        most=MAX_SIDE,
+    )
+    flag.integer(
+        "max_people",
+        "Each image has 1 to this many people.",
+        4,
+        least=1,
+        most=MAX_PEOPLE,
+    )
+    flag.integer("seed", "Another seed gives another data set.", 0, least=0)
+    flag.integer(
+        "num_workers",
+        "Number of processes; by default one per CPU core. The files are the same.",
+        least=1,
+    )
+    return flag.values
+
+
+def draw(values: flags.FlagValues) -> None:
+    """Draws what the flags say."""
+    from hrnet_tf.data.synthetic.dataset import draw_dataset
+
+    num_people = draw_dataset(
+        values.output_dir,
+        values.num_train,
+        values.num_val,
+        image_size=values.image_size,
+        max_people=values.max_people,
+        seed=values.seed,
+        num_workers=values.num_workers or os.cpu_count() or 1,
+    )
+    print(
+        f"Wrote {values.num_train} training and {values.num_val} validation images "
+        f"with {num_people} people to {values.output_dir}"
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
+    return command_line.run(draw, define_flags(), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
