@@ -9,18 +9,18 @@ import pytest
 from absl import flags
 
 from hrnet_tf import command_line
+from hrnet_tf.messages import UserError
 
 
-class GreetingError(RuntimeError):
+class GreetingError(UserError):
     pass
 
 
 def _flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    flags.DEFINE_string("name", None, "Whom to greet.", flag_values=values)
-    flags.DEFINE_integer("times", 1, "How often.", flag_values=values, lower_bound=1)
-    flags.mark_flag_as_required("name", flag_values=values)
-    return values
+    add = command_line.Flags()
+    add.string("name", "Whom to greet.", required=True)
+    add.integer("times", "How often.", default=1, least=1)
+    return add.values
 
 
 def _greet(values: flags.FlagValues) -> None:
@@ -28,6 +28,8 @@ def _greet(values: flags.FlagValues) -> None:
         raise GreetingError("There is nobody to greet.")
     if values.name == "":
         raise command_line.UsageError("--name is empty.")
+    if values.name == "disk":
+        raise OSError("The disk is full.")
     if values.name == "bug":
         raise RuntimeError("a fault of the program")
     if values.name == "patience":
@@ -36,9 +38,7 @@ def _greet(values: flags.FlagValues) -> None:
 
 
 def _run(*arguments: str) -> int:
-    return command_line.run(
-        _greet, _flags(), ["greet", *arguments], failures=(GreetingError,)
-    )
+    return command_line.run(_greet, _flags(), ["greet", *arguments])
 
 
 def test_success(capsys):
@@ -56,10 +56,14 @@ def test_help_explains_the_command_and_its_flags(arguments, capsys):
     assert not captured.err
 
 
-def test_a_failure_is_one_sentence(capsys):
-    assert _run("--name=nobody") == 1
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("nobody", "There is nobody to greet.\n"), ("disk", "The disk is full.\n")],
+)
+def test_a_failure_is_one_sentence(name, told, capsys):
+    assert _run(f"--name={name}") == 1
     captured = capsys.readouterr()
-    assert captured.err == "There is nobody to greet.\n"
+    assert captured.err == told
     assert not captured.out
 
 
@@ -99,6 +103,39 @@ def test_interruption_is_no_traceback(capsys):
 def test_faults_of_the_program_keep_their_traceback():
     with pytest.raises(RuntimeError, match="a fault of the program"):
         _run("--name=bug")
+
+
+def test_help_lists_flags_under_the_command(capsys):
+    _run("--help")
+    assert "hrnet_tf.command_line" not in capsys.readouterr().out
+
+
+def test_flags_of_every_kind(capsys):
+    add = command_line.Flags()
+    add.strings("tag", "Tags.")
+    add.list("sizes", "Sizes.")
+    add.enum("mode", ["fast", "slow"], "Mode.", default="fast")
+    add.enums("task", ["pose", "detection"], "Tasks.")
+    add.boolean("verbose", "Whether to tell more.")
+    add.float("rate", "A share.", default=0.5)
+    seen = []
+    arguments = ["command", "--tag=a", "--tag=b", "--sizes=1,2", "--noverbose"]
+
+    def note(values):
+        seen.append({name: values[name].value for name in names})
+
+    names = list(add.values)
+    assert command_line.run(note, add.values, arguments) == 0
+    assert seen[0] == {
+        "tag": ["a", "b"],
+        "sizes": ["1", "2"],
+        "mode": "fast",
+        "task": ["pose", "detection"],
+        "verbose": False,
+        "rate": 0.5,
+    }
+    assert command_line.run(note, add.values, ["command", "--mode=swift"]) == 2
+    assert "fast" in capsys.readouterr().err
 
 
 def test_flags_stay_out_of_the_process_wide_set():
