@@ -1,10 +1,8 @@
-"""COCO's files of annotations and of results, as evaluators use them."""
+"""COCO's annotation files, as evaluators use them."""
 
 import contextlib
 import io
 import json
-import os
-from collections.abc import Sequence
 from typing import Any
 
 from pycocotools.coco import COCO
@@ -20,7 +18,7 @@ def read_dataset(annotation_file: str) -> dict[str, Any]:
     """The content of an annotation file.
 
     Raises:
-        AnnotationFileError: it cannot be read, or lacks one of the three lists.
+        AnnotationFileError: If it cannot be read, or lacks one of the three lists.
     """
     try:
         with open(annotation_file, encoding="utf-8") as file:
@@ -43,20 +41,9 @@ def read_dataset(annotation_file: str) -> dict[str, Any]:
 
 
 def index(dataset: dict[str, Any]) -> COCO:
-    """pycocotools' view of a dataset, without its printing."""
+    """Wraps a dataset for pycocotools, without its printing."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = dataset
         coco.createIndex()
     return coco
-
-
-def write_results(
-    path: str | os.PathLike[str], results: Sequence[dict[str, Any]]
-) -> None:
-    """Writes results as JSON, whole or not at all."""
-    path = os.fspath(path)
-    temporary_path = f"{path}.{os.getpid()}.tmp"
-    with open(temporary_path, "w", encoding="utf-8") as file:
-        json.dump(results, file)
-    os.replace(temporary_path, path)

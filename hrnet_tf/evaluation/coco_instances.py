@@ -10,9 +10,6 @@ annotation file, those without any detection included.
     print(format_table(evaluator.evaluate()))
 """
 
-import contextlib
-import copy
-import io
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,14 +17,12 @@ from typing import Any
 import numpy as np
 from official.vision.ops import mask_ops
 from pycocotools import mask as coco_mask
-from pycocotools.cocoeval import COCOeval
+from pycocotools.coco import COCO
 
-from hrnet_tf.evaluation.coco_files import (
-    AnnotationFileError,
-    index,
-    read_dataset,
-    write_results,
-)
+from hrnet_tf import output_files
+from hrnet_tf.evaluation import coco_metrics
+from hrnet_tf.evaluation.coco_files import AnnotationFileError, index, read_dataset
+from hrnet_tf.evaluation.coco_metrics import UNDEFINED, format_value
 
 # In the order of pycocotools' `stats`, by the names that the Garden gives them.
 METRICS = (
@@ -36,18 +31,15 @@ METRICS = (
 )
 MASK_METRICS = tuple(f"mask_{name}" for name in METRICS)
 
-# A table of more is no table to look at.
+# Tables with more categories would be too long to read.
 _LISTED_CATEGORIES = 25
-
-# pycocotools' value for a metric that has no ground truth to be computed from.
-UNDEFINED = -1.0
 
 
 class COCOInstanceEvaluator:
     """Collects detections and computes COCO's box AP, and mask AP if there are masks.
 
     Attributes:
-        categories: the names of the annotation file's categories by id.
+        categories: The names of the annotation file's categories by id.
     """
 
     def __init__(self, annotation_file: str, with_masks: bool):
@@ -55,10 +47,10 @@ class COCOInstanceEvaluator:
 
         Args:
             annotation_file: COCO's JSON (`instances_*.json`).
-            with_masks: whether masks are evaluated, too.
+            with_masks: Whether masks are evaluated, too.
 
         Raises:
-            AnnotationFileError: the file is missing or no such file, or has no masks.
+            AnnotationFileError: If the file is missing or malformed, or has no masks.
         """
         self._annotation_file = os.fspath(annotation_file)
         self._with_masks = with_masks
@@ -92,7 +84,7 @@ class COCOInstanceEvaluator:
                 image_size [B, 2] int, with masks: height and width of the image.
 
         Raises:
-            AnnotationFileError: an image is not in the annotation file.
+            AnnotationFileError: If an image is not in the annotation file.
         """
         for place, image_id in enumerate(np.asarray(detections["image_id"]).tolist()):
             if image_id < 0:
@@ -129,7 +121,7 @@ class COCOInstanceEvaluator:
 
     def write_results(self, path: str | os.PathLike[str]) -> None:
         """Writes `results` as JSON, in COCO's results format."""
-        write_results(path, self.results)
+        output_files.write_json(path, self.results)
 
     def objects(self, image_id: int) -> list[dict[str, Any]]:
         """The annotations of an image, crowds left out."""
@@ -146,40 +138,36 @@ class COCOInstanceEvaluator:
             image_ids: The images to count; all of the annotation file if None.
 
         Returns:
-            `METRICS`, with masks `MASK_METRICS`, and of every category
-            `AP/NAME` and `mask_AP/NAME`, in [0, 1]. -1, as in pycocotools, where
-            there is no ground truth.
+            `METRICS`, with masks also `MASK_METRICS`, and for every category
+            `AP/NAME` and `mask_AP/NAME`, in [0, 1]. As in pycocotools, a metric without
+            any ground truth is -1.
         """
-        counted = set(self._ground_truth.imgs if image_ids is None else image_ids)
-        metrics = self._metrics("bbox", "", counted)
+        metrics = self._metrics("bbox", "", self.results, image_ids)
         if self._with_masks:
-            metrics |= self._metrics("segm", "mask_", counted)
+            # Small, medium and large are told apart by area: if there is a box,
+            # pycocotools takes the area of the box instead of the mask's.
+            results = [
+                {name: value for name, value in row.items() if name != "bbox"}
+                for row in self.results
+            ]
+            metrics |= self._metrics("segm", "mask_", results, image_ids)
         return metrics
 
-    def _metrics(self, kind: str, prefix: str, counted: set[int]) -> dict[str, float]:
-        results = copy.deepcopy(self.results)
-        if kind == "segm":
-            # Objects are sorted into small, medium and large by the area of what is
-            # evaluated: with a box in sight, pycocotools takes that of the box.
-            for row in results:
-                del row["bbox"]
-        with contextlib.redirect_stdout(io.StringIO()):
-            if results:
-                predictions = self._ground_truth.loadRes(results)
-            else:  # loadRes looks into the first result.
-                predictions = index({**self._ground_truth.dataset, "annotations": []})
-            coco_eval = COCOeval(self._ground_truth, predictions, kind)
-            coco_eval.params.imgIds = sorted(counted)
-            coco_eval.evaluate()
-            coco_eval.accumulate()
-            coco_eval.summarize()
+    def _metrics(
+        self,
+        kind: str,
+        prefix: str,
+        results: list[dict[str, Any]],
+        image_ids: Iterable[int] | None,
+    ) -> dict[str, float]:
+        evaluation = coco_metrics.evaluate(self._ground_truth, results, kind, image_ids)
         metrics = {
             f"{prefix}{name}": float(value)
-            for name, value in zip(METRICS, coco_eval.stats, strict=True)
+            for name, value in zip(METRICS, evaluation.stats, strict=True)
         }
         # Thresholds, recalls, categories, areas (first: all), numbers (last: 100).
-        precision = coco_eval.eval["precision"][:, :, :, 0, -1]
-        for place, category_id in enumerate(coco_eval.params.catIds):
+        precision = evaluation.eval["precision"][:, :, :, 0, -1]
+        for place, category_id in enumerate(evaluation.params.catIds):
             values = precision[:, :, place]
             name = f"{prefix}AP/{self.categories[category_id]}"
             defined = values[values > UNDEFINED]
@@ -238,7 +226,7 @@ def format_table(metrics: Mapping[str, float]) -> str:
     ]
     for name, prefix in kinds:
         values = [metrics[prefix + column] for column in columns]
-        lines.append(f"{name:6}" + " ".join(f"{_shown(v):>8}" for v in values))
+        lines.append(f"{name:6}" + " ".join(f"{format_value(v):>8}" for v in values))
     categories = [name[3:] for name in metrics if name.startswith("AP/")]
     if len(categories) > _LISTED_CATEGORIES:
         return "\n".join(
@@ -250,24 +238,20 @@ def format_table(metrics: Mapping[str, float]) -> str:
     width = max(map(len, categories), default=0)
     for category in categories:
         shown = [
-            f"{_shown(metrics[f'{prefix}AP/{category}'])} ({name})"
+            f"{format_value(metrics[f'{prefix}AP/{category}'])} ({name})"
             for name, prefix in kinds
         ]
         lines.append(f"AP of {category:<{width}}  {'  '.join(shown)}")
     return "\n".join(lines)
 
 
-def _shown(value: float) -> str:
-    return "-" if value == UNDEFINED else f"{value:.3f}"
-
-
-def _ground_truth(dataset: dict[str, Any], with_masks: bool) -> Any:
-    """Checks the annotations and keeps of them what COCOeval reads."""
+def _ground_truth(dataset: dict[str, Any], with_masks: bool) -> COCO:
+    """Checks the annotations and keeps what COCOeval reads."""
     sizes = {image["id"]: image for image in dataset["images"]}
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for annotation in dataset["annotations"]:
         kept = {
-            # COCOeval takes a match with id 0 for no match, so number from 1.
+            # To COCOeval, a match with id 0 is no match: count from 1.
             "id": len(annotations) + 1,
             "image_id": annotation["image_id"],
             "category_id": annotation["category_id"],

@@ -16,9 +16,6 @@ boxes and a detector's boxes give different AP for the same weights. So the eval
 carries the name of the box source, and the table prints it.
 """
 
-import contextlib
-import copy
-import io
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,23 +23,17 @@ from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from hrnet_tf.evaluation.coco_files import (
-    AnnotationFileError,
-    index,
-    read_dataset,
-    write_results,
-)
-from hrnet_tf.messages import UserError
+from hrnet_tf import output_files
+from hrnet_tf.evaluation import coco_metrics
+from hrnet_tf.evaluation.coco_files import AnnotationFileError, index, read_dataset
+from hrnet_tf.evaluation.coco_metrics import format_value
+from hrnet_tf.messages import UserError, numbered
 from hrnet_tf.ops import oks
 
 # In the order of pycocotools' `stats` for keypoints.
 _COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 METRICS = tuple(f"keypoint_{column}" for column in _COLUMNS)
-
-# pycocotools' value for a metric that has no ground truth to be computed from.
-UNDEFINED = -1.0
 
 
 class PredictionError(UserError):
@@ -132,7 +123,7 @@ class COCOKeypointEvaluator:
             "area": (batch_size,),
         }
         real = image_id >= 0
-        batch = {"image_id": image_id[real]}
+        batch: dict[str, np.ndarray] = {"image_id": image_id[real]}
         for name, shape in expected_shapes.items():
             values = np.asarray(predictions[name], np.float64)
             if values.shape != shape:
@@ -174,7 +165,7 @@ class COCOKeypointEvaluator:
 
     def write_results(self, path: str | os.PathLike[str]) -> None:
         """Writes `results` as JSON, ready for COCO's evaluation server."""
-        write_results(path, self.results)
+        output_files.write_json(path, self.results)
 
     def evaluate(self, image_ids: Iterable[int] | None = None) -> dict[str, float]:
         """Computes the metrics.
@@ -191,18 +182,10 @@ class COCOKeypointEvaluator:
         results = self.results
         evaluated = set(self._ground_truth.imgs if image_ids is None else image_ids)
         self._count_images_without_prediction(results, evaluated)
-        with contextlib.redirect_stdout(io.StringIO()):
-            if results:
-                predictions = self._ground_truth.loadRes(copy.deepcopy(results))
-            else:  # loadRes looks into the first result.
-                predictions = index({**self._ground_truth.dataset, "annotations": []})
-            coco_eval = COCOeval(self._ground_truth, predictions, "keypoints")
-            coco_eval.params.kpt_oks_sigmas = self._sigmas
-            coco_eval.params.imgIds = sorted(evaluated)
-            coco_eval.evaluate()
-            coco_eval.accumulate()
-            coco_eval.summarize()
-        return dict(zip(METRICS, map(float, coco_eval.stats), strict=True))
+        evaluation = coco_metrics.evaluate(
+            self._ground_truth, results, "keypoints", evaluated, self._sigmas
+        )
+        return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
 
     def _suppressed_people(self) -> Iterable[dict[str, Any]]:
         if not self._batches:
@@ -286,7 +269,7 @@ def format_table(metrics: Mapping[str, float], box_source: str) -> str:
         box_source: where the people's boxes came from, printed in the title.
     """
     numbers = [metrics[name] for name in METRICS]
-    values = ["-" if number == UNDEFINED else f"{number:.3f}" for number in numbers]
+    values = [format_value(number) for number in numbers]
     lines = [
         f"COCO keypoints, boxes: {box_source}",
         " ".join(f"{column:>6}" for column in _COLUMNS),
@@ -309,9 +292,7 @@ def _only_keypoint_category(dataset: Mapping[str, Any], annotation_file: str) ->
             "give a person_keypoints_*.json, not an instances_*.json."
         )
     if len(candidates) > 1:
-        names = ", ".join(
-            f"{category['id']} ({category.get('name')})" for category in candidates
-        )
+        names = numbered({c["id"]: c.get("name") for c in candidates})
         raise AnnotationFileError(
             f"Several categories of the annotation file {annotation_file} have "
             f"keypoints: {names}. Choose one with category_id."
@@ -325,7 +306,7 @@ def _ground_truth(
     num_keypoints: int,
     annotation_file: str,
 ) -> COCO:
-    """Checks the category's annotations and keeps of them what COCOeval reads."""
+    """Checks the category's annotations and keeps what COCOeval reads."""
     categories = [c for c in dataset["categories"] if c["id"] == category_id]
     if not categories:
         known = ", ".join(str(c["id"]) for c in dataset["categories"])
@@ -333,7 +314,7 @@ def _ground_truth(
             f"The annotation file {annotation_file} has no category {category_id}; "
             f"it has: {known or 'none'}."
         )
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for annotation in dataset["annotations"]:
         if annotation.get("category_id") != category_id:
             continue
@@ -353,7 +334,7 @@ def _ground_truth(
             )
         annotations.append(
             {
-                # COCOeval takes a match with id 0 for no match, so number from 1.
+                # To COCOeval, a match with id 0 is no match: count from 1.
                 "id": len(annotations) + 1,
                 "image_id": annotation["image_id"],
                 "category_id": category_id,

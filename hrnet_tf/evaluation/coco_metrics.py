@@ -1,0 +1,56 @@
+"""COCO's AP and AR, as pycocotools computes them, without its printing."""
+
+import contextlib
+import copy
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from hrnet_tf.evaluation.coco_files import index
+
+# pycocotools' value for a metric that has no ground truth to be computed from.
+UNDEFINED = -1.0
+
+
+def evaluate(
+    ground_truth: COCO,
+    results: Sequence[dict[str, Any]],
+    kind: str,
+    image_ids: Iterable[int] | None = None,
+    sigmas: np.ndarray | None = None,
+) -> COCOeval:
+    """Compares results with the ground truth.
+
+    Args:
+        ground_truth: The annotations.
+        results: In COCO's results format; may be empty.
+        kind: bbox, segm or keypoints.
+        image_ids: The images to count; all of the ground truth if None.
+        sigmas: The falloff constants of keypoints.
+
+    Returns:
+        The evaluation, whose `stats` are the summary and `eval` the details.
+    """
+    counted = set(ground_truth.imgs if image_ids is None else image_ids)
+    with contextlib.redirect_stdout(io.StringIO()):
+        if results:
+            predictions = ground_truth.loadRes(copy.deepcopy(list(results)))
+        else:  # loadRes looks into the first result.
+            predictions = index({**ground_truth.dataset, "annotations": []})
+        evaluation = COCOeval(ground_truth, predictions, kind)
+        if sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = sigmas
+        evaluation.params.imgIds = sorted(counted)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def format_value(value: float) -> str:
+    """A metric as a table shows it; "-" if it is undefined."""
+    return "-" if value == UNDEFINED else f"{value:.3f}"
