@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.serving import kinds
 from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.training.validation import validate
 
@@ -35,7 +36,7 @@ def test_preset_is_valid(path, monkeypatch):
     params = parse_config(experiment_of(path), [str(path)], here)
     # Published weights are not part of a clone.
     params.task.init_checkpoint = ""
-    validate(params, None)
+    validate(params, None, kinds.kind_of(params.task).mistakes)
 
 
 DETECTORS = ("fasterrcnn", "maskrcnn", "cascadercnn", "retinanet")
@@ -49,7 +50,7 @@ def test_every_detector_goes_with_every_network(detector, network):
     params = parse_config(f"hrnet_{detector}_coco", [file], here)
     assert params.task.model.backbone.hrnet.model_id == network
     params.task.init_checkpoint = ""
-    validate(params, None)
+    validate(params, None, kinds.kind_of(params.task).mistakes)
 
 
 def test_the_2x_schedule_is_twice_as_long():

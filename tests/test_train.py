@@ -133,6 +133,7 @@ def test_writes_metrics_results_and_pictures(trained, toy_data):
     assert picture.std() > 10  # not blank
     params = yaml.safe_load((model_dir / "params.yaml").read_text())
     assert params["trainer"]["train_steps"] == 4
+    assert read_json(model_dir / "run.json")["experiment"] == "hrnet_pose_coco"
     assert not list(model_dir.glob("**/*.tmp"))
 
 
@@ -385,7 +386,7 @@ def assert_is_two_steps_of_adam(before, after, learning_rate: float) -> None:
         assert 0 < moved.max() < 2 * 3.2 * learning_rate, weight
 
 
-# ---- losses that are lost, number formats, other keypoints ----
+# ---- losses that diverge, number formats, other keypoints ----
 
 
 def test_stops_when_the_loss_is_not_a_number(tmp_path, toy_command, run_here):

@@ -6,7 +6,14 @@ from official.core import exp_factory
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones
 from hrnet_tf.training.experiment import ConfigError, parse_config
-from hrnet_tf.training.validation import validate
+from hrnet_tf.training.validation import (
+    classification,
+    detection,
+    garden,
+    pose,
+    segmentation,
+    validate,
+)
 
 
 @pytest.fixture
@@ -22,7 +29,7 @@ def good(tmp_path):
 
 
 def check(overrides, mode="train_and_eval"):
-    validate(parse_config("hrnet_pose_coco", [], overrides), mode)
+    validate(parse_config("hrnet_pose_coco", [], overrides), mode, pose.mistakes)
 
 
 def test_good_configuration_passes(good):
@@ -226,6 +233,68 @@ def test_parts_of_an_initial_checkpoint(good, modules):
     check([*good, f"task.init_checkpoint_modules={modules}"])
 
 
+# ---- upsampling of the backbone and of the decoder ----
+
+UPSAMPLING_DECODERS = {
+    "hrnetv2": ("hrnet_seg_cityscapes", segmentation.mistakes),
+    "hrnetv2_ocr": ("hrnet_seg_cityscapes", segmentation.mistakes),
+    "hrnetv2p": ("hrnet_maskrcnn_coco", detection.mistakes),
+}
+
+
+def check_upsampling(decoder, *overrides):
+    experiment, mistakes = UPSAMPLING_DECODERS[decoder]
+    here = "runtime.num_gpus=0,runtime.distribution_strategy=one_device"
+    kind = f"task.model.decoder.type={decoder}"
+    params = parse_config(experiment, [], [here, kind, *overrides])
+    validate(params, None, mistakes)
+
+
+@pytest.mark.parametrize("decoder", UPSAMPLING_DECODERS)
+def test_unknown_upsampling_is_refused_under_its_own_name(decoder):
+    key = f"task.model.decoder.{decoder}.upsampling"
+    with pytest.raises(ConfigError) as error:
+        check_upsampling(decoder, f"{key}=bilinaer")
+    assert str(error.value) == (
+        f"{key} is 'bilinaer' (did you mean 'bilinear'?); it must be one of bilinear, "
+        "bilinear_align_corners."
+    )
+
+
+@pytest.mark.parametrize("decoder", UPSAMPLING_DECODERS)
+@pytest.mark.parametrize("fusion", ["bilinear", "bilinear_align_corners"])
+@pytest.mark.parametrize("upsampling", ["bilinear", "bilinear_align_corners"])
+def test_decoder_must_enlarge_branches_as_the_backbone_does(
+    decoder, fusion, upsampling
+):
+    keys = (
+        f"task.model.decoder.{decoder}.upsampling",
+        "task.model.backbone.hrnet.fuse_upsampling",
+    )
+    overrides = [f"{keys[0]}={upsampling}", f"{keys[1]}={fusion}"]
+    if fusion == upsampling:
+        check_upsampling(decoder, *overrides)
+        return
+    with pytest.raises(ConfigError) as error:
+        check_upsampling(decoder, *overrides)
+    assert len(str(error.value).splitlines()) == 1
+    for key in keys:
+        assert key in str(error.value)
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "bilinear_align_corners"])
+def test_nearest_fusion_goes_with_any_pyramid(upsampling):
+    check_upsampling(
+        "hrnetv2p",
+        f"task.model.decoder.hrnetv2p.upsampling={upsampling}",
+        "task.model.backbone.hrnet.fuse_upsampling=nearest",
+    )
+
+
+def test_upsampling_of_a_decoder_that_is_not_used_does_not_matter():
+    check_upsampling("hrnetv2p", "task.model.decoder.hrnetv2.upsampling=bilinaer")
+
+
 # ---- experiments of the Garden ----
 
 
@@ -237,7 +306,7 @@ def check_segmentation(*overrides, mode="train", **hrnet):
     )
     for override in overrides:
         params.override(override)
-    validate(params, mode)
+    validate(params, mode, garden.mistakes)
 
 
 def test_segmentation_with_hrnet_passes(tmp_path):
@@ -309,10 +378,11 @@ def test_segmentation_mistake(tmp_path, task, hrnet, fragments):
 def test_classification_with_another_backbone(tmp_path):
     (tmp_path / "train.tfrecord").write_text("x")
     records = f"task.train_data.input_path={tmp_path}/train*"
-    validate(parse_config("resnet_imagenet", [], records), "train")
+    mistakes = classification.mistakes
+    validate(parse_config("resnet_imagenet", [], records), "train", mistakes)
     wrong = [records, "runtime.distribution_strategy=x"]
     with pytest.raises(ConfigError, match="^runtime.distribution_strategy"):
-        validate(parse_config("resnet_imagenet", [], wrong), "train")
+        validate(parse_config("resnet_imagenet", [], wrong), "train", mistakes)
 
 
 def test_ema_with_float16(good):
