@@ -8,10 +8,11 @@ import dataclasses
 
 from official.core import config_definitions as cfg
 from official.core import exp_factory
-from official.modeling import hyperparams, optimization
-from official.vision.configs import common, maskrcnn, retinanet
+from official.modeling import hyperparams
+from official.vision.configs import maskrcnn, retinanet
 
-from hrnet_tf.configs import backbones, decoders
+from hrnet_tf.configs import backbones, decoders, recipes
+from hrnet_tf.configs.norms import official_norm_activation
 
 COCO_TRAIN_IMAGES = 118287
 # COCO's ids of its 80 categories go up to 90; 0 is the background.
@@ -113,7 +114,7 @@ def hrnet_retinanet_coco() -> cfg.ExperimentConfig:
             max_level=7,
             backbone=_backbone(),
             decoder=decoders.Decoder(type="hrnetv2p"),
-            norm_activation=_norm_activation(),
+            norm_activation=official_norm_activation(),
         ),
         losses=retinanet.Losses(l2_weight_decay=1e-4),
         init_checkpoint_modules="backbone",
@@ -130,7 +131,7 @@ def _rcnn_task(model: maskrcnn.MaskRCNN) -> MaskRCNNTask:
     model.min_level, model.max_level = 2, 6
     model.backbone = _backbone()
     model.decoder = decoders.Decoder(type="hrnetv2p")
-    model.norm_activation = _norm_activation()
+    model.norm_activation = official_norm_activation()
     # The official box head is two linear layers; the Garden's has convolutions.
     model.detection_head.num_convs, model.detection_head.num_fcs = 0, 2
     model.roi_generator.num_proposals = 2000
@@ -147,12 +148,6 @@ def _backbone() -> backbones.Backbone:
     return backbones.Backbone(
         type="hrnet",
         hrnet=backbones.HRNet(model_id="w32", freeze_norm_statistics=True),
-    )
-
-
-def _norm_activation() -> common.NormActivation:
-    return common.NormActivation(
-        activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5
     )
 
 
@@ -184,49 +179,17 @@ def _experiment(
     learning_rate: float = 0.02,
 ) -> cfg.ExperimentConfig:
     steps_per_epoch = COCO_TRAIN_IMAGES // task.train_data.global_batch_size
-    return cfg.ExperimentConfig(
-        task=task,
-        trainer=cfg.TrainerConfig(
-            train_steps=epochs * steps_per_epoch,
-            steps_per_loop=100,
-            summary_interval=100,
-            checkpoint_interval=steps_per_epoch,
-            validation_interval=steps_per_epoch,
-            validation_steps=-1,
-            max_to_keep=2,
-            best_checkpoint_export_subdir="best_checkpoint",
-            best_checkpoint_eval_metric="AP",
-            best_checkpoint_metric_comp="higher",
-            optimizer_config=optimization.OptimizationConfig(
-                {
-                    "optimizer": {
-                        "type": "sgd",
-                        "sgd": {"momentum": 0.9, "global_clipnorm": 35.0},
-                    },
-                    "learning_rate": {
-                        "type": "stepwise",
-                        "stepwise": {
-                            "boundaries": [steps_per_epoch * n for n in boundaries],
-                            "values": [
-                                learning_rate,
-                                learning_rate / 10,
-                                learning_rate / 100,
-                            ],
-                        },
-                    },
-                    "warmup": {
-                        "type": "linear",
-                        "linear": {
-                            "warmup_steps": 500,
-                            "warmup_learning_rate": learning_rate / 3,
-                        },
-                    },
-                }
-            ),
+    return recipes.experiment(
+        task,
+        train_steps=epochs * steps_per_epoch,
+        checkpoint_interval=steps_per_epoch,
+        validation_interval=steps_per_epoch,
+        metric="AP",
+        optimizer={"sgd": {"momentum": 0.9, "global_clipnorm": 35.0}},
+        learning_rate=recipes.stepwise(
+            learning_rate, [steps_per_epoch * epoch for epoch in boundaries]
         ),
-        runtime=cfg.RuntimeConfig(distribution_strategy="mirrored"),
-        restrictions=[
-            "task.train_data.is_training != None",
-            "task.validation_data.is_training != None",
-        ],
+        warmup={
+            "linear": {"warmup_steps": 500, "warmup_learning_rate": learning_rate / 3}
+        },
     )

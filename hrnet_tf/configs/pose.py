@@ -4,10 +4,11 @@ import dataclasses
 
 from official.core import config_definitions as cfg
 from official.core import exp_factory
-from official.modeling import hyperparams, optimization
+from official.modeling import hyperparams
 from official.vision.configs import common
 
-from hrnet_tf.configs import backbones, decoders
+from hrnet_tf.configs import backbones, decoders, recipes
+from hrnet_tf.configs.norms import official_norm_activation
 
 # People with labelled keypoints in COCO train2017 after the official filtering; with
 # the batch size it turns the paper's epochs into steps.
@@ -49,9 +50,7 @@ class PoseModel(hyperparams.Config):
     )
     head: HeatmapHead = dataclasses.field(default_factory=HeatmapHead)
     norm_activation: common.NormActivation = dataclasses.field(
-        default_factory=lambda: common.NormActivation(
-            activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5
-        )
+        default_factory=official_norm_activation
     )
 
 
@@ -201,34 +200,12 @@ def hrnet_pose_coco() -> cfg.ExperimentConfig:
     def steps(epochs: int) -> int:
         return epochs * steps_per_epoch
 
-    return cfg.ExperimentConfig(
-        task=task,
-        trainer=cfg.TrainerConfig(
-            train_steps=steps(210),
-            steps_per_loop=100,
-            summary_interval=100,
-            checkpoint_interval=steps_per_epoch,
-            validation_interval=steps(10),
-            max_to_keep=2,
-            best_checkpoint_export_subdir="best_checkpoint",
-            best_checkpoint_eval_metric="keypoint_AP",
-            best_checkpoint_metric_comp="higher",
-            optimizer_config=optimization.OptimizationConfig(
-                {
-                    "optimizer": {"type": "adam", "adam": {"epsilon": 1e-8}},
-                    "learning_rate": {
-                        "type": "stepwise",
-                        "stepwise": {
-                            "boundaries": [steps(170), steps(200)],
-                            "values": [1e-3, 1e-4, 1e-5],
-                        },
-                    },
-                }
-            ),
-        ),
-        runtime=cfg.RuntimeConfig(distribution_strategy="mirrored"),
-        restrictions=[
-            "task.train_data.is_training != None",
-            "task.validation_data.is_training != None",
-        ],
+    return recipes.experiment(
+        task,
+        train_steps=steps(210),
+        checkpoint_interval=steps_per_epoch,
+        validation_interval=steps(10),
+        metric="keypoint_AP",
+        optimizer={"adam": {"epsilon": 1e-8}},
+        learning_rate=recipes.stepwise(1e-3, [steps(170), steps(200)]),
     )

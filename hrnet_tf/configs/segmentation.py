@@ -8,10 +8,11 @@ import dataclasses
 
 from official.core import config_definitions as cfg
 from official.core import exp_factory
-from official.modeling import hyperparams, optimization
-from official.vision.configs import common, semantic_segmentation
+from official.modeling import hyperparams
+from official.vision.configs import semantic_segmentation
 
-from hrnet_tf.configs import backbones, decoders
+from hrnet_tf.configs import backbones, decoders, recipes
+from hrnet_tf.configs.norms import official_norm_activation
 
 RESIZING_METHODS = ("long_side", "fixed")
 COMBINATIONS = ("exp_logits", "probabilities")
@@ -127,6 +128,10 @@ class Evaluation(semantic_segmentation.Evaluation):
 
 def _model() -> semantic_segmentation.SemanticSegmentationModel:
     """HRNetV2-W48 with the official settings of its segmentation code."""
+    norm_activation = official_norm_activation()
+    norm_activation.use_sync_bn = True
+    # Official branch pytorch-v1.1 has 0.01, which torch counts the other way.
+    norm_activation.norm_momentum = 0.99
     return semantic_segmentation.SemanticSegmentationModel(
         # As many as the label set has.
         num_classes=0,
@@ -138,15 +143,9 @@ def _model() -> semantic_segmentation.SemanticSegmentationModel:
             hrnet=backbones.HRNet(model_id="w48", fuse_upsampling="bilinear"),
         ),
         decoder=decoders.Decoder(type="hrnetv2"),
-        # What is left for the Garden's head is the classifier.
+        # With no convolutions of its own, the Garden's head is the classifier alone.
         head=semantic_segmentation.SegmentationHead(level=2, num_convs=0),
-        norm_activation=common.NormActivation(
-            activation="relu",
-            use_sync_bn=True,
-            # Official branch pytorch-v1.1, where torch counts the other way.
-            norm_momentum=0.99,
-            norm_epsilon=1e-5,
-        ),
+        norm_activation=norm_activation,
     )
 
 
@@ -279,37 +278,19 @@ def _experiment(
     task.train_data.global_batch_size = batch_size
     steps_per_epoch = num_images // batch_size
     train_steps = epochs * steps_per_epoch
-    return cfg.ExperimentConfig(
-        task=task,
-        trainer=cfg.TrainerConfig(
-            train_steps=train_steps,
-            steps_per_loop=100,
-            summary_interval=100,
-            checkpoint_interval=10 * steps_per_epoch,
-            validation_interval=10 * steps_per_epoch,
-            validation_steps=-1,
-            max_to_keep=2,
-            best_checkpoint_export_subdir="best_checkpoint",
-            best_checkpoint_eval_metric="mean_iou",
-            best_checkpoint_metric_comp="higher",
-            optimizer_config=optimization.OptimizationConfig(
-                {
-                    "optimizer": {"type": "sgd", "sgd": {"momentum": 0.9}},
-                    "learning_rate": {
-                        "type": "polynomial",
-                        "polynomial": {
-                            "initial_learning_rate": learning_rate,
-                            "decay_steps": train_steps,
-                            "end_learning_rate": 0.0,
-                            "power": 0.9,
-                        },
-                    },
-                }
-            ),
-        ),
-        runtime=cfg.RuntimeConfig(distribution_strategy="mirrored"),
-        restrictions=[
-            "task.train_data.is_training != None",
-            "task.validation_data.is_training != None",
-        ],
+    return recipes.experiment(
+        task,
+        train_steps=train_steps,
+        checkpoint_interval=10 * steps_per_epoch,
+        validation_interval=10 * steps_per_epoch,
+        metric="mean_iou",
+        optimizer={"sgd": {"momentum": 0.9}},
+        learning_rate={
+            "polynomial": {
+                "initial_learning_rate": learning_rate,
+                "decay_steps": train_steps,
+                "end_learning_rate": 0.0,
+                "power": 0.9,
+            }
+        },
     )

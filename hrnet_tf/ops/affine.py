@@ -146,8 +146,8 @@ def warp_crop(
         crop_to_image: float32 [2, 3] from `crop_to_image_matrix`.
         crop_size: (height, width) of the crop in pixels.
         interpolation: `bilinear` or `nearest`.
-        extend_border: Whether the outside of the image is like its nearest pixel,
-            rather than 0.
+        extend_border: Whether the border is repeated outside the image, where pixels
+            are 0 otherwise.
 
     Returns:
         float32 [height, width, C] in the image's value range.

@@ -1,4 +1,4 @@
-"""Boxes of the network's input and of the image that it was made from."""
+"""Boxes in the network's input and in the image it was made from."""
 
 import tensorflow as tf
 
@@ -9,8 +9,8 @@ def to_image_boxes(boxes: tf.Tensor, image_info: tf.Tensor) -> tf.Tensor:
     Args:
         boxes: float32 [B, N, 4], y and x of the upper left and of the lower right
             corner, pixels of the resized image (the Garden's order).
-        image_info: float32 [B, 4, 2], as the Garden's `resize_and_crop_image` gives
-            it: the image's size, the size wanted, the scale and the offset.
+        image_info: float32 [B, 4, 2], as the Garden's `resize_and_crop_image` returns
+            it: size of the image, desired size, scale and offset.
 
     Returns:
         float32 [B, N, 4], x, y, width, height, pixels of the image (COCO's order).

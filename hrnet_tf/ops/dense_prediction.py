@@ -1,17 +1,17 @@
 """From a network that classifies pixels to scores of a whole image.
 
 Official lib/datasets/base_dataset.py, `multi_scale_inference` and `inference`: an image
-is predicted at several sizes, each of them whole or window by window, with its mirror
-image if wanted, and the scores are added up at the image's own size.
+is predicted at several sizes, each of them whole or window by window, on request with
+its mirror image, and the scores are added up at the size of the image.
 """
 
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-# exp(x) of a larger x overflows, and no network is as sure as that.
+# Ceiling that keeps exp() finite; no real logit is that large.
 _MAX_LOGIT = 80.0
-# The logarithm of less is none.
+# Floor that keeps log() finite.
 _LEAST_SCORE = 1e-30
 
 Network = Callable[[tf.Tensor], tf.Tensor]
@@ -26,7 +26,7 @@ def resized_size(
     Sides are rounded half up, as in the official code.
     """
     height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    # The greater side is to be exact, whatever the division rounds to.
+    # The longer side must be exact, however the division rounds.
     longer = tf.maximum(height, width)
     long_side = tf.floor(tf.cast(long_side, tf.float32) + 0.5)
 
@@ -70,20 +70,20 @@ def predict_log_scores(
     Args:
         network: Maps images [N, h, w, 3] to logits [N, h', w', C].
         image: What the network takes, [H, W, 3]; black is 0.
-        sizes: (height, width) of every size that it is to be predicted at.
+        sizes: The sizes (height, width) at which the image is predicted.
         resize_logits: Brings maps [N, h', w', C] to a size (height, width).
         num_classes: C.
         window: (height, width) of a sliding window for sizes that are larger than it
             in either direction; empty for none.
         overlap: The share of a window that the next one covers again.
         combine: What is added over windows and sizes: `exp_logits` or `probabilities`.
-        multiple: What heights and widths are to be multiples of: where they are not,
-            the network sees black below and at the right.
+        multiple: Heights and widths are padded to multiples of this, with black below
+            and at the right.
 
     Returns:
-        float32 [H, W, C]. The greatest is the predicted class, and the softmax over
-        classes its probability: logits of a single prediction, otherwise the logarithm
-        of the sum of scores.
+        float32 [H, W, C]: the logits of a single prediction, otherwise the logarithm of
+        the sum of scores. The predicted class is the greatest, and the softmax over
+        classes gives its probability.
     """
     to_scores = _exp_logits if combine == "exp_logits" else tf.nn.softmax
     original_size = tf.shape(image)[:2]
@@ -112,10 +112,12 @@ def predict_log_scores(
     for size in sizes:
         images = scaled(size)
 
-        def predict_whole(images=images, size=size) -> tf.Tensor:
+        def predict_whole(
+            images: tf.Tensor = images, size: Sequence[int | tf.Tensor] = size
+        ) -> tf.Tensor:
             return to_scores(whole(images, size))
 
-        def predict_windows(images=images) -> tf.Tensor:
+        def predict_windows(images: tf.Tensor = images) -> tf.Tensor:
             return _predict_windows(
                 lambda crop: to_scores(whole(crop, window)),
                 images,
@@ -166,7 +168,9 @@ def _predict_windows(
         [-1, 2],
     )
 
-    def add(sums: tuple[tf.Tensor, tf.Tensor], corner: tf.Tensor):
+    def add(
+        sums: tuple[tf.Tensor, tf.Tensor], corner: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         scores, counts = sums
         top, left = corner[0], corner[1]
         crop = images[:, top : top + height, left : left + width]
@@ -195,7 +199,7 @@ def _predict_windows(
 
 
 def window_starts(side: int | tf.Tensor, window: int, overlap: float) -> tf.Tensor:
-    """Where windows begin along a side of the image, int32, the last at its end.
+    """Where windows begin along a side of the image; the last one ends with it. int32.
 
     Args:
         side: Pixels, at least `window`.
@@ -210,7 +214,7 @@ def window_starts(side: int | tf.Tensor, window: int, overlap: float) -> tf.Tens
 def confusion_matrix(
     labels: tf.Tensor, predicted: tf.Tensor, num_classes: int, ignore_label: int
 ) -> tf.Tensor:
-    """Counts pixels by their class (rows) and the predicted one (columns).
+    """Counts pixels by their true class (rows) and the predicted one (columns).
 
     Args:
         labels: Class numbers, of any shape.

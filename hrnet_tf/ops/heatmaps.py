@@ -68,7 +68,8 @@ def encode(
         weights: float32 [..., K], 0 or 1.
 
     Raises:
-        ValueError: If the codec is unknown or `crop_size` no multiple of `stride`.
+        ValueError: If the codec is unknown or `crop_size` is not a multiple of
+            `stride`.
     """
     _check_codec(codec)
     if crop_size[0] % stride or crop_size[1] % stride:

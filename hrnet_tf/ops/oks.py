@@ -63,7 +63,7 @@ def oks_nms(
     """
     keypoints, areas = np.asarray(keypoints), np.asarray(areas)
     order = np.argsort(-np.asarray(scores), kind="stable")
-    kept = []
+    kept: list[int] = []
     while order.size:
         best, order = order[0], order[1:]
         kept.append(best)
@@ -92,7 +92,7 @@ def soft_oks_nms(
     scores = np.asarray(scores, np.float64)
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
-    kept = []
+    kept: list[int] = []
     while order.size and len(kept) < _SOFT_NMS_MAX_POSES:
         best, order = order[0], order[1:]
         kept.append(best)

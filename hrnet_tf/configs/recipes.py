@@ -1,0 +1,65 @@
+"""What the experiments of all tasks have in common."""
+
+from typing import Any
+
+from official.core import config_definitions as cfg
+from official.modeling import optimization
+
+
+def experiment(
+    task: cfg.TaskConfig,
+    *,
+    train_steps: int,
+    checkpoint_interval: int,
+    validation_interval: int,
+    metric: str,
+    optimizer: dict[str, Any],
+    learning_rate: dict[str, Any],
+    warmup: dict[str, Any] | None = None,
+) -> cfg.ExperimentConfig:
+    """An experiment on several GPUs that keeps its best and its latest checkpoints.
+
+    Args:
+        task: The task.
+        train_steps: How long to train.
+        checkpoint_interval: Steps between checkpoints.
+        validation_interval: Steps between evaluations of all validation data.
+        metric: The best checkpoint has the highest.
+        optimizer: Fields of the optimizer, by its name alone.
+        learning_rate: Fields of the schedule, by its name alone.
+        warmup: Fields of the warm-up, by its name alone; None for no warm-up.
+    """
+    choices = {"optimizer": optimizer, "learning_rate": learning_rate}
+    if warmup:
+        choices["warmup"] = warmup
+    return cfg.ExperimentConfig(
+        task=task,
+        trainer=cfg.TrainerConfig(
+            train_steps=train_steps,
+            steps_per_loop=100,
+            summary_interval=100,
+            checkpoint_interval=checkpoint_interval,
+            validation_interval=validation_interval,
+            validation_steps=-1,
+            max_to_keep=2,
+            best_checkpoint_export_subdir="best_checkpoint",
+            best_checkpoint_eval_metric=metric,
+            best_checkpoint_metric_comp="higher",
+            optimizer_config=optimization.OptimizationConfig(
+                {key: {"type": next(iter(one)), **one} for key, one in choices.items()}
+            ),
+        ),
+        runtime=cfg.RuntimeConfig(distribution_strategy="mirrored"),
+        restrictions=[
+            "task.train_data.is_training != None",
+            "task.validation_data.is_training != None",
+        ],
+    )
+
+
+def stepwise(learning_rate: float, boundaries: list[int]) -> dict[str, Any]:
+    """A schedule that divides the learning rate by ten at every boundary, in steps."""
+    # Dividing by powers of ten gives the float that is written 5e-05, without an error
+    # in the last digit.
+    values = [learning_rate / 10**place for place in range(len(boundaries) + 1)]
+    return {"stepwise": {"boundaries": boundaries, "values": values}}
