@@ -1,11 +1,11 @@
-"""Peak memory and duration of a detector's training step on the CPU.
+r"""Peak memory and duration of a detector's training step on the CPU.
 
-  python benchmarks/detection_memory.py --experiment=hrnet_maskrcnn_coco \\
+  python benchmarks/detection_memory.py --experiment=hrnet_maskrcnn_coco \
     --records=data/coco/objects/train-* --model_id=w32 --batch_size=2
 
-One process measures one configuration, since the peak is the process's own. It includes
-TensorFlow, the shuffle buffer and the input pipeline; activations and weights are the
-tensors that an accelerator would hold.
+One process measures one configuration, since the peak is that of the whole process. It
+includes TensorFlow, the shuffle buffer and the input pipeline; an accelerator would hold
+only activations and weights.
 """
 
 import functools
@@ -36,6 +36,7 @@ _STEPS = flags.DEFINE_integer("steps", 3, "Steps to take; the first one is slow.
 
 
 def main(argv: list[str]) -> None:
+    """Takes some training steps and prints the peak."""
     del argv
     params = parse_config(_EXPERIMENT.value)
     task_config = params.task

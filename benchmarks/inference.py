@@ -4,16 +4,16 @@
 
 Ours: the Keras model as a tf.function, the exported SavedModel and the .tflite files.
 Peers, where installed (pip install 'hrnet_tf[benchmark]'): ONNX Runtime and OpenVINO
-with the same weights. Ours, but for the Keras model, are timed as they ship, from the
-uint8 crop to keypoints; the peers run the network alone, from the normalised crop to
-heatmaps.
+with the same weights. Our exported models are timed as they ship, from the uint8 crop to
+keypoints; the Keras model and the peers run the network alone, from the normalised crop
+to heatmaps.
 
-Contenders take turns, round after round, so that whatever else the machine does hits
-all of them alike; what is printed are medians, and ratios to the fastest peer of the
-same precision. Weights are random, with norms that have seen data. Every contender's
-heatmaps are compared with the Keras model's: the column is the mean difference as a
-share of their standard deviation. A .tflite file takes one crop at a time, so its 16
-are one after the other.
+Contenders take turns, round after round, so that whatever else the machine does affects
+all of them alike. Printed are medians, and ratios to the fastest peer of the same
+precision. Weights are random, with norms that have seen data. Every contender's heatmaps
+are compared with the Keras model's: the column is the mean difference as a share of
+their standard deviation. A .tflite file takes one crop at a time, so 16 crops are run
+one after the other.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from hrnet_tf.modeling.pose_model import PoseModel, build_pose_model
 from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.metadata import Metadata
 from hrnet_tf.serving.pose.module import PoseModule
-from hrnet_tf.serving.predictor import load_predictor
+from hrnet_tf.serving.kinds import load_predictor
 
 CALIBRATION_CROPS = 32
 
@@ -52,8 +52,8 @@ class Contender:
 
     Attributes:
         name: What it is called in the table.
-        precision: `fp32` or `int8` to be compared with peers of the same, or another.
-        is_peer: Whether it is not ours.
+        precision: Peers of the same precision are compared with it.
+        is_peer: Whether it is another engine.
         run: Runs a batch of uint8 crops [N, H, W, 3]; returns heatmaps [N, h, w, K].
         prepare: Turns crops into what `run` takes, outside the clock.
     """
@@ -66,6 +66,7 @@ class Contender:
 
 
 def normalized(crops: np.ndarray) -> np.ndarray:
+    """The crops as the network takes them."""
     return np.asarray(normalize_image(crops))
 
 
@@ -215,17 +216,18 @@ def _openvino(
         subset_size=len(images),
     )
     core = openvino.Core()
-    for model, precision in (
+    for model, wanted in (
         (network, "fp32"),
         (network, "default"),
         (quantized, "int8"),
     ):
+        precision = wanted
         options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        if precision == "fp32":
+        if wanted == "fp32":
             # Its default on processors with AVX-512 BF16 or AMX is bfloat16.
             options["INFERENCE_PRECISION_HINT"] = "f32"
         compiled = core.compile_model(model, "CPU", options)
-        if precision == "default":
+        if wanted == "default":
             hint = compiled.get_property("INFERENCE_PRECISION_HINT")
             if hint == openvino.Type.f32:
                 continue
@@ -295,6 +297,7 @@ def format_table(rows: list[dict], batches: list[int]) -> str:
 
 
 def main() -> None:
+    """Measures all contenders and prints a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

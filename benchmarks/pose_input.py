@@ -1,12 +1,12 @@
-"""Reading people: one record per image against one record per person.
+r"""Reading people: one record per image against one record per person.
 
-    python benchmarks/pose_input.py --image_dir=data/coco/val2017 \\
+    python benchmarks/pose_input.py --image_dir=data/coco/val2017 \
         --annotations=data/coco/annotations/person_keypoints_val2017.json
 
-Both readers run the same training pipeline; they differ only in the records, so the
-ratio shows what decoding every image once is worth on the given data. The more people
-an image holds, the more. Reads the whole data repeatedly, alternating between the two,
-and prints the median rate of each and their ratio.
+Both readers run the same training pipeline on different records, so the ratio shows what
+decoding every image only once is worth on the given data: the more people an image
+holds, the more. Reads the data repeatedly, alternating between the two, and prints the
+median rate of each and their ratio.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from hrnet_tf.data.vocabularies import skeletons
 
 
 def main() -> None:
+    """Writes both kinds of records, reads them and prints the rates."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--annotations", required=True)
     parser.add_argument("--image_dir", required=True)

@@ -61,6 +61,7 @@ def test_tensors_that_do_not_fit_are_named(changes, sentence, changed):
     assert sentence in str(error.value)
     assert str(error.value).startswith(path)
     assert "--allow_partial" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_an_allowed_partial_load_takes_what_fits(changed, official):

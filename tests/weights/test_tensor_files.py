@@ -104,14 +104,40 @@ def test_a_malicious_pickle_is_refused_and_not_run(writer, torch, tmp_path, caps
     assert convert_weights.main(["convert_weights", *flags]) == 1
     error = capsys.readouterr().err
     assert f"{path} is refused: it holds objects other than tensors" in error
-    assert len(error.splitlines()) == 1
+    assert len(error.splitlines()) == 1 and "weights_only" not in error
     assert not trace.exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Weights only load failed. This file can still be loaded, \033[1mdo so\033[0m"
+        " only if you trust it. \n\t(1) Re-run `torch.load`.\n\t(2) Alternatively, ..."
+        "\n\tWeightsUnpickler error: Unsupported global: GLOBAL os.system is refused."
+        " Please use `add_safe_globals`.\n\nSee the manual.",
+        "Weights only load failed. Re-running `torch.load` will likely succeed.\n\n\n"
+        "Unsupported global: GLOBAL os.system is refused.\n\nSee the manual.",
+        "\033[1mUnsupported global: GLOBAL os.system is refused\033[0m",
+    ],
+)
+def test_only_torch_s_reason_is_passed_on(message, torch, tmp_path, monkeypatch):
+    def load(*_, **options):
+        raise pickle.UnpicklingError(message)
+
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"\x80")
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(WeightsError) as error:
+        read_tensors(str(path))
+    reason = "torch says: Unsupported global: GLOBAL os.system is refused."
+    assert str(error.value).endswith(f"FILE). {reason}")
 
 
 @pytest.mark.parametrize(
     "content, sentence",
     [
         (b"", "damaged|no PyTorch checkpoint"),
+        (b"\x80", "damaged"),
         (b"just text", "no PyTorch checkpoint"),
         (b"\x89PNG\r\n\x1a\n", "no PyTorch checkpoint"),
         (b"PK\x03\x04" + b"\x00" * 40, "damaged|no PyTorch checkpoint"),
