@@ -3,9 +3,9 @@ r"""Peak memory and duration of a detector's training step on the CPU.
   python benchmarks/detection_memory.py --experiment=hrnet_maskrcnn_coco \
     --records=data/coco/objects/train-* --model_id=w32 --batch_size=2
 
-One process measures one configuration, since the peak is that of the whole process. It
-includes TensorFlow, the shuffle buffer and the input pipeline; an accelerator would hold
-only activations and weights.
+One process measures one configuration, since the peak is that of the whole process.
+It includes TensorFlow, the shuffle buffer and the input pipeline; an accelerator would
+hold only activations and weights.
 """
 
 import functools

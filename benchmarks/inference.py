@@ -4,16 +4,16 @@
 
 Ours: the Keras model as a tf.function, the exported SavedModel and the .tflite files.
 Peers, where installed (pip install 'hrnet_tf[benchmark]'): ONNX Runtime and OpenVINO
-with the same weights. Our exported models are timed as they ship, from the uint8 crop to
-keypoints; the Keras model and the peers run the network alone, from the normalised crop
-to heatmaps.
+with the same weights. Our exported models are timed as they ship, from the uint8 crop
+to keypoints; the Keras model and the peers run the network alone, from the normalised
+crop to heatmaps.
 
 Contenders take turns, round after round, so that whatever else the machine does affects
 all of them alike. Printed are medians, and ratios to the fastest peer of the same
-precision. Weights are random, with norms that have seen data. Every contender's heatmaps
-are compared with the Keras model's: the column is the mean difference as a share of
-their standard deviation. A .tflite file takes one crop at a time, so 16 crops are run
-one after the other.
+precision. Weights are random, with norms that have seen data. Every contender's
+heatmaps are compared with the Keras model's: the column is the mean difference as a
+share of their standard deviation. A .tflite file takes one crop at a time, so 16 crops
+are run one after the other.
 """
 
 import argparse
@@ -39,9 +39,9 @@ from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.modeling.pose_model import PoseModel, build_pose_model
 from hrnet_tf.serving import saved_model, tflite
+from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import Metadata
 from hrnet_tf.serving.pose.module import PoseModule
-from hrnet_tf.serving.kinds import load_predictor
 
 CALIBRATION_CROPS = 32
 

@@ -3,8 +3,8 @@ r"""Reading people: one record per image against one record per person.
     python benchmarks/pose_input.py --image_dir=data/coco/val2017 \
         --annotations=data/coco/annotations/person_keypoints_val2017.json
 
-Both readers run the same training pipeline on different records, so the ratio shows what
-decoding every image only once is worth on the given data: the more people an image
+Both readers run the same training pipeline on different records, so the ratio shows
+what decoding every image only once is worth on the given data: the more people an image
 holds, the more. Reads the data repeatedly, alternating between the two, and prints the
 median rate of each and their ratio.
 """

@@ -4,6 +4,7 @@ TensorFlow takes seconds to import, so nothing here imports it unless the tests 
 were collected do.
 """
 
+import contextlib
 import copy
 import logging
 import os
@@ -34,10 +35,9 @@ def split_cpu() -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Splits the CPU once the test modules are imported and before the first test."""
     if "tensorflow" in sys.modules:
-        try:
+        # If it is too late, `two_cpus` tells the tests that need them.
+        with contextlib.suppress(RuntimeError):
             split_cpu()
-        except RuntimeError:
-            pass  # `two_cpus` says so, to the tests that it concerns.
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +45,8 @@ def two_cpus() -> list[str]:
     """Names of two logical CPU devices, for tf.distribute.MirroredStrategy."""
     import tensorflow as tf
 
-    try:
+    with contextlib.suppress(RuntimeError):
         split_cpu()
-    except RuntimeError:
-        pass
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
     if len(devices) < NUM_CPUS:
         pytest.fail(
