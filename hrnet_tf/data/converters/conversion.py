@@ -127,10 +127,6 @@ def read_ahead(
 
 
 def require_folder(path: str, name: str = "folder") -> None:
-    """Refuses a folder that does not exist.
-
-    Raises:
-        ConversionError: If so.
-    """
+    """Refuses a folder that does not exist. Raises `ConversionError`."""
     if not tf.io.gfile.isdir(path):
         raise ConversionError(f"The {name} {path} does not exist.")

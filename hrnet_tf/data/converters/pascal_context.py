@@ -1,11 +1,4 @@
-"""PASCAL-Context: its layouts, and its 459 labels as 60 classes.
-
-Annotations are one of
-
-    trainval_merged.json   from "PASCAL in Detail", which knows the splits
-    a folder of .mat       the original trainval.tar.gz: LabelMap of 459 labels
-    a folder of .png       class numbers, 0 for the background and 1 to 59
-"""
+"""PASCAL-Context: its layouts, and its 459 labels as 60 classes."""
 
 import collections
 import functools
@@ -49,7 +42,7 @@ def find_pairs(
 
     Args:
         data_dir: The folder VOC2010.
-        annotations: See the top of this file.
+        annotations: trainval_merged.json, or a folder of .mat or .png files.
         split: `train` or `val`.
         image_list: File with the images' names; looked for if None. A JSON file has
             its own.

@@ -170,12 +170,7 @@ def read_label_image(path: str) -> np.ndarray:
 
 
 def read_grey_labels(path: str, mapping: np.ndarray, allowed: str) -> np.ndarray:
-    """Reads a grey label image as class numbers, uint8 [H, W].
-
-    Args:
-        path: The label image.
-        mapping: See `map_values`.
-        allowed: See `map_values`.
+    """Reads a grey label image as class numbers, uint8 [H, W]; see `map_values`.
 
     Raises:
         Unusable: If it cannot be read, or holds a value that must not occur.
@@ -215,12 +210,7 @@ def map_values(
 
 
 def check_folder(path: str, data_set: str, expected: str) -> None:
-    """Refuses a data set that lacks a folder.
-
-    Args:
-        path: The folder.
-        data_set: Name of the data set, for the message.
-        expected: Its layout, for the message.
+    """Refuses a data set that lacks a folder; messages give its `expected` layout.
 
     Raises:
         ConversionError: If there is no such folder; says what was expected and found.

@@ -9,7 +9,7 @@ the file as a whole raises `ConversionError`; a mistake in one image or annotati
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tensorflow as tf
@@ -84,19 +84,54 @@ def without_outline(entry: dict) -> dict:
     return entry
 
 
-def read_images(
-    path: str, entries: list[Any], faults: Faults
-) -> tuple[dict[int, ImageEntry], set[int]]:
-    """Reads `images`.
+def read_entries(
+    path: str,
+    content: dict[str, Any],
+    read: Callable[[Any, dict[int, ImageEntry]], tuple[ImageEntry, Annotation]],
+    faults: Faults,
+    is_passed_over: Callable[[Any], bool] = lambda entry: False,
+) -> tuple[list[ImageEntry], dict[int, list[Annotation]], int]:
+    """Reads `images` and `annotations`.
 
     Args:
         path: The file, for messages.
-        entries: Its `images`.
-        faults: Receives each unusable one.
+        content: What `load` read.
+        read: Checks one annotation, given the usable images by id; raises `Unusable`.
+        faults: Receives each unusable image or annotation.
+        is_passed_over: Whether to leave out an annotation without a look at it.
 
     Returns:
-        The usable images by id, and the ids of the unusable ones.
+        The usable images; by image id, the usable annotations of each of them; and the
+        number of annotations whose image is not usable.
     """
+    images, unusable_ids = _read_images(path, content["images"], faults)
+    annotations: dict[int, list[Annotation]] = {image_id: [] for image_id in images}
+    num_without_image = 0
+    for place, entry in enumerate(content["annotations"]):
+        if is_passed_over(entry):
+            continue
+        image_id = as_id(entry.get("image_id")) if isinstance(entry, dict) else None
+        if image_id in unusable_ids:
+            num_without_image += 1
+            continue
+        try:
+            image, annotation = read(entry, images)
+        except Unusable as fault:
+            where = f"annotations[{place}]"
+            if isinstance(entry, dict) and as_id(entry.get("id")) is not None:
+                known = None if image_id is None else images.get(image_id)
+                of_image = f" of {known.file_name}" if known else ""
+                where = f"annotation {entry['id']}{of_image}"
+            faults.report(Unusable(fault.kind, f"{path}: {where}: {fault.sentence}"))
+        else:
+            annotations[image.id].append(annotation)
+    return list(images.values()), annotations, num_without_image
+
+
+def _read_images(
+    path: str, entries: list[Any], faults: Faults
+) -> tuple[dict[int, ImageEntry], set[int]]:
+    """The usable images by id, and the ids of the unusable ones."""
     images: dict[int, ImageEntry] = {}
     unusable_ids: set[int] = set()
     for place, entry in enumerate(entries):
@@ -113,37 +148,6 @@ def read_images(
         else:
             images[image.id] = image
     return images, unusable_ids - images.keys()
-
-
-def read_annotations(
-    path: str,
-    entries: Iterable[tuple[int, Any]],
-    images: dict[int, ImageEntry],
-    read: Callable[[Any], tuple[ImageEntry, Annotation]],
-    faults: Faults,
-) -> dict[int, list[Annotation]]:
-    """Reads `annotations`.
-
-    Args:
-        path: The file, for messages.
-        entries: Some of its `annotations`, with their places in that list.
-        images: Its usable images by id.
-        read: Checks one entry; raises `Unusable`.
-        faults: Receives each unusable one.
-
-    Returns:
-        By image id, the usable annotations of each of `images`, in the file's order.
-    """
-    annotations: dict[int, list[Annotation]] = {image_id: [] for image_id in images}
-    for place, entry in entries:
-        try:
-            image, annotation = read(entry)
-        except Unusable as fault:
-            where = _where(place, entry, images)
-            faults.report(Unusable(fault.kind, f"{path}: {where}: {fault.sentence}"))
-        else:
-            annotations[image.id].append(annotation)
-    return annotations
 
 
 def _read_image(entry: Any) -> ImageEntry:
@@ -232,11 +236,7 @@ def _read_bbox(bbox: Any, image: ImageEntry) -> list[float]:
 
 
 def check_area(area: Any) -> None:
-    """Refuses an `area` that is not a number of pixels.
-
-    Raises:
-        Unusable: If so.
-    """
+    """Refuses an `area` that is not a number of pixels. Raises `Unusable`."""
     if not is_number_list([area]) or area < 0:
         raise Unusable(
             "bad area",
@@ -267,17 +267,3 @@ def is_number_list(values: Any) -> bool:
         and -1e9 < value < 1e9
         for value in values
     )
-
-
-def image_id_of(entry: Any) -> int | None:
-    """The `image_id` of an annotation, if it has a valid one."""
-    return as_id(entry.get("image_id")) if isinstance(entry, dict) else None
-
-
-def _where(place: int, entry: Any, images: dict[int, ImageEntry]) -> str:
-    """What messages call the annotation at `place` in its list."""
-    if not isinstance(entry, dict) or as_id(entry.get("id")) is None:
-        return f"annotations[{place}]"
-    image_id = image_id_of(entry)
-    image = None if image_id is None else images.get(image_id)
-    return f"annotation {entry['id']}" + (f" of {image.file_name}" if image else "")

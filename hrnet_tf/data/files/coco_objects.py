@@ -76,21 +76,13 @@ def read_coco_objects(path: str, with_masks: bool, faults: Faults) -> CocoObject
         path, None if with_masks else coco_annotations.without_outline
     )
     categories = _read_categories(path, content["categories"])
-    images, unusable_ids = coco_annotations.read_images(path, content["images"], faults)
-    entries = [
-        (place, entry)
-        for place, entry in enumerate(content["annotations"])
-        if coco_annotations.image_id_of(entry) not in unusable_ids
-    ]
-    objects = coco_annotations.read_annotations(
+    images, objects, num_without_image = coco_annotations.read_entries(
         path,
-        entries,
-        images,
-        lambda entry: _read_object(entry, images, categories, with_masks),
+        content,
+        lambda entry, images: _read_object(entry, images, categories, with_masks),
         faults,
     )
-    num_passed_over = len(content["annotations"]) - len(entries)
-    return CocoObjects(list(images.values()), objects, categories, num_passed_over)
+    return CocoObjects(images, objects, categories, num_without_image)
 
 
 def _read_categories(path: str, entries: list[Any]) -> dict[int, str]:

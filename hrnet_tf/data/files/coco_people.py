@@ -81,43 +81,29 @@ def read_coco_people(
     """
     content = coco_annotations.load(path, coco_annotations.without_outline)
     category_id, warnings = _choose_category(path, content, skeleton, category)
-    images, unusable_ids = coco_annotations.read_images(path, content["images"], faults)
-    entries = [
-        (place, entry)
-        for place, entry in enumerate(content["annotations"])
-        if not isinstance(entry, dict)
-        or as_id(entry.get("category_id")) in (None, category_id)
-    ]
-    usable_entries = [
-        (place, entry)
-        for place, entry in entries
-        if coco_annotations.image_id_of(entry) not in unusable_ids
-    ]
     seen_ids: set[int] = set()
 
-    def read(entry: Any) -> tuple[ImageEntry, Person]:
+    def is_other(entry: Any) -> bool:
+        number = as_id(entry.get("category_id")) if isinstance(entry, dict) else None
+        return number not in (None, category_id)
+
+    def read(entry: Any, images: dict[int, ImageEntry]) -> tuple[ImageEntry, Person]:
         image, person = _read_person(entry, images, skeleton.num_keypoints)
         if person.id in seen_ids:
             raise Unusable("duplicate annotation id", "the id is used twice.")
         seen_ids.add(person.id)
         return image, person
 
-    people = coco_annotations.read_annotations(
-        path, usable_entries, images, read, faults
+    images, people, num_without_image = coco_annotations.read_entries(
+        path, content, read, faults, is_other
     )
-    num_others = len(content["annotations"]) - len(entries)
+    num_others = sum(map(is_other, content["annotations"]))
     if num_others and not seen_ids:
         warnings.append(
             f"Warning: none of the {num_others} annotations in {path} belongs to the "
             f"category with the id {category_id}."
         )
-    return CocoPeople(
-        list(images.values()),
-        people,
-        num_others,
-        len(entries) - len(usable_entries),
-        warnings,
-    )
+    return CocoPeople(images, people, num_others, num_without_image, warnings)
 
 
 def _choose_category(
@@ -150,11 +136,7 @@ def _choose_category(
 def _compare_keypoints(
     path: str, category: dict[str, Any], skeleton: Skeleton
 ) -> list[str]:
-    """Warnings about keypoints that a category names otherwise than the skeleton.
-
-    Raises:
-        ConversionError: If their number or order differs.
-    """
+    """Warnings about keypoints whose names differ; refuses another number or order."""
     named = category.get("keypoints")
     expected = list(skeleton.keypoints)
     if not isinstance(named, list) or named == expected:

@@ -145,12 +145,7 @@ class VideoWriter(contextlib.ExitStack):
     """Writes an MP4 video; it appears under its name when all of it is written."""
 
     def __init__(self, path: str, info: VideoInfo):
-        """Writes nothing yet: the file is opened on entering the `with` block.
-
-        Args:
-            path: The file.
-            info: The size of the frames, and how fast they are played.
-        """
+        """Writes nothing yet: the file is opened on entering the `with` block."""
         super().__init__()
         self._path = path
         self._info = info

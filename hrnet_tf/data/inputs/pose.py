@@ -307,12 +307,7 @@ def clean_boxes(
 def read_images(
     data: cfg.DataConfig, num_keypoints: int, count: int
 ) -> list[dict[str, np.ndarray]]:
-    """Reads the first images with labelled people, for pictures.
-
-    Args:
-        data: Where they are.
-        num_keypoints: K of the records.
-        count: How many images to read.
+    """Reads the first `count` images with labelled people, for pictures.
 
     Returns:
         Dicts of `image_id` int, `image` uint8 [H, W, 3] and `keypoints` float32

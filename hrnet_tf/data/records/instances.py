@@ -49,9 +49,6 @@ def check_records(files: Sequence[str], with_masks: bool) -> None:
 def read_images(data: cfg.DataConfig) -> tf.data.Dataset:
     """Reads images as stored, in the order of the files.
 
-    Args:
-        data: Where they are.
-
     Returns:
         Dicts of image, uint8 [H, W, 3], and image_id, int64.
     """

@@ -41,15 +41,6 @@ def encode_image_record(
 ) -> bytes:
     """Returns the serialised `tf.train.Example` of one image and its people.
 
-    Args:
-        encoded: The image file.
-        image_id: Its id in the annotation file.
-        filename: Its name there.
-        height: Its height in pixels.
-        width: Its width in pixels.
-        people: Everyone in it.
-        keypoints_per_person: K.
-
     Raises:
         ValueError: If a person does not have K keypoints.
     """
@@ -153,12 +144,8 @@ def parse_image_record(
 def check_records(files: Sequence[str], num_keypoints: int) -> None:
     """Parses the first record, so that a wrong file is found before the first step.
 
-    Args:
-        files: The files to read.
-        num_keypoints: How many keypoints people must have.
-
     Raises:
-        RecordError: If there is no record, or its people have other keypoints.
+        RecordError: If there is none, or its people do not have `num_keypoints`.
     """
     check_first_record(
         files,

@@ -103,12 +103,8 @@ def parse_image_record(serialized: tf.Tensor, num_classes: int) -> dict[str, tf.
 def check_records(files: Sequence[str], num_classes: int) -> None:
     """Parses the first record, so that a wrong file is found before the first step.
 
-    Args:
-        files: The files to read.
-        num_classes: How many classes the labels must count.
-
     Raises:
-        RecordError: If there is no record, or its labels count other classes.
+        RecordError: If there is none, or its labels do not count `num_classes`.
     """
     check_first_record(
         files,

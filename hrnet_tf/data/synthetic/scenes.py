@@ -244,16 +244,9 @@ def _draw_ground(
 def _sample_thing(
     rng: np.random.Generator, height: int, width: int, largest: float
 ) -> tuple[str, list[Shape]]:
-    """A disc, a box, a fence or a jointed bar that looks a little like a limb.
+    """The name and shapes of a disc, box, fence or jointed bar, a little like a limb.
 
-    Args:
-        rng: Source of all randomness.
-        height: Height of the image.
-        width: Width of the image.
-        largest: The greatest half side as a share of the image's smaller side.
-
-    Returns:
-        Its name and its shapes.
+    `largest` is the greatest half side as a share of the image's smaller side.
     """
     center = rng.uniform(0, 1, 2) * (width, height)
     reach = rng.uniform(0.25, 1) * largest * min(height, width)

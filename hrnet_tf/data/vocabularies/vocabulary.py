@@ -69,12 +69,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def flip_permutation(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """For each of `count` places, the number that takes it in a mirrored image.
-
-    Args:
-        count: How many places there are.
-        pairs: Those that change places.
-    """
+    """For each place, the number that takes it when the pairs change places."""
     permutation = list(range(count))
     for first, second in pairs:
         permutation[first], permutation[second] = second, first

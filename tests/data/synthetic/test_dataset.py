@@ -19,6 +19,7 @@ from hrnet_tf.data.synthetic.people import PART_NAMES, sample_figure
 from hrnet_tf.data.synthetic.scenes import THINGS, draw_scene
 from hrnet_tf.data.synthetic.shapes import draw_shapes
 from hrnet_tf.data.vocabularies import skeletons
+from hrnet_tf.messages import UserError
 
 NAMES = skeletons.load_skeleton("coco17").keypoints
 KINDS = ("person_keypoints", "instances")
@@ -273,6 +274,14 @@ def test_same_files_from_several_processes(dataset, tmp_path):
     assert same_files(dataset, tmp_path / "two", files_in(dataset))
 
 
+def test_the_end_of_a_process_is_a_sentence():
+    with (
+        pytest.raises(UserError, match="A process that draws ended too early"),
+        synthetic._mapper(2) as map_images,
+    ):
+        list(map_images(os._exit, [1]))
+
+
 def test_longer_dataset_begins_with_the_shorter(dataset, tmp_path):
     longer = {**SMALL, "num_train": 7, "num_val": 1}
     synthetic.draw_dataset(str(tmp_path / "longer"), **longer)
@@ -348,7 +357,10 @@ def test_help_explains_and_tensorflow_stays_out(capsys):
     assert command.main(["", "--help"]) == 0
     text = capsys.readouterr().out
     assert "person_keypoints_{train,val}.json" in text and "--num_workers" in text
-    check = "import sys, hrnet_tf.data.synthetic; sys.exit('tensorflow' in sys.modules)"
+    check = (
+        "import sys, hrnet_tf.data.synthetic.dataset;"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0
 
 
