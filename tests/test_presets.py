@@ -1,5 +1,8 @@
 """Every configuration file in configs/ can be used, but for the data that it names."""
 
+import functools
+import operator
+import re
 from pathlib import Path
 
 import pytest
@@ -66,10 +69,123 @@ def test_the_2x_schedule_is_twice_as_long():
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in PRESETS if "mobile" in path.name], ids=lambda p: p.name
+    "path",
+    [path for path in PRESETS if re.match(r"coco_\w+_\d|mobile", path.name)],
+    ids=lambda path: path.name,
 )
-def test_mobile_presets_are_what_their_names_say(path):
+def test_presets_of_pose_are_what_their_names_say(path):
     params = parse_config("hrnet_pose_coco", [str(path)])
-    assert path.stem == "mobile_{}_{}x{}".format(
-        params.task.model.backbone.hrnet.model_id, *params.task.model.input_size
+    assert path.stem == "{}_{}_{}x{}".format(
+        path.stem.split("_")[0],
+        params.task.model.backbone.hrnet.model_id,
+        *params.task.model.input_size,
     )
+    assert params.task.codec.sigma == (3 if "384" in path.stem else 2)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PRESETS if path.name.startswith(SEGMENTATION)],
+    ids=lambda path: path.name,
+)
+def test_presets_of_segmentation_are_what_their_names_say(path):
+    task = parse_config(experiment_of(path), [str(path)]).task
+    network = task.model.backbone.hrnet.model_id
+    ocr = "_ocr" if task.model.decoder.type == "hrnetv2_ocr" else ""
+    assert path.stem == f"{task.label_set}_{network}{ocr}"
+    assert task.init_checkpoint == f"weights/imagenet_{network}/ckpt"
+    assert task.init_checkpoint_modules == "backbone"
+    for name, data in (("train", task.train_data), ("val", task.validation_data)):
+        assert data.input_path == f"data/{task.label_set}/records/{name}-*"
+
+
+# What files of a family leave to the defaults of their experiment, and count on.
+RECIPES = {
+    "pose/*_w*_*.yaml": {
+        "task.codec.name": "msra",
+        "task.train_data.global_batch_size": 128,
+        "task.validation_data.global_batch_size": 128,
+        "task.validation_data.detections_file": "",
+        "trainer.train_steps": 245700,
+        "trainer.validation_interval": 11700,
+        "trainer.checkpoint_interval": 1170,
+        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [198900, 234000],
+        "trainer.optimizer_config.learning_rate.stepwise.values": [1e-3, 1e-4, 1e-5],
+    },
+    # The largest network is the exception, with batches of 96.
+    "pose/coco_w48_384x288.yaml": {
+        "task.train_data.global_batch_size": 96,
+        "task.validation_data.global_batch_size": 96,
+        "trainer.train_steps": 327600,
+        "trainer.validation_interval": 15600,
+        "trainer.checkpoint_interval": 1560,
+        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [265200, 312000],
+    },
+    "pose/coco_*.yaml": {
+        "runtime.distribution_strategy": "mirrored",
+        "runtime.num_gpus": 4,
+    },
+    "pose/mobile_*.yaml": {
+        "runtime.distribution_strategy": "one_device",
+        "runtime.num_gpus": 1,
+    },
+    "segmentation/cityscapes_*.yaml": {
+        "task.train_data.global_batch_size": 12,
+        "task.train_data.crop_size": [512, 1024],
+        "task.losses.l2_weight_decay": 5e-4,
+        "task.losses.auxiliary_weight": 0.4,
+        "trainer.train_steps": 119548,
+        "trainer.validation_interval": 2470,
+        "trainer.checkpoint_interval": 2470,
+        "trainer.optimizer_config.learning_rate.polynomial.initial_learning_rate": 0.01,
+        "trainer.optimizer_config.learning_rate.polynomial.decay_steps": 119548,
+    },
+    "segmentation/pascal_context_*.yaml": {
+        "task.train_data.global_batch_size": 16,
+        "task.train_data.crop_size": [480, 480],
+        "task.losses.l2_weight_decay": 1e-4,
+        "trainer.train_steps": 62400,
+        "trainer.validation_interval": 3120,
+        "trainer.checkpoint_interval": 3120,
+        "trainer.optimizer_config.learning_rate.polynomial.initial_learning_rate": (
+            0.004
+        ),
+        "trainer.optimizer_config.learning_rate.polynomial.decay_steps": 62400,
+    },
+    "segmentation/lip_*.yaml": {
+        "task.train_data.global_batch_size": 40,
+        "task.train_data.crop_size": [473, 473],
+        "task.losses.l2_weight_decay": 5e-4,
+        "trainer.train_steps": 114150,
+        "trainer.validation_interval": 7610,
+        "trainer.checkpoint_interval": 7610,
+        "trainer.optimizer_config.learning_rate.polynomial.initial_learning_rate": (
+            0.007
+        ),
+        "trainer.optimizer_config.learning_rate.polynomial.decay_steps": 114150,
+    },
+    "segmentation/*_w*.yaml": {
+        "task.validation_data.global_batch_size": 4,
+        "runtime.distribution_strategy": "mirrored",
+        "runtime.num_gpus": 4,
+    },
+    "detection/coco_*.yaml": {
+        "task.init_checkpoint_modules": "backbone",
+        "task.train_data.global_batch_size": 16,
+        "task.validation_data.global_batch_size": 8,
+        "runtime.distribution_strategy": "mirrored",
+        "runtime.num_gpus": 8,
+    },
+}
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
+def test_presets_keep_their_recipes(path):
+    recipe = {}
+    for pattern in sorted(RECIPES, key=lambda pattern: "*" not in pattern):
+        if path.match(pattern):
+            recipe |= RECIPES[pattern]
+    params = parse_config(experiment_of(path), [str(path)]).as_dict()
+    for key, expected in recipe.items():
+        found = functools.reduce(operator.getitem, key.split("."), params)
+        assert found == expected, key
