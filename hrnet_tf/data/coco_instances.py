@@ -13,9 +13,9 @@ categories' ids, which must begin at 1, since 0 is the background.
 Around the Garden's function this command adds what it lacks: everything is checked
 first, and a fault is reported with file and annotation id. By default the first one
 ends the conversion, and nothing is written; --on_error=skip leaves the faulty image or
-object out and counts it. Boxes beyond the border are clipped, where the Garden leaves
-the object out without a word. Images without objects are kept: they, too, teach where
-no object is, and an evaluation needs them.
+object out and counts it. Boxes beyond the border are clipped, while the Garden leaves
+the object out without a word. Images without objects are kept: they also teach what is
+not an object, and an evaluation needs them.
 
 Masks (--include_masks, the default) are decoded in training at the size in which they
 are stored, all masks of an image at once in float32. Their longer side is therefore
@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.converters.summary import ConversionSummary
 
 
 def define_flags() -> flags.FlagValues:
@@ -55,7 +55,7 @@ def define_flags() -> flags.FlagValues:
     return flag.values
 
 
-def convert(values: flags.FlagValues) -> Summary:
+def convert(values: flags.FlagValues) -> ConversionSummary:
     """Converts as the flags say."""
     from hrnet_tf.data.converters import coco_instances
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
 
 
@@ -34,7 +34,7 @@ def define_flags() -> flags.FlagValues:
     return flag.values
 
 
-def convert(values: flags.FlagValues) -> Summary:
+def convert(values: flags.FlagValues) -> ConversionSummary:
     """Converts as the flags say."""
     from hrnet_tf.data.converters import lip, segmentation
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from hrnet_tf.data import coco_pose, lip
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.converters.summary import ConversionSummary
 
 REPO = Path(__file__).parents[2]
 CONVERTERS = (
@@ -78,7 +78,7 @@ def test_only_a_converter_run_as_a_program_hides_accelerators(
     )
 
     def convert(values):
-        return Summary(
+        return ConversionSummary(
             images=3,
             skipped={"bad box": 1},
             faults=["A fault."],
@@ -94,7 +94,7 @@ def test_only_a_converter_run_as_a_program_hides_accelerators(
 
 
 def test_a_summary_counts_what_is_not_zero():
-    summary = Summary(
+    summary = ConversionSummary(
         images=3, skipped={"b": 1, "a": 2}, faults=[], files=["r/x-0", "r/x-1"]
     )
     assert summary.lines({"people": 0, "crowds": 0}, always=("people",)) == [

@@ -16,15 +16,15 @@ import tensorflow as tf
 from official.vision.data import tfrecord_lib
 from pycocotools import mask as coco_mask
 
-from hrnet_tf.data.converters.conversion import Conversion, require_folder
-from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
+from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError
 
 
 @dataclasses.dataclass(kw_only=True)
-class InstancesSummary(Summary):
+class InstancesSummary(ConversionSummary):
     """What the conversion of objects did."""
 
     categories: dict[int, str]
@@ -72,13 +72,13 @@ def convert(
         output_prefix: Folder and beginning of the names of the files to write.
         include_masks: Whether to write masks, which every object then needs.
         max_mask_side: Longer sides of masks have at most this many pixels.
-        **options: See `conversion.Conversion`.
+        **options: See `conversion.RecordConversion`.
 
     Raises:
         ConversionError: If the input cannot be used.
         OutputError: If files of this prefix exist already, or it names none.
     """
-    conversion = Conversion(output_prefix, **options)
+    conversion = RecordConversion(output_prefix, **options)
     require_folder(image_dir, "image folder")
     dataset = read_coco_objects(annotations, include_masks, conversion.faults)
     if not dataset.images:

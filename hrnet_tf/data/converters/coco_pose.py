@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from hrnet_tf.data.converters.conversion import Conversion, require_folder
-from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
+from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
     is_partly_outside,
@@ -17,7 +17,7 @@ from hrnet_tf.data.vocabularies.skeletons import Skeleton
 
 
 @dataclasses.dataclass(kw_only=True)
-class PoseSummary(Summary):
+class PoseSummary(ConversionSummary):
     """What the conversion of people did."""
 
     images_without_people: int
@@ -66,16 +66,16 @@ def convert(
         annotations: Path of the COCO keypoint JSON file.
         output_prefix: Folder and beginning of the names of the files to write.
         skeleton: The keypoints that each person must have, in order.
-        category: Name of the annotated category; needed only where the file describes
+        category: Name of the annotated category; needed only if the file describes
             several with keypoints.
         keep_empty: Whether to keep images without people.
-        **options: See `conversion.Conversion`.
+        **options: See `conversion.RecordConversion`.
 
     Raises:
         ConversionError: If the input cannot be used.
         OutputError: If files of this prefix exist already, or it names none.
     """
-    conversion = Conversion(output_prefix, **options)
+    conversion = RecordConversion(output_prefix, **options)
     require_folder(image_dir, "image folder")
     dataset = read_coco_people(annotations, skeleton, category, conversion.faults)
     images = [

@@ -11,15 +11,15 @@ from typing import Any
 from absl import flags
 
 from hrnet_tf import command_line
-from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.messages import UserError, one_line
 
-# Enough files for several workers to read their own, and shuffling on large sets.
+# Enough files for several workers to read their own, and for shuffling large sets.
 LEAST_SHARDS, IMAGES_PER_SHARD = 8, 1000
 
 
 class ConverterFlags(command_line.Flags):
-    """Defines a converter's flags; those that all converters have are there already."""
+    """Defines a converter's flags; the common ones are defined already."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,13 +59,13 @@ class ConverterFlags(command_line.Flags):
 
 
 def options(values: flags.FlagValues) -> dict[str, Any]:
-    """The common flags, as `Conversion` takes them."""
+    """The common flags, as `RecordConversion` takes them."""
     names = ("output_prefix", "num_shards", "on_error", "overwrite")
     return {name: values[name].value for name in names}
 
 
 def run(
-    convert: Callable[[flags.FlagValues], Summary],
+    convert: Callable[[flags.FlagValues], ConversionSummary],
     values: flags.FlagValues,
     argv: Sequence[str],
 ) -> int:

@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Conversion:
+class RecordConversion:
     """Writes PREFIX-00000-of-0000N.tfrecord, all files or none.
 
     Attributes:
@@ -94,7 +94,7 @@ class Conversion:
         return written
 
     def outcome(self) -> dict[str, Any]:
-        """What every `Summary` tells, once the records are written."""
+        """What every `ConversionSummary` tells, once the records are written."""
         return {
             **self._outcome,
             "skipped": dict(self.faults.counts),

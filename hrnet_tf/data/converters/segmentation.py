@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from hrnet_tf.data.converters.conversion import Conversion
-from hrnet_tf.data.converters.summary import Summary
+from hrnet_tf.data.converters.conversion import RecordConversion
+from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.images import read_file, read_image_file
 from hrnet_tf.data.records.segmentation import encode_image_record
@@ -44,7 +44,7 @@ LabelReader = Callable[[Pair], np.ndarray]
 
 
 @dataclasses.dataclass(kw_only=True)
-class SegmentationSummary(Summary):
+class SegmentationSummary(ConversionSummary):
     """What the conversion of labels did.
 
     Attributes:
@@ -80,13 +80,13 @@ def convert(
         read_labels: Reads the classes of a pair.
         label_set: The classes.
         output_prefix: Folder and beginning of the names of the files to write.
-        **options: See `conversion.Conversion`.
+        **options: See `conversion.RecordConversion`.
 
     Raises:
         ConversionError: If the input cannot be used.
         OutputError: If files of this prefix exist already, or it names none.
     """
-    conversion = Conversion(output_prefix, **options)
+    conversion = RecordConversion(output_prefix, **options)
     pixels: dict[Pair, np.ndarray] = {}
 
     def encode(pair: Pair) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 
 @dataclasses.dataclass(kw_only=True)
-class Summary:
+class ConversionSummary:
     """What a converter did; each kind of converter adds what it counts.
 
     Attributes:

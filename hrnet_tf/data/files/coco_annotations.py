@@ -18,7 +18,7 @@ from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.images import read_image_file
 from hrnet_tf.messages import shown
 
-# COCO rounds boxes to hundredths of a pixel: less beyond the border is no overhang.
+# COCO rounds boxes to hundredths of a pixel: a smaller overhang does not count.
 _BOX_ROUNDING = 0.01
 
 Annotation = TypeVar("Annotation")
@@ -77,7 +77,7 @@ def load(path: str, read_entry: Callable[[dict], dict] | None = None) -> dict[st
 
 
 def without_outline(entry: dict) -> dict:
-    """A `read_entry` for `load`: keeps what is needed where masks are not."""
+    """A `read_entry` for `load` that drops outlines, for readers without masks."""
     # Most of the file is outlines. Dropped while parsing, they are never all in memory
     # at once.
     entry.pop("segmentation", None)

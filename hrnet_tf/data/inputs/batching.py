@@ -67,7 +67,7 @@ def fill_last_batches(
     num_replicas: int,
     fillings: Mapping[str, int],
 ) -> tf.data.Dataset:
-    """Full batches of `batch_size`, as many for one replica as for the others.
+    """Fills up the last batches, so that all replicas get equally many full ones.
 
     Args:
         dataset: Pairs of images and a dict of labels, which may hold dicts itself, in

@@ -292,8 +292,8 @@ def clean_boxes(
 
     Returns:
         The clipped boxes [P, 4], and whether anything is left of each, bool [P].
-        Nothing is left of a box of one pixel: without an extent there is no scale to
-        crop at.
+        A box of one pixel leaves nothing: without an extent there is no scale to crop
+        at.
     """
     limit = tf.cast(tf.stack([image_width, image_height]), tf.float32) - 1.0
     low = tf.maximum(boxes[:, :2], 0.0)

@@ -16,7 +16,7 @@ def check_output_prefix(prefix: str, overwrite: bool) -> None:
     Call it before the work, so that a mistake shows at once.
 
     Raises:
-        OutputError: If it names no files, or they exist and are not to be replaced.
+        OutputError: If it names no files, or they exist and stay.
     """
     if not os.path.basename(prefix):
         raise OutputError(

@@ -11,10 +11,10 @@ writes
   parts/{train,val}/000000000001.png ...          a body part's number per pixel
 
 Boxes, areas and masks (compressed RLE) count visible pixels only. Things are discs,
-boxes and bars; a thing of which less than half is visible is marked as a crowd. A
-keypoint's flag is 2 if it is visible, 1 if something hides it, 0 outside the image.
-Left limbs have warm colours, right limbs cool ones: if training should tell them apart
-by colour alone, leave mirroring out of the augmentation.
+boxes and bars; one that is more than half hidden is marked as a crowd. A keypoint's
+flag is 2 if it is visible, 1 if something hides it, 0 outside the image. Left limbs
+have warm colours, right limbs cool ones: if training should tell them apart by colour
+alone, leave mirroring out of the augmentation.
 
 An image depends on the seed, its split and its number only: a longer data set begins
 with the shorter one, whatever the number of processes.
@@ -49,7 +49,7 @@ def define_flags() -> flags.FlagValues:
         "image_size",
         "Longer side of every image in pixels; the shorter one varies.",
         256,
-        # The shorter side must be large enough, too.
+        # The shorter side must be large enough as well.
         least=round(MIN_SIDE / min(ASPECT_RATIOS)),
         most=MAX_SIDE,
     )

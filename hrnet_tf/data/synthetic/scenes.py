@@ -29,7 +29,7 @@ from hrnet_tf.data.synthetic.shapes import (
     shade,
 )
 
-# The names of things; fences are drawn, too, but are not annotated.
+# The names of things; fences are drawn as well, but not annotated.
 THINGS = ("disc", "box", "bar")
 # Things with a smaller visible share or area are hard to tell apart. They are marked as
 # crowds, which neither training nor evaluation counts.

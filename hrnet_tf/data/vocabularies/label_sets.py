@@ -43,8 +43,8 @@ class LabelSet:
         classes: Their names, in the order of their numbers.
         colors: An RGB triple per class, for pictures.
         flip_pairs: Pairs of class numbers that change places in a mirrored image.
-        values: Each class's value in label images, where it is not the class's number.
-        has_own_colors: Whether the colours were given, so that images of labels may be
+        values: Each class's value in label images, if it is not the class's number.
+        has_own_colors: Whether the colours were given; only then may label images be
             painted in them.
     """
 
