@@ -13,7 +13,11 @@ from official.vision.tasks import maskrcnn, retinanet
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import detection as detection_config
-from hrnet_tf.data.inputs import batching
+from hrnet_tf.data.inputs.batching import (
+    PADDING_ID,
+    fill_last_batches,
+    replica_batches,
+)
 from hrnet_tf.data.inputs.normalization import denormalize_image
 from hrnet_tf.data.records.instances import check_records
 from hrnet_tf.evaluation.coco_instances import COCOInstanceEvaluator, format_table
@@ -26,9 +30,6 @@ from hrnet_tf.tasks.evaluation import (
     StepOutputs,
     gather,
 )
-
-# The id of rows that fill the last batch of an evaluation.
-PADDING_ID = -1
 
 
 class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
@@ -54,11 +55,11 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
             check_records(files, self.has_masks)
         if params.is_training or params.drop_remainder:
             return super().build_inputs(params, input_context)
-        batch_size, num_replicas = batching.replica_batches(
+        batch_size, num_replicas = replica_batches(
             params.global_batch_size, input_context
         )
         step = params.replace(global_batch_size=params.global_batch_size * num_replicas)
-        return batching.fill_last_batches(
+        return fill_last_batches(
             super().build_inputs(step, input_context),
             batch_size,
             num_replicas,
