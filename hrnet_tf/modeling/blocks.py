@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from official.modeling import tf_utils
+from official.modeling import hyperparams, tf_utils
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,8 @@ class ConvSettings:
         norm_momentum: Share of the old moving statistics kept per step (Keras's
             convention: 0.9 here is torch's 0.1).
         norm_epsilon: Added to the variance.
-        freeze_norm_statistics: Whether training, too, normalises by the moving
-            statistics and leaves them as they are. Scales and offsets are trained.
+        freeze_norm_statistics: Whether training also normalises by the moving
+            statistics and leaves them unchanged. Scales and offsets are trained.
         kernel_initializer: `normal` for N(0, 0.001), `kaiming` for fan-out scaling.
         kernel_regularizer: Regulariser of the kernels, or None.
     """
@@ -36,6 +36,23 @@ class ConvSettings:
     freeze_norm_statistics: bool = False
     kernel_initializer: str = "normal"
     kernel_regularizer: tf_keras.regularizers.Regularizer | None = None
+
+    @classmethod
+    def of(
+        cls,
+        norm_activation: hyperparams.Config,
+        kernel_regularizer: tf_keras.regularizers.Regularizer | None,
+        **others: Any,
+    ) -> "ConvSettings":
+        """Returns the settings of a Garden `norm_activation`, and others by name."""
+        return cls(
+            activation=norm_activation.activation,
+            use_sync_bn=norm_activation.use_sync_bn,
+            norm_momentum=norm_activation.norm_momentum,
+            norm_epsilon=norm_activation.norm_epsilon,
+            kernel_regularizer=kernel_regularizer,
+            **others,
+        )
 
     def initializer(self) -> tf_keras.initializers.Initializer:
         """Returns a fresh initialiser, so that no two kernels share a random seed."""
@@ -74,12 +91,12 @@ DEFAULT_SETTINGS = ConvSettings()
 class ConvNorm(tf_keras.layers.Layer):
     """Convolution, batch norm and, unless switched off, activation.
 
-    The convolution has no bias, which the norm would take away again, unless
-    `use_bias` asks for one: some official layers have it, and so have their weights.
+    The convolution has no bias, since the norm would cancel it, unless `use_bias` asks
+    for one: some official layers have it, and so do their weights.
 
-    Stride-2 convolutions are padded by (kernel_size - 1) / 2 on every side, as torch
-    does. TensorFlow's own 'SAME' pads an even side on its far end only, which gives
-    the same shape and shifts what every output pixel sees.
+    Stride-2 convolutions are padded by (kernel_size - 1) / 2 on all sides, as in torch.
+    TensorFlow's own 'SAME' pads an even side at its far end only, which gives the same
+    shape but shifts what every output pixel sees.
     """
 
     def __init__(
@@ -135,8 +152,8 @@ class ConvNorm(tf_keras.layers.Layer):
     def fold_norm(self) -> None:
         """Moves the norm into the convolution: the same function, in one operation.
 
-        For inference only, and for good: the layer cannot be trained, saved or folded
-        a second time afterwards.
+        For inference only, and final: afterwards the layer cannot be trained, saved or
+        folded again.
         """
         norm = self.norm
         scale = norm.gamma / tf.sqrt(norm.moving_variance + norm.epsilon)

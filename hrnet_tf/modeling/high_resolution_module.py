@@ -1,4 +1,4 @@
-"""The high-resolution module: parallel branches, then fusion of all with all.
+"""The high-resolution module: parallel branches, then fusion of all of them.
 
 Paper sections 3.1 (parallel multi-resolution convolutions) and 3.2 (repeated
 multi-resolution fusions). Feature maps travel in lists, highest resolution first:
@@ -32,14 +32,14 @@ def upsample(
 
     Args:
         x: The feature map.
-        factor: How much wider and higher it is to be.
+        factor: How many times wider and higher to make it.
         method: `nearest`, `bilinear` (torch's align_corners=False) or
             `bilinear_align_corners` (its align_corners=True).
-        size: (height, width) of the result, where it is not `factor` times that of
-            `x`: halving rounds odd sides up. Only for the bilinear methods.
+        size: (height, width) of the result, if not `factor` times that of `x`: halving
+            rounds odd sides up. Only for the bilinear methods.
 
     Raises:
-        ValueError: If `method` is none of the three.
+        ValueError: If `method` is not one of the three.
     """
     if method == "nearest":
         return tf_keras.backend.resize_images(x, factor, factor, "channels_last")
@@ -69,10 +69,10 @@ def spatial_size(x: tf.Tensor) -> list[int | tf.Tensor]:
 class FusePath(tf_keras.layers.Layer):
     """Brings one branch to another's resolution and width (paper: f_xr).
 
-    From high to low resolution: a stride-2 3x3 convolution per halving, all but the
-    last of which keep the width and are activated. From low to high: a 1x1
-    convolution and norm, then upsampling; the paper writes the two in the other
-    order, but they commute and the convolution is cheaper at low resolution.
+    From high to low resolution: a stride-2 3x3 convolution per halving; all but the
+    last keep the width and are activated. From low to high: a 1x1 convolution and norm,
+    then upsampling; the paper writes the two in the other order, but they commute and
+    the convolution is cheaper at low resolution.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class FusePath(tf_keras.layers.Layer):
         size: Sequence[int | tf.Tensor] | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        """Maps branch `source`'s shape to branch `target`'s, of (height, width) `size`.
+        """Maps branch `source`'s shape to branch `target`'s, (height, width) `size`.
 
-        Without a size, upward paths double every side as often as there are steps.
+        Without a size, upward paths double every side once per step.
         """
         x = inputs
         for conv in self.convs:
@@ -152,7 +152,7 @@ class FusePath(tf_keras.layers.Layer):
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
 class HighResolutionModule(tf_keras.layers.Layer):
-    """Residual blocks on every branch in parallel, then every branch fused into each.
+    """Residual blocks on every branch in parallel, then all branches fused into each.
 
     With `multi_scale_output=False` only branch 0 is fused and returned, as in the
     last module of a pose network (official lib/models/pose_hrnet.py).

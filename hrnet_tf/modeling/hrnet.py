@@ -201,14 +201,11 @@ def build_hrnet(
         multi_scale_output=config.multi_scale_output,
         fuse_upsampling=config.fuse_upsampling,
         classification_neck=config.classification_neck,
-        settings=ConvSettings(
-            activation=norm_activation_config.activation,
-            use_sync_bn=norm_activation_config.use_sync_bn,
-            norm_momentum=norm_activation_config.norm_momentum,
-            norm_epsilon=norm_activation_config.norm_epsilon,
+        settings=ConvSettings.of(
+            norm_activation_config,
+            l2_regularizer,
             freeze_norm_statistics=config.freeze_norm_statistics,
             kernel_initializer=config.kernel_initializer,
-            kernel_regularizer=l2_regularizer,
         ),
         name="hrnet",
     )

@@ -18,7 +18,6 @@ from hrnet_tf.modeling.blocks import DEFAULT_SETTINGS, ConvNorm, ConvSettings
 from hrnet_tf.modeling.representations import (
     BRANCH_LEVELS,
     check_levels,
-    decoder_settings,
     join_branches,
 )
 
@@ -50,8 +49,8 @@ class ObjectAttention(tf_keras.layers.Layer):
     def call(
         self, pixels: tf.Tensor, regions: tf.Tensor, training: bool | None = None
     ) -> tf.Tensor:
-        """Maps [B, h, w, num_filters] and [B, regions, num_filters] to the former."""
-        # A column of pixels, so that the same 1x1 convolutions serve the regions.
+        """Maps [B, h, w, num_filters] and [B, regions, num_filters] to new pixels."""
+        # Shaped like a column of pixels, so that 1x1 convolutions apply to regions too.
         keys = regions[:, :, tf.newaxis]
         values = self.value_conv(keys, training=training)
         for conv in self.object_convs:
@@ -183,11 +182,11 @@ class HRNetV2OCR(tf_keras.layers.Layer):
 
 
 def describe_regions(pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Averages the pixels of each class's region, weighted by how much they are in it.
+    """Averages the pixels of each class's region, weighted by their membership.
 
     Args:
         pixels: Features [B, h, w, C].
-        logits: Of every pixel's membership, [B, h, w, K]; the softmax is over pixels.
+        logits: [B, h, w, K], of every pixel's membership; the softmax is over pixels.
 
     Returns:
         [B, K, C], in the dtype of `pixels`.
@@ -230,6 +229,6 @@ def build_hrnetv2_ocr(
         key_filters=config.key_filters,
         dropout_rate=config.dropout_rate,
         upsampling=config.upsampling,
-        settings=decoder_settings(model_config, l2_regularizer),
+        settings=ConvSettings.of(model_config.norm_activation, l2_regularizer),
         name="hrnetv2_ocr",
     )

@@ -152,7 +152,7 @@ class HRNetV2p(tf_keras.layers.Layer):
 
 
 def join_branches(endpoints: Mapping[str, tf.Tensor], upsampling: str) -> tf.Tensor:
-    """Brings all four branches to level 2: [B, H/4, W/4, 15C] in HRNet's case."""
+    """Joins all four branches at level 2: [B, H/4, W/4, 15C]."""
     size = spatial_size(endpoints[BRANCH_LEVELS[0]])
     return tf.concat(
         [
@@ -179,21 +179,6 @@ def check_levels(
             f"{', -'.join(missing)} endpoint; got levels "
             f"{', '.join(sorted(input_specs))}."
         )
-
-
-def decoder_settings(
-    model_config: hyperparams.Config,
-    l2_regularizer: tf_keras.regularizers.Regularizer | None,
-) -> ConvSettings:
-    """What a decoder's convolutions share, from a Garden model's configuration."""
-    norm_activation = model_config.norm_activation
-    return ConvSettings(
-        activation=norm_activation.activation,
-        use_sync_bn=norm_activation.use_sync_bn,
-        norm_momentum=norm_activation.norm_momentum,
-        norm_epsilon=norm_activation.norm_epsilon,
-        kernel_regularizer=l2_regularizer,
-    )
 
 
 @factory.register_decoder_builder("hrnetv1")
@@ -226,7 +211,7 @@ def build_hrnetv2(
     check_levels("hrnetv2", input_specs, BRANCH_LEVELS)
     return HRNetV2(
         upsampling=model_config.decoder.get().upsampling,
-        settings=decoder_settings(model_config, l2_regularizer),
+        settings=ConvSettings.of(model_config.norm_activation, l2_regularizer),
         name="hrnetv2",
     )
 
@@ -240,8 +225,8 @@ def build_hrnetv2p(
     """Builds the decoder for `decoder: {type: hrnetv2p}`.
 
     Raises:
-        ValueError: If the backbone lacks one of levels 2 to 5, or the pyramid is to
-            begin above level 2's resolution.
+        ValueError: If the backbone lacks one of levels 2 to 5, or if the pyramid would
+            have levels below 2 or none at all.
     """
     check_levels("hrnetv2p", input_specs, BRANCH_LEVELS)
     if not 2 <= model_config.min_level <= model_config.max_level:
