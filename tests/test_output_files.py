@@ -1,0 +1,63 @@
+import json
+import os
+
+import pytest
+
+from hrnet_tf import output_files
+from hrnet_tf.output_files import OutputError, check_output, written_whole
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "new" / "picture.png"
+    with written_whole(path) as partial:
+        assert partial.endswith("picture.png")
+        with open(partial, "w") as file:
+            file.write("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert os.listdir(path.parent) == ["picture.png"]
+
+
+def test_a_folder_replaces_a_folder(tmp_path):
+    path = tmp_path / "records"
+    for name in ("old", "new"):
+        with written_whole(path) as partial:
+            os.mkdir(partial)
+            with open(os.path.join(partial, name), "w"):
+                pass
+    assert os.listdir(path) == ["new"]
+    assert os.listdir(tmp_path) == ["records"]
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_after_a_failure_everything_is_as_before(is_folder, tmp_path):
+    path = tmp_path / "output"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), written_whole(path) as partial:
+        if is_folder:
+            os.mkdir(partial)
+        else:
+            with open(partial, "w") as file:
+                file.write("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["output"]
+
+
+def test_a_name_without_a_folder_is_in_this_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output_files.write_json("numbers.json", {"a": [1, 2]}, indent=1)
+    assert json.loads((tmp_path / "numbers.json").read_text()) == {"a": [1, 2]}
+
+
+def test_existing_output_is_kept_unless_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(OutputError, match=f"{path} exists already.*--output_dir"):
+            check_output(str(path), overwrite=False)
+        check_output(str(path), overwrite=True)
+    with pytest.raises(OutputError, match="choose another --output, .*--overwrite"):
+        check_output(str(tmp_path), overwrite=False, flag="--output")
+    for name in ("empty", "nothing"):
+        check_output(str(tmp_path / name), overwrite=False)
