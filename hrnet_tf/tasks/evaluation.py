@@ -60,8 +60,7 @@ class Evaluation:
 class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     """A task that collects predictions over all steps, then scores and draws them.
 
-    Subclasses say what they predict (`validation_step`), how it is scored and what it
-    looks like.
+    Subclasses say what is predicted (`validation_step`), scored and drawn.
     """
 
     # What is counted, in the singular.
@@ -86,9 +85,6 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     @abc.abstractmethod
     def compare(self, evaluation: Evaluation, count: int) -> Iterable[np.ndarray]:
         """Draws predictions beside the truth for the first `count` images."""
-
-    def start(self, evaluation: Evaluation, outputs: StepOutputs) -> None:
-        """Takes what it needs from the first step alone."""
 
     def score(self, evaluation: Evaluation) -> dict[str, float]:
         """Returns the metrics of all steps."""
@@ -119,13 +115,11 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
         self, state: Evaluation | None = None, step_outputs: StepOutputs | None = None
     ) -> Evaluation:
         """Hands the predictions of a step to the evaluator."""
-        outputs = step_outputs or {}
         if state is None:
             self._evaluator.reset()
             progress = Progress(None, "Evaluating", unit=self.unit)
             state = Evaluation(progress.__enter__())
-            self.start(state, outputs)
-        state.progress.advance(self.add_step(state, outputs))
+        state.progress.advance(self.add_step(state, step_outputs or {}))
         return state
 
     def reduce_aggregated_logs(

@@ -147,9 +147,9 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
             {"box_source": self.box_source, "annotation_file": annotation_file},
         )
 
-    def start(self, evaluation: Evaluation, outputs: StepOutputs) -> None:
-        """Draws the first batch's crops with their heatmaps."""
-        if self.task_config.allow_image_summary:
+    def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:
+        """Hands a batch of people to the evaluator; draws the first one's heatmaps."""
+        if self.task_config.allow_image_summary and not evaluation.summaries:
             crops = normalization.denormalize_image(outputs["crops"][0].numpy())
             overlays = [
                 visualization.draw_heatmaps(crop, heatmap)
@@ -159,9 +159,6 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
             ]
             grid = visualization.image_grid(overlays, columns=4)
             evaluation.summaries["heatmaps"] = grid
-
-    def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:
-        """Hands a batch of people to the evaluator."""
         people = gather(outputs, ("image_id", "keypoints", "box_score", "area"))
         self._evaluator.update(people)
         return np.count_nonzero(people["image_id"] != pose_input.PADDING_ID)

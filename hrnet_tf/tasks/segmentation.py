@@ -132,15 +132,14 @@ class SegmentationTask(
         """Predicts and counts one batch of images as stored.
 
         Returns:
-            images uint8 [B, H, W, 3], masks uint8 and predicted uint8 [B, H, W],
-            sizes int32 [B, 2], confusion int64 [C, C], and the sum of all pixels'
-            cross-entropies, `loss_sum`.
+            images uint8 [B, H, W, 3], masks uint8 [B, H, W], sizes int32 [B, 2], and
+            what `predict_and_count` returns.
         """
         del metrics
         images, labels = inputs
         sizes = tf.cast(labels["image_info"][:, 0], tf.int32)
         masks = labels["masks"][..., 0]
-        predicted, confusion, loss_sum = predict_and_count(
+        counts = predict_and_count(
             functools.partial(self.predict_image, model),
             images,
             masks,
@@ -148,14 +147,7 @@ class SegmentationTask(
             self.label_set.num_classes,
             self.task_config.losses.ignore_label,
         )
-        return {
-            "images": images,
-            "masks": masks,
-            "predicted": predicted,
-            "sizes": sizes,
-            "confusion": confusion,
-            "loss_sum": loss_sum,
-        }
+        return {"images": images, "masks": masks, "sizes": sizes, **counts}
 
     def predict_image(self, model: tf_keras.Model, image: tf.Tensor) -> tf.Tensor:
         """Scores [H, W, C] of an image uint8 [H, W, 3], see `predict_log_scores`."""

@@ -75,7 +75,7 @@ def predict_and_count(
     sizes: tf.Tensor,
     num_classes: int,
     ignore_label: int,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """Predicts a batch of images of different sizes, and counts right and wrong pixels.
 
     Args:
@@ -88,8 +88,8 @@ def predict_and_count(
         ignore_label: The number of pixels without a class.
 
     Returns:
-        Predicted classes uint8 [B, H, W], the confusion matrix int64 [C, C], and the
-        sum of all pixels' cross-entropies.
+        predicted uint8 [B, H, W], confusion int64 [C, C], and loss_sum, the sum of all
+        pixels' cross-entropies.
     """
 
     def predict_one(arguments: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
@@ -119,7 +119,11 @@ def predict_and_count(
         ),
         parallel_iterations=1,
     )
-    return predicted, tf.reduce_sum(confusion, axis=0), tf.reduce_sum(loss_sums)
+    return {
+        "predicted": predicted,
+        "confusion": tf.reduce_sum(confusion, axis=0),
+        "loss_sum": tf.reduce_sum(loss_sums),
+    }
 
 
 def unpadded(

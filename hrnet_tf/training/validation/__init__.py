@@ -14,7 +14,7 @@ from official.core import config_definitions as cfg
 
 from hrnet_tf.training.experiment import ConfigError
 from hrnet_tf.training.field_types import type_mistakes
-from hrnet_tf.training.validation.choices import choice_mistakes
+from hrnet_tf.training.validation.choices import one_of
 from hrnet_tf.training.validation.inputs import init_checkpoint_mistakes
 from hrnet_tf.training.validation.trainer import runtime_mistakes, trainer_mistakes
 
@@ -43,7 +43,7 @@ def validate(
     if not mistakes:
         trains, evaluates = "train" in (mode or ""), "eval" in (mode or "")
         mistakes = [
-            *([] if mode is None else choice_mistakes("--mode", mode, MODES)),
+            *([] if mode is None else one_of("--mode", mode, MODES)),
             *trainer_mistakes(params, trains),
             *runtime_mistakes(params, evaluates),
             *init_checkpoint_mistakes(params.task),

@@ -7,16 +7,12 @@ from official.modeling import hyperparams
 
 from hrnet_tf.configs import backbones, decoders
 from hrnet_tf.configs.variants import check_input_size
-from hrnet_tf.training.validation.choices import (
-    choice_mistakes,
-    not_one_of,
-    unset_type_mistakes,
-)
+from hrnet_tf.training.validation import choices
 
 _PATH = "task.model.backbone"
 
 
-def backbone_mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterator[str]:
+def mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterator[str]:
     """Checks the backbone, if the task has one.
 
     Args:
@@ -26,7 +22,7 @@ def backbone_mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterato
     backbone = getattr(getattr(task, "model", None), "backbone", None)
     if backbone is None:
         return
-    yield from unset_type_mistakes(_PATH, backbone)
+    yield from choices.unset_type_mistakes(_PATH, backbone)
     if backbone.type == "hrnet":
         yield from _hrnet_mistakes(backbone.hrnet)
         yield from _neck_mistakes(backbone.hrnet, classifies)
@@ -35,13 +31,13 @@ def backbone_mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterato
 def decoder_mistakes(model: hyperparams.Config) -> Iterator[str]:
     """Checks the decoder, and that it enlarges branches as the backbone does."""
     path, kind = "task.model.decoder", model.decoder.type
-    yield from unset_type_mistakes(path, model.decoder)
+    yield from choices.unset_type_mistakes(path, model.decoder)
     upsampling = getattr(getattr(model.decoder, kind or "", None), "upsampling", None)
     if upsampling is None:
         return
     key = f"{path}.{kind}.upsampling"
     if upsampling not in decoders.UPSAMPLING:
-        yield not_one_of(key, upsampling, list(decoders.UPSAMPLING))
+        yield choices.not_one_of(key, upsampling, list(decoders.UPSAMPLING))
     elif model.backbone.type == "hrnet":
         fusion = model.backbone.hrnet.fuse_upsampling
         # Fusion by nearest neighbours goes with either, as in the detection networks.
@@ -72,18 +68,20 @@ def image_shape_mistakes(size: Sequence[int | None]) -> Iterator[str]:
 def _hrnet_mistakes(hrnet: backbones.HRNet) -> Iterator[str]:
     known_models = [*backbones.VARIANTS, backbones.CUSTOM]
     if hrnet.model_id not in known_models:
-        yield not_one_of(f"{_PATH}.hrnet.model_id", hrnet.model_id, known_models)
+        yield choices.not_one_of(
+            f"{_PATH}.hrnet.model_id", hrnet.model_id, known_models
+        )
     else:
         try:
             backbones.hrnet_spec(hrnet)
         except ValueError as error:
             yield f"{_PATH}: {error}"
-    yield from choice_mistakes(
+    yield from choices.one_of(
         f"{_PATH}.hrnet.fuse_upsampling",
         hrnet.fuse_upsampling,
         backbones.FUSE_UPSAMPLING,
     )
-    yield from choice_mistakes(
+    yield from choices.one_of(
         f"{_PATH}.hrnet.kernel_initializer",
         hrnet.kernel_initializer,
         backbones.KERNEL_INITIALIZERS,

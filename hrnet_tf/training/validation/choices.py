@@ -1,14 +1,16 @@
 """Values that must be one of a few names, or lie in a range."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from official.modeling import hyperparams
 
 from hrnet_tf.messages import did_you_mean
 
+Range = tuple[str, Callable[[float], bool]]
 
-def choice_mistakes(path: str, received: Any, allowed: Iterable[str]) -> Iterator[str]:
+
+def one_of(path: str, received: Any, allowed: Iterable[str]) -> Iterator[str]:
     """Checks that the key `path` holds one of the allowed values."""
     allowed = list(allowed)
     if received not in allowed:
@@ -29,7 +31,18 @@ def unset_type_mistakes(path: str, one_of: hyperparams.OneOfConfig) -> Iterator[
         yield f"{path}.type is null; it must name one of the keys of {path}."
 
 
-def share_mistakes(path: str, value: float) -> Iterator[str]:
-    """Checks that the key `path` holds a probability or another share of 1."""
-    if not 0 <= value <= 1:
-        yield f"{path} is {value}; it must be in [0, 1]."
+# What numbers may be: in words, and as a test.
+ABOVE_0: Range = ("above 0", lambda value: value > 0)
+NOT_NEGATIVE: Range = ("0 or more", lambda value: value >= 0)
+SHARE: Range = ("in [0, 1]", lambda value: 0 <= value <= 1)
+BELOW_1: Range = ("in [0, 1)", lambda value: 0 <= value < 1)
+
+
+def in_range(
+    path: str, section: hyperparams.Config, allowed: Range, *names: str
+) -> Iterator[str]:
+    """Checks that keys of the section `path` hold numbers in a range."""
+    for name in names:
+        value = getattr(section, name)
+        if not allowed[1](value):
+            yield f"{path}.{name} is {value}; it must be {allowed[0]}."

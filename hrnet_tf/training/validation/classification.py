@@ -8,14 +8,7 @@ from official.vision.dataloaders.tfds_classification_decoders import (
     TFDS_ID_TO_DECODER_MAP,
 )
 
-from hrnet_tf.training.validation.backbone import (
-    backbone_mistakes,
-    image_shape_mistakes,
-    input_size_mistakes,
-)
-from hrnet_tf.training.validation.choices import choice_mistakes
-from hrnet_tf.training.validation.inputs import data_mistakes
-from hrnet_tf.training.validation.trainer import best_metric_mistakes
+from hrnet_tf.training.validation import backbone, choices, inputs, trainer
 
 
 def mistakes(
@@ -23,21 +16,20 @@ def mistakes(
 ) -> Iterator[str]:
     """Checks an experiment of the Garden's image classification task."""
     task = params.task
-    yield from backbone_mistakes(task, classifies=True)
+    yield from backbone.mistakes(task, classifies=True)
     if task.model.backbone.type == "hrnet":
-        yield from input_size_mistakes(task.model.input_size)
-    yield from data_mistakes(task, trains, evaluates)
-    if task.model.num_classes <= 0:
-        yield (
-            f"task.model.num_classes is {task.model.num_classes}; it must be above 0."
-        )
-    yield from image_shape_mistakes(task.model.input_size)
+        yield from backbone.input_size_mistakes(task.model.input_size)
+    yield from inputs.data_mistakes(task, trains, evaluates)
+    yield from choices.in_range(
+        "task.model", task.model, choices.ABOVE_0, "num_classes"
+    )
+    yield from backbone.image_shape_mistakes(task.model.input_size)
     for name in ("train_data", "validation_data"):
         if tfds_name := getattr(task, name).tfds_name:
-            yield from choice_mistakes(
+            yield from choices.one_of(
                 f"task.{name}.tfds_name", tfds_name, TFDS_ID_TO_DECODER_MAP
             )
-    yield from best_metric_mistakes(params.trainer, _metric_names(task))
+    yield from trainer.best_metric_mistakes(params.trainer, _metric_names(task))
 
 
 def _metric_names(task: ImageClassificationTask) -> list[str]:

@@ -10,20 +10,7 @@ from official.modeling import hyperparams
 
 from hrnet_tf.configs import detection
 from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
-from hrnet_tf.training.validation.backbone import (
-    backbone_mistakes,
-    decoder_mistakes,
-    image_shape_mistakes,
-)
-from hrnet_tf.training.validation.inputs import (
-    cache_mistakes,
-    completeness_mistakes,
-    missing_file,
-    reading_mistakes,
-    records_mistakes,
-    role_mistakes,
-)
-from hrnet_tf.training.validation.trainer import best_metric_mistakes
+from hrnet_tf.training.validation import backbone, inputs, trainer
 
 DetectionTask = detection.MaskRCNNTask | detection.RetinaNetTask
 
@@ -35,16 +22,16 @@ def mistakes(
 ) -> Iterator[str]:
     """Checks an experiment of one of the detection tasks."""
     task = params.task
-    yield from backbone_mistakes(task)
+    yield from backbone.mistakes(task)
     yield from _model_mistakes(task)
-    yield from role_mistakes(task, trains, evaluates)
+    yield from inputs.role_mistakes(task, trains, evaluates)
     if trains:
         yield from _data_mistakes("task.train_data", task.train_data)
         yield from _training_mistakes(task)
     if evaluates:
         yield from _data_mistakes("task.validation_data", task.validation_data)
         yield from _annotation_mistakes(task)
-        yield from completeness_mistakes(params, "images")
+        yield from inputs.completeness_mistakes(params, "images")
     yield from _scoring_mistakes(params)
 
 
@@ -52,14 +39,14 @@ def _model_mistakes(task: DetectionTask) -> Iterator[str]:
     model = task.model
     size = model.input_size
     divisor = 2**model.max_level
-    if wrong_shape := list(image_shape_mistakes(size)):
+    if wrong_shape := list(backbone.image_shape_mistakes(size)):
         yield from wrong_shape
     elif min(size) < 1 or size[0] % divisor or size[1] % divisor:
         yield (
             f"task.model.input_size is {size}; height and width must be multiples of "
             f"{divisor}, the step of level {model.max_level}."
         )
-    yield from decoder_mistakes(model)
+    yield from backbone.decoder_mistakes(model)
     if model.decoder.type == "hrnetv2p" and not 2 <= model.min_level <= model.max_level:
         yield (
             f"task.model.min_level is {model.min_level} and max_level "
@@ -103,14 +90,14 @@ def _cascade_mistakes(model: hyperparams.Config) -> Iterator[str]:
 def _data_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     # The Garden's own sources of data, which it checks itself.
     if data.tfds_name or isinstance(data.input_path, hyperparams.Config):
-        yield from reading_mistakes(path, data)
+        yield from inputs.reading_mistakes(path, data)
     else:
-        yield from records_mistakes(path, data, _ADVICE)
+        yield from inputs.records_mistakes(path, data, _ADVICE)
 
 
 def _training_mistakes(task: DetectionTask) -> Iterator[str]:
     data, hrnet = task.train_data, task.model.backbone.hrnet
-    yield from cache_mistakes(data, "image")
+    yield from inputs.cache_mistakes(data, "image")
     if (
         task.model.backbone.type == "hrnet"
         and hrnet.freeze_norm_statistics
@@ -140,7 +127,7 @@ def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
         )
         return
     if not tf.io.gfile.exists(path):
-        yield missing_file(key, path)
+        yield inputs.missing_file(key, path)
         return
     with tf.io.gfile.GFile(path) as file:
         try:
@@ -173,4 +160,4 @@ def _scoring_mistakes(params: cfg.ExperimentConfig) -> Iterator[str]:
     masks = MASK_METRICS if getattr(task.model, "include_mask", False) else ()
     metric = params.trainer.best_checkpoint_eval_metric
     if not metric.startswith(("AP/", "mask_AP/") if masks else "AP/"):
-        yield from best_metric_mistakes(params.trainer, [*METRICS, *masks])
+        yield from trainer.best_metric_mistakes(params.trainer, [*METRICS, *masks])

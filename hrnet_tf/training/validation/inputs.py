@@ -7,7 +7,7 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
-from hrnet_tf.training.validation.choices import choice_mistakes
+from hrnet_tf.training.validation import choices
 
 
 def data_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterator[str]:
@@ -72,10 +72,7 @@ def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[s
 
 def reading_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     """Checks what reading any data needs besides the data."""
-    if data.global_batch_size <= 0:
-        yield (
-            f"{path}.global_batch_size is {data.global_batch_size}; it must be above 0."
-        )
+    yield from choices.in_range(path, data, choices.ABOVE_0, "global_batch_size")
     if data.enable_tf_data_service and not data.tf_data_service_address:
         yield (
             f"{path}.enable_tf_data_service is true, but "
@@ -146,6 +143,6 @@ def _module_mistakes(task: Any) -> Iterator[str]:
     path, modules = "task.init_checkpoint_modules", task.init_checkpoint_modules
     parts = [name for name in ("backbone", "decoder") if hasattr(task.model, name)]
     if isinstance(modules, str):
-        yield from choice_mistakes(path, modules, ["all", *parts])
+        yield from choices.one_of(path, modules, ["all", *parts])
     elif not modules or not set(modules) <= set(parts):
         yield f"{path} is {modules}; a list must hold some of {', '.join(parts)}."

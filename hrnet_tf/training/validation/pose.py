@@ -10,20 +10,7 @@ from hrnet_tf.configs import pose
 from hrnet_tf.data.vocabularies.skeletons import SkeletonError, load_skeleton
 from hrnet_tf.evaluation import coco_keypoints
 from hrnet_tf.ops.heatmaps import CODECS
-from hrnet_tf.training.validation.backbone import (
-    backbone_mistakes,
-    decoder_mistakes,
-    input_size_mistakes,
-)
-from hrnet_tf.training.validation.choices import choice_mistakes, share_mistakes
-from hrnet_tf.training.validation.inputs import (
-    cache_mistakes,
-    completeness_mistakes,
-    missing_file,
-    records_mistakes,
-    role_mistakes,
-)
-from hrnet_tf.training.validation.trainer import best_metric_mistakes
+from hrnet_tf.training.validation import backbone, choices, inputs, trainer
 
 _ADVICE = "write records with python -m hrnet_tf.data.coco_pose, or correct the path"
 
@@ -33,21 +20,21 @@ def mistakes(
 ) -> Iterator[str]:
     """Checks an experiment of the pose task."""
     task = params.task
-    yield from backbone_mistakes(task)
+    yield from backbone.mistakes(task)
     yield from _model_mistakes(task)
-    yield from role_mistakes(task, trains, evaluates)
+    yield from inputs.role_mistakes(task, trains, evaluates)
     if trains:
         yield from _data_mistakes("task.train_data", task.train_data)
         yield from _augmentation_mistakes(task.train_data.augmentation)
-        yield from cache_mistakes(task.train_data, "person")
+        yield from inputs.cache_mistakes(task.train_data, "person")
     if evaluates:
         yield from _data_mistakes("task.validation_data", task.validation_data)
         yield from _evaluation_mistakes(task)
-        yield from completeness_mistakes(params, "people")
+        yield from inputs.completeness_mistakes(params, "people")
     # A detector's boxes have no targets, so there is no loss.
     losses = [] if task.validation_data.detections_file else ["validation_loss"]
     metrics = [*coco_keypoints.METRICS, *losses]
-    yield from best_metric_mistakes(params.trainer, metrics)
+    yield from trainer.best_metric_mistakes(params.trainer, metrics)
 
 
 def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
@@ -56,11 +43,10 @@ def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
     if len(size) != 2 or None in size:
         yield f"task.model.input_size is {size}; it must be [height, width]."
     else:
-        yield from input_size_mistakes(size)
-    yield from decoder_mistakes(model)
-    yield from choice_mistakes("task.codec.name", task.codec.name, CODECS)
-    if task.codec.sigma <= 0:
-        yield f"task.codec.sigma is {task.codec.sigma}; it must be above 0."
+        yield from backbone.input_size_mistakes(size)
+    yield from backbone.decoder_mistakes(model)
+    yield from choices.one_of("task.codec.name", task.codec.name, CODECS)
+    yield from choices.in_range("task.codec", task.codec, choices.ABOVE_0, "sigma")
     if model.head.kernel_size not in (1, 3):
         yield (
             f"task.model.head.kernel_size is {model.head.kernel_size}; it must be "
@@ -70,8 +56,7 @@ def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
         load_skeleton(task.skeleton)
     except SkeletonError as error:
         yield f"task.skeleton: {error}"
-    if task.weight_decay < 0:
-        yield f"task.weight_decay is {task.weight_decay}; it must be 0 or more."
+    yield from choices.in_range("task", task, choices.NOT_NEGATIVE, "weight_decay")
     if task.weight_decay > 0:
         logging.getLogger(__name__).warning(
             "task.weight_decay is %s: the paper's pose recipe has none, and users who "
@@ -81,15 +66,16 @@ def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
 
 
 def _data_mistakes(path: str, data: pose.PoseData) -> Iterator[str]:
-    yield from records_mistakes(path, data, _ADVICE)
-    if data.box_padding <= 0:
-        yield f"{path}.box_padding is {data.box_padding}; it must be above 0."
+    yield from inputs.records_mistakes(path, data, _ADVICE)
+    yield from choices.in_range(path, data, choices.ABOVE_0, "box_padding")
 
 
 def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
     detections_file = task.validation_data.detections_file
     if detections_file and not tf.io.gfile.exists(detections_file):
-        yield missing_file("task.validation_data.detections_file", detections_file)
+        yield inputs.missing_file(
+            "task.validation_data.detections_file", detections_file
+        )
     annotation_file = task.evaluation.annotation_file
     key = "task.evaluation.annotation_file"
     if not annotation_file:
@@ -98,28 +84,29 @@ def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
             "validation records were converted from."
         )
     elif not tf.io.gfile.exists(annotation_file):
-        yield missing_file(key, annotation_file)
-    for name in ("keypoint_score_threshold", "oks_nms_threshold"):
-        yield from share_mistakes(
-            f"task.evaluation.{name}", getattr(task.evaluation, name)
-        )
+        yield inputs.missing_file(key, annotation_file)
+    yield from choices.in_range(
+        "task.evaluation",
+        task.evaluation,
+        choices.SHARE,
+        "keypoint_score_threshold",
+        "oks_nms_threshold",
+    )
 
 
 def _augmentation_mistakes(augmentation: pose.Augmentation) -> Iterator[str]:
     path = "task.train_data.augmentation"
-    for name in (
+    yield from choices.in_range(
+        path,
+        augmentation,
+        choices.SHARE,
         "half_body_probability",
         "half_body_upper_probability",
         "rotation_probability",
         "flip_probability",
-    ):
-        yield from share_mistakes(f"{path}.{name}", getattr(augmentation, name))
-    if not 0 <= augmentation.scale < 1:
-        yield f"{path}.scale is {augmentation.scale}; it must be in [0, 1)."
-    if augmentation.rotation < 0:
-        yield f"{path}.rotation is {augmentation.rotation}; it must be 0 or more."
-    if augmentation.half_body_padding <= 0:
-        yield (
-            f"{path}.half_body_padding is {augmentation.half_body_padding}; it must be "
-            "above 0."
-        )
+    )
+    yield from choices.in_range(path, augmentation, choices.BELOW_1, "scale")
+    yield from choices.in_range(path, augmentation, choices.NOT_NEGATIVE, "rotation")
+    yield from choices.in_range(
+        path, augmentation, choices.ABOVE_0, "half_body_padding"
+    )

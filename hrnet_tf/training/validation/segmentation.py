@@ -12,15 +12,7 @@ from hrnet_tf.data.vocabularies.label_sets import (
     load_label_set,
 )
 from hrnet_tf.evaluation.segmentation import METRICS
-from hrnet_tf.training.validation.backbone import backbone_mistakes, decoder_mistakes
-from hrnet_tf.training.validation.choices import choice_mistakes, share_mistakes
-from hrnet_tf.training.validation.inputs import (
-    cache_mistakes,
-    completeness_mistakes,
-    records_mistakes,
-    role_mistakes,
-)
-from hrnet_tf.training.validation.trainer import best_metric_mistakes
+from hrnet_tf.training.validation import backbone, choices, inputs, trainer
 
 _ADVICE = (
     "write records with python -m hrnet_tf.data.segmentation_folder or one of its "
@@ -38,29 +30,29 @@ def mistakes(
         label_set = load_label_set(task.label_set)
     except LabelSetError as error:
         yield f"task.label_set: {error}"
-    yield from backbone_mistakes(task)
+    yield from backbone.mistakes(task)
     yield from _model_mistakes(task, label_set)
     yield from _resizing_mistakes(task)
     yield from _loss_mistakes(task.losses, label_set)
     yield from _evaluation_mistakes(task.evaluation)
-    yield from role_mistakes(task, trains, evaluates)
+    yield from inputs.role_mistakes(task, trains, evaluates)
     if trains:
-        yield from records_mistakes("task.train_data", task.train_data, _ADVICE)
+        yield from inputs.records_mistakes("task.train_data", task.train_data, _ADVICE)
         yield from _training_mistakes(task.train_data)
     if evaluates:
         data = task.validation_data
-        yield from records_mistakes("task.validation_data", data, _ADVICE)
-        yield from completeness_mistakes(params, "images")
+        yield from inputs.records_mistakes("task.validation_data", data, _ADVICE)
+        yield from inputs.completeness_mistakes(params, "images")
     classes = label_set.classes if label_set else ()
     metrics = [*METRICS, "validation_loss", *(f"iou/{name}" for name in classes)]
-    yield from best_metric_mistakes(params.trainer, metrics)
+    yield from trainer.best_metric_mistakes(params.trainer, metrics)
 
 
 def _model_mistakes(
     task: segmentation.SegmentationTask, label_set: LabelSet | None
 ) -> Iterator[str]:
     model = task.model
-    yield from decoder_mistakes(model)
+    yield from backbone.decoder_mistakes(model)
     if label_set and model.num_classes not in (0, label_set.num_classes):
         yield (
             f"task.model.num_classes is {model.num_classes}; it must be "
@@ -93,11 +85,11 @@ def _model_mistakes(
 def _resizing_mistakes(task: segmentation.SegmentationTask) -> Iterator[str]:
     resizing = task.resizing
     path = "task.resizing"
-    yield from choice_mistakes(
+    yield from choices.one_of(
         f"{path}.method", resizing.method, segmentation.RESIZING_METHODS
     )
-    if resizing.method == "long_side" and resizing.long_side < 1:
-        yield f"{path}.long_side is {resizing.long_side}; it must be above 0."
+    if resizing.method == "long_side":
+        yield from choices.in_range(path, resizing, choices.ABOVE_0, "long_side")
     if resizing.method == "fixed":
         yield from _size_mistakes(f"{path}.size", resizing.size)
 
@@ -117,9 +109,8 @@ def _loss_mistakes(
             f"{path}.class_weights has {count} numbers; it must have "
             f"{label_set.num_classes}, one per class, or none."
         )
-    yield from share_mistakes(f"{path}.ohem_threshold", losses.ohem_threshold)
-    if losses.ohem_min_kept < 1:
-        yield f"{path}.ohem_min_kept is {losses.ohem_min_kept}; it must be above 0."
+    yield from choices.in_range(path, losses, choices.SHARE, "ohem_threshold")
+    yield from choices.in_range(path, losses, choices.ABOVE_0, "ohem_min_kept")
     if losses.ohem and losses.top_k_percent_pixels < 1:
         yield (
             f"{path}.top_k_percent_pixels is {losses.top_k_percent_pixels}; it must be "
@@ -138,7 +129,7 @@ def _loss_mistakes(
 
 def _evaluation_mistakes(evaluation: segmentation.Evaluation) -> Iterator[str]:
     path = "task.evaluation"
-    yield from choice_mistakes(
+    yield from choices.one_of(
         f"{path}.combine", evaluation.combine, segmentation.COMBINATIONS
     )
     if not evaluation.scales or min(evaluation.scales) <= 0:
@@ -148,19 +139,15 @@ def _evaluation_mistakes(evaluation: segmentation.Evaluation) -> Iterator[str]:
         )
     if evaluation.window:
         yield from _size_mistakes(f"{path}.window", evaluation.window)
-    if not 0 <= evaluation.window_overlap < 1:
-        yield (
-            f"{path}.window_overlap is {evaluation.window_overlap}; it must be in "
-            "[0, 1)."
-        )
+    yield from choices.in_range(path, evaluation, choices.BELOW_1, "window_overlap")
 
 
 def _training_mistakes(data: segmentation.SegmentationData) -> Iterator[str]:
     path = "task.train_data"
     yield from _size_mistakes(f"{path}.crop_size", data.crop_size)
     augmentation = data.augmentation
-    yield from share_mistakes(
-        f"{path}.augmentation.flip_probability", augmentation.flip_probability
+    yield from choices.in_range(
+        f"{path}.augmentation", augmentation, choices.SHARE, "flip_probability"
     )
     low, high = augmentation.scale_min, augmentation.scale_max
     if not 0 < low <= high:
@@ -168,4 +155,4 @@ def _training_mistakes(data: segmentation.SegmentationData) -> Iterator[str]:
             f"{path}.augmentation.scale_min and scale_max are {low} and {high}; they "
             "must be above 0, and scale_min the smaller."
         )
-    yield from cache_mistakes(data, "image")
+    yield from inputs.cache_mistakes(data, "image")

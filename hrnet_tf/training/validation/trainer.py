@@ -7,7 +7,7 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 
 from hrnet_tf.messages import did_you_mean
-from hrnet_tf.training.validation.choices import choice_mistakes, unset_type_mistakes
+from hrnet_tf.training.validation import choices
 
 STRATEGIES = (
     "off",
@@ -25,25 +25,28 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
     trainer = params.trainer
     for name in ("optimizer", "learning_rate"):
         path = f"trainer.optimizer_config.{name}"
-        yield from unset_type_mistakes(path, getattr(trainer.optimizer_config, name))
+        yield from choices.unset_type_mistakes(
+            path, getattr(trainer.optimizer_config, name)
+        )
     yield from _learning_rate_mistakes(trainer)
     if trainer.best_checkpoint_export_subdir:
-        yield from choice_mistakes(
+        yield from choices.one_of(
             "trainer.best_checkpoint_metric_comp",
             trainer.best_checkpoint_metric_comp,
             ("higher", "lower"),
         )
     if not trains:
         return
-    for name in (
+    yield from choices.in_range(
+        "trainer",
+        trainer,
+        choices.ABOVE_0,
         "train_steps",
         "steps_per_loop",
         "summary_interval",
         "checkpoint_interval",
         "validation_interval",
-    ):
-        if getattr(trainer, name) <= 0:
-            yield f"trainer.{name} is {getattr(trainer, name)}; it must be above 0."
+    )
     if trainer.steps_per_loop > 0 and trainer.summary_interval % trainer.steps_per_loop:
         yield (
             f"trainer.summary_interval is {trainer.summary_interval}; it must be a "
@@ -56,7 +59,7 @@ def best_metric_mistakes(
 ) -> Iterator[str]:
     """Checks that the best checkpoint is chosen by a metric that the task reports."""
     if trainer.best_checkpoint_export_subdir:
-        yield from choice_mistakes(
+        yield from choices.one_of(
             "trainer.best_checkpoint_eval_metric",
             trainer.best_checkpoint_eval_metric,
             metrics,
@@ -106,7 +109,7 @@ def runtime_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[
     """Checks the strategy, its devices and the precision."""
     runtime = params.runtime
     strategy = runtime.distribution_strategy.lower()
-    yield from choice_mistakes("runtime.distribution_strategy", strategy, STRATEGIES)
+    yield from choices.one_of("runtime.distribution_strategy", strategy, STRATEGIES)
     precision = runtime.mixed_precision_dtype
     if precision not in PRECISIONS:
         # tf_keras calls its policies mixed_float16 and mixed_bfloat16.
