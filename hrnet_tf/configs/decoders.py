@@ -19,8 +19,8 @@ class HRNetV2(hyperparams.Config):
 
     Attributes:
         upsampling: How a branch is enlarged: `bilinear`, or `bilinear_align_corners`
-            as in weights of the official OCR branch. Must go with
-            `backbone.hrnet.fuse_upsampling`.
+            as in weights of the official OCR branch. Must be the same as
+            `backbone.hrnet.fuse_upsampling`, unless that is `nearest`.
     """
 
     upsampling: str = "bilinear"

@@ -18,7 +18,7 @@ COCO_TRAIN_IMAGES = 118287
 # COCO's ids of its 80 categories go up to 90; 0 is the background.
 COCO_CLASSES = 91
 
-# One step up for each stage of a cascade; the first stage's is 0.5.
+# IoU thresholds of the later stages of a cascade; the first stage has 0.5.
 CASCADE_IOU_THRESHOLDS = (0.6, 0.7)
 
 
@@ -125,7 +125,7 @@ def hrnet_retinanet_coco() -> cfg.ExperimentConfig:
 
 
 def _rcnn_task(model: maskrcnn.MaskRCNN) -> MaskRCNNTask:
-    """A task whose model gets what all of the R-CNNs have in common."""
+    """Completes a model with what all R-CNNs have in common, and makes its task."""
     model.num_classes = COCO_CLASSES
     model.input_size = [1088, 1088, 3]
     model.min_level, model.max_level = 2, 6

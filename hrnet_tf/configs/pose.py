@@ -134,8 +134,8 @@ class Evaluation(hyperparams.Config):
         flip_test: Whether to average heatmaps with those of the mirrored crop.
         keypoint_score_threshold: A person's score is its box's score times the mean
             of the keypoint scores above this.
-        oks_nms_threshold: Of two people in one image more alike than this object
-            keypoint similarity, the lower-scoring one is dropped.
+        oks_nms_threshold: If two people in one image have a higher object keypoint
+            similarity than this, the lower-scoring one is dropped.
         soft_oks_nms: Whether to lower scores of similar people instead.
         num_pictures: Images drawn to `predictions.png` in the model directory after
             an evaluation; 0 for none.

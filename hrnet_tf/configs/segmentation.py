@@ -26,7 +26,7 @@ CITYSCAPES_CLASS_WEIGHTS = (
 
 @dataclasses.dataclass
 class Resizing(hyperparams.Config):
-    """How images are brought to the size that the network is meant to see.
+    """How images are resized for the network.
 
     Training then scales them at random; evaluation and exported models do not. It
     belongs to a model like its weights.
@@ -68,8 +68,8 @@ class SegmentationData(cfg.DataConfig):
     siblings, and the Garden's own segmentation records.
 
     Attributes:
-        crop_size: [height, width] cut out of the scaled image in training. Images that
-            are smaller are padded below and at the right: black, not to be learned.
+        crop_size: [height, width] cut out of the scaled image in training. Smaller
+            images are padded with black below and at the right, which is not learned.
         shuffle_buffer_size: Encoded images to shuffle among.
         augmentation: Random changes; used when `is_training`.
     """
@@ -108,12 +108,12 @@ class Evaluation(semantic_segmentation.Evaluation):
         window: [height, width] of a sliding window. An image that is larger in either
             direction is predicted window by window, the scores averaged where windows
             overlap; others are predicted whole. Empty: all are.
-        window_overlap: The share of a window that the next one covers again.
+        window_overlap: The share of a window that the next one covers, too.
         combine: What is added over windows and scales: `exp_logits`, the official
             exp(logits), or `probabilities`, the softmax.
         num_pictures: Images drawn to `predictions.png` in the model directory after an
             evaluation; 0 for none.
-        report_per_class_iou: Not read: they are always reported.
+        report_per_class_iou: Ignored: the IoU of every class is always reported.
         report_train_mean_iou: Whether training reports its mean IoU, which costs time.
     """
 
@@ -156,8 +156,8 @@ class SegmentationTask(semantic_segmentation.SemanticSegmentationTask):
     Attributes:
         label_set: `cityscapes`, `pascal_context`, `pascal_context_60`, `lip`,
             `synthetic_parts` or a YAML file that describes your own classes.
-        drop_background: Whether class 0 of the records is not to be learned and the
-            others count from it: PASCAL-Context with 59 classes.
+        drop_background: Whether class 0 of the records is ignored and class 1 becomes
+            the first: PASCAL-Context with 59 classes.
         model: The network; `num_classes` 0 stands for as many as the label set has.
         resizing: The size of images.
         train_data: Training images.

@@ -1,11 +1,11 @@
-"""How the result of an evaluation is told: as a table, and as metrics.json."""
+"""How the result of an evaluation is shown: as a table, and as metrics.json."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:
-    """Lists metrics by name, one on each line, the values below each other."""
+    """Lists metrics by name, one per line, with the values in a column."""
     width = max(map(len, metrics), default=0)
     return "\n".join(
         f"{name:<{width}}  {metrics[name]:.5g}" for name in sorted(metrics)

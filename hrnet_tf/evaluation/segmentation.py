@@ -1,6 +1,6 @@
 """Scores of segmentations from counts of pixels: IoU per class, their mean, accuracy.
 
-What is kept is one matrix of counts, however many images there are.
+Keeps one matrix of counts, however many images there are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 METRICS = ("mean_iou", "pixel_accuracy", "mean_class_accuracy")
 
-# Up to so many classes the numbers find room in the cells of the picture.
+# With more classes, numbers do not fit into the cells of the picture.
 _MOST_NUMBERED = 24
 
 
@@ -23,12 +23,12 @@ class SegmentationEvaluator:
     """
 
     def __init__(self, classes: Sequence[str]):
-        """Counts nothing yet; `classes` are the names of all classes, in order."""
+        """Starts without counts; `classes` are the names of all classes, in order."""
         self._classes = tuple(classes)
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all that was counted."""
+        """Forgets all counts."""
         count = len(self._classes)
         self.confusion = np.zeros((count, count), np.int64)
 
@@ -37,7 +37,7 @@ class SegmentationEvaluator:
         self.confusion += confusion
 
     def evaluate(self) -> dict[str, float]:
-        """Returns `METRICS`, and `iou/CLASS` and `accuracy/CLASS` of classes with any.
+        """Returns `METRICS` and, where defined, `iou/CLASS` and `accuracy/CLASS`.
 
         Everything is a share of 1. Without a labelled pixel, the metrics are 0.
         """

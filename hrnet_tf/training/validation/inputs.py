@@ -71,7 +71,7 @@ def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[s
 
 
 def reading_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
-    """Checks what reading any data needs besides the data."""
+    """Checks how data is read, wherever it comes from."""
     yield from choices.in_range(path, data, choices.ABOVE_0, "global_batch_size")
     if data.enable_tf_data_service and not data.tf_data_service_address:
         yield (
@@ -124,7 +124,7 @@ def missing_file(path: str, file: str) -> str:
 
 
 def init_checkpoint_mistakes(task: cfg.TaskConfig) -> Iterator[str]:
-    """Checks what the task says about the weights to start from."""
+    """Checks the weights to start from."""
     if hasattr(task, "init_checkpoint_modules"):
         yield from _module_mistakes(task)
     checkpoint = task.init_checkpoint

@@ -69,7 +69,7 @@ def best_metric_mistakes(
 def _learning_rate_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
     learning_rate = trainer.optimizer_config.learning_rate
     path = "trainer.optimizer_config.learning_rate"
-    # `staircase` alone may be null: it is then off.
+    # Only `staircase` may be null, which turns it off.
     for name, schedule in (
         ("learning_rate", learning_rate),
         ("warmup", trainer.optimizer_config.warmup),
