@@ -13,6 +13,7 @@ from hrnet_tf import visualization
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
+from hrnet_tf.data.inputs.batching import PADDING_ID
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator, format_table
 from hrnet_tf.evaluation.report import Report
@@ -81,7 +82,7 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
     ) -> tf.Tensor:
         """Mean heatmap loss of the batch's real rows plus regularisation."""
         losses = heatmap_mse(model_outputs, labels["heatmaps"], labels["weights"])
-        is_real = tf.cast(labels["image_id"] != pose_input.PADDING_ID, tf.float32)
+        is_real = tf.cast(labels["image_id"] != PADDING_ID, tf.float32)
         loss = tf.math.divide_no_nan(
             tf.reduce_sum(losses * is_real), tf.reduce_sum(is_real)
         )
@@ -161,7 +162,7 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
             evaluation.summaries["heatmaps"] = grid
         people = gather(outputs, ("image_id", "keypoints", "box_score", "area"))
         self._evaluator.update(people)
-        return np.count_nonzero(people["image_id"] != pose_input.PADDING_ID)
+        return np.count_nonzero(people["image_id"] != PADDING_ID)
 
     def write_results(self, path: str) -> None:
         """Writes COCO results."""

@@ -11,7 +11,8 @@ from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs.backbones import HRNet as HRNetConfig
-from hrnet_tf.tasks.detection import PADDING_ID, DetectionTask
+from hrnet_tf.data.inputs.batching import PADDING_ID
+from hrnet_tf.tasks.detection import DetectionTask
 from hrnet_tf.training.experiment import parse_config
 from tests.conftest import TOY_DETECTOR, TOY_RCNN
 
@@ -90,6 +91,10 @@ def test_detectors_train_and_evaluate(experiment, parse, tmp_path):
     assert 0 <= logs["AP"] <= 1 and "AP/person" in logs and "mask_AP" not in logs
     assert (tmp_path / "results.json").exists()
     assert (tmp_path / "predictions.png").exists()
+    report = task.report()
+    assert report.facts == {"annotation_file": params.task.annotation_file}
+    assert report.data == params.task.annotation_file
+    assert report.format_table(logs).startswith("COCO boxes\n")
 
 
 def test_evaluations_end_with_full_batches(parse, tmp_path):

@@ -17,9 +17,9 @@ from official.core import task_factory
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones, pose
 from hrnet_tf.data.converters import coco_pose
-from hrnet_tf.data.inputs import pose as pose_input
+from hrnet_tf.data.inputs.batching import PADDING_ID
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.evaluation.coco_keypoints import AnnotationFileError
+from hrnet_tf.evaluation.coco_keypoints import METRICS, AnnotationFileError
 from hrnet_tf.modeling import pose_model
 from hrnet_tf.modeling.blocks import ConvNorm, ConvSettings
 from hrnet_tf.modeling.heads import HeatmapHead
@@ -235,7 +235,7 @@ def test_padding_rows_do_not_count():
     targets = np.random.default_rng(0).random((4, 8, 6, 17))
     predicted = targets + np.array([1.0, 3.0, 7.0, 9.0])[:, None, None, None]
     task = _task(_config())
-    padding = pose_input.PADDING_ID
+    padding = PADDING_ID
     loss = task.build_losses(_labels([5, 6, padding, padding], targets), predicted)
     # Half the squared error: 0.5 and 4.5.
     assert float(loss) == pytest.approx(2.5, rel=1e-5)
@@ -385,6 +385,17 @@ def test_a_wrong_annotation_file_is_found_before_the_first_step(tmp_path):
     _task(config).build_metrics(training=True)
     with pytest.raises(AnnotationFileError, match="nothing.json"):
         _task(config).build_metrics(training=False)
+
+
+def test_report_names_boxes_and_annotations(dataset):
+    report = _task(_config(dataset)).report()
+    assert report.data == str(dataset / "people.json")
+    assert report.facts == {
+        "box_source": "ground truth",
+        "annotation_file": str(dataset / "people.json"),
+    }
+    table = report.format_table(dict.fromkeys(METRICS, 0.5))
+    assert table.splitlines()[0] == "COCO keypoints, boxes: ground truth"
 
 
 def test_detected_boxes_are_named_and_have_no_loss(dataset, tmp_path):

@@ -181,6 +181,27 @@ def test_every_image_leaves_its_mark_and_pictures_are_written(make_task, tmp_pat
     assert logs["image/predictions"].shape[0] == 1
 
 
+def test_report_names_the_protocol_and_the_data(make_task, parsing_data):
+    task, _ = make_task()
+    data = f"{parsing_data}/records/val-*"
+    report = task.report()
+    assert report.data == data
+    assert report.facts == {"protocol": task.protocol, "data": data}
+
+
+def test_the_configuration_stays_as_it_is(parsing_data):
+    params = parse_config("hrnet_seg_custom", [str(parsing_data / "parsing.yaml")])
+    before = params.as_dict()
+    assert before["task"]["model"]["num_classes"] == 0
+    task = task_factory.get_task(params.task)
+    assert task.build_model().output_shape["logits"][-1] == 20
+    own = task.task_config.as_dict()
+    for training in (True, False):
+        task.build_metrics(training)
+    assert task.task_config.as_dict() == own
+    assert params.as_dict() == before
+
+
 # ---- losses ----
 
 
