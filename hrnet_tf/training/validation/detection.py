@@ -105,8 +105,8 @@ def _training_mistakes(task: DetectionTask) -> Iterator[str]:
     ):
         yield (
             "task.model.backbone.hrnet.freeze_norm_statistics is true and "
-            "task.init_checkpoint is empty; without trained weights, statistics must not "
-            "be frozen: name trained weights, or set freeze_norm_statistics to false."
+            "task.init_checkpoint is empty; without trained weights, statistics must "
+            "not be frozen: set init_checkpoint, or freeze_norm_statistics to false."
         )
     parser = data.parser
     if parser.aug_rand_hflip and parser.aug_scale_min != parser.aug_scale_max:
