@@ -1,4 +1,4 @@
-"""Serves a page to try a model in: python -m hrnet_tf.demo --model=exported/1
+"""Serves a page to try a model in: python -m hrnet_tf.demo --model=...
 
 One drops a picture or takes one with the webcam, marks people with boxes, and sees
 their keypoints and the network's heatmaps. Only this machine can reach the page unless
@@ -11,69 +11,62 @@ from collections.abc import Sequence
 
 from absl import flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-
 from hrnet_tf import command_line
-from hrnet_tf.serving.predictor import ModelError, PosePredictor, load_predictor
+from hrnet_tf.messages import UserError
 
 
-class PageError(ValueError):
+class PageError(UserError):
     """The page cannot be served; the message says why."""
 
 
 def define_flags() -> flags.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "model", None, "A SavedModel's directory or a .tflite file.", flag_values=values
-    )
-    flags.DEFINE_string(
+    define = command_line.Flags()
+    define.string("model", "A SavedModel's directory or a .tflite file.", required=True)
+    define.string(
         "host",
-        "127.0.0.1",
         "Address to listen at; 0.0.0.0 lets other machines in.",
-        flag_values=values,
+        default="127.0.0.1",
     )
-    flags.DEFINE_integer("port", 7860, "Port to listen at.", flag_values=values)
-    flags.DEFINE_integer(
-        "max_upload_mb", 10, "Largest file to accept, in MB.", flag_values=values
-    )
-    flags.DEFINE_integer(
+    define.integer("port", "Port to listen at.", default=7860)
+    define.integer("max_upload_mb", "Largest file to accept, in MB.", default=10)
+    define.integer(
         "num_threads",
-        None,
         "CPU threads for a .tflite file; as many as there are cores if not given.",
-        flag_values=values,
     )
-    flags.mark_flags_as_required(["model"], flag_values=values)
-    return values
+    return define.values
 
 
 def serve(values: flags.FlagValues) -> None:
     """Serves the page until it is interrupted.
 
     Raises:
-        ModelError: If the model cannot be used.
-        PageError: If Gradio is missing or the address is taken.
+        UserError: If the model cannot be used, Gradio is missing or the address is
+            taken.
     """
     if values.max_upload_mb < 1:
         raise command_line.UsageError(
             f"--max_upload_mb={values.max_upload_mb} must be at least 1."
         )
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio
-
-        from hrnet_tf.serving.pose.page import build_page
     except ImportError as error:
         raise PageError(
             f"The page needs Gradio ({error}): pip install 'hrnet_tf[demo]'."
         ) from error
+
+    from hrnet_tf.serving.kinds import KINDS, load_predictor
+
     predictor = load_predictor(values.model, values.num_threads)
-    if not isinstance(predictor, PosePredictor):
+    kind = KINDS[predictor.metadata.task]
+    if kind.page is None:
+        served = " and ".join(known.name for known in KINDS.values() if known.page)
         raise PageError(
-            f"The page is for pose models, and {values.model} is of "
-            f"{predictor.metadata.task}: use python -m hrnet_tf.predict."
+            f"The page is for {served} models, and {values.model} is a {kind.name} "
+            "model: use python -m hrnet_tf.predict."
         )
-    page = build_page(predictor)
+    page = kind.page(predictor)
     try:
         page.launch(
             server_name=values.host,
@@ -95,9 +88,7 @@ def serve(values: flags.FlagValues) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return command_line.run(
-        serve, define_flags(), argv, failures=(ModelError, PageError)
-    )
+    return command_line.run(serve, define_flags(), argv)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 import cv2
 import pytest
 
-from hrnet_tf import export, predict, train
+from hrnet_tf import export, join, predict, train
 
 
 @pytest.fixture(scope="module")
@@ -100,22 +100,34 @@ def test_mistakes_are_named(overrides, message, detection_command, tmp_path, cap
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--pipeline"], "--pipeline needs --detector and --pose"),
-        (["--pose=x"], "--pose goes with --pipeline"),
-        (
-            ["--pipeline", "--detector=a", "--pose=b", "--model_dir=c"],
-            "--model_dir does not go with --pipeline",
-        ),
+        (["--pipeline"], "python -m hrnet_tf.join"),
+        (["--pipeline", "--model_dir=x", "--format=tflite"], "hrnet_tf.join"),
+        (["--pose=x"], "Unknown command line flag 'pose'"),
+        (["--max_people=5"], "Unknown command line flag 'max_people'"),
         (["--model_dir=x"], "--format is missing"),
     ],
 )
-def test_flags_of_pipelines(flags, message, tmp_path, capsys):
+def test_export_sends_to_join(flags, message, tmp_path, capsys):
     assert export.main(["export", f"--output_dir={tmp_path}/out", *flags]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_pipeline_of_nothing(tmp_path, capsys):
-    flags = ["--pipeline", f"--detector={tmp_path}/a", f"--pose={tmp_path}/b"]
-    assert export.main(["export", f"--output_dir={tmp_path}/out", *flags]) == 1
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--detector=a"], "--pose"),
+        (["--pose=b"], "--detector"),
+        (["--detector=a", "--pose=b", "--quantize=int8"], "flag 'quantize'"),
+        (["--detector=a", "--pose=b", "--max_people=0"], "max_people"),
+    ],
+)
+def test_flags_of_join(flags, message, tmp_path, capsys):
+    assert join.main(["join", f"--output_dir={tmp_path}/out", *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nothing_is_joined(tmp_path, capsys):
+    flags = [f"--detector={tmp_path}/a", f"--pose={tmp_path}/b"]
+    assert join.main(["join", f"--output_dir={tmp_path}/out", *flags]) == 1
     assert f"There is no model {tmp_path}/a" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -10,8 +10,8 @@ from official.modeling import optimization
 from hrnet_tf import export
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
-from hrnet_tf.serving import verification
-from hrnet_tf.serving.predictor import load_predictor
+from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.pose import verification
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training import checkpoints
 from hrnet_tf.training.experiment import parse_config
@@ -204,7 +204,7 @@ def test_nothing_is_written_when_too_much_is_lost(
         (
             ["--checkpoint=c", "--format=tflite", "--experiment=hrnet_imagenet"],
             1,
-            "none of ours of pose, segmentation or detection",
+            "only pose, segmentation, detection models can be exported",
         ),
         (
             ["--checkpoint=c", "--format=tflite", "--calibration_samples=0"],

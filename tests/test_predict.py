@@ -8,8 +8,9 @@ import pytest
 from hrnet_tf import predict
 from hrnet_tf.data.files import media
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+from hrnet_tf.serving import kinds
 from hrnet_tf.serving.metadata import ModelError
-from hrnet_tf.serving.predictor import PosePredictor
+from hrnet_tf.serving.pose.predictor import PosePredictor
 
 SKELETON = load_skeleton("coco17")
 
@@ -17,10 +18,18 @@ SKELETON = load_skeleton("coco17")
 class FakePredictor(PosePredictor):
     """Puts all keypoints on the middle of the box."""
 
+    has_heatmaps = False
+
     class metadata:
         skeleton = SKELETON
 
-    def predict(self, image, boxes):
+    def __init__(self, style):
+        self.style = style
+
+    def predict_crop(self, crop):
+        raise AssertionError("not asked for")
+
+    def predict_people(self, image, boxes):
         assert image.dtype == np.uint8 and image.ndim == 3
         middles = boxes[:, np.newaxis, :2] + boxes[:, np.newaxis, 2:] / 2
         keypoints = np.ones((len(boxes), 17, 3), np.float32)
@@ -30,12 +39,12 @@ class FakePredictor(PosePredictor):
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch):
-    def load(path, num_threads):
+    def load(path, num_threads, style):
         if path != "model":
             raise ModelError(f"There is no model {path}.")
-        return FakePredictor()
+        return FakePredictor(style)
 
-    monkeypatch.setattr(predict, "load_predictor", load)
+    monkeypatch.setattr(kinds, "load_predictor", load)
 
 
 @pytest.fixture

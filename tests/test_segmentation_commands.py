@@ -8,6 +8,7 @@ import pytest
 
 from hrnet_tf import demo, export, predict, train
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
+from hrnet_tf.serving.kinds import kind_of
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.validation import validate
 
@@ -177,7 +178,7 @@ def test_every_gpu_needs_a_whole_share_of_a_batch(parsing_data):
         "runtime.num_gpus=4,runtime.distribution_strategy=mirrored",
     )
     with pytest.raises(ConfigError) as error:
-        validate(params, "train_and_eval")
+        validate(params, "train_and_eval", kind_of(params.task).mistakes)
     assert "task.validation_data.global_batch_size is 2" in str(error.value)
     assert "task.train_data.global_batch_size" not in str(error.value)
 

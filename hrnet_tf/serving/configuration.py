@@ -4,21 +4,15 @@ import os
 from collections.abc import Sequence
 
 import tensorflow as tf
-import yaml
 from official.core import config_definitions as cfg
 
-from hrnet_tf.configs import detection, pose, segmentation
+from hrnet_tf.messages import UserError
+from hrnet_tf.serving.exporter import Options
+from hrnet_tf.serving.kind import Kind
+from hrnet_tf.serving.kinds import KINDS, kind_of
 from hrnet_tf.training.experiment import ConfigError, parse_config
+from hrnet_tf.training.run import read_experiment
 from hrnet_tf.training.validation import validate
-
-# Keys that the configuration of a task has and those of the others have not, and an
-# experiment of that task. Whose defaults these are does not matter to a run: its file
-# says everything.
-_EXPERIMENTS = (
-    ("label_set", "hrnet_seg_custom"),
-    ("roi_sampler", "hrnet_maskrcnn_coco"),
-    ("detection_generator", "hrnet_retinanet_coco"),
-)
 
 
 def read_config(
@@ -26,33 +20,42 @@ def read_config(
     model_dir: str | None,
     config_files: Sequence[str],
     params_override: Sequence[str],
-    flip_test: bool,
+    options: Options,
     verify: bool,
-) -> cfg.ExperimentConfig:
-    """The configuration of a run, changed for export and checked.
+) -> tuple[cfg.ExperimentConfig, Kind]:
+    """The configuration of a run, changed for export and checked, and its kind.
 
     Args:
-        experiment: Its name; found out if None.
+        experiment: Its name; as the run says, or found out, if None.
         model_dir: The run, or None.
         config_files: YAML files, applied in turn after the run's own.
         params_override: Last changes.
-        flip_test: Whether the exported model averages with the mirrored input.
+        options: What the model is exported with.
         verify: Whether validation data is needed.
 
     Raises:
-        ConfigError: If there is none, or it cannot be exported.
+        ConfigError: If there is no configuration, or it cannot be exported.
     """
     files = list(config_files)
     if model_dir:
         run_file = os.path.join(model_dir, "params.yaml")
         if tf.io.gfile.exists(run_file):
             files.insert(0, run_file)
+            experiment = experiment or read_experiment(model_dir)
         elif not files:
             raise ConfigError(
                 f"--model_dir={model_dir} has no params.yaml: give the directory of a "
                 "run, or its configuration with --config_file."
             )
-    params = parse_config(experiment or _experiment_of(files), files, params_override)
+    params = _parse(experiment, files, params_override)
+    kind = kind_of(params.task)
+    if kind.exporter is None:
+        exportable = [known.name for known in KINDS.values() if known.exporter]
+        raise ConfigError(
+            f"This experiment trains a {kind.name} model, and only "
+            f"{', '.join(exportable)} models can be exported."
+        )
+    _check_options(kind, options)
     # Whatever it was trained on, it is exported here, in float32.
     params.runtime.override(
         {
@@ -64,9 +67,9 @@ def read_config(
         }
     )
     params.task.override({"allow_image_summary": False, "init_checkpoint": ""})
-    _set_evaluation(params.task, flip_test)
+    kind.exporter.configure(params.task, options)
     try:
-        validate(params, "eval" if verify else None)
+        validate(params, "eval" if verify else None, kind.mistakes)
     except ConfigError as error:
         if not verify:
             raise
@@ -74,37 +77,41 @@ def read_config(
             f"{error}\nTo export without a comparison on validation data, add "
             "--noverify."
         ) from None
-    return params
+    return params, kind
 
 
-def _set_evaluation(task: cfg.TaskConfig, flip_test: bool) -> None:
-    """Makes evaluations predict as the exported model does."""
-    if isinstance(task, pose.PoseTask):
-        task.evaluation.override({"flip_test": flip_test})
-    elif isinstance(task, segmentation.SegmentationTask):
-        # What is exported predicts images whole and once.
-        task.evaluation.override(
-            {"flip_test": flip_test, "scales": [1.0], "window": []}
-        )
-    elif not isinstance(task, (detection.MaskRCNNTask, detection.RetinaNetTask)):
+def _parse(
+    experiment: str | None, files: Sequence[str], params_override: Sequence[str]
+) -> cfg.ExperimentConfig:
+    """Reads the configuration; of runs that do not say their experiment, by trying.
+
+    A run's file says everything, so it does not matter whose defaults it changes. But
+    keys of another kind's task are refused.
+    """
+    if experiment:
+        return parse_config(experiment, files, params_override)
+    refusals: list[UserError] = []
+    for kind in KINDS.values():
+        for candidate in kind.experiments:
+            try:
+                return parse_config(candidate, files, params_override)
+            except ConfigError as error:
+                refusals.append(error)
+    # What is wrong with the experiment that fits best is wrong with the configuration.
+    raise min(refusals, key=lambda error: len(str(error).splitlines()))
+
+
+def _check_options(kind: Kind, options: Options) -> None:
+    """Refuses flags that would be passed over with this kind of model."""
+    for name in options.given():
+        if kind.exporter and name in kind.exporter.options:
+            continue
+        takers = [
+            known.name
+            for known in KINDS.values()
+            if known.exporter and name in known.exporter.options
+        ]
         raise ConfigError(
-            "The experiment is none of ours of pose, segmentation or detection, and "
-            "only their models can be exported."
+            f"--{name} goes with {' and '.join(takers)} models; this is a {kind.name} "
+            "model."
         )
-    elif flip_test:
-        raise ConfigError("--flip_test is not for detectors.")
-
-
-def _experiment_of(files: Sequence[str]) -> str:
-    """An experiment of the task that configuration files are of."""
-    for path in files:
-        try:
-            with tf.io.gfile.GFile(path) as file:
-                task = yaml.safe_load(file.read())["task"]
-            keys = {*task, *(task.get("model") or {})}
-        except (tf.errors.OpError, yaml.YAMLError, KeyError, TypeError):
-            continue  # parse_config says what is wrong with it.
-        for key, experiment in _EXPERIMENTS:
-            if key in keys:
-                return experiment
-    return "hrnet_pose_coco"

@@ -1,8 +1,9 @@
-"""What the exporters of all tasks have to offer."""
+"""What the exporters of all kinds of models have to offer."""
 
 import abc
+import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +11,8 @@ import tf_keras
 from official.core import base_task
 from official.core import config_definitions as cfg
 
-from hrnet_tf.serving.metadata import AnyMetadata
+from hrnet_tf.serving.graphs import MobileModule
+from hrnet_tf.serving.metadata import NetworkMetadata
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.training.experiment import ConfigError
 from hrnet_tf.training.validation.inputs import pattern_mistakes
@@ -19,24 +21,82 @@ from hrnet_tf.training.validation.inputs import pattern_mistakes
 COMPARED_INPUTS = 4
 
 
-class Exporter(abc.ABC):
-    """Exports and verifies the models of one task.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What only some kinds of models can be exported with; see `Exporter.options`.
 
     Attributes:
-        task: The task.
-        metadata: The description of the exported model.
-        maps: What its network puts out: heatmaps, logits or pyramids.
-        sample: What it sees one of: a crop, or an image.
-        name: The beginning of a .tflite file's name.
-        circumstances: How predictions are made and scored, in words.
+        flip_test: Whether the model averages with the mirrored input.
+        heatmaps: Whether a .tflite file puts out heatmaps, too.
+        logits: Whether a .tflite file puts out logits, too.
+        input_size: (height, width) that a .tflite file takes; None for the usual.
     """
 
+    flip_test: bool = False
+    heatmaps: bool = False
+    logits: bool = False
+    input_size: tuple[int, int] | None = None
+
+    def given(self) -> list[str]:
+        """The names of those that are not as by default."""
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        ]
+
+
+class Exporter(abc.ABC):
+    """Exports and verifies the models of one kind.
+
+    Attributes:
+        options: The names of the `Options` that this kind can be exported with.
+        maps: What its network puts out: heatmaps, logits or pyramids.
+        sample: What one input is: a crop or an image.
+        timed: The signature of a SavedModel, and its input, that latency is measured
+            with.
+        task: The task.
+        given: What the model is exported with.
+        max_images: How many validation images are compared on; 0 for all.
+        metadata: The description of the exported model.
+    """
+
+    options: ClassVar[frozenset[str]] = frozenset()
+    maps: ClassVar[str]
+    sample: ClassVar[str] = "image"
+    timed: ClassVar[tuple[str, str]] = ("image", "images")
     task: base_task.Task
-    metadata: AnyMetadata
-    maps: str
-    sample: str
-    name: str
-    circumstances: str
+    metadata: NetworkMetadata
+
+    def __init__(self, task: base_task.Task, given: Options, max_images: int = 0):
+        self.task = task
+        self.given = given
+        self.max_images = max_images
+        self.metadata = self.describe()
+
+    @classmethod
+    @abc.abstractmethod
+    def configure(cls, config: cfg.TaskConfig, given: Options) -> None:
+        """Makes evaluations of a task predict as the exported model will."""
+
+    @abc.abstractmethod
+    def describe(self) -> NetworkMetadata:
+        """The description of the model that the task makes."""
+
+    @property
+    @abc.abstractmethod
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of inputs in pixels."""
+
+    @property
+    def model_type(self) -> str:
+        """The beginning of a .tflite file's name."""
+        return self.metadata.task
+
+    @property
+    @abc.abstractmethod
+    def circumstances(self) -> str:
+        """How predictions are made and scored, in words."""
 
     @abc.abstractmethod
     def read_samples(self, data: cfg.DataConfig, count: int) -> Iterator[np.ndarray]:
@@ -50,25 +110,29 @@ class Exporter(abc.ABC):
         """What an evaluation makes of inputs uint8 [N, H, W, 3]: maps."""
 
     @abc.abstractmethod
-    def module(self, model: tf_keras.Model) -> tf.Module:
-        """The graphs to export, with `predict_maps`; takes the model over."""
+    def module(self, model: tf_keras.Model) -> MobileModule:
+        """The graphs to export; takes the model over."""
 
     @abc.abstractmethod
-    def score_checkpoint(self, model: tf_keras.Model, max_images: int) -> Score:
-        """Evaluates the model on the first validation images, or with 0 on all."""
+    def score_checkpoint(self, model: tf_keras.Model) -> Score:
+        """Evaluates the model on the validation images."""
 
     @abc.abstractmethod
-    def score_exported(
-        self, predictor: Any, checkpoint: Score, max_images: int
-    ) -> Score:
-        """Evaluates an exported model on the same images."""
+    def score_exported(self, predictor: Any, checkpoint: Score) -> Score:
+        """Evaluates an exported model on the images that the checkpoint saw."""
+
+    @property
+    def name(self) -> str:
+        """The name of a .tflite file without its suffix."""
+        height, width = self.input_size
+        return f"{self.model_type}_{self.metadata.model}_{height}x{width}"
 
     def compared_samples(self, has_data: bool) -> np.ndarray:
         """A few inputs [N, H, W, 3], or noise if there is no data, to compare maps."""
         if has_data:
             data = self.task.task_config.validation_data
             return np.stack(list(self.read_samples(data, COMPARED_INPUTS)))
-        shape = (COMPARED_INPUTS, *self.metadata.input_size, 3)
+        shape = (COMPARED_INPUTS, *self.input_size, 3)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
     def calibration_samples(self, count: int) -> list[np.ndarray]:

@@ -1,6 +1,8 @@
-"""Pieces of the graphs that exported models are made of."""
+"""What the graphs of exported models are made of, and what each of them offers."""
 
-from collections.abc import Callable
+import abc
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -11,6 +13,48 @@ from tensorflow.python.framework.convert_to_constants import (
 
 # Height and width of the image that TensorFlow Serving warms a model up with.
 WARMUP_IMAGE_SIZE = (480, 640)
+
+# The inputs that models have in common: encoded images, and pixels of images of one
+# size.
+IMAGE_BYTES = tf.TensorSpec([None], tf.string, "image_bytes")
+IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+
+Graph: TypeAlias = tf.types.experimental.PolymorphicFunction
+
+
+class ServingModule(tf.Module, abc.ABC):
+    """The graphs of a SavedModel."""
+
+    @abc.abstractmethod
+    def signatures(self) -> dict[str, Graph]:
+        """The functions of a SavedModel by name, see saved_model.py."""
+
+    def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
+        """Inputs of `serving_default`."""
+        yield {"image_bytes": warmup_image()}
+
+
+class MobileModule(ServingModule):
+    """The graphs of a model with a network of its own, for .tflite files too.
+
+    Attributes:
+        quantized_part: Regular expression for the names of the operations that a
+            .tflite file may compute with 8 bits.
+    """
+
+    quantized_part: str
+
+    @abc.abstractmethod
+    def mobile_function(self, with_maps: bool = False) -> Graph:
+        """The function of a .tflite file, see tflite.py.
+
+        Args:
+            with_maps: Whether what the network puts out is an output, too.
+        """
+
+    @abc.abstractmethod
+    def predict_maps(self, images: tf.Tensor) -> tf.Tensor:
+        """What the network puts out for inputs uint8 [N, H, W, 3] of its size."""
 
 
 def freeze(
@@ -27,7 +71,7 @@ def freeze(
         autograph=False,
         input_signature=[tf.TensorSpec([None, *input_size, 3], tf.float32)],
     )
-    def infer(images):
+    def infer(images: tf.Tensor) -> tf.Tensor:
         return model(images, training=False)
 
     frozen = convert_variables_to_constants_v2(infer.get_concrete_function())
@@ -36,9 +80,20 @@ def freeze(
 
 def signature(
     function: Callable[..., dict[str, tf.Tensor]], *specs: tf.TensorSpec
-) -> tf.types.experimental.PolymorphicFunction:
+) -> Graph:
     """A function as a graph with inputs of these kinds."""
     return tf.function(function, input_signature=specs, autograph=False)
+
+
+def image_signatures(
+    predict_encoded: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    predict_images: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+) -> dict[str, Graph]:
+    """The two signatures of all models that need nothing but images."""
+    return {
+        "serving_default": signature(predict_encoded, IMAGE_BYTES),
+        "image": signature(predict_images, IMAGES),
+    }
 
 
 def decode_image(encoded: tf.Tensor) -> tf.Tensor:

@@ -48,21 +48,16 @@ import tempfile
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from hrnet_tf.serving.detection.module import DetectionModule
-from hrnet_tf.serving.metadata import FILE_NAME, AnyMetadata
-from hrnet_tf.serving.people.module import PipelineModule
-from hrnet_tf.serving.pose.module import PoseModule
-from hrnet_tf.serving.segmentation.module import SegmentationModule
-
-Module = PoseModule | SegmentationModule | DetectionModule | PipelineModule
+from hrnet_tf.serving.graphs import ServingModule
+from hrnet_tf.serving.metadata import FILE_NAME, Metadata
 
 # TensorFlow Serving runs them before it answers the first client.
 _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
 def write_saved_model(
-    module: Module,
-    metadata: AnyMetadata,
+    module: ServingModule,
+    metadata: Metadata,
     folder: str,
     warmup: bool = True,
 ) -> None:
@@ -85,7 +80,7 @@ def write_saved_model(
         _write_warmup_requests(os.path.join(folder, _WARMUP_FILE), module)
 
 
-def _write_warmup_requests(path: str, module: Module) -> None:
+def _write_warmup_requests(path: str, module: ServingModule) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(path) as writer:
         for arrays in module.warmup_inputs():

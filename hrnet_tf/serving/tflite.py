@@ -30,27 +30,24 @@ from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
-from ai_edge_quantizer import qtyping, quantizer
 from tensorflow.lite.python.convert import ConverterError
 
-from hrnet_tf.serving.detection.module import DetectionModule
-from hrnet_tf.serving.metadata import AnyMetadata
-from hrnet_tf.serving.pose.module import PoseModule
-from hrnet_tf.serving.segmentation.module import SegmentationModule
+from hrnet_tf.messages import UserError
+from hrnet_tf.serving.formats import QUANTIZATIONS
+from hrnet_tf.serving.graphs import MobileModule
+from hrnet_tf.serving.metadata import NetworkMetadata
 from hrnet_tf.serving.tflite_metadata import add_metadata
-
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
 _SIGNATURE = "serving_default"
 
 
-class ConversionError(ValueError):
+class UnsupportedError(UserError):
     """Something in the model cannot be expressed in TFLite's built-in operations."""
 
 
 def convert(
-    module: PoseModule | SegmentationModule | DetectionModule,
-    metadata: AnyMetadata,
+    module: MobileModule,
+    metadata: NetworkMetadata,
     quantize: str = "none",
     with_maps: bool = False,
     calibration_images: Iterable[np.ndarray] = (),
@@ -68,7 +65,7 @@ def convert(
             is to see, from the pipeline of training without augmentation.
 
     Raises:
-        ConversionError: If TFLite has no operation for something in the model.
+        UnsupportedError: If TFLite has no operation for something in the model.
         ValueError: If `quantize` is unknown, or images to calibrate with are missing.
     """
     if quantize not in QUANTIZATIONS:
@@ -90,7 +87,7 @@ def convert(
         try:
             content = converter.convert()
         except ConverterError as error:
-            raise ConversionError(_unsupported(str(error))) from error
+            raise UnsupportedError(_unsupported(str(error))) from error
     if quantize == "int8":
         content = _quantize(content, module.quantized_part, calibration_images)
     return add_metadata(content, metadata)
@@ -111,6 +108,8 @@ def _quantize(content: bytes, part: str, images: Iterable[np.ndarray]) -> bytes:
     samples = [{"image": image[np.newaxis]} for image in images]
     if not samples:
         raise ValueError("int8 needs images to calibrate with; there are none.")
+    from ai_edge_quantizer import qtyping, quantizer  # Seconds, for int8 alone.
+
     recipe = quantizer.Quantizer(bytearray(content))
     recipe.add_static_config(
         regex=part,

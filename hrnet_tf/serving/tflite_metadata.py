@@ -9,13 +9,15 @@ and for Android's MetadataExtractor.
 
 import io
 import zipfile
+from collections.abc import Mapping
+from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from hrnet_tf.serving import metadata as metadata_lib
-from hrnet_tf.serving.metadata import AnyMetadata, ModelError
+from hrnet_tf.serving.metadata import ModelError, NetworkMetadata
 
 # Names fixed by the metadata schema and by its readers.
 _BUFFER_NAME = b"TFLITE_METADATA"
@@ -25,7 +27,7 @@ _RGB = 1
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 1, 2, 3
 
 
-def add_metadata(content: bytes, metadata: AnyMetadata) -> bytes:
+def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
     """Returns a .tflite file's content with the metadata in it."""
     model = schema.ModelT.InitFromPackedBuf(content)
     # Some writers put buffers behind the flatbuffer, at places that are about to move.
@@ -55,7 +57,7 @@ def add_metadata(content: bytes, metadata: AnyMetadata) -> bytes:
     return file.getvalue()
 
 
-def read_metadata(content: bytes, source: str) -> AnyMetadata:
+def read_description(content: bytes, source: str) -> dict[str, Any]:
     """Reads hrnet_tf.json out of a .tflite file's content.
 
     Args:
@@ -75,7 +77,7 @@ def read_metadata(content: bytes, source: str) -> AnyMetadata:
             f"{source} was not exported by hrnet_tf, or is incomplete: it holds no "
             f"{metadata_lib.FILE_NAME}."
         ) from error
-    return metadata_lib.metadata_from_json(text, source)
+    return metadata_lib.parse(text, source)
 
 
 def _signature_names(
@@ -86,7 +88,7 @@ def _signature_names(
 
 
 def _model_metadata(
-    metadata: AnyMetadata, inputs: list[str], outputs: list[str]
+    metadata: NetworkMetadata, inputs: list[str], outputs: list[str]
 ) -> bytes:
     """A ModelMetadata table of the metadata schema, as a flatbuffer."""
     tables = _Tables()
@@ -142,7 +144,7 @@ def _model_metadata(
 class _Tables:
     """Writes flatbuffer tables by the numbers of their fields in the schema."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._builder = flatbuffers.Builder()
 
     def text(self, text: str) -> int:
@@ -154,7 +156,7 @@ class _Tables:
             self._builder.PrependUOffsetTRelative(offset)
         return self._builder.EndVector()
 
-    def table(self, fields: dict[int, int | np.integer]) -> int:
+    def table(self, fields: Mapping[int, int | np.integer]) -> int:
         """Writes a table; its fields are offsets of this class, or numpy integers."""
         self._builder.StartObject(max(fields) + 1)
         for place, value in fields.items():
@@ -166,6 +168,6 @@ class _Tables:
                 self._builder.PrependUOffsetTRelativeSlot(place, value, 0)
         return self._builder.EndObject()
 
-    def finish(self, fields: dict[int, int | np.integer]) -> bytes:
+    def finish(self, fields: Mapping[int, int | np.integer]) -> bytes:
         self._builder.Finish(self.table(fields), _FILE_IDENTIFIER)
         return bytes(self._builder.Output())

@@ -17,7 +17,7 @@ from hrnet_tf.configs import pose
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.modeling.pose_model import PoseModel, build_pose_model
 from hrnet_tf.serving import saved_model, tflite
-from hrnet_tf.serving.metadata import Metadata
+from hrnet_tf.serving.pose.metadata import PoseMetadata
 from hrnet_tf.serving.pose.module import PoseModule
 
 CROP_SIZE = (64, 32)
@@ -37,7 +37,7 @@ def build_model(task: pose.PoseTask) -> PoseModel:
 
 
 @pytest.fixture(scope="session")
-def build_module() -> Callable[..., tuple[PoseModule, Metadata]]:
+def build_module() -> Callable[..., tuple[PoseModule, PoseMetadata]]:
     """Returns a function of codec and flip test; modules are built once."""
 
     @functools.cache
@@ -62,7 +62,7 @@ def build_module() -> Callable[..., tuple[PoseModule, Metadata]]:
                 },
             }
         )
-        metadata = Metadata.of_task(task, load_skeleton("coco17"), flip_test)
+        metadata = PoseMetadata.of_task(task, load_skeleton("coco17"), flip_test)
         return PoseModule(build_model(task), metadata), metadata
 
     return build

@@ -6,19 +6,20 @@ import pytest
 import hrnet_tf
 from hrnet_tf.configs import pose
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.serving.metadata import Metadata, ModelError
+from hrnet_tf.serving.metadata import ModelError, parse
+from hrnet_tf.serving.pose.metadata import PoseMetadata
 
 
 @pytest.fixture
-def metadata() -> Metadata:
+def metadata() -> PoseMetadata:
     task = pose.PoseTask()
     task.codec.override({"name": "udp", "sigma": 1.5})
     task.model.override({"input_size": [128, 96]})
-    return Metadata.of_task(task, load_skeleton("mpii16"), flip_test=True)
+    return PoseMetadata.of_task(task, load_skeleton("mpii16"), flip_test=True)
 
 
 def test_survives_a_round_trip(metadata):
-    read = Metadata.from_json(metadata.to_json(), "model")
+    read = PoseMetadata.from_dict(parse(metadata.to_json(), "model"), "model")
     assert read.codec.as_dict() == metadata.codec.as_dict()
     as_given = dataclasses.replace(read, codec=metadata.codec)
     assert as_given == metadata
@@ -40,4 +41,4 @@ def test_tells_apps_all_they_need(metadata):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"skeleton": {"limb_colors": []}}'])
 def test_refuses_what_it_did_not_write(text):
     with pytest.raises(ModelError, match="m.tflite: its hrnet_tf.json is not what"):
-        Metadata.from_json(text, "m.tflite")
+        PoseMetadata.from_dict(parse(text, "m.tflite"), "m.tflite")

@@ -3,7 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from hrnet_tf.serving.predictor import ModelError, load_predictor
+from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.metadata import ModelError
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array(
@@ -17,7 +18,7 @@ def predictors(saved_model_dir, tflite_file):
 
 
 def test_both_formats_predict_the_same(predictors):
-    answers = [predictor.predict(IMAGE, BOXES) for predictor in predictors]
+    answers = [predictor.predict_people(IMAGE, BOXES) for predictor in predictors]
     (keypoints, scores), (lite_keypoints, lite_scores) = answers
     assert keypoints.shape == (4, 17, 3) and scores.shape == (4,)
     # In a random network two pixels may be all but equal peaks.
@@ -31,7 +32,7 @@ def test_both_formats_predict_the_same(predictors):
 
 def test_an_image_without_people_has_no_keypoints(predictors):
     for predictor in predictors:
-        keypoints, scores = predictor.predict(IMAGE, np.zeros((0, 4)))
+        keypoints, scores = predictor.predict_people(IMAGE, np.zeros((0, 4)))
         assert keypoints.shape == (0, 17, 3) and scores.shape == (0,)
 
 

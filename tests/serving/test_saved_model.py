@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from hrnet_tf.serving import saved_model
-from hrnet_tf.serving.predictor import load_predictor
+from hrnet_tf.serving.kinds import load_predictor
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (70, 90, 3), np.uint8)
 BOX = [10.0, 5.0, 40.0, 60.0]
@@ -62,7 +62,7 @@ def test_loads_and_runs_in_cpp(runner, saved_model_dir, tmp_path):
     arguments = [str(saved_model_dir), str(tmp_path / "image.png"), *map(str, BOX)]
     done = subprocess.run([runner, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    keypoints, scores = load_predictor(str(saved_model_dir)).predict(
+    keypoints, scores = load_predictor(str(saved_model_dir)).predict_people(
         IMAGE, np.array([BOX])
     )
     expected = [*scores, *keypoints.ravel()]

@@ -4,6 +4,7 @@ import pytest
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.serving import verification
+from hrnet_tf.serving.pose import verification as pose_verification
 from hrnet_tf.serving.verification import Score, VerificationError
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training.experiment import parse_config
@@ -30,7 +31,7 @@ class Oracle:
         self._records = list(people.images())
         self._shift = shift
 
-    def predict(self, image, boxes):
+    def predict_people(self, image, boxes):
         for record in self._records:
             if np.array_equal(record["boxes"], boxes):
                 keypoints = record["keypoints"].numpy() + [self._shift, 0, 0]
@@ -40,9 +41,11 @@ class Oracle:
 
 @pytest.mark.parametrize("max_images", [0, 2])
 def test_checkpoint_and_export_see_the_same_people(task, max_images):
-    expected = verification.score_checkpoint(task, task.build_model(), max_images)
+    expected = pose_verification.score_checkpoint(task, task.build_model(), max_images)
     assert len(expected.image_ids) == (max_images or 4)
-    exported = verification.score_exported(task, Oracle(task), expected, max_images)
+    exported = pose_verification.score_exported(
+        task, Oracle(task), expected, max_images
+    )
     assert exported.image_ids == expected.image_ids
     assert exported.count == expected.count > 0
     assert exported.value > 0.99
@@ -53,7 +56,7 @@ def test_a_loss_is_found(task):
     image_ids = [int(record["image_id"]) for record in Oracle(task)._records]
     everyone = Score("AP", 1.0, 0, "", tuple(image_ids[:2]))
     perfect, shifted = (
-        verification.score_exported(task, Oracle(task, shift), everyone, 2)
+        pose_verification.score_exported(task, Oracle(task, shift), everyone, 2)
         for shift in (0.0, 30.0)
     )
     assert perfect.value > 0.99 > 0.5 > shifted.value

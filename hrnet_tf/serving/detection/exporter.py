@@ -9,51 +9,69 @@ from official.core import config_definitions as cfg
 
 from hrnet_tf.data.records.instances import read_images
 from hrnet_tf.evaluation.coco_files import AnnotationFileError
-from hrnet_tf.serving.detection import verification as detection_verification
+from hrnet_tf.serving.detection import verification
+from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, normalize, pyramid
-from hrnet_tf.serving.detection.predictor import fit_image
-from hrnet_tf.serving.exporter import Exporter
-from hrnet_tf.serving.metadata import DetectionMetadata
-from hrnet_tf.serving.predictor import DetectionPredictor
+from hrnet_tf.serving.detection.predictor import DetectionPredictor, fit_image
+from hrnet_tf.serving.exporter import Exporter, Options
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.tasks.detection import DetectionTask
 
 
 class DetectionExporter(Exporter):
-    """See `Exporter`; samples are images."""
+    """See `Exporter`; samples are images, and there are no options."""
 
     maps = "pyramids"
-    sample = "image"
+    task: DetectionTask
+    metadata: DetectionMetadata
 
-    def __init__(self, task: DetectionTask):
-        self.task = task
+    @property
+    def model_type(self) -> str:
+        """See `Exporter`."""
+        return self.metadata.detector
+
+    @classmethod
+    def configure(cls, config: cfg.TaskConfig, given: Options) -> None:
+        """See `Exporter`; an evaluation predicts like this already."""
+
+    def describe(self) -> DetectionMetadata:
+        """See `Exporter`."""
+        config = self.task.task_config
         try:
-            categories = task.build_evaluator().categories
+            categories = self.task.build_evaluator().categories
         except AnnotationFileError:
             # Without its validation data, a detector's classes have numbers alone.
-            numbers = range(1, task.task_config.model.num_classes)
+            numbers = range(1, config.model.num_classes)
             categories = {number: str(number) for number in numbers}
-        self.metadata = DetectionMetadata.of_task(task.task_config, categories)
-        height, width = self.metadata.input_size
-        detector = self.metadata.detector
-        self.name = f"{detector}_{self.metadata.model}_{height}x{width}"
-        self.circumstances = "box AP"
+        return DetectionMetadata.of_task(config, categories)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """See `Exporter`."""
+        return self.metadata.input_size
+
+    @property
+    def circumstances(self) -> str:
+        """See `Exporter`."""
+        return "box AP"
 
     def read_samples(self, data: cfg.DataConfig, count: int) -> Iterator[np.ndarray]:
+        """See `Exporter`."""
         for example in read_images(data).take(count):
-            yield fit_image(example["image"].numpy(), self.metadata.input_size)[0]
+            yield fit_image(example["image"].numpy(), self.input_size)[0]
 
     def network(self, model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+        """See `Exporter`."""
         return tf.function(lambda images: pyramid(model, normalize(images)))
 
     def module(self, model: tf_keras.Model) -> DetectionModule:
+        """See `Exporter`."""
         return DetectionModule(self.task, model, self.metadata)
 
-    def score_checkpoint(self, model: tf_keras.Model, max_images: int) -> Score:
-        return detection_verification.score_checkpoint(self.task, model, max_images)
+    def score_checkpoint(self, model: tf_keras.Model) -> Score:
+        """See `Exporter`."""
+        return verification.score_checkpoint(self.task, model, self.max_images)
 
-    def score_exported(
-        self, predictor: DetectionPredictor, checkpoint: Score, max_images: int
-    ) -> Score:
-        del max_images  # Those that the checkpoint saw.
-        return detection_verification.score_exported(self.task, predictor, checkpoint)
+    def score_exported(self, predictor: DetectionPredictor, checkpoint: Score) -> Score:
+        """See `Exporter`."""
+        return verification.score_exported(self.task, predictor, checkpoint)

@@ -1,43 +1,51 @@
 """The description of a detector."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-import hrnet_tf
 from hrnet_tf.configs import detection as detection_config
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN
-from hrnet_tf.serving.metadata import NORMALIZATION, Labels, model_name, reading
+from hrnet_tf.serving.metadata import (
+    Labels,
+    NetworkMetadata,
+    model_name,
+    stored,
+    stored_input_size,
+)
 
 # What detectors see beside an image: training fills up with 0 after normalisation.
 CANVAS_COLOR = tuple(round(255 * mean) for mean in IMAGE_MEAN)
 
 
-@dataclasses.dataclass(frozen=True)
-class DetectionMetadata:
+def _write_categories(categories: Mapping[int, str]) -> list[dict[str, Any]]:
+    return [{"id": number, "name": name} for number, name in categories.items()]
+
+
+def _read_categories(values: list[dict[str, Any]], _: str) -> dict[int, str]:
+    return {category["id"]: category["name"] for category in values}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DetectionMetadata(NetworkMetadata):
     """What one needs to know to use an exported detector.
 
     Attributes:
-        categories: Names by class number. The annotations' ids; 0 is no class.
+        detector: faster_rcnn, mask_rcnn, cascade_rcnn or retinanet.
+        categories: Names by class number, the annotations' ids; 0 is no class.
         input_size: (height, width) of the network's canvas, in pixels: images are made
             to fit, keeping their aspect ratio, and lie at its top left.
-        detector: faster_rcnn, mask_rcnn, cascade_rcnn or retinanet.
         has_masks: Whether it has masks.
-        max_detections: At most so many objects are found in an image.
-        model: What network it stands on, e.g. w32.
-        version: The version of this package that exported it.
-        task: What the model does.
+        max_detections: The most objects that it finds in an image.
     """
 
-    categories: Mapping[int, str]
-    input_size: tuple[int, int]
+    task: ClassVar[str] = "detection"
+
     detector: str
+    categories: Mapping[int, str] = stored(_write_categories, _read_categories)
+    input_size: tuple[int, int] = stored_input_size(padding=CANVAS_COLOR)
     has_masks: bool
     max_detections: int
-    model: str
-    version: str = hrnet_tf.__version__
-    task: str = "detection"
 
     @classmethod
     def of_task(
@@ -54,67 +62,29 @@ class DetectionMetadata:
             detector = "cascade_rcnn"
         else:
             detector = "mask_rcnn" if has_masks else "faster_rcnn"
+        height, width, _ = model.input_size
         return cls(
             categories=dict(categories),
-            input_size=tuple(model.input_size[:2]),
+            input_size=(height, width),
             detector=detector,
             has_masks=has_masks,
             max_detections=model.detection_generator.max_num_detections,
             model=model_name(task),
         )
 
-    def to_json(self) -> str:
-        """The text of hrnet_tf.json."""
-        height, width = self.input_size
-        return json.dumps(
-            {
-                "hrnet_tf_version": self.version,
-                "task": self.task,
-                "model": self.model,
-                "detector": self.detector,
-                "categories": [
-                    {"id": number, "name": name}
-                    for number, name in self.categories.items()
-                ],
-                "input": {
-                    "height": height,
-                    "width": width,
-                    "colors": "RGB",
-                    "padding": CANVAS_COLOR,
-                },
-                "normalization": NORMALIZATION,
-                "has_masks": self.has_masks,
-                "max_detections": self.max_detections,
-            },
-            indent=2,
-        )
-
-    @classmethod
-    def from_json(cls, text: str | bytes, source: str) -> "DetectionMetadata":
-        """Reads what `to_json` wrote; see `Metadata.from_json`."""
-        with reading(source):
-            values: dict[str, Any] = json.loads(text)
-            return cls(
-                categories={c["id"]: c["name"] for c in values["categories"]},
-                input_size=(values["input"]["height"], values["input"]["width"]),
-                detector=values["detector"],
-                has_masks=values["has_masks"],
-                max_detections=values["max_detections"],
-                model=values["model"],
-                version=values["hrnet_tf_version"],
-                task=values["task"],
-            )
-
     @property
     def title(self) -> str:
+        """See `NetworkMetadata`."""
         return f"HRNet {self.model}, {self.detector.replace('_', ' ')}"
 
     @property
     def description(self) -> str:
+        """See `NetworkMetadata`."""
         return "Finds objects in an image."
 
     @property
     def labels(self) -> Labels:
+        """See `NetworkMetadata`."""
         names = [
             self.categories.get(number, "-")
             for number in range(max(self.categories, default=0) + 1)
@@ -123,7 +93,7 @@ class DetectionMetadata:
 
     @property
     def tensors(self) -> dict[str, str]:
-        """As `Metadata.tensors`."""
+        """See `NetworkMetadata`."""
         height, width = self.input_size
         return {
             "image": (

@@ -5,7 +5,7 @@ that evaluation uses. The norms of backbone and pyramid are folded into their
 convolutions, and all variables are frozen into constants.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -16,17 +16,23 @@ from tensorflow.python.framework.convert_to_constants import (
 )
 
 from hrnet_tf.modeling.blocks import fold_norms
-from hrnet_tf.serving.graphs import decode_image, signature, warmup_image
-from hrnet_tf.serving.metadata import DetectionMetadata
+from hrnet_tf.serving.detection.metadata import DetectionMetadata
+from hrnet_tf.serving.graphs import (
+    Graph,
+    MobileModule,
+    decode_image,
+    image_signatures,
+    signature,
+)
 from hrnet_tf.tasks.detection import DetectionTask
 
 OUTPUTS = ("boxes", "classes", "num_detections", "scores")
 
 
-class DetectionModule(tf.Module):
+class DetectionModule(MobileModule):
     """Finds objects."""
 
-    # What of a .tflite file may compute with 8 bits: backbone and pyramid.
+    # Backbone and pyramid.
     quantized_part = ".*/(hrnet|hrnetv2p)/.*"
 
     def __init__(
@@ -46,29 +52,23 @@ class DetectionModule(tf.Module):
         self._detect = self._freeze(task, model)
         self._features = tf.function(lambda images: pyramid(model, images))
 
-    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    def signatures(self) -> dict[str, Graph]:
         """The functions of a SavedModel by name, see saved_model.py."""
-        image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
-        images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
-        return {
-            "serving_default": signature(self.predict_encoded, image_bytes),
-            "image": signature(self.predict_images, images),
-        }
+        return image_signatures(self.predict_encoded, self.predict_images)
 
-    def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
-        """Inputs of `serving_default`."""
-        yield {"image_bytes": warmup_image()}
+    def mobile_function(self, with_maps: bool = False) -> Graph:
+        """The function of a .tflite file, see tflite.py; it has no maps.
 
-    def mobile_function(
-        self, with_maps: bool
-    ) -> tf.types.experimental.PolymorphicFunction:
-        """The function of a .tflite file, see tflite.py."""
-        del with_maps
+        Raises:
+            ValueError: If maps are asked for.
+        """
+        if with_maps:
+            raise ValueError("The .tflite file of a detector has no maps.")
         size = self._metadata.input_size
         # The whole canvas counts as image, unscaled.
         info = np.array([[size, size, [1, 1], [0, 0]]], np.float32)
 
-        def predict(image):
+        def predict(image: tf.Tensor) -> dict[str, tf.Tensor]:
             return self._detect(normalize(image), tf.constant(info))
 
         return signature(predict, tf.TensorSpec([1, *size, 3], tf.uint8, "image"))

@@ -1,18 +1,30 @@
 """Runs exported detectors, SavedModels and .tflite files alike."""
 
+import abc
 import dataclasses
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
+from hrnet_tf import visualization
+from hrnet_tf.evaluation.coco_instances import encode_masks
+from hrnet_tf.serving.detection.metadata import CANVAS_COLOR, DetectionMetadata
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
-from hrnet_tf.serving.metadata import CANVAS_COLOR, DetectionMetadata
+from hrnet_tf.serving.predictor import (
+    DEFAULT_STYLE,
+    ImagePredictor,
+    Prediction,
+    Style,
+    fitted_size,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Detections:
+class DetectionPrediction(Prediction):
     """The objects in an image, best first.
 
     Attributes:
@@ -20,57 +32,110 @@ class Detections:
         classes: int32 [N], category ids.
         scores: float32 [N].
         masks: float32 [N, h, w], probabilities within the boxes, or None.
+        image_size: (height, width) of the image.
+        categories: The categories' names by id.
+        style: How they are told and drawn.
     """
 
     boxes: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
     masks: np.ndarray | None
+    image_size: tuple[int, int]
+    categories: Mapping[int, str]
+    style: Style = DEFAULT_STYLE
+
+    @functools.cached_property
+    def _encoded_masks(self) -> list[dict[str, Any]]:
+        if self.masks is None:
+            return []
+        return encode_masks(self.masks, self.boxes, np.array(self.image_size))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """COCO results; masks in run lengths."""
+        rows: list[dict[str, Any]] = [
+            {
+                "category_id": int(category),
+                "bbox": [round(float(value), 3) for value in box],
+                "score": float(score),
+            }
+            for box, category, score in zip(
+                self.boxes, self.classes, self.scores, strict=True
+            )
+        ]
+        for row, mask in zip(rows, self._encoded_masks, strict=False):
+            row["segmentation"] = mask
+        return rows
+
+    def draw(self, image: np.ndarray) -> np.ndarray:
+        """Draws the objects that score enough."""
+        threshold = self.style.box_score_threshold
+        drawn = [row for row in self.rows() if row["score"] >= threshold]
+        return visualization.draw_instances(image, drawn, self.categories)
 
 
-class DetectionPredictor:
+class DetectionPredictor(ImagePredictor):
     """A loaded detector.
 
     Attributes:
         metadata: What the model says of itself.
     """
 
+    unit = "objects"
+    metadata_type = DetectionMetadata
     metadata: DetectionMetadata
 
-    def predict(self, image: np.ndarray) -> Detections:
-        """Finds the objects in an image, uint8 [H, W, 3], RGB."""
-        raise NotImplementedError
+    @abc.abstractmethod
+    def predict_image(self, image: np.ndarray) -> DetectionPrediction:
+        """See `ImagePredictor`."""
+
+    def _prediction(
+        self, image: np.ndarray, outputs: Mapping[str, np.ndarray]
+    ) -> DetectionPrediction:
+        count = int(outputs["num_detections"][0])
+        boxes, classes, scores = (
+            outputs[name][0][:count] for name in ("boxes", "classes", "scores")
+        )
+        height, width = image.shape[:2]
+        return DetectionPrediction(
+            boxes,
+            classes,
+            scores,
+            outputs["masks"][0][:count] if "masks" in outputs else None,
+            (height, width),
+            self.metadata.categories,
+            self.style,
+        )
 
 
 class SavedModelDetectionPredictor(DetectionPredictor):
     """A SavedModel; it resizes and maps back by itself."""
 
-    def __init__(self, model: LoadedSavedModel):
-        self.metadata = model.metadata
-        self._predict = model.signatures["image"]
-        self._model = model
+    _model: LoadedSavedModel
 
-    def predict(self, image: np.ndarray) -> Detections:
-        outputs = self._predict(images=tf.constant(image[np.newaxis]))
-        return _detections({name: v.numpy() for name, v in outputs.items()})
+    def predict_image(self, image: np.ndarray) -> DetectionPrediction:
+        """See `ImagePredictor`."""
+        outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
+        return self._prediction(
+            image, {name: values.numpy() for name, values in outputs.items()}
+        )
 
 
 class TFLiteDetectionPredictor(DetectionPredictor):
     """A .tflite file; images are brought to its size and boxes back, as in an app."""
 
-    def __init__(self, model: LoadedTFLite):
-        self.metadata = model.metadata
-        self._run = model.run
+    _model: LoadedTFLite
 
-    def predict(self, image: np.ndarray) -> Detections:
+    def predict_image(self, image: np.ndarray) -> DetectionPrediction:
+        """See `ImagePredictor`."""
         canvas, scale = fit_image(image, self.metadata.input_size)
-        outputs = dict(self._run(image=canvas[np.newaxis]))
+        outputs = dict(self._model.run(image=canvas[np.newaxis]))
         outputs["boxes"] = outputs["boxes"] / scale
         # The file takes the whole canvas for the image. Masks belong to boxes as they
         # are.
         if not self.metadata.has_masks:
             outputs["boxes"] = _clip(outputs["boxes"], *image.shape[:2])
-        return _detections(outputs)
+        return self._prediction(image, outputs)
 
 
 def fit_image(
@@ -85,11 +150,7 @@ def fit_image(
     Returns:
         uint8 [height, width, 3], and the scale as float32 [4] for x, y, width, height.
     """
-    scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
-    height, width = (
-        min(max(int(side * scale + 0.5), 1), limit)
-        for side, limit in zip(image.shape[:2], size, strict=True)
-    )
+    height, width = fitted_size(image.shape[:2], size)
     canvas = np.full((*size, 3), CANVAS_COLOR, np.uint8)
     canvas[:height, :width] = cv2.resize(
         image, (width, height), interpolation=cv2.INTER_LINEAR
@@ -104,12 +165,3 @@ def _clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
     upper_left = np.minimum(boxes[..., :2], size)
     lower_right = np.minimum(boxes[..., :2] + boxes[..., 2:], size)
     return np.concatenate([upper_left, lower_right - upper_left], axis=-1)
-
-
-def _detections(outputs: Mapping[str, np.ndarray]) -> Detections:
-    count = int(outputs["num_detections"][0])
-    boxes, classes, scores = (
-        outputs[name][0][:count] for name in ("boxes", "classes", "scores")
-    )
-    masks = outputs["masks"][0][:count] if "masks" in outputs else None
-    return Detections(boxes, classes, scores, masks)

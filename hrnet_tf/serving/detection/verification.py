@@ -1,19 +1,18 @@
-"""Compares an exported detector with its checkpoint, image by image.
+"""Scores an exported detector and its checkpoint on the same images."""
 
-Both see the same validation images: the checkpoint as in an evaluation, the exported
-model as an app would call it. The same evaluator scores both.
-"""
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from hrnet_tf.data.inputs.batching import PADDING_ID
 from hrnet_tf.data.records.instances import read_images
 from hrnet_tf.evaluation.coco_instances import COCOInstanceEvaluator
 from hrnet_tf.progress import Progress
-from hrnet_tf.serving.predictor import DetectionPredictor
+from hrnet_tf.serving.detection.predictor import DetectionPredictor
 from hrnet_tf.serving.verification import Score
-from hrnet_tf.tasks.detection import PADDING_ID, DetectionTask
+from hrnet_tf.tasks.detection import DetectionTask
 
 
 def score_checkpoint(
@@ -41,7 +40,7 @@ def score_checkpoint(
             evaluator.update(found)
             if 0 < max_images <= len(image_ids):
                 break
-    return _score(evaluator, image_ids)
+    return _score(evaluator, tuple(image_ids))
 
 
 def score_exported(
@@ -58,8 +57,8 @@ def score_exported(
             if image_id not in wanted:
                 continue
             image = example["image"].numpy()
-            found = predictor.predict(image)
-            detections = {
+            found = predictor.predict_image(image)
+            detections: dict[str, Any] = {
                 "image_id": [image_id],
                 "num_detections": [len(found.scores)],
                 "boxes": [found.boxes],
@@ -77,4 +76,4 @@ def score_exported(
 def _score(evaluator: COCOInstanceEvaluator, image_ids: tuple[int, ...]) -> Score:
     metrics = evaluator.evaluate(image_ids)
     count = len(image_ids)
-    return Score("AP", metrics["AP"], count, f"{count} images", tuple(image_ids))
+    return Score("AP", metrics["AP"], count, f"{count} images", image_ids)

@@ -3,24 +3,21 @@
 Both are SavedModels that `hrnet_tf.export` wrote, used as they are.
 """
 
-from collections.abc import Iterator
-
-import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.serving.graphs import signature, warmup_image
+from hrnet_tf.serving.graphs import Graph, ServingModule, image_signatures
 from hrnet_tf.serving.loading import LoadedSavedModel
-from hrnet_tf.serving.metadata import PipelineMetadata
+from hrnet_tf.serving.people.metadata import PeopleMetadata
 
 
-class PipelineModule(tf.Module):
+class PeopleModule(ServingModule):
     """Finds people and their keypoints."""
 
     def __init__(
         self,
         detector: LoadedSavedModel,
         pose: LoadedSavedModel,
-        metadata: PipelineMetadata,
+        metadata: PeopleMetadata,
     ):
         """Joins the two.
 
@@ -36,18 +33,9 @@ class PipelineModule(tf.Module):
         # Saved with the graphs, since these own their constants.
         self._models = [detector.model, pose.model]
 
-    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    def signatures(self) -> dict[str, Graph]:
         """The functions of a SavedModel by name, see saved_model.py."""
-        image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
-        images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
-        return {
-            "serving_default": signature(self.predict_encoded, image_bytes),
-            "image": signature(self.predict_images, images),
-        }
-
-    def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
-        """Inputs of `serving_default`."""
-        yield {"image_bytes": warmup_image()}
+        return image_signatures(self.predict_encoded, self.predict_images)
 
     def predict_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Finds the people in encoded images of any sizes.

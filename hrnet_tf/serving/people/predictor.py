@@ -1,54 +1,27 @@
 """Finds people and their keypoints: a detector and a pose model, apart or in one."""
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.data.vocabularies.skeletons import Skeleton
+from hrnet_tf.messages import numbered
 from hrnet_tf.serving.detection.predictor import DetectionPredictor
 from hrnet_tf.serving.loading import LoadedSavedModel
-from hrnet_tf.serving.pose.predictor import PosePredictor
+from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.people.metadata import PeopleMetadata
+from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
+from hrnet_tf.serving.predictor import ImagePredictor, Predictor
 
 
-@dataclasses.dataclass(frozen=True)
-class People:
-    """The people in an image, those with the best boxes first.
-
-    Attributes:
-        boxes: float32 [P, 4], x, y, width and height in pixels of the image.
-        box_scores: float32 [P], the detector's.
-        keypoints: float32 [P, K, 3], x and y in image pixels and the score.
-        scores: float32 [P], the box's score times the pose's.
-    """
-
-    boxes: np.ndarray
-    box_scores: np.ndarray
-    keypoints: np.ndarray
-    scores: np.ndarray
-
-
-class PeoplePredictor:
-    """Finds people.
-
-    Attributes:
-        skeleton: Their keypoints.
-    """
-
-    skeleton: Skeleton
-
-    def predict(self, image: np.ndarray) -> People:
-        """Finds the people in an image, uint8 [H, W, 3], RGB."""
-        raise NotImplementedError
-
-
-class TwoStagePredictor(PeoplePredictor):
+class TwoStagePredictor(ImagePredictor):
     """A detector and a pose model, one after the other."""
+
+    unit = "people"
+    metadata: PeopleMetadata
 
     def __init__(
         self,
-        detector: DetectionPredictor,
-        pose: PosePredictor,
+        detector: Predictor,
+        pose: Predictor,
         category_id: int,
         box_score_threshold: float,
     ):
@@ -56,39 +29,73 @@ class TwoStagePredictor(PeoplePredictor):
 
         Args:
             detector: The detector.
-            pose: The pose model.
-            category_id: The detector's class that are people.
+            pose: The pose model, whose style the people are drawn in.
+            category_id: The detector's class for people.
             box_score_threshold: Boxes that score less are left out.
+
+        Raises:
+            ModelError: If one of the two is another kind of model, or the detector has
+                no such class.
         """
-        self.skeleton = pose.metadata.skeleton
-        self._detector, self._pose = detector, pose
-        self._category_id = category_id
-        self._box_score_threshold = box_score_threshold
-
-    def predict(self, image: np.ndarray) -> People:
-        found = self._detector.predict(image)
-        is_person = found.classes == self._category_id
-        is_person &= found.scores >= self._box_score_threshold
-        boxes, box_scores = found.boxes[is_person], found.scores[is_person]
-        keypoints, scores = self._pose.predict(image, boxes)
-        return People(boxes, box_scores, keypoints, scores * box_scores)
-
-
-class PipelinePredictor(PeoplePredictor):
-    """A SavedModel that `hrnet_tf.export --pipeline` wrote."""
-
-    def __init__(self, model: LoadedSavedModel):
-        self.metadata = model.metadata
-        self.skeleton = model.metadata.pose.skeleton
-        self._predict = model.signatures["image"]
-        self._model = model
-
-    def predict(self, image: np.ndarray) -> People:
-        outputs = self._predict(images=tf.constant(image[np.newaxis]))
-        count = int(outputs["num_people"][0])
-        return People(
-            *(
-                outputs[field.name][0, :count].numpy()
-                for field in dataclasses.fields(People)
+        if not isinstance(detector, DetectionPredictor):
+            raise ModelError(
+                f"The detector is a {detector.metadata.task} model; it must be a "
+                "detector."
             )
+        if not isinstance(pose, PosePredictor):
+            raise ModelError(
+                f"The pose model is a {pose.metadata.task} model; it must be a pose "
+                "model."
+            )
+        if category_id not in detector.metadata.categories:
+            raise ModelError(
+                f"The detector has no class {category_id} (category_id); it has "
+                f"{numbered(detector.metadata.categories)}."
+            )
+        self.metadata = PeopleMetadata(
+            category_id=category_id,
+            box_score_threshold=box_score_threshold,
+            max_people=detector.metadata.max_detections,
+            detector=detector.metadata,
+            pose=pose.metadata,
+        )
+        self.style = pose.style
+        self._detector, self._pose = detector, pose
+
+    def predict_image(self, image: np.ndarray) -> PosePrediction:
+        """See `ImagePredictor`."""
+        found = self._detector.predict_image(image)
+        is_person = found.classes == self.metadata.category_id
+        is_person &= found.scores >= self.metadata.box_score_threshold
+        boxes, box_scores = found.boxes[is_person], found.scores[is_person]
+        keypoints, scores = self._pose.predict_people(image, boxes)
+        return PosePrediction(
+            boxes,
+            box_scores,
+            keypoints,
+            scores * box_scores,
+            self.metadata.pose.skeleton,
+            self.style,
+        )
+
+
+class PeoplePredictor(ImagePredictor):
+    """A SavedModel that `hrnet_tf.join` wrote."""
+
+    unit = "people"
+    metadata_type = PeopleMetadata
+    metadata: PeopleMetadata
+    _model: LoadedSavedModel
+
+    def predict_image(self, image: np.ndarray) -> PosePrediction:
+        """See `ImagePredictor`."""
+        outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
+        count = int(outputs["num_people"][0])
+        boxes, box_scores, keypoints, scores = (
+            outputs[name][0, :count].numpy()
+            for name in ("boxes", "box_scores", "keypoints", "scores")
+        )
+        skeleton = self.metadata.pose.skeleton
+        return PosePrediction(
+            boxes, box_scores, keypoints, scores, skeleton, self.style
         )

@@ -8,39 +8,59 @@ import tf_keras
 from official.core import config_definitions as cfg
 
 from hrnet_tf.data.inputs import normalization
-from hrnet_tf.data.inputs import pose as pose_input
-from hrnet_tf.serving import verification
-from hrnet_tf.serving.exporter import Exporter
-from hrnet_tf.serving.metadata import Metadata
+from hrnet_tf.data.inputs.pose import PoseInput
+from hrnet_tf.serving.exporter import Exporter, Options
+from hrnet_tf.serving.pose import verification
+from hrnet_tf.serving.pose.metadata import PoseMetadata
 from hrnet_tf.serving.pose.module import PoseModule
-from hrnet_tf.serving.predictor import PosePredictor
+from hrnet_tf.serving.pose.predictor import PosePredictor
+from hrnet_tf.serving.verification import Score
 from hrnet_tf.tasks.pose import PoseTask
 
 
 class PoseExporter(Exporter):
     """See `Exporter`; samples are crops."""
 
+    options = frozenset({"flip_test", "heatmaps"})
     maps = "heatmaps"
     sample = "crop"
+    timed = ("crops", "crops")
+    task: PoseTask
+    metadata: PoseMetadata
 
-    def __init__(self, task: PoseTask, flip_test: bool):
-        self.task = task
-        self.metadata = Metadata.of_task(task.task_config, task.skeleton, flip_test)
-        height, width = self.metadata.input_size
-        self.name = f"pose_{self.metadata.model}_{height}x{width}"
-        self.circumstances = (
-            f"boxes: {task.box_source}, flip test: {'on' if flip_test else 'off'}"
+    @classmethod
+    def configure(cls, config: cfg.TaskConfig, given: Options) -> None:
+        """See `Exporter`."""
+        config.evaluation.override({"flip_test": given.flip_test})
+
+    def describe(self) -> PoseMetadata:
+        """See `Exporter`."""
+        return PoseMetadata.of_task(
+            self.task.task_config, self.task.skeleton, self.given.flip_test
         )
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """See `Exporter`."""
+        return self.metadata.input_size
+
+    @property
+    def circumstances(self) -> str:
+        """See `Exporter`."""
+        flip_test = "on" if self.given.flip_test else "off"
+        return f"boxes: {self.task.box_source}, flip test: {flip_test}"
+
     def read_samples(self, data: cfg.DataConfig, count: int) -> Iterator[np.ndarray]:
+        """See `Exporter`."""
         config = self.task.task_config
-        people = pose_input.PoseInput(
+        people = PoseInput(
             data, config.codec, config.model.input_size, self.task.skeleton
         )
         for person in people.crop_people(people.images()).take(count):
             yield person["crop"].numpy()
 
     def network(self, model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+        """See `Exporter`."""
         return tf.function(
             lambda crops: self.task.predict_heatmaps(
                 model, normalization.normalize_image(crops)
@@ -48,17 +68,15 @@ class PoseExporter(Exporter):
         )
 
     def module(self, model: tf_keras.Model) -> PoseModule:
+        """See `Exporter`."""
         return PoseModule(model, self.metadata)
 
-    def score_checkpoint(
-        self, model: tf_keras.Model, max_images: int
-    ) -> verification.Score:
-        return verification.score_checkpoint(self.task, model, max_images)
+    def score_checkpoint(self, model: tf_keras.Model) -> Score:
+        """See `Exporter`."""
+        return verification.score_checkpoint(self.task, model, self.max_images)
 
-    def score_exported(
-        self,
-        predictor: PosePredictor,
-        checkpoint: verification.Score,
-        max_images: int,
-    ) -> verification.Score:
-        return verification.score_exported(self.task, predictor, checkpoint, max_images)
+    def score_exported(self, predictor: PosePredictor, checkpoint: Score) -> Score:
+        """See `Exporter`."""
+        return verification.score_exported(
+            self.task, predictor, checkpoint, self.max_images
+        )

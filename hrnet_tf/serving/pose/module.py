@@ -15,19 +15,27 @@ from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops import affine, heatmaps
 from hrnet_tf.serving.graphs import (
+    IMAGE_BYTES,
+    IMAGES,
     WARMUP_IMAGE_SIZE,
+    Graph,
+    MobileModule,
     decode_image,
     freeze,
     signature,
     warmup_image,
 )
-from hrnet_tf.serving.metadata import Metadata
+from hrnet_tf.serving.pose.metadata import PoseMetadata
 
 
-class PoseModule(tf.Module):
+class PoseModule(MobileModule):
     """Predicts people's keypoints; `saved_model` and `tflite` give it signatures."""
 
-    def __init__(self, model: tf_keras.Model, metadata: Metadata):
+    # The backbone. Head and decoding stay in float32, which costs next to nothing:
+    # 8-bit heatmaps have flat tops, and the first pixel of one is not its middle.
+    quantized_part = ".*/hrnet/.*"
+
+    def __init__(self, model: tf_keras.Model, metadata: PoseMetadata):
         """Takes the model over: its norms are folded, it cannot be trained any more.
 
         Args:
@@ -39,20 +47,13 @@ class PoseModule(tf.Module):
         fold_norms(model)
         self._network = freeze(model, metadata.input_size)
 
-    # What of a .tflite file may compute with 8 bits: the backbone. Head and decoding
-    # stay in float32, which costs next to nothing: 8-bit heatmaps have flat tops, and
-    # the first pixel of a flat top is not its middle.
-    quantized_part = ".*/hrnet/.*"
-
-    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    def signatures(self) -> dict[str, Graph]:
         """The functions of a SavedModel by name, see saved_model.py."""
-        image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
-        images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
         boxes = tf.TensorSpec([None, None, 4], tf.float32, "boxes")
         crops = tf.TensorSpec([None, *self._metadata.input_size, 3], tf.uint8, "crops")
         return {
-            "serving_default": signature(self.predict_encoded, image_bytes, boxes),
-            "image": signature(self.predict_images, images, boxes),
+            "serving_default": signature(self.predict_encoded, IMAGE_BYTES, boxes),
+            "image": signature(self.predict_images, IMAGES, boxes),
             "crops": signature(self.predict_crops, crops),
         }
 
@@ -64,14 +65,12 @@ class PoseModule(tf.Module):
         for people in (1, 4):
             yield {"image_bytes": image, "boxes": np.tile(box, (1, people, 1))}
 
-    def mobile_function(
-        self, with_maps: bool
-    ) -> tf.types.experimental.PolymorphicFunction:
+    def mobile_function(self, with_maps: bool = False) -> Graph:
         """The function of a .tflite file, see tflite.py; `with_maps` adds heatmaps."""
         height, width = self._metadata.input_size
         codec = self._metadata.codec
 
-        def predict(image):
+        def predict(image: tf.Tensor) -> dict[str, tf.Tensor]:
             maps = self.predict_heatmaps(image)
             keypoints, scores = heatmaps.decode(codec.name, maps, sigma=codec.sigma)
             keypoints /= tf.constant([width, height], tf.float32)

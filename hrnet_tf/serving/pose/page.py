@@ -3,13 +3,15 @@
 Made with Gradio, which is an optional dependency: this module alone imports it.
 """
 
+import dataclasses
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from hrnet_tf import visualization
-from hrnet_tf.serving.predictor import PosePredictor
+from hrnet_tf.serving.pose.predictor import PosePredictor
+from hrnet_tf.serving.predictor import Boxes, Style
 
 BOX_COLUMNS = ["x", "y", "width", "height"]
 KEYPOINT_COLUMNS = ["person", "keypoint", "x", "y", "score"]
@@ -48,21 +50,19 @@ class DemoPage:
         Returns:
             The image with boxes, the boxes, and the corner that waits for another.
         """
-        boxes = _boxes(boxes).tolist()
+        rows = _boxes(boxes).tolist()
         if corner is None:
-            corner = list(point)
-        else:
-            low, high = np.minimum(corner, point), np.maximum(corner, point)
-            if (high > low).all():
-                boxes.append([float(value) for value in (*low, *(high - low))])
-            corner = None
-        return self.draw_boxes(image, boxes), boxes, corner
+            return self.draw_boxes(image, rows), rows, list(point)
+        low, high = np.minimum(corner, point), np.maximum(corner, point)
+        if (high > low).all():
+            rows.append([float(value) for value in (*low, *(high - low))])
+        return self.draw_boxes(image, rows), rows, None
 
     def draw_boxes(self, image: np.ndarray, boxes: list[list[Any]]) -> np.ndarray:
         """The image with its boxes."""
-        boxes = _boxes(boxes)
-        nobody = np.zeros((len(boxes), self._skeleton.num_keypoints, 3))
-        return visualization.draw_skeletons(image, nobody, self._skeleton, boxes=boxes)
+        people = _boxes(boxes)
+        nobody = np.zeros((len(people), self._skeleton.num_keypoints, 3))
+        return visualization.draw_skeletons(image, nobody, self._skeleton, boxes=people)
 
     def predict(
         self, image: np.ndarray | None, boxes: list[list[Any]], score_threshold: float
@@ -89,21 +89,19 @@ class DemoPage:
                 f"The picture has {height * width / 1e6:.0f} megapixels; at most "
                 f"{MAX_PIXELS / 1e6:.0f} are allowed."
             )
-        boxes = _boxes(boxes)
-        if not len(boxes):
-            boxes = np.array([[0, 0, width, height]], np.float32)
-        if not (np.isfinite(boxes).all() and (boxes[:, 2:] > 0).all()):
+        given = _boxes(boxes)
+        if not (np.isfinite(given).all() and (given[:, 2:] > 0).all()):
             raise gr.Error("Every box needs four numbers, and a width and height.")
-        keypoints, scores = self._predictor.predict(image, boxes)
-        picture = visualization.draw_skeletons(
-            image, keypoints, self._skeleton, score_threshold, boxes, scores
-        )
+        people = Boxes(given, np.ones(len(given))) if len(given) else None
+        prediction = self._predictor.predict(image, people)
+        style = Style(keypoint_score_threshold=score_threshold)
+        picture = dataclasses.replace(prediction, style=style).draw(image)
         rows = [
             [person + 1, name, *(round(float(value), 2) for value in keypoint)]
-            for person, found in enumerate(keypoints)
+            for person, found in enumerate(prediction.keypoints)
             for name, keypoint in zip(self._skeleton.keypoints, found, strict=True)
         ]
-        return picture, self._heatmaps(image, boxes), rows
+        return picture, self._heatmaps(image, prediction.boxes), rows
 
     def _heatmaps(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
         if not self._predictor.has_heatmaps:
@@ -157,10 +155,15 @@ def build_page(predictor: PosePredictor) -> gr.Blocks:
                     headers=KEYPOINT_COLUMNS, type="array", label="Keypoints in pixels"
                 )
 
-        def click(original, boxes, corner, event: gr.SelectData):
+        def click(
+            original: np.ndarray,
+            boxes: list[list[Any]],
+            corner: list[int] | None,
+            event: gr.SelectData,
+        ) -> tuple[np.ndarray, list[list[float]], list[int] | None]:
             return page.add_corner(original, boxes, corner, event.index)
 
-        def forget(original):
+        def forget(original: np.ndarray) -> tuple[np.ndarray, list[Any], None]:
             return original, [], None
 
         # A new picture by its user, not one that the page itself has drawn boxes on.

@@ -1,26 +1,108 @@
 """Runs exported pose models, SavedModels and .tflite files alike."""
 
+import abc
+import dataclasses
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from hrnet_tf import visualization
+from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import affine
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
-from hrnet_tf.serving.metadata import Metadata, ModelError
+from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.pose.metadata import PoseMetadata
 from hrnet_tf.serving.pose.module import person_scores
+from hrnet_tf.serving.predictor import (
+    DEFAULT_STYLE,
+    Boxes,
+    Prediction,
+    Predictor,
+    Style,
+)
 
 
-class PosePredictor:
+@dataclasses.dataclass(frozen=True)
+class PosePrediction(Prediction):
+    """The people in an image and their keypoints.
+
+    Attributes:
+        boxes: float32 [P, 4], x, y, width and height in pixels of the image.
+        box_scores: float32 [P], the detector's.
+        keypoints: float32 [P, K, 3], x and y in image pixels and the score.
+        scores: float32 [P], the box's score times the pose's.
+        skeleton: The keypoints' names and limbs.
+        style: How they are told and drawn.
+    """
+
+    boxes: np.ndarray
+    box_scores: np.ndarray
+    keypoints: np.ndarray
+    scores: np.ndarray
+    skeleton: Skeleton
+    style: Style = DEFAULT_STYLE
+
+    def rows(self) -> list[dict[str, Any]]:
+        """COCO results, with the people's boxes for convenience."""
+        return [
+            {
+                "category_id": self.style.category_id,
+                "keypoints": [round(float(value), 3) for value in person.ravel()],
+                "score": float(score),
+                "bbox": [float(value) for value in box],
+            }
+            for person, score, box in zip(
+                self.keypoints, self.scores, self.boxes, strict=True
+            )
+        ]
+
+    def draw(self, image: np.ndarray) -> np.ndarray:
+        """Draws skeletons and, if the style says so, boxes and scores."""
+        return visualization.draw_skeletons(
+            image,
+            self.keypoints,
+            self.skeleton,
+            self.style.keypoint_score_threshold,
+            self.boxes if self.style.draw_boxes else None,
+            self.scores if self.style.draw_boxes else None,
+        )
+
+
+class PosePredictor(Predictor):
     """A loaded pose model.
 
     Attributes:
         metadata: What the model says of itself.
-        has_heatmaps: Whether `predict_heatmaps` works.
     """
 
-    metadata: Metadata
-    has_heatmaps: bool
+    unit = "people"
+    needs_boxes = True
+    metadata_type = PoseMetadata
+    metadata: PoseMetadata
 
-    def predict(
+    @property
+    @abc.abstractmethod
+    def has_heatmaps(self) -> bool:
+        """Whether `predict_heatmaps` works."""
+
+    def predict(self, image: np.ndarray, boxes: Boxes | None = None) -> PosePrediction:
+        """See `Predictor.predict`."""
+        people = boxes or Boxes.of_whole(image)
+        is_person = (people.boxes[:, 2:] > 0).all(axis=-1)
+        found, box_scores = people.boxes[is_person], people.scores[is_person]
+        keypoints, scores = self.predict_people(image, found)
+        return PosePrediction(
+            found,
+            box_scores,
+            keypoints,
+            scores * box_scores,
+            self.metadata.skeleton,
+            self.style,
+        )
+
+    @abc.abstractmethod
+    def predict_people(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predicts the people in the boxes of one image.
@@ -34,7 +116,10 @@ class PosePredictor:
             scores: float32 [P], the people's, without the boxes' own. Keypoints and
                 score of a box without a positive width and height are 0.
         """
-        raise NotImplementedError
+
+    @abc.abstractmethod
+    def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
+        """Runs the model on one crop, uint8 [height, width, 3]; its outputs by name."""
 
     def predict_heatmaps(
         self, image: np.ndarray, box: np.ndarray
@@ -58,10 +143,6 @@ class PosePredictor:
             raise ModelError("The model gives no heatmaps: export it with --heatmaps.")
         return crop, outputs["heatmaps"][0]
 
-    def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        """Runs the model on one crop, uint8 [height, width, 3]; its outputs by name."""
-        raise NotImplementedError
-
     def _crop(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[list[np.ndarray], tf.Tensor]:
@@ -80,37 +161,43 @@ class PosePredictor:
 class SavedModelPosePredictor(PosePredictor):
     """A SavedModel; it crops and maps back by itself."""
 
-    has_heatmaps = True
+    _model: LoadedSavedModel
 
-    def __init__(self, model: LoadedSavedModel):
-        self.metadata = model.metadata
-        self._signatures = model.signatures
+    @property
+    def has_heatmaps(self) -> bool:
+        """See `PosePredictor`."""
+        return True
 
-    def predict(
+    def predict_people(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        """See `PosePredictor`."""
         boxes = np.reshape(np.asarray(boxes, np.float32), [1, -1, 4])
-        outputs = self._signatures["image"](
+        outputs = self._model.signatures["image"](
             images=tf.constant(image[np.newaxis]), boxes=tf.constant(boxes)
         )
         return outputs["keypoints"][0].numpy(), outputs["scores"][0].numpy()
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = self._signatures["crops"](crops=tf.constant(crop[np.newaxis]))
+        """See `PosePredictor`."""
+        outputs = self._model.signatures["crops"](crops=tf.constant(crop[np.newaxis]))
         return {name: value.numpy() for name, value in outputs.items()}
 
 
 class TFLitePosePredictor(PosePredictor):
     """A .tflite file; people are cropped and mapped back around it, as in an app."""
 
-    def __init__(self, model: LoadedTFLite):
-        self.metadata = model.metadata
-        self._run = model.run
-        self.has_heatmaps = "heatmaps" in model.outputs
+    _model: LoadedTFLite
 
-    def predict(
+    @property
+    def has_heatmaps(self) -> bool:
+        """See `PosePredictor`."""
+        return "heatmaps" in self._model.outputs
+
+    def predict_people(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        """See `PosePredictor`."""
         boxes = np.reshape(np.asarray(boxes, np.float32), [-1, 4])
         is_person = np.isfinite(boxes).all(axis=-1) & (boxes[:, 2:] > 0).all(axis=-1)
         num_keypoints = self.metadata.skeleton.num_keypoints
@@ -127,4 +214,5 @@ class TFLitePosePredictor(PosePredictor):
         return keypoints, person_scores(keypoints[..., 2], threshold).numpy()
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        return self._run(image=crop[np.newaxis])
+        """See `PosePredictor`."""
+        return self._model.run(image=crop[np.newaxis])

@@ -1,40 +1,43 @@
 """The description of a segmentation model."""
 
 import dataclasses
-import json
-from typing import Any
+from typing import ClassVar
 
-import hrnet_tf
 from hrnet_tf.configs import segmentation as segmentation_config
 from hrnet_tf.data.vocabularies.label_sets import LabelSet, label_set_from_spec
-from hrnet_tf.serving.metadata import NORMALIZATION, Labels, model_name, reading
+from hrnet_tf.serving.metadata import (
+    Labels,
+    NetworkMetadata,
+    model_name,
+    stored,
+    stored_input_size,
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class SegmentationMetadata:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmentationMetadata(NetworkMetadata):
     """What one needs to know to use an exported segmentation model.
 
     Attributes:
         label_set: Its classes.
         resizing: The size that images are brought to before the network sees them.
-        input_size: (height, width) of what a .tflite file takes: with `fixed` resizing
-            the whole image in it, otherwise the image made to fit, keeping its aspect
-            ratio, at the top left, and black around it.
+        input_size: (height, width) of what a .tflite file takes, in pixels: with
+            `fixed` resizing the whole image in it, otherwise the image made to fit,
+            keeping its aspect ratio, at the top left, and black around it.
         upsampling: How logits are enlarged, `bilinear` or `bilinear_align_corners`.
         flip_test: Whether predictions are averaged with those of the mirrored image.
-        model: What network it is, e.g. w48.
-        version: The version of this package that exported it.
-        task: What the model does.
     """
 
-    label_set: LabelSet
-    resizing: segmentation_config.Resizing
-    input_size: tuple[int, int]
+    task: ClassVar[str] = "segmentation"
+
+    label_set: LabelSet = stored(LabelSet.to_spec, label_set_from_spec)
+    resizing: segmentation_config.Resizing = stored(
+        lambda resizing: resizing.as_dict(),
+        lambda values, _: segmentation_config.Resizing(**values),
+    )
+    input_size: tuple[int, int] = stored_input_size()
     upsampling: str
     flip_test: bool
-    model: str
-    version: str = hrnet_tf.__version__
-    task: str = "segmentation"
 
     @classmethod
     def of_task(
@@ -46,70 +49,40 @@ class SegmentationMetadata:
     ) -> "SegmentationMetadata":
         """Describes a model that was trained with the configuration `task`.
 
-        The size of a .tflite file's input is, if None, what any image fits into.
+        If `input_size` is None, any resized image fits into a .tflite file's input.
         """
         resizing = task.resizing
         if input_size is None:
             is_fixed = resizing.method == "fixed"
-            input_size = resizing.size if is_fixed else [resizing.long_side] * 2
+            height, width = resizing.size if is_fixed else [resizing.long_side] * 2
+            input_size = height, width
         return cls(
             label_set=label_set,
             resizing=resizing,
-            input_size=tuple(input_size),
+            input_size=input_size,
             upsampling=getattr(task.model.decoder.get(), "upsampling", "bilinear"),
             flip_test=flip_test,
             model=model_name(task),
         )
 
-    def to_json(self) -> str:
-        """The text of hrnet_tf.json."""
-        height, width = self.input_size
-        return json.dumps(
-            {
-                "hrnet_tf_version": self.version,
-                "task": self.task,
-                "model": self.model,
-                "label_set": self.label_set.to_spec(),
-                "resizing": self.resizing.as_dict(),
-                "input": {"height": height, "width": width, "colors": "RGB"},
-                "normalization": NORMALIZATION,
-                "upsampling": self.upsampling,
-                "flip_test": self.flip_test,
-            },
-            indent=2,
-        )
-
-    @classmethod
-    def from_json(cls, text: str | bytes, source: str) -> "SegmentationMetadata":
-        """Reads what `to_json` wrote; see `Metadata.from_json`."""
-        with reading(source):
-            values: dict[str, Any] = json.loads(text)
-            return cls(
-                label_set=label_set_from_spec(values["label_set"], source),
-                resizing=segmentation_config.Resizing(**values["resizing"]),
-                input_size=(values["input"]["height"], values["input"]["width"]),
-                upsampling=values["upsampling"],
-                flip_test=values["flip_test"],
-                model=values["model"],
-                version=values["hrnet_tf_version"],
-                task=values["task"],
-            )
-
     @property
     def title(self) -> str:
+        """See `NetworkMetadata`."""
         return f"HRNet {self.model}, {self.label_set.name}"
 
     @property
     def description(self) -> str:
+        """See `NetworkMetadata`."""
         return "Finds the class of every pixel of an image."
 
     @property
     def labels(self) -> Labels:
+        """See `NetworkMetadata`."""
         return Labels("classes.txt", self.label_set.classes, "logits")
 
     @property
     def tensors(self) -> dict[str, str]:
-        """As `Metadata.tensors`."""
+        """See `NetworkMetadata`."""
         height, width = self.input_size
         return {
             "image": (

@@ -4,9 +4,8 @@ Resizing, normalisation, the flip test and the way back to the image's size are 
 function that evaluation uses, with a single scale and without windows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -16,16 +15,23 @@ from hrnet_tf.data.vocabularies.label_sets import IGNORE
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.modeling.high_resolution_module import upsample
 from hrnet_tf.ops import dense_prediction
-from hrnet_tf.serving.graphs import decode_image, freeze, signature, warmup_image
-from hrnet_tf.serving.metadata import SegmentationMetadata
+from hrnet_tf.serving.graphs import (
+    IMAGE_BYTES,
+    Graph,
+    MobileModule,
+    decode_image,
+    freeze,
+    image_signatures,
+    signature,
+)
+from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 from hrnet_tf.tasks.segmentation_prediction import predict_image
 
 
-class SegmentationModule(tf.Module):
+class SegmentationModule(MobileModule):
     """Predicts the class of every pixel."""
 
-    # What of a .tflite file may compute with 8 bits: all but the classifier. OCR's
-    # attention stays in float32, too.
+    # All but the classifier and OCR's attention.
     quantized_part = ".*/(hrnet|hrnetv2)/.*"
 
     def __init__(self, model: tf_keras.Model, metadata: SegmentationMetadata):
@@ -46,28 +52,19 @@ class SegmentationModule(tf.Module):
         self._infer = infer
         self._network = freeze(infer, (None, None))
 
-    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    def signatures(self) -> dict[str, Graph]:
         """The functions of a SavedModel by name, see saved_model.py."""
-        image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
-        images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
         return {
-            "serving_default": signature(self.predict_encoded, image_bytes),
-            "logits": signature(self.score_encoded, image_bytes),
-            "image": signature(self.predict_images, images),
+            **image_signatures(self.predict_encoded, self.predict_images),
+            "logits": signature(self.score_encoded, IMAGE_BYTES),
         }
 
-    def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
-        """Inputs of `serving_default`."""
-        yield {"image_bytes": warmup_image()}
-
-    def mobile_function(
-        self, with_maps: bool
-    ) -> tf.types.experimental.PolymorphicFunction:
+    def mobile_function(self, with_maps: bool = False) -> Graph:
         """The function of a .tflite file, see tflite.py; `with_maps` adds logits."""
         size = self._metadata.input_size
         network = freeze(self._infer, size)
 
-        def predict(image):
+        def predict(image: tf.Tensor) -> dict[str, tf.Tensor]:
             logits = self._flip_tested(network)(normalize_image(image))
             label_map = tf.argmax(
                 self._resize_logits(logits, size), axis=-1, output_type=tf.int32
@@ -173,7 +170,9 @@ class SegmentationModule(tf.Module):
         permutation = self._metadata.label_set.flip_permutation
         return dense_prediction.with_mirrored(network, permutation)
 
-    def _resize_logits(self, logits: tf.Tensor, size: object) -> tf.Tensor:
+    def _resize_logits(
+        self, logits: tf.Tensor, size: Sequence[int | tf.Tensor] | None
+    ) -> tf.Tensor:
         return upsample(logits, 1, self._metadata.upsampling, size)
 
 

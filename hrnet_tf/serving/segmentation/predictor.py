@@ -1,61 +1,111 @@
 """Runs exported segmentation models, SavedModels and .tflite files alike."""
 
+import abc
+import dataclasses
+from typing import Any
+
 import cv2
 import numpy as np
 import tensorflow as tf
 
+from hrnet_tf import visualization
+from hrnet_tf.data.vocabularies.label_sets import LabelSet
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
-from hrnet_tf.serving.metadata import SegmentationMetadata
+from hrnet_tf.serving.predictor import (
+    DEFAULT_STYLE,
+    ImagePredictor,
+    Prediction,
+    Style,
+    fitted_size,
+)
+from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 
 
-class SegmentationPredictor:
+@dataclasses.dataclass(frozen=True)
+class SegmentationPrediction(Prediction):
+    """The classes of an image's pixels.
+
+    Attributes:
+        labels: uint8 [H, W], class numbers.
+        label_set: The classes' names and colours.
+        style: How they are told and drawn.
+    """
+
+    labels: np.ndarray
+    label_set: LabelSet
+    style: Style = DEFAULT_STYLE
+
+    @property
+    def label_map(self) -> np.ndarray:
+        """The class of every pixel, uint8 [H, W]."""
+        return self.labels
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row: the share of each class in the image's pixels."""
+        numbers, counts = np.unique(self.labels, return_counts=True)
+        shares = {
+            self.label_set.classes[number]: round(count / self.labels.size, 6)
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
+        }
+        return [{"classes": shares}]
+
+    def draw(self, image: np.ndarray) -> np.ndarray:
+        """Lays the classes over the image, and a legend beside it."""
+        all_classes = range(self.label_set.num_classes)
+        present = np.unique(self.labels).tolist()
+        return visualization.draw_labels(
+            image,
+            self.labels,
+            self.label_set,
+            legend=all_classes if self.style.full_legend else present,
+        )
+
+
+class SegmentationPredictor(ImagePredictor):
     """A loaded segmentation model.
 
     Attributes:
         metadata: What the model says of itself.
     """
 
+    unit = "images"
+    metadata_type = SegmentationMetadata
     metadata: SegmentationMetadata
 
-    def predict(self, image: np.ndarray) -> np.ndarray:
-        """Predicts the classes of an image.
+    @abc.abstractmethod
+    def predict_image(self, image: np.ndarray) -> SegmentationPrediction:
+        """See `ImagePredictor`."""
 
-        Args:
-            image: uint8 [H, W, 3], RGB.
-
-        Returns:
-            uint8 [H, W], class numbers.
-        """
-        raise NotImplementedError
+    def _prediction(self, label_map: np.ndarray) -> SegmentationPrediction:
+        return SegmentationPrediction(label_map, self.metadata.label_set, self.style)
 
 
 class SavedModelSegmentationPredictor(SegmentationPredictor):
     """A SavedModel; it resizes by itself."""
 
-    def __init__(self, model: LoadedSavedModel):
-        self.metadata = model.metadata
-        self._predict = model.signatures["image"]
-        self._model = model
+    _model: LoadedSavedModel
 
-    def predict(self, image: np.ndarray) -> np.ndarray:
-        outputs = self._predict(images=tf.constant(image[np.newaxis]))
-        return outputs["label_map"][0].numpy()
+    def predict_image(self, image: np.ndarray) -> SegmentationPrediction:
+        """See `ImagePredictor`."""
+        outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
+        return self._prediction(outputs["label_map"][0].numpy())
 
 
 class TFLiteSegmentationPredictor(SegmentationPredictor):
     """A .tflite file; images are brought to its size and back, as in an app."""
 
-    def __init__(self, model: LoadedTFLite):
-        self.metadata = model.metadata
-        self._run = model.run
+    _model: LoadedTFLite
 
-    def predict(self, image: np.ndarray) -> np.ndarray:
+    def predict_image(self, image: np.ndarray) -> SegmentationPrediction:
+        """See `ImagePredictor`."""
         canvas, (height, width) = fit_image(image, self.metadata)
-        label_map = self._run(image=canvas[np.newaxis])["label_map"][0]
-        return cv2.resize(
-            label_map[:height, :width],
-            (image.shape[1], image.shape[0]),
-            interpolation=cv2.INTER_NEAREST_EXACT,
+        label_map = self._model.run(image=canvas[np.newaxis])["label_map"][0]
+        return self._prediction(
+            cv2.resize(
+                label_map[:height, :width],
+                (image.shape[1], image.shape[0]),
+                interpolation=cv2.INTER_NEAREST_EXACT,
+            )
         )
 
 
@@ -73,17 +123,10 @@ def fit_image(
         from the top left corner.
     """
     size = metadata.input_size
-    shape = image.shape[:2]
-    if metadata.resizing.method == "fixed":
-        fitted = size
-    else:
-        scale = min(size[0] / shape[0], size[1] / shape[1])
-        fitted = tuple(
-            min(max(int(side * scale + 0.5), 1), limit)
-            for side, limit in zip(shape, size, strict=True)
-        )
+    is_fixed = metadata.resizing.method == "fixed"
+    height, width = size if is_fixed else fitted_size(image.shape[:2], size)
     canvas = np.zeros((*size, 3), np.uint8)
-    canvas[: fitted[0], : fitted[1]] = cv2.resize(
-        image, (fitted[1], fitted[0]), interpolation=cv2.INTER_LINEAR
+    canvas[:height, :width] = cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_LINEAR
     )
-    return canvas, fitted
+    return canvas, (height, width)

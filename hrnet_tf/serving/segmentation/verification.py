@@ -1,8 +1,4 @@
-"""Compares an exported segmentation model with its checkpoint, image by image.
-
-Both predict the same validation images: the checkpoint as in an evaluation with one
-scale, the exported model as an app would call it. The same evaluator scores both.
-"""
+"""Scores an exported segmentation model and its checkpoint on the same images."""
 
 from collections.abc import Callable
 
@@ -13,7 +9,7 @@ import tf_keras
 from hrnet_tf.evaluation.segmentation import SegmentationEvaluator
 from hrnet_tf.ops import dense_prediction
 from hrnet_tf.progress import Progress
-from hrnet_tf.serving.predictor import SegmentationPredictor
+from hrnet_tf.serving.segmentation.predictor import SegmentationPredictor
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.tasks.segmentation import SegmentationTask
 
@@ -42,7 +38,7 @@ def score_exported(
     """Evaluates an exported model on the same images."""
 
     def predict(image: tf.Tensor) -> np.ndarray:
-        return predictor.predict(image.numpy())
+        return predictor.predict_image(image.numpy()).labels
 
     return _score(task, predict, max_images, "Evaluating the exported model")
 

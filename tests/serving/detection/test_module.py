@@ -9,15 +9,15 @@ import tensorflow as tf
 from official.core import task_factory
 
 from hrnet_tf.serving import saved_model, tflite
+from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, fit
 from hrnet_tf.serving.detection.predictor import TFLiteDetectionPredictor
+from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.loading import LoadedTFLite
-from hrnet_tf.serving.metadata import DetectionMetadata
-from hrnet_tf.serving.people.exporter import export_pipeline
+from hrnet_tf.serving.people.joining import JoiningError, join
 from hrnet_tf.serving.people.predictor import TwoStagePredictor
-from hrnet_tf.serving.predictor import load_predictor
-from hrnet_tf.serving.tflite_metadata import read_metadata
-from hrnet_tf.training.experiment import ConfigError, parse_config
+from hrnet_tf.serving.tflite_metadata import read_description
+from hrnet_tf.training.experiment import parse_config
 from tests.conftest import TOY_MASK_RCNN
 
 CATEGORIES = {1: "person", 2: "disc", 4: "bar"}
@@ -141,7 +141,8 @@ def test_tflite_file_is_the_same_detector(detector, saved, tmp_path):
     content = tflite.convert(module, metadata, "none")
     path = tmp_path / "detector.tflite"
     path.write_bytes(content)
-    assert read_metadata(content, "it") == metadata
+    description = read_description(content, "it")
+    assert DetectionMetadata.from_dict(description, "it") == metadata
     predictor, reference = load_predictor(str(path)), load_predictor(str(saved))
     # Of the canvas' size, so that no resizing differs.
     image = cv2.resize(next(images()), (128, 128))
@@ -157,8 +158,16 @@ def test_boxes_of_tflite_files_end_at_the_image():
         "scores": np.array([[0.5]]),
         "num_detections": np.array([1]),
     }
-    metadata = DetectionMetadata({1: "cat"}, (128, 128), "retinanet", False, 1, "w18")
-    model = LoadedTFLite(metadata, lambda image: outputs, tuple(outputs))
+    metadata = DetectionMetadata(
+        categories={1: "cat"},
+        input_size=(128, 128),
+        detector="retinanet",
+        has_masks=False,
+        max_detections=1,
+        model="w18",
+    )
+    description = metadata.to_dict()
+    model = LoadedTFLite("m.tflite", description, lambda image: outputs, tuple(outputs))
     found = TFLiteDetectionPredictor(model).predict(np.zeros((32, 64, 3), np.uint8))
     np.testing.assert_allclose(found.boxes, [[5, 10, 50, 22]])
 
@@ -171,10 +180,10 @@ def test_operations_that_tflite_lacks_are_named():
     assert "CombinedNonMaxSuppression, Where. Export it as saved_model" in message
 
 
-def test_pipeline_is_detector_and_pose_model(saved, saved_model_dir, tmp_path):
+def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp_path):
     path = tmp_path / "people" / "1"
     detector, pose = str(saved), str(saved_model_dir)
-    export_pipeline(
+    join(
         detector,
         pose,
         str(path),
@@ -206,13 +215,13 @@ def test_pipeline_is_detector_and_pose_model(saved, saved_model_dir, tmp_path):
                 assert not values[place, count:].numpy().any()
 
 
-def test_pipelines_of_the_wrong_models(saved, saved_model_dir, tmp_path):
+def test_the_wrong_models_are_not_joined(saved, saved_model_dir, tmp_path):
     rest = (str(tmp_path / "out"), 1, 0.3, 5, False)
-    with pytest.raises(ConfigError, match="--detector=.* of a detector; it is one of"):
-        export_pipeline(str(saved_model_dir), str(saved_model_dir), *rest)
-    with pytest.raises(ConfigError, match="--pose=.* of a pose model; it is one of de"):
-        export_pipeline(str(saved), str(saved), *rest)
-    with pytest.raises(ConfigError, match=r"--category_id=3 .*2 \(disc\), 4 \(bar\)"):
+    with pytest.raises(JoiningError, match="--detector=.* detector; it is one of"):
+        join(str(saved_model_dir), str(saved_model_dir), *rest)
+    with pytest.raises(JoiningError, match="--pose=.* pose model; it is one of de"):
+        join(str(saved), str(saved), *rest)
+    with pytest.raises(JoiningError, match=r"--category_id=3 .*2 \(disc\), 4 \(bar\)"):
         arguments = (rest[0], 3, *rest[2:])
-        export_pipeline(str(saved), str(saved_model_dir), *arguments)
+        join(str(saved), str(saved_model_dir), *arguments)
     assert not (tmp_path / "out").exists()

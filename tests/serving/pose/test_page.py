@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hrnet_tf import demo
-from hrnet_tf.serving.predictor import load_predictor
+from hrnet_tf.serving.kinds import load_predictor
 
 gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
 

@@ -13,12 +13,13 @@ from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.vocabularies.label_sets import label_set_from_spec
 from hrnet_tf.modeling.segmentation_model import build_segmentation_model
 from hrnet_tf.serving import saved_model, tflite
+from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.loading import load_model
-from hrnet_tf.serving.metadata import SegmentationMetadata, metadata_from_json
-from hrnet_tf.serving.predictor import load_predictor
+from hrnet_tf.serving.metadata import parse
+from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 from hrnet_tf.serving.segmentation.module import SegmentationModule
 from hrnet_tf.serving.segmentation.predictor import fit_image
-from hrnet_tf.serving.tflite_metadata import read_metadata
+from hrnet_tf.serving.tflite_metadata import read_description
 
 LABELS = label_set_from_spec(
     {"classes": ["none", "left", "right", "up"], "flip_pairs": [["left", "right"]]},
@@ -182,9 +183,9 @@ def test_a_saved_model_and_a_tflite_file_agree(method, tmp_path):
     assert served.metadata == mobile.metadata
     assert mobile.metadata.to_json() == metadata.to_json()
     image = noise(72, 96, 5)
-    whole = served.predict(image)
+    whole = served.predict_image(image).labels
     assert_same_classes(whole, expected_logits(model, metadata, image))
-    found = mobile.predict(image)
+    found = mobile.predict_image(image).labels
     assert found.shape == whole.shape and found.dtype == np.uint8
     # The file's image is padded to a square, or enlarged by nearest classes.
     assert (found == whole).mean() > 0.9
@@ -215,7 +216,9 @@ def test_quantised_files_are_close(quantize, tmp_path):
         path = tmp_path / f"{kind}.tflite"
         path.write_bytes(tflite.convert(module, metadata, kind, False, images))
         predictor = load_predictor(str(path))
-        answers[kind] = np.stack([predictor.predict(image) for image in images])
+        answers[kind] = np.stack(
+            [predictor.predict_image(image).labels for image in images]
+        )
     assert (answers["none"] == answers[quantize]).mean() > 0.9
     assert len(np.unique(answers[quantize])) > 2
     sizes = [(tmp_path / f"{kind}.tflite").stat().st_size for kind in answers]
@@ -224,7 +227,8 @@ def test_quantised_files_are_close(quantize, tmp_path):
 
 def test_metadata_survive(tmp_path):
     metadata = make_metadata("fixed", flip_test=True)
-    again = metadata_from_json(metadata.to_json(), "somewhere")
+    description = parse(metadata.to_json(), "somewhere")
+    again = SegmentationMetadata.from_dict(description, "somewhere")
     assert again.to_json() == metadata.to_json()
     assert again.label_set.flip_permutation == [0, 2, 1, 3]
     assert again.input_size == (73, 73)
@@ -233,7 +237,9 @@ def test_metadata_survive(tmp_path):
 def test_a_tflite_file_names_its_classes():
     module, metadata, _ = make(input_size=(64, 96))
     content = tflite.convert(module, metadata)
-    assert read_metadata(content, "here").label_set.classes == LABELS.classes
+    assert read_description(content, "here")["label_set"]["classes"] == list(
+        LABELS.classes
+    )
     assert b"none\nleft\nright\nup\n" in content
 
 

@@ -1,0 +1,202 @@
+"""From a checkpoint to a SavedModel or a .tflite file, compared with the checkpoint."""
+
+import dataclasses
+import functools
+import os
+
+import numpy as np
+import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.core import task_factory
+
+from hrnet_tf.output_files import check_output, written_whole
+from hrnet_tf.serving import saved_model, tflite, verification
+from hrnet_tf.serving.exporter import Exporter, Options
+from hrnet_tf.serving.formats import MAX_LOSS
+from hrnet_tf.serving.graphs import MobileModule
+from hrnet_tf.serving.kind import Kind
+from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.loading import load_saved_model, load_tflite
+from hrnet_tf.serving.verification import Score
+from hrnet_tf.training import checkpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What to write, and how it is compared.
+
+    Attributes:
+        format: One of `formats.FORMATS`.
+        quantize: One of `formats.QUANTIZATIONS`; for .tflite files.
+        output_dir: The directory to become the SavedModel, or to hold the .tflite file.
+        options: What only some kinds of models can be exported with.
+        warmup: Whether a SavedModel gets requests for TensorFlow Serving to warm up.
+        calibration_samples: How many training inputs calibrate int8.
+        verify: Whether checkpoint and exported model are compared on validation data.
+        verification_images: On how many images; 0 for all.
+        max_loss: AP or mIoU that the exported model may lose; None for the usual.
+        overwrite: Whether to replace existing output.
+    """
+
+    format: str
+    quantize: str
+    output_dir: str
+    options: Options
+    warmup: bool = True
+    calibration_samples: int = 200
+    verify: bool = True
+    verification_images: int = 500
+    max_loss: float | None = None
+    overwrite: bool = False
+
+
+def export_checkpoint(
+    params: cfg.ExperimentConfig,
+    kind: Kind,
+    export: Export,
+    model_dir: str | None,
+    checkpoint: str | None,
+) -> None:
+    """Exports, verifies and prints what was measured.
+
+    Args:
+        params: The experiment, from `configuration.read_config`.
+        kind: Its kind, which has an exporter.
+        export: What to write.
+        model_dir: The run, or None.
+        checkpoint: The checkpoint; the run's best, or latest, if None.
+
+    Raises:
+        ConfigError: If the data or the checkpoint cannot be used.
+        VerificationError: If the exported model does not do what the checkpoint does.
+    """
+    if kind.exporter is None:
+        raise ValueError(f"{kind.name} models are not exported.")
+    exporter = kind.exporter(
+        task_factory.get_task(params.task), export.options, export.verification_images
+    )
+    path = _output_path(export, exporter)
+    calibration = (
+        exporter.calibration_samples(export.calibration_samples)
+        if export.quantize == "int8"
+        else []
+    )
+    model = exporter.task.build_model()
+    source = checkpoints.restore_to_export(model, params, model_dir, checkpoint)
+    print(f"Checkpoint: {source}, step {checkpoints.saved_step(source)}")
+    expected = exporter.score_checkpoint(model) if export.verify else None
+    samples = exporter.compared_samples(has_data=export.verify)
+    infer = exporter.network(model)
+    maps = infer(samples).numpy()
+    milliseconds = f"{verification.latency(lambda: infer(samples[:1])):.1f}"
+    module = exporter.module(model)
+    difference = verification.check_maps(
+        maps, module.predict_maps(samples).numpy(), exporter.maps
+    )
+    print(
+        f"{exporter.maps.capitalize()} differ by at most {difference:.1e} of their "
+        "standard deviation."
+    )
+    with written_whole(path) as partial:
+        _write(partial, module, exporter, export, calibration)
+        received = None
+        if expected:
+            received = exporter.score_exported(load_predictor(partial), expected)
+        latency = _latency(partial, exporter, samples[0])
+        kind_of_file = export.format
+        if export.quantize != "none":
+            kind_of_file += f", {export.quantize}"
+        rows = [
+            ("checkpoint", expected, _checkpoint_bytes(source), milliseconds),
+            (kind_of_file, received, size_in_bytes(partial), latency),
+        ]
+        _print_table(rows, exporter)
+        if expected and received:
+            _check_loss(export, expected, received)
+    print(f"Wrote {path}")
+
+
+def _output_path(export: Export, exporter: Exporter) -> str:
+    """Where the SavedModel or the file is to be; refuses what is there already."""
+    path = os.path.normpath(export.output_dir)
+    if export.format == "tflite":
+        suffix = "" if export.quantize == "none" else f"_{export.quantize}"
+        path = os.path.join(path, f"{exporter.name}{suffix}.tflite")
+    check_output(path, export.overwrite)
+    return path
+
+
+def _write(
+    path: str,
+    module: MobileModule,
+    exporter: Exporter,
+    export: Export,
+    calibration: list[np.ndarray],
+) -> None:
+    metadata = exporter.metadata
+    if export.format == "saved_model":
+        saved_model.write_saved_model(module, metadata, path, export.warmup)
+        return
+    with_maps = getattr(export.options, exporter.maps, False)
+    content = tflite.convert(module, metadata, export.quantize, with_maps, calibration)
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def _check_loss(export: Export, expected: Score, received: Score) -> None:
+    limit = MAX_LOSS[export.quantize] if export.max_loss is None else export.max_loss
+    verification.check_loss(expected, received, limit)
+    if expected.value <= 0:
+        print(
+            f"The checkpoint itself has no {expected.metric} on these images, so that "
+            "this comparison says nothing."
+        )
+
+
+def _latency(path: str, exporter: Exporter, sample: np.ndarray) -> str:
+    """Milliseconds for one input of the network's size, in words."""
+    inputs = sample[np.newaxis]
+    if os.path.isdir(path):
+        name, input_name = exporter.timed
+        model = load_saved_model(path)  # Its functions do not outlive it.
+        call = functools.partial(
+            model.signatures[name], **{input_name: tf.constant(inputs)}
+        )
+        return f"{verification.latency(call):.1f}"
+    durations = []
+    for threads in (1, 2):
+        run = load_tflite(path, threads).run
+        durations.append(verification.latency(functools.partial(run, image=inputs)))
+    return "{:.1f} with 1 thread, {:.1f} with 2".format(*durations)
+
+
+def _print_table(
+    rows: list[tuple[str, Score | None, int, str]], exporter: Exporter
+) -> None:
+    """Prints name, metric, size and latency of checkpoint and exported model."""
+    score = rows[0][1]
+    if score:
+        print(f"{score.sample}, {exporter.circumstances}")
+    else:
+        print("AP or mIoU not compared (--noverify).")
+    metric = score.metric if score else ""
+    print(f"{'':22}{metric:>7}{'MB':>8}   ms per {exporter.sample}")
+    for name, row_score, num_bytes, latency in rows:
+        value = f"{row_score.value:.4f}" if row_score else "-"
+        print(f"{name:22}{value:>7}{num_bytes / 1e6:>8.1f}   {latency}")
+
+
+def size_in_bytes(path: str) -> int:
+    """The size of a file, or of all files of a folder."""
+    if os.path.isfile(path):
+        return os.path.getsize(path)
+    return sum(
+        os.path.getsize(os.path.join(folder, name))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+def _checkpoint_bytes(prefix: str) -> int:
+    """The size of the files of a checkpoint."""
+    return sum(tf.io.gfile.stat(f).length for f in tf.io.gfile.glob(f"{prefix}.*"))

@@ -1,0 +1,45 @@
+"""What this package has for one kind of model; `kinds` lists them all."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from official.core import base_task
+from official.core import config_definitions as cfg
+
+from hrnet_tf.evaluation.report import Report
+from hrnet_tf.serving.exporter import Exporter
+from hrnet_tf.serving.predictor import Predictor
+from hrnet_tf.tasks import classification
+from hrnet_tf.training.validation import garden
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of model: pose, segmentation and so on.
+
+    Attributes:
+        name: What it is called, and the `task` in its models' hrnet_tf.json.
+        mistakes: Checks an experiment before the first step. Takes it, whether it
+            trains and whether it evaluates; returns a sentence for each mistake. By
+            default, what any task of the Garden needs.
+        report: How an evaluation of a task is told. By default, as a list of metrics.
+        configs: The configurations of its tasks.
+        experiments: Experiments to try for a run that does not say which it is of.
+        exporter: Exports what was trained; None where nothing is.
+        saved_model: Makes a predictor of a SavedModel and a style.
+        tflite: Makes a predictor of a .tflite file and a style.
+        page: Makes the page of `hrnet_tf.demo` for a predictor.
+    """
+
+    name: str
+    mistakes: Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]] = (
+        garden.mistakes
+    )
+    report: Callable[[base_task.Task], Report] = classification.report
+    configs: tuple[type[cfg.TaskConfig], ...] = ()
+    experiments: tuple[str, ...] = ()
+    exporter: type[Exporter] | None = None
+    saved_model: Callable[..., Predictor] | None = None
+    tflite: Callable[..., Predictor] | None = None
+    page: Callable[[Any], Any] | None = None

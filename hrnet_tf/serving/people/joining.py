@@ -1,0 +1,102 @@
+"""Joins two exported models, a detector and a pose model, into one SavedModel."""
+
+import numpy as np
+
+from hrnet_tf.messages import UserError, numbered
+from hrnet_tf.output_files import written_whole
+from hrnet_tf.serving import loading, saved_model
+from hrnet_tf.serving.detection.metadata import DetectionMetadata
+from hrnet_tf.serving.detection.predictor import SavedModelDetectionPredictor
+from hrnet_tf.serving.loading import LoadedSavedModel
+from hrnet_tf.serving.people.metadata import PeopleMetadata
+from hrnet_tf.serving.people.module import PeopleModule
+from hrnet_tf.serving.people.predictor import PeoplePredictor, TwoStagePredictor
+from hrnet_tf.serving.pose.metadata import PoseMetadata
+from hrnet_tf.serving.pose.predictor import SavedModelPosePredictor
+from hrnet_tf.serving.verification import VerificationError
+
+# Pixels, and shares of a score, by which the joint model may differ from the two.
+_TOLERANCE = 1e-2
+
+
+class JoiningError(UserError):
+    """Two models that cannot be joined as asked."""
+
+
+def join(
+    detector_path: str,
+    pose_path: str,
+    path: str,
+    category_id: int,
+    box_score_threshold: float,
+    max_people: int,
+    warmup: bool,
+) -> None:
+    """Writes the SavedModel, after comparing it with the two models.
+
+    Args:
+        detector_path: The detector's SavedModel.
+        pose_path: The pose model's SavedModel.
+        path: Where to.
+        category_id: The detector's class for people.
+        box_score_threshold: Boxes that score less are left out.
+        max_people: The most people that are found in an image.
+        warmup: Whether to add requests for TensorFlow Serving to warm up with.
+
+    Raises:
+        JoiningError: If one of the two is no such SavedModel.
+        ModelError: If one of the two is no model of this package.
+        VerificationError: If the joint model's answers are not those of the two.
+    """
+    detector = _load(detector_path, "--detector", DetectionMetadata.task, "a detector")
+    pose = _load(pose_path, "--pose", PoseMetadata.task, "a pose model")
+    find = SavedModelDetectionPredictor(detector)
+    estimate = SavedModelPosePredictor(pose)
+    known = find.metadata.categories
+    if category_id not in known:
+        raise JoiningError(
+            f"--category_id={category_id} is no class of the detector; it has "
+            f"{numbered(known)}."
+        )
+    metadata = PeopleMetadata(
+        detector=find.metadata,
+        pose=estimate.metadata,
+        category_id=category_id,
+        box_score_threshold=box_score_threshold,
+        max_people=max_people,
+    )
+    with written_whole(path) as partial:
+        module = PeopleModule(detector, pose, metadata)
+        saved_model.write_saved_model(module, metadata, partial, warmup)
+        apart = TwoStagePredictor(find, estimate, category_id, box_score_threshold)
+        joint = PeoplePredictor(loading.load_saved_model(partial))
+        _compare(apart, joint, max_people)
+
+
+def _load(path: str, flag: str, task: str, kind: str) -> LoadedSavedModel:
+    model = loading.load_model(path)
+    received = model.description["task"]
+    if not isinstance(model, LoadedSavedModel):
+        raise JoiningError(
+            f"{flag}={path} must be the SavedModel of {kind}; it is a .tflite file."
+        )
+    if received != task:
+        raise JoiningError(
+            f"{flag}={path} must be the SavedModel of {kind}; it is one of {received}."
+        )
+    return model
+
+
+def _compare(
+    expected: TwoStagePredictor, received: PeoplePredictor, max_people: int
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    wanted, found = expected.predict_image(image), received.predict_image(image)
+    for name in ("boxes", "box_scores", "keypoints", "scores"):
+        values = getattr(wanted, name)[:max_people]
+        difference = np.abs(values - getattr(found, name)) if len(values) else 0.0
+        if len(values) != len(getattr(found, name)) or np.max(difference) > _TOLERANCE:
+            raise VerificationError(
+                f"The joint model's {name} are not those of the two models; nothing "
+                "was written."
+            )
