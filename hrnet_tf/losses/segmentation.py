@@ -22,53 +22,36 @@ def segmentation_loss(
         logits: float32 [B, H, W, C].
         auxiliary_logits: Those of OCR's first segmentation, or None.
         labels: [B, H, W, 1], class numbers.
-        config: The losses.
-
-    Returns:
-        Scalar float32, without the factor `loss_weight`.
+        config: The losses. `loss_weight` is left to the caller.
     """
+    weights, ignore_label = config.class_weights, config.ignore_label
+
+    def cross_entropy(logits: tf.Tensor) -> tf.Tensor:
+        loss = segmentation_losses.SegmentationLoss(
+            config.label_smoothing,
+            weights,
+            ignore_label,
+            use_groundtruth_dimension=config.use_groundtruth_dimension,
+            top_k_percent_pixels=config.top_k_percent_pixels,
+        )(logits, labels)
+        if weights:
+            loss *= class_weight_scale(labels, weights, ignore_label)
+        return loss
+
     if config.ohem:
-        loss = ohem_cross_entropy(
-            logits,
-            labels,
-            config.class_weights,
-            config.ignore_label,
-            config.ohem_threshold,
-            config.ohem_min_kept,
-        )
+        hardness = config.ohem_threshold, config.ohem_min_kept
+        loss = ohem_cross_entropy(logits, labels, weights, ignore_label, *hardness)
     else:
-        loss = _cross_entropy(logits, labels, config)
+        loss = cross_entropy(logits)
     if auxiliary_logits is not None:
-        auxiliary_loss = _cross_entropy(auxiliary_logits, labels, config)
-        loss += config.auxiliary_weight * auxiliary_loss
-    return loss
-
-
-def _cross_entropy(
-    logits: tf.Tensor, labels: tf.Tensor, config: segmentation_config.Losses
-) -> tf.Tensor:
-    loss = segmentation_losses.SegmentationLoss(
-        config.label_smoothing,
-        config.class_weights,
-        config.ignore_label,
-        use_groundtruth_dimension=config.use_groundtruth_dimension,
-        top_k_percent_pixels=config.top_k_percent_pixels,
-    )(logits, labels)
-    if config.class_weights:
-        loss *= class_weight_scale(labels, config.class_weights, config.ignore_label)
+        loss += config.auxiliary_weight * cross_entropy(auxiliary_logits)
     return loss
 
 
 def cross_entropy_sum(
     logits: tf.Tensor, labels: tf.Tensor, ignore_label: int
 ) -> tf.Tensor:
-    """The sum, not the mean, of the cross-entropies of all labelled pixels.
-
-    Args:
-        logits: float32 [..., C].
-        labels: [...], class numbers.
-        ignore_label: The number of pixels without a class.
-    """
+    """Sum over all labelled pixels, from logits [..., C] and class numbers [...]."""
     labels = tf.cast(labels, tf.int32)
     labelled = labels != ignore_label
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(

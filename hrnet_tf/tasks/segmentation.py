@@ -26,7 +26,6 @@ from hrnet_tf.tasks.evaluation import (
     EvaluatedTask,
     Evaluation,
     StepOutputs,
-    gather,
 )
 from hrnet_tf.tasks.segmentation_prediction import (
     describe_protocol,
@@ -98,15 +97,7 @@ class SegmentationTask(
         return tf.add_n([config.loss_weight * loss, *(aux_losses or [])])
 
     def resize_logits(self, logits: tf.Tensor, size: Any) -> tf.Tensor:
-        """Resizes logits [B, h, w, C] as the decoder resizes branches.
-
-        Args:
-            logits: Of any type.
-            size: Height and width.
-
-        Returns:
-            float32 [B, height, width, C].
-        """
+        """Resizes [B, h, w, C] to `size`, as the decoder resizes branches; float32."""
         decoder = self.task_config.model.decoder.get()
         method = getattr(decoder, "upsampling", "bilinear")
         return upsample(tf.cast(logits, tf.float32), 1, method, size)
@@ -170,8 +161,7 @@ class SegmentationTask(
         missing = self.task_config.evaluation.num_pictures - len(evaluation.examples)
         if missing > 0:
             evaluation.examples += itertools.islice(unpadded(outputs), missing)
-        (sizes,) = gather(outputs, ["sizes"]).values()
-        return np.count_nonzero(sizes.all(axis=-1))
+        return sum(np.count_nonzero(np.all(part, -1)) for part in outputs["sizes"])
 
     def score(self, evaluation: Evaluation) -> dict[str, float]:
         """Adds the mean loss of all labelled pixels."""

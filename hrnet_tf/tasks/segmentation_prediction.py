@@ -81,9 +81,8 @@ def predict_and_count(
     Args:
         predict: Scores [H, W, C] of an image uint8 [H, W, 3].
         images: uint8 [B, H, W, 3], padded below and at the right.
-        masks: uint8 [B, H, W], the true classes.
-        sizes: int32 [B, 2], heights and widths before padding; 0 for images that only
-            fill the batch.
+        masks: The true classes, uint8 [B, H, W].
+        sizes: int32 [B, 2], without padding; 0 for images that only fill the batch.
         num_classes: C.
         ignore_label: The number of pixels without a class.
 
@@ -129,11 +128,7 @@ def predict_and_count(
 def unpadded(
     outputs: Mapping[str, tuple[tf.Tensor, ...]],
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yields image, predicted classes and labels of every real image, unpadded.
-
-    Args:
-        outputs: What all replicas' validation steps returned.
-    """
+    """Yields image, predicted and true classes of every real image of a step."""
     names = ("images", "predicted", "masks", "sizes")
     for parts in zip(*(outputs[name] for name in names), strict=True):
         for *arrays, (height, width) in zip(
