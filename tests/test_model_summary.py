@@ -6,7 +6,7 @@ from hrnet_tf import model_summary
 from hrnet_tf.configs.variants import RECIPES, VARIANTS
 from hrnet_tf.modeling import summaries
 from hrnet_tf.modeling.complexity import Complexity
-from hrnet_tf.modeling.summaries import Summary
+from hrnet_tf.modeling.summaries import NetworkSize
 
 SMALL = "w18_small_v1"
 
@@ -47,7 +47,7 @@ def test_everything_is_counted_at_its_usual_size_by_default(capsys, monkeypatch)
         assert input_size is None and num_outputs is None
         usual = RECIPES[task]
         stages = {"stem": Complexity(1, 2)}
-        return Summary(task, model_id, usual.input_size, usual.num_outputs, stages)
+        return NetworkSize(task, model_id, usual.input_size, usual.num_outputs, stages)
 
     monkeypatch.setattr(summaries, "summarize", note)
     code, out, _ = _run(capsys, "--format=json")

@@ -15,7 +15,7 @@ from hrnet_tf.modeling.task_models import TaskModel
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
+class NetworkSize:
     """How large one network is.
 
     Attributes:
@@ -43,7 +43,7 @@ def summarize(
     model_id: str,
     input_size: tuple[int, int] | None = None,
     num_outputs: int | None = None,
-) -> Summary:
+) -> NetworkSize:
     """Builds a network and counts it; takes seconds.
 
     Args:
@@ -65,7 +65,7 @@ def summarize(
             task, model_id, num_outputs
         )
     stages = complexity.count_parts(built.model, input_size, built.stages())
-    return Summary(task, model_id, input_size, num_outputs, stages)
+    return NetworkSize(task, model_id, input_size, num_outputs, stages)
 
 
 def build(task: str, model_id: str, num_outputs: int) -> TaskModel:
@@ -97,7 +97,7 @@ def _create_zeros(create: Callable[..., tf.Variable], **options: Any) -> tf.Vari
     return create(**options)
 
 
-def format_text(summaries: Sequence[Summary], per_stage: bool) -> str:
+def format_text(summaries: Sequence[NetworkSize], per_stage: bool) -> str:
     """A table with aligned columns."""
     table = [_header(per_stage), *_rows(summaries, per_stage)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -112,7 +112,7 @@ def format_text(summaries: Sequence[Summary], per_stage: bool) -> str:
     return "\n".join(lines)
 
 
-def format_markdown(summaries: Sequence[Summary], per_stage: bool) -> str:
+def format_markdown(summaries: Sequence[NetworkSize], per_stage: bool) -> str:
     """The same table for a README."""
     header = _header(per_stage)
     texts = len(header) - len(_NUMBERS)
@@ -124,7 +124,7 @@ def format_markdown(summaries: Sequence[Summary], per_stage: bool) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
 
-def format_json(summaries: Sequence[Summary], per_stage: bool) -> str:
+def format_json(summaries: Sequence[NetworkSize], per_stage: bool) -> str:
     """A list with an object for every network, its numbers not rounded."""
     networks = []
     for summary in summaries:
@@ -153,7 +153,7 @@ def _header(per_stage: bool) -> list[str]:
     return ["task", "model_id", "input", "output", *stage, *_NUMBERS]
 
 
-def _rows(summaries: Sequence[Summary], per_stage: bool) -> list[list[str]]:
+def _rows(summaries: Sequence[NetworkSize], per_stage: bool) -> list[list[str]]:
     rows = []
     for summary in summaries:
         height, width = summary.input_size

@@ -8,7 +8,7 @@ import tf_keras
 
 from hrnet_tf.modeling import complexity, summaries
 from hrnet_tf.modeling.complexity import Complexity
-from hrnet_tf.modeling.summaries import Summary, summarize
+from hrnet_tf.modeling.summaries import NetworkSize, summarize
 
 SIZES = json.loads(
     (pathlib.Path(__file__).parents[1] / "testdata" / "model_sizes.json").read_text()
@@ -68,7 +68,7 @@ def test_stages_add_up_to_the_whole_network(task, head_inputs, last_stages):
     assert list(stages) == body + last_stages
     if head_inputs is not None:
         assert stages["head"].parameters == (head_inputs + 1) * 5
-    total = Summary(task, SMALL, (64, 96), 5, stages).total
+    total = NetworkSize(task, SMALL, (64, 96), 5, stages).total
     assert total.parameters == complexity.count_parameters(built.model)
     assert total.macs == complexity.count_macs(built.model, (64, 96))
 
@@ -133,14 +133,16 @@ def test_kernels_are_found_in_half_precision():
 # ---- tables ----
 
 SUMMARIES = [
-    Summary(
+    NetworkSize(
         "segmentation",
         "w48",
         (1024, 2048),
         19,
         {"stem": Complexity(38848, 2**32), "head": Complexity(1200000, 3 * 2**40)},
     ),
-    Summary("detection", "w18", (800, 1344), 0, {"stem": Complexity(38848, 5 * 10**6)}),
+    NetworkSize(
+        "detection", "w18", (800, 1344), 0, {"stem": Complexity(38848, 5 * 10**6)}
+    ),
 ]
 
 
