@@ -34,6 +34,10 @@ class LabelSetError(UserError):
     """An unknown label set name, or a label set file that is wrong."""
 
 
+# Makes an error from a sentence about a label set.
+_Refuse = Callable[[str], LabelSetError]
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelSet:
     """The classes of one data set.
@@ -120,9 +124,6 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
         values=_values(spec.get("values"), len(classes), refuse),
         has_own_colors=bool(spec.get("colors")),
     )
-
-
-_Refuse = Callable[[str], LabelSetError]
 
 
 def _classes(classes: Any, refuse: _Refuse) -> tuple[str, ...]:

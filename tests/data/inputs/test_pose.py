@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from hrnet_tf.configs import pose as pose_config
+from hrnet_tf.data.files.coco_people import Person
 from hrnet_tf.data.files.detections import load_detections
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
@@ -47,9 +48,7 @@ def _person(person_id=1, bbox=FIGURE_BOX, keypoints=FIGURE, v=2, **changes):
         [keypoints, np.broadcast_to(v, len(keypoints))[:, np.newaxis]], axis=-1
     )
     fields = {"area": 9000.0, "iscrowd": False, **changes}
-    return pose_records.Person(
-        person_id, list(bbox), keypoints=triples.ravel().tolist(), **fields
-    )
+    return Person(person_id, list(bbox), keypoints=triples.ravel().tolist(), **fields)
 
 
 def _record(people, image=None, image_id=1, num_keypoints=17):
