@@ -84,11 +84,6 @@ class Exporter(abc.ABC):
         """The description of the model that the task makes."""
 
     @property
-    @abc.abstractmethod
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) of inputs in pixels."""
-
-    @property
     def model_type(self) -> str:
         """The beginning of a .tflite file's name."""
         return self.metadata.task
@@ -124,7 +119,7 @@ class Exporter(abc.ABC):
     @property
     def name(self) -> str:
         """The name of a .tflite file without its suffix."""
-        height, width = self.input_size
+        height, width = self.metadata.input_size
         return f"{self.model_type}_{self.metadata.model}_{height}x{width}"
 
     def compared_samples(self, has_data: bool) -> np.ndarray:
@@ -132,7 +127,7 @@ class Exporter(abc.ABC):
         if has_data:
             data = self.task.task_config.validation_data
             return np.stack(list(self.read_samples(data, COMPARED_INPUTS)))
-        shape = (COMPARED_INPUTS, *self.input_size, 3)
+        shape = (COMPARED_INPUTS, *self.metadata.input_size, 3)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
     def calibration_samples(self, count: int) -> list[np.ndarray]:

@@ -147,19 +147,19 @@ class NetworkMetadata(Metadata):
 
     Attributes:
         model: The network, e.g. w32.
+        input_size: (height, width) of what the network sees, in pixels.
+        description: What the model does, in a sentence.
     """
 
+    description: ClassVar[str]
+
     model: str
+    input_size: tuple[int, int] = stored_input_size()
 
     @property
     @abc.abstractmethod
     def title(self) -> str:
         """The model's name."""
-
-    @property
-    @abc.abstractmethod
-    def description(self) -> str:
-        """What it does, in a sentence."""
 
     @property
     @abc.abstractmethod

@@ -122,7 +122,6 @@ class ImagePredictor(Predictor):
     """A loaded model that needs nothing but an image."""
 
     def predict(self, image: np.ndarray, boxes: Boxes | None = None) -> Prediction:
-        """See `Predictor.predict`."""
         if boxes is not None:
             raise ValueError(f"A {self.metadata.task} model takes no boxes.")
         return self.predict_image(image)

@@ -27,7 +27,6 @@ class DetectionExporter(Exporter):
 
     @property
     def model_type(self) -> str:
-        """See `Exporter`."""
         return self.metadata.detector
 
     @classmethod
@@ -35,7 +34,6 @@ class DetectionExporter(Exporter):
         """See `Exporter`; an evaluation predicts like this already."""
 
     def describe(self) -> DetectionMetadata:
-        """See `Exporter`."""
         config = self.task.task_config
         try:
             categories = self.task.build_evaluator().categories
@@ -46,32 +44,21 @@ class DetectionExporter(Exporter):
         return DetectionMetadata.of_task(config, categories)
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        """See `Exporter`."""
-        return self.metadata.input_size
-
-    @property
     def circumstances(self) -> str:
-        """See `Exporter`."""
         return "box AP"
 
     def read_samples(self, data: cfg.DataConfig, count: int) -> Iterator[np.ndarray]:
-        """See `Exporter`."""
         for example in read_images(data).take(count):
-            yield fit_image(example["image"].numpy(), self.input_size)[0]
+            yield fit_image(example["image"].numpy(), self.metadata.input_size)[0]
 
     def network(self, model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-        """See `Exporter`."""
         return tf.function(lambda images: pyramid(model, normalize(images)))
 
     def module(self, model: tf_keras.Model) -> DetectionModule:
-        """See `Exporter`."""
         return DetectionModule(self.task, model, self.metadata)
 
     def score_checkpoint(self, model: tf_keras.Model) -> Score:
-        """See `Exporter`."""
         return verification.score_checkpoint(self.task, model, self.max_images)
 
     def score_exported(self, predictor: DetectionPredictor, checkpoint: Score) -> Score:
-        """See `Exporter`."""
         return verification.score_exported(self.task, predictor, checkpoint)

@@ -40,6 +40,7 @@ class DetectionMetadata(NetworkMetadata):
     """
 
     task: ClassVar[str] = "detection"
+    description: ClassVar[str] = "Finds objects in an image."
 
     detector: str
     categories: Mapping[int, str] = stored(_write_categories, _read_categories)
@@ -74,17 +75,10 @@ class DetectionMetadata(NetworkMetadata):
 
     @property
     def title(self) -> str:
-        """See `NetworkMetadata`."""
         return f"HRNet {self.model}, {self.detector.replace('_', ' ')}"
 
     @property
-    def description(self) -> str:
-        """See `NetworkMetadata`."""
-        return "Finds objects in an image."
-
-    @property
     def labels(self) -> Labels:
-        """See `NetworkMetadata`."""
         names = [
             self.categories.get(number, "-")
             for number in range(max(self.categories, default=0) + 1)
@@ -93,7 +87,6 @@ class DetectionMetadata(NetworkMetadata):
 
     @property
     def tensors(self) -> dict[str, str]:
-        """See `NetworkMetadata`."""
         height, width = self.input_size
         return {
             "image": (

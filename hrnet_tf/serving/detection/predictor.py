@@ -114,7 +114,6 @@ class SavedModelDetectionPredictor(DetectionPredictor):
     _model: LoadedSavedModel
 
     def predict_image(self, image: np.ndarray) -> DetectionPrediction:
-        """See `ImagePredictor`."""
         outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
         return self._prediction(
             image, {name: values.numpy() for name, values in outputs.items()}
@@ -127,7 +126,6 @@ class TFLiteDetectionPredictor(DetectionPredictor):
     _model: LoadedTFLite
 
     def predict_image(self, image: np.ndarray) -> DetectionPrediction:
-        """See `ImagePredictor`."""
         canvas, scale = fit_image(image, self.metadata.input_size)
         outputs = dict(self._model.run(image=canvas[np.newaxis]))
         outputs["boxes"] = outputs["boxes"] / scale

@@ -63,7 +63,6 @@ class TwoStagePredictor(ImagePredictor):
         self._detector, self._pose = detector, pose
 
     def predict_image(self, image: np.ndarray) -> PosePrediction:
-        """See `ImagePredictor`."""
         found = self._detector.predict_image(image)
         is_person = found.classes == self.metadata.category_id
         is_person &= found.scores >= self.metadata.box_score_threshold
@@ -88,7 +87,6 @@ class PeoplePredictor(ImagePredictor):
     _model: LoadedSavedModel
 
     def predict_image(self, image: np.ndarray) -> PosePrediction:
-        """See `ImagePredictor`."""
         outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
         count = int(outputs["num_people"][0])
         boxes, box_scores, keypoints, scores = (

@@ -30,28 +30,19 @@ class PoseExporter(Exporter):
 
     @classmethod
     def configure(cls, config: cfg.TaskConfig, given: Options) -> None:
-        """See `Exporter`."""
         config.evaluation.override({"flip_test": given.flip_test})
 
     def describe(self) -> PoseMetadata:
-        """See `Exporter`."""
         return PoseMetadata.of_task(
             self.task.task_config, self.task.skeleton, self.given.flip_test
         )
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        """See `Exporter`."""
-        return self.metadata.input_size
-
-    @property
     def circumstances(self) -> str:
-        """See `Exporter`."""
         flip_test = "on" if self.given.flip_test else "off"
         return f"boxes: {self.task.box_source}, flip test: {flip_test}"
 
     def read_samples(self, data: cfg.DataConfig, count: int) -> Iterator[np.ndarray]:
-        """See `Exporter`."""
         config = self.task.task_config
         people = PoseInput(
             data, config.codec, config.model.input_size, self.task.skeleton
@@ -60,7 +51,6 @@ class PoseExporter(Exporter):
             yield person["crop"].numpy()
 
     def network(self, model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-        """See `Exporter`."""
         return tf.function(
             lambda crops: self.task.predict_heatmaps(
                 model, normalization.normalize_image(crops)
@@ -68,15 +58,12 @@ class PoseExporter(Exporter):
         )
 
     def module(self, model: tf_keras.Model) -> PoseModule:
-        """See `Exporter`."""
         return PoseModule(model, self.metadata)
 
     def score_checkpoint(self, model: tf_keras.Model) -> Score:
-        """See `Exporter`."""
         return verification.score_checkpoint(self.task, model, self.max_images)
 
     def score_exported(self, predictor: PosePredictor, checkpoint: Score) -> Score:
-        """See `Exporter`."""
         return verification.score_exported(
             self.task, predictor, checkpoint, self.max_images
         )

@@ -10,7 +10,6 @@ from hrnet_tf.serving.metadata import (
     NetworkMetadata,
     model_name,
     stored,
-    stored_input_size,
 )
 
 
@@ -39,9 +38,9 @@ class PoseMetadata(NetworkMetadata):
     """
 
     task: ClassVar[str] = "pose"
+    description: ClassVar[str] = "Finds the keypoints of the person in a crop."
 
     skeleton: Skeleton = stored(_write_skeleton, _read_skeleton)
-    input_size: tuple[int, int] = stored_input_size()
     codec: pose_config.Codec = stored(
         lambda codec: codec.as_dict(), lambda values, _: pose_config.Codec(**values)
     )
@@ -67,22 +66,14 @@ class PoseMetadata(NetworkMetadata):
 
     @property
     def title(self) -> str:
-        """See `NetworkMetadata`."""
         return f"HRNet {self.model}, {self.skeleton.name}"
 
     @property
-    def description(self) -> str:
-        """See `NetworkMetadata`."""
-        return "Finds the keypoints of the person in a crop."
-
-    @property
     def labels(self) -> Labels:
-        """See `NetworkMetadata`."""
         return Labels("keypoints.txt", self.skeleton.keypoints, "keypoints")
 
     @property
     def tensors(self) -> dict[str, str]:
-        """See `NetworkMetadata`."""
         height, width = self.input_size
         return {
             "image": (

@@ -87,7 +87,6 @@ class PosePredictor(Predictor):
         """Whether `predict_heatmaps` works."""
 
     def predict(self, image: np.ndarray, boxes: Boxes | None = None) -> PosePrediction:
-        """See `Predictor.predict`."""
         people = boxes or Boxes.of_whole(image)
         is_person = (people.boxes[:, 2:] > 0).all(axis=-1)
         found, box_scores = people.boxes[is_person], people.scores[is_person]
@@ -165,13 +164,11 @@ class SavedModelPosePredictor(PosePredictor):
 
     @property
     def has_heatmaps(self) -> bool:
-        """See `PosePredictor`."""
         return True
 
     def predict_people(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `PosePredictor`."""
         boxes = np.reshape(np.asarray(boxes, np.float32), [1, -1, 4])
         outputs = self._model.signatures["image"](
             images=tf.constant(image[np.newaxis]), boxes=tf.constant(boxes)
@@ -179,7 +176,6 @@ class SavedModelPosePredictor(PosePredictor):
         return outputs["keypoints"][0].numpy(), outputs["scores"][0].numpy()
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        """See `PosePredictor`."""
         outputs = self._model.signatures["crops"](crops=tf.constant(crop[np.newaxis]))
         return {name: value.numpy() for name, value in outputs.items()}
 
@@ -191,13 +187,11 @@ class TFLitePosePredictor(PosePredictor):
 
     @property
     def has_heatmaps(self) -> bool:
-        """See `PosePredictor`."""
         return "heatmaps" in self._model.outputs
 
     def predict_people(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `PosePredictor`."""
         boxes = np.reshape(np.asarray(boxes, np.float32), [-1, 4])
         is_person = np.isfinite(boxes).all(axis=-1) & (boxes[:, 2:] > 0).all(axis=-1)
         num_keypoints = self.metadata.skeleton.num_keypoints
@@ -214,5 +208,4 @@ class TFLitePosePredictor(PosePredictor):
         return keypoints, person_scores(keypoints[..., 2], threshold).numpy()
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        """See `PosePredictor`."""
         return self._model.run(image=crop[np.newaxis])

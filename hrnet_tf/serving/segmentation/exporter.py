@@ -28,13 +28,11 @@ class SegmentationExporter(Exporter):
 
     @classmethod
     def configure(cls, config: cfg.TaskConfig, given: Options) -> None:
-        """See `Exporter`; what is exported predicts images whole and once."""
         config.evaluation.override(
             {"flip_test": given.flip_test, "scales": [1.0], "window": []}
         )
 
     def describe(self) -> SegmentationMetadata:
-        """See `Exporter`."""
         return SegmentationMetadata.of_task(
             self.task.task_config,
             self.task.label_set,
@@ -43,17 +41,10 @@ class SegmentationExporter(Exporter):
         )
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        """See `Exporter`."""
-        return self.metadata.input_size
-
-    @property
     def circumstances(self) -> str:
-        """See `Exporter`."""
         return self.task.protocol
 
     def read_samples(self, data: cfg.DataConfig, count: int) -> Iterator[np.ndarray]:
-        """See `Exporter`."""
         for example in self.task.read(data).images().take(count):
             yield fit_image(example["image"].numpy(), self.metadata)[0]
 
@@ -70,15 +61,12 @@ class SegmentationExporter(Exporter):
         return tf.function(lambda images: infer(normalize_image(images)))
 
     def module(self, model: tf_keras.Model) -> SegmentationModule:
-        """See `Exporter`."""
         return SegmentationModule(model, self.metadata)
 
     def score_checkpoint(self, model: tf_keras.Model) -> Score:
-        """See `Exporter`."""
         return verification.score_checkpoint(self.task, model, self.max_images)
 
     def score_exported(
         self, predictor: SegmentationPredictor, checkpoint: Score
     ) -> Score:
-        """See `Exporter`; the checkpoint saw the first images."""
         return verification.score_exported(self.task, predictor, checkpoint.count)

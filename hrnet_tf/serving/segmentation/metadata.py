@@ -10,7 +10,6 @@ from hrnet_tf.serving.metadata import (
     NetworkMetadata,
     model_name,
     stored,
-    stored_input_size,
 )
 
 
@@ -29,13 +28,13 @@ class SegmentationMetadata(NetworkMetadata):
     """
 
     task: ClassVar[str] = "segmentation"
+    description: ClassVar[str] = "Finds the class of every pixel of an image."
 
     label_set: LabelSet = stored(LabelSet.to_spec, label_set_from_spec)
     resizing: segmentation_config.Resizing = stored(
         lambda resizing: resizing.as_dict(),
         lambda values, _: segmentation_config.Resizing(**values),
     )
-    input_size: tuple[int, int] = stored_input_size()
     upsampling: str
     flip_test: bool
 
@@ -67,22 +66,14 @@ class SegmentationMetadata(NetworkMetadata):
 
     @property
     def title(self) -> str:
-        """See `NetworkMetadata`."""
         return f"HRNet {self.model}, {self.label_set.name}"
 
     @property
-    def description(self) -> str:
-        """See `NetworkMetadata`."""
-        return "Finds the class of every pixel of an image."
-
-    @property
     def labels(self) -> Labels:
-        """See `NetworkMetadata`."""
         return Labels("classes.txt", self.label_set.classes, "logits")
 
     @property
     def tensors(self) -> dict[str, str]:
-        """See `NetworkMetadata`."""
         height, width = self.input_size
         return {
             "image": (

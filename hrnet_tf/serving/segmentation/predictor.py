@@ -86,7 +86,6 @@ class SavedModelSegmentationPredictor(SegmentationPredictor):
     _model: LoadedSavedModel
 
     def predict_image(self, image: np.ndarray) -> SegmentationPrediction:
-        """See `ImagePredictor`."""
         outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
         return self._prediction(outputs["label_map"][0].numpy())
 
@@ -97,7 +96,6 @@ class TFLiteSegmentationPredictor(SegmentationPredictor):
     _model: LoadedTFLite
 
     def predict_image(self, image: np.ndarray) -> SegmentationPrediction:
-        """See `ImagePredictor`."""
         canvas, (height, width) = fit_image(image, self.metadata)
         label_map = self._model.run(image=canvas[np.newaxis])["label_map"][0]
         return self._prediction(
