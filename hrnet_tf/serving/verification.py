@@ -1,17 +1,22 @@
 """Compares an exported model with the checkpoint that it was made from.
 
 Both predict the same validation data: the checkpoint as in an evaluation, the exported
-model as an app would call it. The same evaluator scores both; each kind's exporter
-says how.
+model as an app would call it. The same evaluator scores both.
 """
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
+import tf_keras
 
+from hrnet_tf.data.inputs.batching import PADDING_ID
 from hrnet_tf.messages import UserError
+from hrnet_tf.progress import Progress
+from hrnet_tf.tasks.evaluation import EvaluatedTask
 
 # Maps may differ by this share of their standard deviation, as float32 arithmetic
 # does when its operations are reordered.
@@ -39,6 +44,78 @@ class Score:
     count: int
     sample: str
     image_ids: tuple[int, ...]
+
+
+def evaluate_checkpoint(
+    task: EvaluatedTask,
+    model: tf_keras.Model,
+    evaluator: Any,
+    names: Collection[str],
+    max_images: int,
+) -> tuple[tuple[int, ...], int]:
+    """Hands what a model predicts of the first validation images to an evaluator.
+
+    Args:
+        task: The task.
+        model: The model.
+        evaluator: An evaluator of the task.
+        names: Which outputs of `validation_step`, arrays over the batch, it reads.
+        max_images: How many images; 0 for all.
+
+    Returns:
+        The images' ids, in order, and how many rows were predicted.
+    """
+    step = tf.function(lambda inputs: task.validation_step(inputs, model))
+    image_ids: dict[int, None] = {}  # In order.
+    num_rows = 0
+    with Progress(None, "Evaluating the checkpoint", unit=task.unit) as progress:
+        for inputs in task.build_inputs(task.task_config.validation_data):
+            outputs = step(inputs)
+            found = {name: outputs[name].numpy() for name in names}
+            batch_ids = found["image_id"]
+            for image_id in batch_ids[batch_ids != PADDING_ID].tolist():
+                if image_id in image_ids or not 0 < max_images <= len(image_ids):
+                    image_ids[image_id] = None
+            counted = np.isin(batch_ids, list(image_ids))
+            evaluator.update({name: v[counted] for name, v in found.items()})
+            num_rows += int(counted.sum())
+            progress.advance(int(counted.sum()))
+            if not counted.all() and 0 < max_images <= len(image_ids):
+                break
+    return tuple(image_ids), num_rows
+
+
+def evaluate_exported(
+    predict: Callable[[Any], Mapping[str, Any]],
+    records: Iterable[Any],
+    evaluator: Any,
+    image_ids: Collection[int],
+) -> int:
+    """Hands what an exported model predicts of some images to an evaluator.
+
+    Args:
+        predict: Returns what the evaluator reads of one record.
+        records: All validation records, each with an `image_id`.
+        evaluator: An evaluator of the task.
+        image_ids: The images to predict.
+
+    Returns:
+        How many rows were predicted.
+    """
+    wanted = set(image_ids)
+    num_rows = 0
+    with Progress(len(wanted), "Evaluating the exported model") as progress:
+        for record in records:
+            if not wanted:
+                break
+            image_id = int(record["image_id"])
+            if image_id in wanted:
+                found = predict(record)
+                evaluator.update(found)
+                num_rows += len(found["image_id"])
+                wanted.remove(image_id)
+                progress.advance()
+    return num_rows
 
 
 def check_loss(checkpoint: Score, exported: Score, max_loss: float) -> None:
