@@ -42,10 +42,12 @@ Of a detector and a pose model in one, N being the most people:
     image            images uint8 [B, H, W, 3] -> as serving_default
 """
 
+import hashlib
 import os
 import tempfile
 
 import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from hrnet_tf.serving.graphs import ServingModule
@@ -76,6 +78,7 @@ def write_saved_model(
         exported = tf.Module()
         exported.metadata = tf.saved_model.Asset(path)
         tf.saved_model.save(exported, folder, module.signatures())
+    _name_by_content(folder)
     if warmup:
         _write_warmup_requests(os.path.join(folder, _WARMUP_FILE), module)
 
@@ -90,4 +93,19 @@ def _write_warmup_requests(path: str, module: ServingModule) -> None:
             log = prediction_log_pb2.PredictionLog(
                 predict_log=prediction_log_pb2.PredictLog(request=request)
             )
-            writer.write(log.SerializeToString())
+            writer.write(log.SerializeToString(deterministic=True))
+
+
+def _name_by_content(folder: str) -> None:
+    """Gives a SavedModel an id that depends on nothing but its graphs.
+
+    TensorFlow draws one at random, and the same export would differ each time.
+    """
+    with open(os.path.join(folder, "saved_model.pb"), "rb") as file:
+        digest = hashlib.sha256(file.read()).digest()
+    path = os.path.join(folder, "fingerprint.pb")
+    with open(path, "rb") as file:
+        fingerprint = fingerprint_pb2.FingerprintDef.FromString(file.read())
+    fingerprint.uuid = str(int.from_bytes(digest[:16], "big"))
+    with open(path, "wb") as file:
+        file.write(fingerprint.SerializeToString(deterministic=True))

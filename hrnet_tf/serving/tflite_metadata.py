@@ -22,6 +22,8 @@ from hrnet_tf.serving.metadata import ModelError, NetworkMetadata
 # Names fixed by the metadata schema and by its readers.
 _BUFFER_NAME = b"TFLITE_METADATA"
 _FILE_IDENTIFIER = b"M001"
+# The earliest time that a ZIP archive can hold.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _IMAGE_PROPERTIES = 2
 _RGB = 1
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 1, 2, 3
@@ -51,9 +53,13 @@ def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
     file = io.BytesIO()
     file.write(builder.Output())
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(metadata_lib.FILE_NAME, metadata.to_json())
         labels = metadata.labels
-        archive.writestr(labels.file, "\n".join(labels.names) + "\n")
+        for name, text in (
+            (metadata_lib.FILE_NAME, metadata.to_json()),
+            (labels.file, "\n".join(labels.names) + "\n"),
+        ):
+            # Without a time of its own, the same export is the same file.
+            archive.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), text)
     return file.getvalue()
 
 

@@ -1,8 +1,11 @@
 """The SavedModel as servers run it: from C++, and through gRPC's messages."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from concurrent import futures
 from pathlib import Path
 
@@ -260,3 +263,36 @@ def test_warmup_can_be_left_out(build_module, tmp_path):
     saved_model.write_saved_model(*build_module(), str(tmp_path / "1"), warmup=False)
     assert (tmp_path / "1/saved_model.pb").exists()
     assert not (tmp_path / "1/assets.extra").exists()
+
+
+# ---- the files ----
+
+
+def test_the_same_model_is_the_same_file(tmp_path):
+    """Two processes, with other hashes of text, write the same bytes."""
+    program = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import conftest
+from hrnet_tf.serving import saved_model, tflite
+
+module, metadata = conftest.build_module.__wrapped__()()
+saved_model.write_saved_model(module, metadata, sys.argv[1] + "/1")
+with open(sys.argv[1] + "/m.tflite", "wb") as file:
+    file.write(tflite.convert(module, metadata))
+"""
+    contents = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        subprocess.run(
+            [sys.executable, "-c", program, str(folder), str(Path(__file__).parent)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        )
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        contents.append({str(f.relative_to(folder)): f.read_bytes() for f in files})
+        time.sleep(2)  # ZIP archives count in steps of two seconds.
+    assert len(contents[0]) == 7
+    assert contents[0] == contents[1]
