@@ -21,14 +21,9 @@ _LAST_ID = 33
 
 
 def find_pairs(data_dir: str, split: str) -> list[Pair]:
-    """Lists the images of a split with their labels.
+    """Lists the images of a split (`train`, `val` or `trainval`) with their labels.
 
-    Args:
-        data_dir: Where Cityscapes was unpacked to.
-        split: `train`, `val` or both (`trainval`).
-
-    Raises:
-        ConversionError: If the folders or files are not as expected.
+    Raises `ConversionError` if the folders or files are not as expected.
     """
     pairs = []
     for part in ("train", "val") if split == "trainval" else (split,):
@@ -49,11 +44,7 @@ def find_pairs(data_dir: str, split: str) -> list[Pair]:
 
 
 def read_labels(pair: Pair) -> np.ndarray:
-    """Reads label ids as class numbers, uint8 [H, W].
-
-    Raises:
-        Unusable: If they cannot be read, or are something else.
-    """
+    """Reads label ids as class numbers, uint8 [H, W]. Raises `Unusable`."""
     mapping = np.full(_LAST_ID + 1, IGNORE)
     mapping[list(_CLASS_IDS)] = range(len(_CLASS_IDS))
     allowed = "Cityscapes' label ids 0 to 33"

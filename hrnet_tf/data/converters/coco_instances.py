@@ -66,17 +66,9 @@ def convert(
 ) -> InstancesSummary:
     """Writes `output_prefix`-00000-of-0000N.tfrecord, all files or none.
 
-    Args:
-        image_dir: Folder that the annotations' file names are relative to.
-        annotations: Path of the COCO JSON file.
-        output_prefix: Folder and beginning of the names of the files to write.
-        include_masks: Whether to write masks, which every object then needs.
-        max_mask_side: Longer sides of masks have at most this many pixels.
-        **options: See `conversion.RecordConversion`.
-
-    Raises:
-        ConversionError: If the input cannot be used.
-        OutputError: If files of this prefix exist already, or it names none.
+    The flags of `hrnet_tf.data.coco_instances` describe the arguments. Raises
+    `ConversionError` if the input cannot be used, and `OutputError` if files of this
+    prefix exist already, or it names none.
     """
     conversion = RecordConversion(output_prefix, **options)
     require_folder(image_dir, "image folder")

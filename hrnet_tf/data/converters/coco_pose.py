@@ -61,19 +61,9 @@ def convert(
 ) -> PoseSummary:
     """Writes `output_prefix`-00000-of-0000N.tfrecord, all files or none.
 
-    Args:
-        image_dir: Folder that the annotations' file names are relative to.
-        annotations: Path of the COCO keypoint JSON file.
-        output_prefix: Folder and beginning of the names of the files to write.
-        skeleton: The keypoints that each person must have, in order.
-        category: Name of the annotated category; needed only if the file describes
-            several with keypoints.
-        keep_empty: Whether to keep images without people.
-        **options: See `conversion.RecordConversion`.
-
-    Raises:
-        ConversionError: If the input cannot be used.
-        OutputError: If files of this prefix exist already, or it names none.
+    The flags of `hrnet_tf.data.coco_pose` describe the arguments. Raises
+    `ConversionError` if the input cannot be used, and `OutputError` if files of this
+    prefix exist already, or it names none.
     """
     conversion = RecordConversion(output_prefix, **options)
     require_folder(image_dir, "image folder")

@@ -69,16 +69,7 @@ def run(
     values: flags.FlagValues,
     argv: Sequence[str],
 ) -> int:
-    """Runs a converter; prints what was faulty, and a summary.
-
-    Args:
-        convert: Converts as the flags say.
-        values: The command's flags, not parsed yet.
-        argv: The command line, the program's name first.
-
-    Returns:
-        The exit code: 0 done, 1 failed, 2 bad usage.
-    """
+    """Runs a converter, prints faults and a summary, and returns the exit code."""
 
     @functools.wraps(convert)
     def convert_and_tell(values: flags.FlagValues) -> None:

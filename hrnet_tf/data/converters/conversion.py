@@ -36,17 +36,9 @@ class RecordConversion:
         on_error: str = "fail",
         overwrite: bool = False,
     ):
-        """Checks the prefix; writes nothing yet.
+        """Checks the prefix; writes nothing yet. `ConverterFlags` tells the arguments.
 
-        Args:
-            output_prefix: Folder and beginning of the names of the files to write.
-            num_shards: Number of files, at most one per image; by default 8, or one per
-                1000 images if that is more.
-            on_error: "fail" raises at the first fault, "skip" leaves faulty items out.
-            overwrite: Whether to replace earlier files of the same prefix.
-
-        Raises:
-            OutputError: If files of this prefix exist already, or it names none.
+        Raises `OutputError` if files of this prefix exist already, or it names none.
         """
         check_output_prefix(output_prefix, overwrite)
         self.faults = Faults(on_error)
@@ -57,19 +49,11 @@ class RecordConversion:
     def write_records(
         self, items: Sequence[Item], encode: Callable[[Item], bytes]
     ) -> list[Item]:
-        """Writes a record for each item.
+        """Writes a record for each item, in order; returns the items that were written.
 
-        Args:
-            items: What to write, in order.
-            encode: Makes an item's record, in one of several threads; raises
-                `Unusable`.
-
-        Returns:
-            The items that were written.
-
-        Raises:
-            ConversionError: If the first fault ends the conversion, or all items were
-                skipped.
+        `encode` runs in several threads and may raise `Unusable`. Raises
+        `ConversionError` if the first fault ends the conversion, or all items were
+        skipped.
         """
         written = []
         with (

@@ -22,15 +22,10 @@ _LAYOUT = (
 
 
 def find_pairs(data_dir: str, split: str, id_list: str | None = None) -> list[Pair]:
-    """Lists the images of a split with their labels.
+    """Lists the images of a split (`train` or `val`) with their labels.
 
-    Args:
-        data_dir: Where LIP was unpacked to.
-        split: `train` or `val`.
-        id_list: The file with the IDs; looked for if None.
-
-    Raises:
-        ConversionError: If the folders or the list are not as expected.
+    `id_list` is the file with the IDs; looked for if None. Raises `ConversionError` if
+    the folders or the list are not as expected.
     """
     image_dir = _folder(data_dir, _IMAGES, f"{split}_images")
     label_dir = _folder(data_dir, _LABELS, f"{split}_segmentations")
@@ -73,10 +68,6 @@ def _folder(data_dir: str, archive: str, name: str) -> str:
 
 
 def read_labels(pair: Pair) -> np.ndarray:
-    """Reads class numbers, uint8 [H, W].
-
-    Raises:
-        Unusable: If they cannot be read, or are something else.
-    """
+    """Reads class numbers, uint8 [H, W]. Raises `Unusable`."""
     mapping = np.arange(BUILT_IN["lip"].num_classes)
     return read_grey_labels(pair.labels, mapping, "LIP's labels 0 to 19")

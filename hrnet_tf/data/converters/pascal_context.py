@@ -40,15 +40,8 @@ def find_pairs(
 ) -> tuple[list[Pair], LabelReader]:
     """Lists the images of a split, and how to read their classes.
 
-    Args:
-        data_dir: The folder VOC2010.
-        annotations: trainval_merged.json, or a folder of .mat or .png files.
-        split: `train` or `val`.
-        image_list: File with the images' names; looked for if None. A JSON file has
-            its own.
-
-    Raises:
-        ConversionError: If something is not as expected.
+    The flags of `hrnet_tf.data.pascal_context` describe the arguments. Raises
+    `ConversionError` if something is not as expected.
     """
     image_dir = os.path.join(data_dir, "JPEGImages")
     check_folder(image_dir, "PASCAL VOC 2010", "VOC2010/JPEGImages/*.jpg")

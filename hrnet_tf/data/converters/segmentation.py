@@ -27,13 +27,7 @@ from hrnet_tf.messages import listed
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """An image file and the source of its labels.
-
-    Attributes:
-        image: Path of the image.
-        labels: Path of its label image, or another name that the reader of labels
-            knows.
-    """
+    """An image file, and its label image or another name that a `LabelReader` knows."""
 
     image: str
     labels: str
@@ -45,15 +39,10 @@ LabelReader = Callable[[Pair], np.ndarray]
 
 @dataclasses.dataclass(kw_only=True)
 class SegmentationSummary(ConversionSummary):
-    """What the conversion of labels did.
-
-    Attributes:
-        label_set: The classes.
-        pixels: How many pixels each class has; the last number counts those without.
-    """
+    """What the conversion of labels did."""
 
     label_set: LabelSet
-    pixels: np.ndarray
+    pixels: np.ndarray  # by class; the last number counts those without one
 
     def __str__(self) -> str:
         total = max(int(self.pixels.sum()), 1)
@@ -75,16 +64,9 @@ def convert(
 ) -> SegmentationSummary:
     """Writes `output_prefix`-00000-of-0000N.tfrecord, all files or none.
 
-    Args:
-        pairs: What to write, in order.
-        read_labels: Reads the classes of a pair.
-        label_set: The classes.
-        output_prefix: Folder and beginning of the names of the files to write.
-        **options: See `conversion.RecordConversion`.
-
-    Raises:
-        ConversionError: If the input cannot be used.
-        OutputError: If files of this prefix exist already, or it names none.
+    `options` are those of `RecordConversion`. Raises `ConversionError` if the input
+    cannot be used, and `OutputError` if files of this prefix exist already, or it names
+    none.
     """
     conversion = RecordConversion(output_prefix, **options)
     pixels: dict[Pair, np.ndarray] = {}
@@ -129,14 +111,11 @@ def _read_pair(
 
 
 def read_label_image(path: str) -> np.ndarray:
-    """Reads a label image as it is stored.
+    """Reads a label image as it is stored. Raises `Unusable`.
 
     Returns:
         Whole numbers [H, W]: grey values, or the indices of a palette image. For a
         coloured image uint8 [H, W, 3], RGB.
-
-    Raises:
-        Unusable: If it is not an image, or an image of another mode.
     """
     encoded = read_file(path, "labels")
     try:
@@ -170,11 +149,7 @@ def read_label_image(path: str) -> np.ndarray:
 
 
 def read_grey_labels(path: str, mapping: np.ndarray, allowed: str) -> np.ndarray:
-    """Reads a grey label image as class numbers, uint8 [H, W]; see `map_values`.
-
-    Raises:
-        Unusable: If it cannot be read, or holds a value that must not occur.
-    """
+    """Reads a grey label image as uint8 [H, W]; see `map_values`. Raises `Unusable`."""
     stored = read_label_image(path)
     if stored.ndim != 2:
         raise Unusable(
@@ -188,15 +163,8 @@ def map_values(
 ) -> np.ndarray:
     """Turns stored values into class numbers, uint8 of the same shape.
 
-    Args:
-        values: Whole numbers.
-        mapping: int64 [N], the class number of each value, -1 for values that must not
-            occur.
-        path: Where they are from, for messages.
-        allowed: What the values must be, for messages: "LIP's labels 0 to 19".
-
-    Raises:
-        Unusable: If there is a value that must not occur.
+    `mapping` int64 [N] has the class number of each value, or -1. Other values raise
+    `Unusable`, whose message names the `path` and the `allowed` ones: "LIP's labels".
     """
     inside = (values >= 0) & (values < len(mapping))
     mapped = np.where(inside, mapping[np.where(inside, values, 0)], -1)
@@ -210,11 +178,7 @@ def map_values(
 
 
 def check_folder(path: str, data_set: str, expected: str) -> None:
-    """Refuses a data set that lacks a folder; messages give its `expected` layout.
-
-    Raises:
-        ConversionError: If there is no such folder; says what was expected and found.
-    """
+    """Raises `ConversionError` with the `expected` layout if a folder is missing."""
     if tf.io.gfile.isdir(path):
         return
     parent = os.path.dirname(path.rstrip("/"))
@@ -228,11 +192,7 @@ def check_folder(path: str, data_set: str, expected: str) -> None:
 
 
 def read_lines(path: str) -> list[str]:
-    """Reads the lines of a text file, but for blank ones.
-
-    Raises:
-        ConversionError: If it cannot be read.
-    """
+    """Reads a text file's lines, but for blank ones. Raises `ConversionError`."""
     try:
         with tf.io.gfile.GFile(path) as file:
             return [line.strip() for line in file if line.strip()]

@@ -17,14 +17,9 @@ def find_pairs(
 ) -> list[Pair]:
     """Pairs images with label images by their names.
 
-    Args:
-        image_dir: The folder of images; its subfolders are searched too.
-        label_dir: The folder of label images, with the same subfolders.
-        label_suffix: What replaces an image's suffix in its label image's name.
-
-    Raises:
-        ConversionError: If there is no such folder, or no image has labels.
-        MediaError: If there is no image.
+    The flags of `hrnet_tf.data.segmentation_folder` describe the arguments. Raises
+    `ConversionError` if there is no such folder, or no image has labels, and
+    `MediaError` if there is no image.
     """
     for folder in (image_dir, label_dir):
         require_folder(folder)
@@ -46,11 +41,7 @@ def find_pairs(
 
 
 def read_labels(pair: Pair, label_set: LabelSet) -> np.ndarray:
-    """Reads the class numbers of a label image, uint8 [H, W].
-
-    Raises:
-        Unusable: If it cannot be read, or holds a value or colour without a class.
-    """
+    """Reads the class numbers of a label image, uint8 [H, W]. Raises `Unusable`."""
     stored = read_label_image(pair.labels)
     if stored.ndim == 3:
         return _from_colors(stored, pair.labels, label_set)

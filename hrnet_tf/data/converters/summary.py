@@ -24,12 +24,7 @@ class ConversionSummary:
     warnings: list[str] = dataclasses.field(default_factory=list)
 
     def lines(self, counts: Mapping[str, int], always: Collection[str]) -> list[str]:
-        """Returns one line per count, and one about the files.
-
-        Args:
-            counts: Numbers by what they count. Zeros are left out.
-            always: What is told even if it is 0.
-        """
+        """Returns a line per count, zeros only if `always`, and one about the files."""
         counts = {
             "images": self.images,
             **counts,

@@ -45,16 +45,9 @@ def is_partly_outside(bbox: Sequence[float], image: ImageEntry) -> bool:
 
 
 def load(path: str, read_entry: Callable[[dict], dict] | None = None) -> dict[str, Any]:
-    """Reads the file.
+    """Reads the file and keeps of every JSON object in it what `read_entry` returns.
 
-    Args:
-        path: The JSON file.
-        read_entry: Called with every JSON object while the file is parsed; returns what
-            to keep of it.
-
-    Raises:
-        ConversionError: If it cannot be read, is not JSON or lacks one of the three
-            lists.
+    Raises `ConversionError` if it cannot be read, is not JSON or lacks a list.
     """
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -91,14 +84,10 @@ def read_entries(
     faults: Faults,
     is_passed_over: Callable[[Any], bool] = lambda entry: False,
 ) -> tuple[list[ImageEntry], dict[int, list[Annotation]], int]:
-    """Reads `images` and `annotations`.
+    """Reads `images` and `annotations`; `faults` receives the unusable ones.
 
-    Args:
-        path: The file, for messages.
-        content: What `load` read.
-        read: Checks one annotation, given the usable images by id; raises `Unusable`.
-        faults: Receives each unusable image or annotation.
-        is_passed_over: Whether to leave out an annotation without a look at it.
+    `read` checks one annotation, given the usable images by id, and raises `Unusable`.
+    Annotations that are `is_passed_over` are left out without a look at them.
 
     Returns:
         The usable images; by image id, the usable annotations of each of them; and the
@@ -168,11 +157,7 @@ def _read_image(entry: Any) -> ImageEntry:
 
 
 def read_annotated_image(image: ImageEntry, image_dir: str) -> bytes:
-    """Returns the bytes of an image file that decodes completely to the annotated size.
-
-    Raises:
-        Unusable: If there is no such file, or it is something else.
-    """
+    """The bytes of a file that decodes to the annotated size. Raises `Unusable`."""
     path = os.path.join(image_dir, image.file_name)
     encoded, height, width = read_image_file(path, f" (image {image.id})")
     if (height, width) != (image.height, image.width):
@@ -188,14 +173,11 @@ def read_annotated_image(image: ImageEntry, image_dir: str) -> bytes:
 def read_box(
     entry: Any, images: dict[int, ImageEntry]
 ) -> tuple[ImageEntry, list[float], bool]:
-    """Checks what annotations of any kind have.
+    """Checks what annotations of any kind have. Raises `Unusable`.
 
     Returns:
         The image, the box (x, y, width and height in pixels, on the image at least in
         part) and whether it surrounds a crowd.
-
-    Raises:
-        Unusable: If something is missing or impossible.
     """
     kind = "bad annotation entry"
     if not isinstance(entry, dict):

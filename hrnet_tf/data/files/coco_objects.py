@@ -24,53 +24,31 @@ from hrnet_tf.messages import shown
 
 @dataclasses.dataclass(frozen=True)
 class CocoObject:
-    """One usable annotation.
+    """One usable annotation."""
 
-    Attributes:
-        category_id: The file's id of the category, above 0.
-        bbox: x, y, width, height in pixels, clipped to the image.
-        area: Pixels.
-        iscrowd: Whether it is a crowd.
-        rle: The mask as compressed run lengths; None where masks were not asked for.
-        was_clipped: Whether the file's box reaches beyond the border.
-    """
-
-    category_id: int
-    bbox: list[float]
-    area: float
+    category_id: int  # above 0
+    bbox: list[float]  # x, y, width, height in pixels, clipped to the image
+    area: float  # in pixels
     iscrowd: bool
-    rle: dict[str, Any] | None
-    was_clipped: bool
+    rle: dict[str, Any] | None  # the mask, compressed; None where not asked for
+    was_clipped: bool  # whether the file's box reaches beyond the border
 
 
 @dataclasses.dataclass(frozen=True)
 class CocoObjects:
-    """The usable part of an annotation file, in its order.
-
-    Attributes:
-        images: The usable image entries.
-        objects: By image id, the usable objects of each of `images` (often none).
-        categories: Names by id.
-        objects_of_unusable_images: How many objects had an unusable image.
-    """
+    """The usable part of an annotation file, in its order."""
 
     images: list[ImageEntry]
-    objects: dict[int, list[CocoObject]]
-    categories: dict[int, str]
+    objects: dict[int, list[CocoObject]]  # by id of each of `images`, often none
+    categories: dict[int, str]  # names by id
     objects_of_unusable_images: int
 
 
 def read_coco_objects(path: str, with_masks: bool, faults: Faults) -> CocoObjects:
-    """Reads all annotations, checking each.
+    """Reads all annotations, checking each; `faults` receives the unusable ones.
 
-    Args:
-        path: The JSON file.
-        with_masks: Whether every object needs a mask; else masks are not looked at.
-        faults: Receives each unusable image or annotation.
-
-    Raises:
-        ConversionError: If the file is missing or is not COCO's JSON, or `faults`
-            raises.
+    Masks are only looked at `with_masks`, and then every object needs one. Raises
+    `ConversionError` if the file is missing or is not COCO's JSON, or `faults` raises.
     """
     content = coco_annotations.load(
         path, None if with_masks else coco_annotations.without_outline
@@ -156,13 +134,7 @@ def _clip(bbox: list[float], image: ImageEntry) -> list[float]:
 def read_mask(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """Compresses a mask: polygons, or run lengths of either kind.
 
-    Args:
-        segmentation: As in an annotation.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
-
-    Raises:
-        Unusable: If it is neither, or belongs to an image of another size.
+    Raises `Unusable` if it is neither, or belongs to an image of another size.
     """
     kind = "bad mask"
     if isinstance(segmentation, list) and segmentation:

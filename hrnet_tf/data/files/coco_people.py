@@ -47,37 +47,23 @@ class Person:
 
 @dataclasses.dataclass(frozen=True)
 class CocoPeople:
-    """The usable part of an annotation file, in its order.
-
-    Attributes:
-        images: The usable image entries.
-        people: By image id, the usable people of each of `images` (often none).
-        other_category_annotations: How many annotations were passed over.
-        people_of_unusable_images: How many usable people had an unusable image.
-        warnings: Sentences about what looks odd but was used.
-    """
+    """The usable part of an annotation file, in its order."""
 
     images: list[ImageEntry]
-    people: dict[int, list[Person]]
+    people: dict[int, list[Person]]  # by id of each of `images`, often none
     other_category_annotations: int
     people_of_unusable_images: int
-    warnings: list[str]
+    warnings: list[str]  # about what looks odd but was used
 
 
 def read_coco_people(
     path: str, skeleton: Skeleton, category: str | None, faults: Faults
 ) -> CocoPeople:
-    """Reads the annotations of one category, checking each.
+    """Reads one category's annotations, checking each; `faults` receives unusable ones.
 
-    Args:
-        path: The JSON file.
-        skeleton: The keypoints that every annotation must have, in order.
-        category: Name of the category; None takes the only one that has keypoints.
-        faults: Receives each unusable image or annotation.
-
-    Raises:
-        ConversionError: If the file is missing or is not COCO keypoint JSON, its
-            keypoints are not the skeleton's, or `faults` raises.
+    `category` is its name; None takes the only one that has keypoints. Raises
+    `ConversionError` if the file is missing or is not COCO keypoint JSON, its keypoints
+    are not the skeleton's, or `faults` raises.
     """
     content = coco_annotations.load(path, coco_annotations.without_outline)
     category_id, warnings = _choose_category(path, content, skeleton, category)

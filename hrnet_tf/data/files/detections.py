@@ -15,31 +15,20 @@ class DetectionsError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
-    """A detector's person boxes, sorted by image.
+    """A detector's person boxes, sorted by image."""
 
-    Attributes:
-        image_ids: int64 [D].
-        boxes: float32 [D, 4], x, y, width, height in original pixels.
-        scores: float32 [D].
-    """
-
-    image_ids: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray
+    image_ids: np.ndarray  # int64 [D]
+    boxes: np.ndarray  # float32 [D, 4], x, y, width, height in original pixels
+    scores: np.ndarray  # float32 [D]
 
 
 def load_detections(
     path: str, category_id: int = 1, score_threshold: float = 0.0
 ) -> Detections:
-    """Reads person boxes from a COCO results JSON.
+    """Reads person boxes from COCO's results JSON.
 
-    Args:
-        path: A list of {image_id, category_id, bbox, score}.
-        category_id: Boxes of other categories are left out.
-        score_threshold: Boxes that score lower are left out.
-
-    Raises:
-        DetectionsError: If the file is something else, or no box is left.
+    Boxes of other categories and those that score lower are left out. Raises
+    `DetectionsError` if the file is something else, or no box is left.
     """
     with tf.io.gfile.GFile(path, "rb") as file:
         try:

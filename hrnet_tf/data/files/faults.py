@@ -27,11 +27,7 @@ class Faults:
     """
 
     def __init__(self, on_error: str):
-        """Starts without a fault.
-
-        Args:
-            on_error: "fail" raises at the first fault, "skip" counts them.
-        """
+        """Starts without a fault; `on_error` is "fail" or "skip"."""
         if on_error not in ("fail", "skip"):
             raise ValueError(f"on_error is {on_error!r}; it must be 'fail' or 'skip'.")
         self._on_error = on_error
@@ -39,11 +35,7 @@ class Faults:
         self.sentences: list[str] = []
 
     def report(self, fault: Unusable) -> None:
-        """Counts a fault.
-
-        Raises:
-            ConversionError: If the first fault ends the conversion.
-        """
+        """Counts a fault; raises `ConversionError` if the first one ends everything."""
         if self._on_error == "fail":
             raise ConversionError(
                 f"{fault.sentence} Nothing was written; correct it, or leave such "

@@ -8,17 +8,12 @@ _JPEG_SIGNATURE, _PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 def read_image_file(path: str, identity: str = "") -> tuple[bytes, int, int]:
-    """Reads a JPEG or PNG file that decodes completely.
+    """Reads a JPEG or PNG file that decodes completely, or raises `Unusable`.
 
-    Args:
-        path: The file.
-        identity: What messages say about it besides its path, such as " (image 7)".
+    Messages show `identity` after the path, such as " (image 7)".
 
     Returns:
         Its bytes, and the image's height and width, EXIF orientation ignored.
-
-    Raises:
-        Unusable: If there is no such file, or it is something else.
     """
     encoded = read_file(path, "image", identity)
     if not encoded.startswith((_JPEG_SIGNATURE, _PNG_SIGNATURE)):
@@ -42,16 +37,7 @@ def read_image_file(path: str, identity: str = "") -> tuple[bytes, int, int]:
 
 
 def read_file(path: str, kind: str, identity: str = "") -> bytes:
-    """Reads a file.
-
-    Args:
-        path: The file.
-        kind: What it is, for counting faults: "image".
-        identity: As for `read_image_file`.
-
-    Raises:
-        Unusable: If it cannot be read.
-    """
+    """Reads a file, or raises `Unusable`; faults are counted by its `kind`: "image"."""
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()

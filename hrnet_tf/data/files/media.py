@@ -28,19 +28,12 @@ class MediaError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a video says about itself.
+    """What a video says about itself."""
 
-    Attributes:
-        width: Width of its frames in pixels.
-        height: Height of its frames in pixels.
-        frames_per_second: How fast it is played.
-        num_frames: How many frames it claims to have; None if it does not say.
-    """
-
-    width: int
+    width: int  # of its frames, in pixels
     height: int
     frames_per_second: float
-    num_frames: int | None
+    num_frames: int | None  # as it claims; None if it does not say
 
 
 def is_video(path: str) -> bool:
@@ -49,17 +42,10 @@ def is_video(path: str) -> bool:
 
 
 def find_images(path: str) -> list[str]:
-    """Lists the images of a folder and its subfolders.
+    """Lists the images of a folder and its subfolders, in alphabetical order.
 
-    Args:
-        path: The folder; or an image file, which is then the only one.
-
-    Returns:
-        Paths in alphabetical order. Files of a folder that are not named like images
-        are left out.
-
-    Raises:
-        MediaError: If there is no such path, or no image in it.
+    A file stands for itself, whatever its name. Raises `MediaError` if there is no such
+    path, or no image in it.
     """
     if os.path.isfile(path):
         return [path]
@@ -97,14 +83,11 @@ def read_image(path: str) -> np.ndarray:
 
 
 def open_video(path: str) -> tuple[VideoInfo, Iterator[np.ndarray]]:
-    """Opens a video.
+    """Opens a video, or raises `MediaError`.
 
     Returns:
         What it says about itself, and its frames one by one, to the last that can be
         decoded.
-
-    Raises:
-        MediaError: If it cannot be opened.
     """
     if not os.path.isfile(path):
         raise MediaError(f"There is no video {path}.")
@@ -151,11 +134,7 @@ class VideoWriter(contextlib.ExitStack):
         self._info = info
 
     def __enter__(self) -> "VideoWriter":
-        """Opens a file beside `path`.
-
-        Raises:
-            MediaError: If OpenCV cannot write such a video there.
-        """
+        """Opens a file beside `path`, or raises `MediaError`."""
         self._writer = cv2.VideoWriter(
             self.enter_context(written_whole(self._path)),
             cv2.VideoWriter.fourcc(*"mp4v"),

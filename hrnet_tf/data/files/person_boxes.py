@@ -27,16 +27,7 @@ class PersonBoxes:
     """Boxes of one category."""
 
     def __init__(self, path: str, category_id: int = PERSON_CATEGORY):
-        """Reads the file.
-
-        Args:
-            path: The JSON file.
-            category_id: Boxes of other categories are left out. Rows without a category
-                count as this one.
-
-        Raises:
-            BoxesError: If the file cannot be read, or has no such box.
-        """
+        """Reads boxes of this category or without any. Raises `BoxesError`."""
         self._path = path
         self._ids: dict[str, int] = {}
         self._by_name: dict[str, list[list[float]]] = {}
@@ -74,11 +65,7 @@ class PersonBoxes:
         return _split(self._by_id.get(number, []))
 
     def check(self, paths: list[str]) -> None:
-        """Refuses a file without a box for any of the images.
-
-        Raises:
-            BoxesError: If so.
-        """
+        """Raises `BoxesError` if there is no box for any of the images."""
         if any(len(self.of_image(path)[0]) for path in paths):
             return
         known = sorted(self._by_name) or [str(number) for number in sorted(self._by_id)]

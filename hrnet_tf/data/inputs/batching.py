@@ -21,14 +21,9 @@ def batch_per_replica(
     would end the evaluation for all, and the others' last examples would be lost. Also,
     TPUs need not compile twice if all batches have one size.
 
-    Images and labels whose sizes differ become as large as the largest of their batch,
-    filled below and at the right.
-
-    Args:
-        dataset: Pairs of an image [H, W, C] and a dict of labels.
-        data: Its configuration.
-        input_context: Where it is read.
-        fillings: The value that fills a label, by name; 0 fills everything else.
+    Images [H, W, C] and labels whose sizes differ become as large as the largest of
+    their batch, filled below and at the right. `fillings` are the values that fill
+    labels, by name; 0 fills everything else.
     """
     batch_size, num_replicas = replica_batches(data.global_batch_size, input_context)
     if data.is_training or data.drop_remainder:
@@ -69,12 +64,9 @@ def fill_last_batches(
 ) -> tf.data.Dataset:
     """Fills up the last batches, so that all replicas get equally many full ones.
 
-    Args:
-        dataset: Pairs of images and a dict of labels, which may hold dicts itself, in
-            batches of `batch_size` * `num_replicas`, the last one smaller.
-        batch_size: Size of a replica's batch.
-        num_replicas: How many replicas share the batches.
-        fillings: The value that fills a label, by name; 0 fills everything else.
+    `dataset` has pairs of images and a dict of labels, which may hold dicts itself, in
+    batches of `batch_size` * `num_replicas`, the last one smaller. `fillings` are as in
+    `batch_per_replica`.
     """
     step_size = num_replicas * batch_size
     dataset = dataset.map(

@@ -42,14 +42,7 @@ class PoseInput:
     ):
         """Reads the detections file, if there is one, but no records yet.
 
-        Args:
-            data: Where people come from and how they are augmented.
-            codec: How keypoints become heatmaps.
-            crop_size: [height, width] of the network's input.
-            skeleton: The keypoints that the records hold.
-
-        Raises:
-            ValueError: If the detections file cannot be used.
+        `crop_size` is [height, width]. Raises `DetectionsError` if the file is wrong.
         """
         self._data = data
         self._codec = codec
@@ -95,11 +88,7 @@ class PoseInput:
         return reader.read(input_context)
 
     def images(self) -> tf.data.Dataset:
-        """Returns what `decode` makes of images with people to crop, in their order.
-
-        Raises:
-            RecordError: As `dataset`.
-        """
+        """Returns what `decode` makes of images with people to crop, in their order."""
         self._check_records()
         files = input_reader.match_files(self._data.input_path)
         return tf.data.TFRecordDataset(files).map(self.decode).filter(_has_people)
@@ -170,9 +159,7 @@ class PoseInput:
         return image, {"heatmaps": targets, "weights": weights, **person}
 
     def batch(
-        self,
-        dataset: tf.data.Dataset,
-        input_context: tf.distribute.InputContext | None,
+        self, dataset: tf.data.Dataset, input_context: tf.distribute.InputContext | None
     ) -> tf.data.Dataset:
         """Batches per replica; each one's evaluation ends with a full batch."""
         return batch_per_replica(
@@ -283,12 +270,8 @@ def clean_boxes(
     """Clips ground-truth boxes to the image, in the official way.
 
     Official lib/dataset/coco.py, `_load_coco_keypoint_annotation_kernal`: corners are
-    pixels inside the box, so width and height shrink by one.
-
-    Args:
-        boxes: [P, 4], x, y, width, height in original pixels.
-        image_height: Scalar.
-        image_width: Scalar.
+    pixels inside the box, so width and height shrink by one. `boxes` are [P, 4], x, y,
+    width, height in original pixels.
 
     Returns:
         The clipped boxes [P, 4], and whether anything is left of each, bool [P].

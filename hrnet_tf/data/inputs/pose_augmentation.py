@@ -48,11 +48,7 @@ def augment_person(
     rotation = augmentation.rotation * tf.clip_by_value(tf.random.normal([]), -2.0, 2.0)
     is_rotated = _chance(augmentation.rotation_probability)
     matrix = affine.crop_to_image_matrix(
-        center,
-        size * scale,
-        tf.where(is_rotated, rotation, 0.0),
-        crop_size,
-        udp=udp,
+        center, size * scale, tf.where(is_rotated, rotation, 0.0), crop_size, udp=udp
     )
 
     is_mirrored = _chance(augmentation.flip_probability)

@@ -36,13 +36,8 @@ class SegmentationInput:
     ):
         """Reads nothing yet.
 
-        Args:
-            data: Where images come from and how they are augmented.
-            resizing: The size that augmentation starts from.
-            label_set: The classes to learn.
-            drop_background: Whether the records count one class more, number 0, which
-                is not learned.
-            ignore_label: The label for pixels without a class.
+        With `drop_background` the records count one class more, number 0, which is not
+        learned. `ignore_label` is the label for pixels without a class.
         """
         self._data = data
         self._resizing = resizing
@@ -81,11 +76,7 @@ class SegmentationInput:
         return reader.read(input_context)
 
     def images(self) -> tf.data.Dataset:
-        """Returns images as stored: `image` uint8 [H, W, 3] and `labels` uint8 [H, W].
-
-        Raises:
-            RecordError: As `dataset`.
-        """
+        """Returns images as stored: `image` uint8 [H, W, 3], `labels` uint8 [H, W]."""
         self._check_records()
         files = input_reader.match_files(self._data.input_path)
         return tf.data.TFRecordDataset(files).map(self._decode_record)
@@ -180,9 +171,7 @@ class SegmentationInput:
         }
 
     def _batch(
-        self,
-        dataset: tf.data.Dataset,
-        input_context: tf.distribute.InputContext | None,
+        self, dataset: tf.data.Dataset, input_context: tf.distribute.InputContext | None
     ) -> tf.data.Dataset:
         return batch_per_replica(
             dataset, self._data, input_context, {"masks": self._ignore_label}
@@ -206,12 +195,8 @@ def _random_crop(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """A crop of the scaled image, anywhere in it.
 
-    Args:
-        size: int32 [2], height and width of the image.
-        scaled: Height and width of the scaled image.
-        crop_size: Height and width of the crop. If it is larger than the image, it
-            begins at the image's top or left border, and is mirrored all the same.
-        is_mirrored: Scalar bool.
+    `size`, int32 [2], is that of the image before. A crop that is larger than the image
+    begins at the image's top or left border, and is mirrored all the same.
 
     Returns:
         The matrix [2, 3] from pixels of the crop to pixels of the image, and

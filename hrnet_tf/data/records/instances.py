@@ -23,15 +23,7 @@ _ADVICE = "write records with python -m hrnet_tf.data.coco_instances"
 
 
 def check_records(files: Sequence[str], with_masks: bool) -> None:
-    """Parses the first record, so that a wrong file is found before the first step.
-
-    Args:
-        files: The files to read.
-        with_masks: Whether objects must have masks.
-
-    Raises:
-        RecordError: If there is no record, it is of another kind, or masks are missing.
-    """
+    """Raises `RecordError` if the first record is of another kind or lacks masks."""
 
     def parse(serialized: tf.Tensor) -> None:
         tf.io.parse_single_example(

@@ -39,10 +39,9 @@ def encode_image_record(
     people: Sequence[Person],
     keypoints_per_person: int,
 ) -> bytes:
-    """Returns the serialised `tf.train.Example` of one image and its people.
+    """The serialised `tf.train.Example` of one image and its people.
 
-    Raises:
-        ValueError: If a person does not have K keypoints.
+    Raises `ValueError` if a person does not have K keypoints.
     """
     for person in people:
         if len(person.keypoints) != 3 * keypoints_per_person:
@@ -81,18 +80,13 @@ def parse_image_record(
 ) -> dict[str, tf.Tensor]:
     """Reads one record, in graph. The image stays encoded.
 
-    Args:
-        serialized: Scalar string, as `encode_image_record` made it.
-        num_keypoints: K of the skeleton that the caller works with.
+    A record of another skeleton raises `tf.errors.InvalidArgumentError` when this runs.
 
     Returns:
         A dict of tensors, with P people and coordinates in pixels of the original
         image: `encoded` scalar string; `image_id`, `height`, `width` scalar int64;
         `person_id`, `iscrowd`, `num_keypoints` int64 [P]; `area` float32 [P]; `bbox`
         float32 [P, 4] (x, y, width, height); `keypoints` float32 [P, K, 3] (x, y, v).
-
-    Raises:
-        tf.errors.InvalidArgumentError: When run on a record of another skeleton.
     """
     # Records of other kinds fail the check below, with its sentence.
     scalar = tf.io.FixedLenFeature([], tf.int64, default_value=-1)
@@ -142,11 +136,7 @@ def parse_image_record(
 
 
 def check_records(files: Sequence[str], num_keypoints: int) -> None:
-    """Parses the first record, so that a wrong file is found before the first step.
-
-    Raises:
-        RecordError: If there is none, or its people do not have `num_keypoints`.
-    """
+    """Raises `RecordError` if the first record has not `num_keypoints` per person."""
     check_first_record(
         files,
         lambda serialized: parse_image_record(serialized, num_keypoints),

@@ -27,14 +27,7 @@ NUM_CLASSES = "image/segmentation/class/count"
 def encode_image_record(
     encoded: bytes, filename: str, labels: np.ndarray, num_classes: int
 ) -> bytes:
-    """Returns the serialised `tf.train.Example` of one image.
-
-    Args:
-        encoded: The image file.
-        filename: Its name.
-        labels: uint8 [H, W].
-        num_classes: How many classes the labels count.
-    """
+    """The serialised `tf.train.Example` of one image with labels uint8 [H, W]."""
     _, png = cv2.imencode(".png", labels)
     feature = {
         IMAGE_ENCODED: convert_to_feature(encoded),
@@ -52,16 +45,11 @@ def encode_image_record(
 def parse_image_record(serialized: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
     """Reads one record, in graph; nothing is decoded yet.
 
-    Args:
-        serialized: Scalar string.
-        num_classes: How many classes the caller expects. Records that do not say how
-            many they have, such as the Garden's, are trusted.
+    Records that do not say how many classes they have, such as the Garden's, are
+    trusted. Others raise `tf.errors.InvalidArgumentError` if they have another number.
 
     Returns:
         `encoded` and `labels_encoded`, scalar strings.
-
-    Raises:
-        tf.errors.InvalidArgumentError: When run on a record with other classes.
     """
     text = tf.io.FixedLenFeature([], tf.string, default_value="")
     record = tf.io.parse_single_example(
@@ -101,11 +89,7 @@ def parse_image_record(serialized: tf.Tensor, num_classes: int) -> dict[str, tf.
 
 
 def check_records(files: Sequence[str], num_classes: int) -> None:
-    """Parses the first record, so that a wrong file is found before the first step.
-
-    Raises:
-        RecordError: If there is none, or its labels do not count `num_classes`.
-    """
+    """Raises `RecordError` if the first record does not count `num_classes` classes."""
     check_first_record(
         files,
         lambda serialized: parse_image_record(serialized, num_classes),

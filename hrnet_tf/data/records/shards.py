@@ -11,12 +11,9 @@ from hrnet_tf.output_files import OutputError
 
 
 def check_output_prefix(prefix: str, overwrite: bool) -> None:
-    """Refuses a prefix whose files cannot or must not be written.
+    """Refuses a prefix whose files cannot or must not be written: raises `OutputError`.
 
     Call it before the work, so that a mistake shows at once.
-
-    Raises:
-        OutputError: If it names no files, or they exist and stay.
     """
     if not os.path.basename(prefix):
         raise OutputError(
@@ -40,13 +37,8 @@ def check_first_record(
 ) -> None:
     """Parses the first record, so that a wrong file is found before the first step.
 
-    Args:
-        files: The files to read.
-        parse: Reads a record; raises `tf.errors.InvalidArgumentError` on others.
-        advice: What to do about a damaged file.
-
-    Raises:
-        RecordError: If there is no record, or `parse` refuses it.
+    `parse` raises `tf.errors.InvalidArgumentError` for other records, and `advice` says
+    what to do about a damaged file. Raises `RecordError`.
     """
     try:
         for serialized in tf.data.TFRecordDataset(files).take(1):
@@ -77,12 +69,7 @@ class RecordShards:
     """
 
     def __init__(self, prefix: str, num_shards: int):
-        """Makes the folder; opens no file yet.
-
-        Args:
-            prefix: Folder and beginning of the names of the files.
-            num_shards: Number of files, if there are as many records.
-        """
+        """Makes the folder; opens no file yet."""
         self.written = 0
         self.files: list[str] = []
         self._prefix = prefix

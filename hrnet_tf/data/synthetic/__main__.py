@@ -27,12 +27,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf import command_line
-from hrnet_tf.data.synthetic.limits import (
-    ASPECT_RATIOS,
-    MAX_PEOPLE,
-    MAX_SIDE,
-    MIN_SIDE,
-)
+from hrnet_tf.data.synthetic.limits import ASPECT_RATIOS, MAX_PEOPLE, MAX_SIDE, MIN_SIDE
 
 
 def define_flags() -> flags.FlagValues:

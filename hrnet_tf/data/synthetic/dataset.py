@@ -37,23 +37,10 @@ def draw_dataset(
     seed: int = 0,
     num_workers: int = 1,
 ) -> int:
-    """Writes a whole data set, or nothing.
+    """Writes a whole data set, or nothing; returns the number of people drawn.
 
-    Args:
-        output_dir: A folder that does not exist yet, or is empty.
-        num_train: Number of training images.
-        num_val: Number of validation images.
-        image_size: Longer side of every image in pixels.
-        max_people: Each image has 1 to this many people, if there is room.
-        seed: At least 0; another seed gives another data set.
-        num_workers: Number of processes; 1 draws in this one.
-
-    Returns:
-        The number of people drawn.
-
-    Raises:
-        OutputError: If `output_dir` is in use already.
-        ValueError: If a size or number is out of range.
+    The flags of `hrnet_tf.data.synthetic` describe the arguments. Raises `OutputError`
+    if `output_dir` is in use already, and `ValueError` if a number is out of range.
     """
     output_dir = os.path.abspath(output_dir)
     _check_output(output_dir)

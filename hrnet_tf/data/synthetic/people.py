@@ -144,7 +144,6 @@ class _Clothes:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "_Clothes":
-        """Draws random colours."""
         limbs = {}
         for _, side in SIDES:
             for limb, brightness in (("arm", 0.95), ("leg", 0.78), ("shoe", 0.55)):

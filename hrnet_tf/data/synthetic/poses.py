@@ -29,9 +29,7 @@ def sample_view(rng: np.random.Generator) -> np.ndarray:
     return rotation(2, roll) @ rotation(0, -camera_height) @ rotation(1, turn)
 
 
-def sample_pose(
-    rng: np.random.Generator,
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def sample_pose(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Returns joints [3] by name, and the head's rotation [3, 3], in the body frame.
 
     Joints are `neck`, `head` (its centre), and for each side `left_shoulder`, `elbow`,

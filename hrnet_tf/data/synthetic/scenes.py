@@ -78,16 +78,10 @@ def draw_scene(
     A keypoint's v is 2 if its body part is on top, 1 if something is drawn over it
     (another person, a thing, the person's own body), and 0, with x = y = 0, outside the
     image. Masks hold visible pixels; boxes and areas are those of the masks. Every
-    drawn person is in `people`.
+    drawn person is in `people`. Equal states of `rng` give equal scenes.
 
-    Args:
-        rng: Source of all randomness; equal states give equal scenes.
-        height: Height of the image in pixels, at least `MIN_SIDE`.
-        width: Width of the image in pixels, at least `MIN_SIDE`.
-        max_people: At most `MAX_PEOPLE`.
-
-    Raises:
-        ValueError: If a size or number is out of range.
+    Raises `ValueError` if a side, in pixels, is below `MIN_SIDE`, or `max_people` above
+    `MAX_PEOPLE`.
     """
     if min(height, width) < MIN_SIDE:
         raise ValueError(

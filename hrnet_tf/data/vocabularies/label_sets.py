@@ -83,26 +83,14 @@ class LabelSet:
 
 
 def load_label_set(name_or_path: str) -> LabelSet:
-    """Returns a built-in label set by name, or reads one from a `*.yaml` file.
-
-    Raises:
-        LabelSetError: If there is no such set, or the file is wrong.
-    """
+    """A built-in label set, or that of a `*.yaml` file. Raises `LabelSetError`."""
     return vocabulary.load(
         name_or_path, "label set", BUILT_IN, label_set_from_spec, LabelSetError
     )
 
 
 def label_set_from_spec(spec: Any, source: str) -> LabelSet:
-    """Returns the label set that the mapping of a file describes.
-
-    Args:
-        spec: The mapping; see the top of this file.
-        source: Where it is from, for messages.
-
-    Raises:
-        LabelSetError: If the mapping is wrong.
-    """
+    """The label set that a mapping from `source` describes. Raises `LabelSetError`."""
 
     def refuse(sentence: str) -> LabelSetError:
         return LabelSetError(f"Label set {source}: {sentence}")

@@ -153,27 +153,14 @@ BUILT_IN = {skeleton.name: skeleton for skeleton in (_COCO17, _MPII16)}
 
 
 def load_skeleton(name_or_path: str) -> Skeleton:
-    """Returns a built-in skeleton by name, or reads one from a `*.yaml` file.
-
-    Raises:
-        SkeletonError: If there is no such name or file, or the file is wrong; the
-            sentence names the file, the key, what was received and what is allowed.
-    """
+    """A built-in skeleton, or that of a `*.yaml` file. Raises `SkeletonError`."""
     return vocabulary.load(
         name_or_path, "skeleton", BUILT_IN, skeleton_from_spec, SkeletonError
     )
 
 
 def skeleton_from_spec(spec: Any, source: str) -> Skeleton:
-    """Returns the skeleton that the mapping of a skeleton file describes.
-
-    Args:
-        spec: The mapping; see the top of this file.
-        source: Where it is from, for messages.
-
-    Raises:
-        SkeletonError: As `load_skeleton`.
-    """
+    """The skeleton that a mapping from `source` describes. Raises `SkeletonError`."""
     reader = _SpecReader(spec, source)
     return Skeleton(
         name=reader.name(),

@@ -20,12 +20,8 @@ def load(
 ) -> Vocabulary:
     """Returns a built-in vocabulary by name, or reads one from a `*.yaml` file.
 
-    Args:
-        name_or_path: The name, or the path of the file.
-        kind: What messages call it: "skeleton".
-        built_in: The built-in ones by name.
-        from_spec: Makes one from the content of a file and its path.
-        refuse: Makes an error from a sentence.
+    `from_spec` makes one from the content of a file and its path, `refuse` an error
+    from a sentence, in which it is called a `kind`: "skeleton".
     """
     if name_or_path in built_in:
         return built_in[name_or_path]
