@@ -1,8 +1,9 @@
 """Serves a page to try a model in: python -m hrnet_tf.demo --model=...
 
-One drops a picture or takes one with the webcam, marks people with boxes, and sees
-their keypoints and the network's heatmaps. Only this machine can reach the page unless
---host says otherwise. Needs Gradio: pip install 'hrnet_tf[demo]'.
+One drops a picture or takes one with the webcam and sees what the model finds in it.
+For a pose model one marks people with boxes, and sees the network's heatmaps, too.
+Only this machine can reach the page unless --host says otherwise. Needs Gradio: pip
+install 'hrnet_tf[demo]'.
 """
 
 import os
@@ -59,14 +60,7 @@ def serve(values: flags.FlagValues) -> None:
     from hrnet_tf.serving.kinds import KINDS, load_predictor
 
     predictor = load_predictor(values.model, values.num_threads)
-    kind = KINDS[predictor.metadata.task]
-    if kind.page is None:
-        served = " and ".join(known.name for known in KINDS.values() if known.page)
-        raise PageError(
-            f"The page is for {served} models, and {values.model} is a {kind.name} "
-            "model: use python -m hrnet_tf.predict."
-        )
-    page = kind.page(predictor)
+    page = KINDS[predictor.metadata.task].page(predictor)
     try:
         page.launch(
             server_name=values.host,

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -136,7 +137,10 @@ def test_says_what_it_measured(run_dir, tmp_path, capsys):
     captured = capsys.readouterr()
     assert f"Checkpoint: {run_dir}/ckpt-7, step 7" in captured.out
     assert "people in 2 images, boxes: ground truth, flip test: off" in captured.out
-    assert "with 1 thread" in captured.out
+    (checkpoint,) = re.findall(r"^checkpoint .*", captured.out, re.M)
+    assert checkpoint.endswith("(network)")
+    (exported,) = re.findall(r"^tflite .*", captured.out, re.M)
+    assert "with 1 thread" in exported and exported.endswith("(network, decoding)")
     path = tmp_path / "pose_custom_64x64.tflite"
     assert captured.out.endswith(f"Wrote {path}\n")
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from hrnet_tf import demo, export, predict, train
+from hrnet_tf import export, predict, train
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
-from hrnet_tf.serving.kinds import kind_of
+from hrnet_tf.serving.kinds import KINDS, kind_of, load_predictor
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.validation import validate
 
@@ -183,10 +183,18 @@ def test_every_gpu_needs_a_whole_share_of_a_batch(parsing_data):
     assert "task.train_data.global_batch_size" not in str(error.value)
 
 
-def test_the_demo_page_is_for_pose(run_dir, tmp_path, capsys):
-    pytest.importorskip("gradio")
+def test_the_page_shows_classes(run_dir, tmp_path):
+    gradio = pytest.importorskip("gradio")
+    from hrnet_tf.serving import page
+
     flags = [f"--model_dir={run_dir}", "--format=tflite", "--noverify"]
     assert export.main(["export", *flags, f"--output_dir={tmp_path}"]) == 0
-    model = tmp_path / "segmentation_custom_96x96.tflite"
-    assert demo.main(["demo", f"--model={model}"]) == 1
-    assert "The page is for pose models" in capsys.readouterr().err
+    predictor = load_predictor(str(tmp_path / "segmentation_custom_96x96.tflite"))
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    picture, rows = page.show(predictor, image, 0.3)
+    assert picture.shape[0] == 90 and picture.shape[1] > 120  # The legend.
+    assert {name for name, _ in rows} <= set(CLASSES)
+    assert sum(share for _, share in rows) == pytest.approx(1, abs=1e-3)
+    assert isinstance(KINDS[predictor.metadata.task].page(predictor), gradio.Blocks)
+    with pytest.raises(gradio.Error, match="Upload a picture first"):
+        page.checked(None)

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -46,6 +46,20 @@ class Options:
         ]
 
 
+class Timed(NamedTuple):
+    """What the latency of a checkpoint, a SavedModel and a .tflite file is of.
+
+    Attributes:
+        checkpoint: What a checkpoint computes.
+        saved_model: What a SavedModel computes.
+        tflite: What a .tflite file computes.
+    """
+
+    checkpoint: str
+    saved_model: str
+    tflite: str
+
+
 class Exporter(abc.ABC):
     """Exports and verifies the models of one kind.
 
@@ -53,8 +67,9 @@ class Exporter(abc.ABC):
         options: The names of the `Options` that this kind can be exported with.
         maps: What its network puts out: heatmaps, logits or pyramids.
         sample: What one input is: a crop or an image.
-        timed: The signature of a SavedModel, and its input, that latency is measured
-            with.
+        signature: The signature of a SavedModel, and its input, that latency is
+            measured with.
+        timed: What the latencies are of, in words.
         task: The task.
         given: What the model is exported with.
         max_images: How many validation images are compared on; 0 for all.
@@ -64,7 +79,8 @@ class Exporter(abc.ABC):
     options: ClassVar[frozenset[str]] = frozenset()
     maps: ClassVar[str]
     sample: ClassVar[str] = "image"
-    timed: ClassVar[tuple[str, str]] = ("image", "images")
+    signature: ClassVar[tuple[str, str]] = ("image", "images")
+    timed: ClassVar[Timed]
     task: base_task.Task
     metadata: NetworkMetadata
 

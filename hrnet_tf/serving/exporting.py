@@ -88,7 +88,8 @@ def export_checkpoint(
     samples = exporter.compared_samples(has_data=export.verify)
     infer = exporter.network(model)
     maps = infer(samples).numpy()
-    milliseconds = f"{verification.latency(lambda: infer(samples[:1])):.1f}"
+    duration = verification.latency(lambda: infer(samples[:1]))
+    milliseconds = f"{duration:.1f} ({exporter.timed.checkpoint})"
     module = exporter.module(model)
     difference = verification.check_maps(
         maps, module.predict_maps(samples).numpy(), exporter.maps
@@ -154,20 +155,22 @@ def _check_loss(export: Export, expected: Score, received: Score) -> None:
 
 
 def _latency(path: str, exporter: Exporter, sample: np.ndarray) -> str:
-    """Milliseconds for one input of the network's size, in words."""
+    """Milliseconds for one input of the network's size, and of what, in words."""
     inputs = sample[np.newaxis]
     if os.path.isdir(path):
-        name, input_name = exporter.timed
+        name, input_name = exporter.signature
         model = load_saved_model(path)  # Its functions do not outlive it.
         call = functools.partial(
             model.signatures[name], **{input_name: tf.constant(inputs)}
         )
-        return f"{verification.latency(call):.1f}"
+        return f"{verification.latency(call):.1f} ({exporter.timed.saved_model})"
     durations = []
     for threads in (1, 2):
         run = load_tflite(path, threads).run
         durations.append(verification.latency(functools.partial(run, image=inputs)))
-    return "{:.1f} with 1 thread, {:.1f} with 2".format(*durations)
+    one, two = durations
+    timed = exporter.timed.tflite
+    return f"{one:.1f} with 1 thread, {two:.1f} with 2 ({timed})"
 
 
 def _print_table(

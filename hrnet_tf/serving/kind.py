@@ -14,6 +14,12 @@ from hrnet_tf.tasks import classification
 from hrnet_tf.training.validation import garden
 
 
+def _page(predictor: Predictor) -> Any:
+    from hrnet_tf.serving.page import build_page  # Gradio is optional.
+
+    return build_page(predictor)
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """One kind of model: pose, segmentation and so on.
@@ -29,7 +35,8 @@ class Kind:
         exporter: Exports what was trained; None where nothing is.
         saved_model: Makes a predictor of a SavedModel and a style.
         tflite: Makes a predictor of a .tflite file and a style.
-        page: Makes the page of `hrnet_tf.demo` for a predictor.
+        page: Makes the page of `hrnet_tf.demo` for a predictor. By default, one for
+            models that need nothing but an image.
     """
 
     name: str
@@ -42,4 +49,4 @@ class Kind:
     exporter: type[Exporter] | None = None
     saved_model: Callable[..., Predictor] | None = None
     tflite: Callable[..., Predictor] | None = None
-    page: Callable[[Any], Any] | None = None
+    page: Callable[[Any], Any] = _page

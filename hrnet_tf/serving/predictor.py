@@ -61,8 +61,18 @@ class Boxes:
         return cls(np.array([[0, 0, width, height]], np.float32), np.ones(1))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction(abc.ABC):
-    """What a model found in one image."""
+    """What a model found in one image.
+
+    Attributes:
+        columns: What the columns of its table are called.
+        style: How it is told and drawn.
+    """
+
+    columns: ClassVar[tuple[str, ...]]
+
+    style: Style = DEFAULT_STYLE
 
     @property
     def label_map(self) -> np.ndarray | None:
@@ -74,6 +84,10 @@ class Prediction(abc.ABC):
         """Rows of results.json without the image's id and name; ready for JSON."""
 
     @abc.abstractmethod
+    def table(self) -> list[list[Any]]:
+        """The same for people to read: rows of `columns`."""
+
+    @abc.abstractmethod
     def draw(self, image: np.ndarray) -> np.ndarray:
         """Draws it on the image, uint8 [H, W, 3]; a legend makes the result wider."""
 
@@ -83,6 +97,7 @@ class Predictor(abc.ABC):
 
     Attributes:
         unit: What the rows of its predictions are, in the plural.
+        columns: Those of its predictions' tables.
         needs_boxes: Whether it must be told where people are.
         metadata_type: The class of its description.
         metadata: What the model says of itself.
@@ -90,6 +105,7 @@ class Predictor(abc.ABC):
     """
 
     unit: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
     needs_boxes: ClassVar[bool] = False
     metadata_type: ClassVar[type[Metadata]]
     metadata: Metadata

@@ -13,7 +13,7 @@ from hrnet_tf.serving.detection import verification
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, normalize, pyramid
 from hrnet_tf.serving.detection.predictor import DetectionPredictor, fit_image
-from hrnet_tf.serving.exporter import Exporter, Options
+from hrnet_tf.serving.exporter import Exporter, Options, Timed
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.tasks.detection import DetectionTask
 
@@ -22,6 +22,11 @@ class DetectionExporter(Exporter):
     """See `Exporter`; samples are images, and there are no options."""
 
     maps = "pyramids"
+    timed = Timed(
+        "backbone, pyramid",
+        "resizing, backbone, pyramid, heads",
+        "backbone, pyramid, heads",
+    )
     task: DetectionTask
     metadata: DetectionMetadata
 

@@ -15,10 +15,8 @@ from hrnet_tf.evaluation.coco_instances import encode_masks
 from hrnet_tf.serving.detection.metadata import CANVAS_COLOR, DetectionMetadata
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.predictor import (
-    DEFAULT_STYLE,
     ImagePredictor,
     Prediction,
-    Style,
     fitted_size,
 )
 
@@ -34,8 +32,9 @@ class DetectionPrediction(Prediction):
         masks: float32 [N, h, w], probabilities within the boxes, or None.
         image_size: (height, width) of the image.
         categories: The categories' names by id.
-        style: How they are told and drawn.
     """
+
+    columns = ("object", "score", "x", "y", "width", "height")
 
     boxes: np.ndarray
     classes: np.ndarray
@@ -43,7 +42,6 @@ class DetectionPrediction(Prediction):
     masks: np.ndarray | None
     image_size: tuple[int, int]
     categories: Mapping[int, str]
-    style: Style = DEFAULT_STYLE
 
     @functools.cached_property
     def _encoded_masks(self) -> list[dict[str, Any]]:
@@ -67,11 +65,23 @@ class DetectionPrediction(Prediction):
             row["segmentation"] = mask
         return rows
 
+    def table(self) -> list[list[Any]]:
+        return [
+            [
+                self.categories.get(row["category_id"], str(row["category_id"])),
+                round(row["score"], 3),
+                *(round(value, 1) for value in row["bbox"]),
+            ]
+            for row in self._good_rows()
+        ]
+
     def draw(self, image: np.ndarray) -> np.ndarray:
-        """Draws the objects that score enough."""
+        return visualization.draw_instances(image, self._good_rows(), self.categories)
+
+    def _good_rows(self) -> list[dict[str, Any]]:
+        """The rows of the objects that score enough to be shown."""
         threshold = self.style.box_score_threshold
-        drawn = [row for row in self.rows() if row["score"] >= threshold]
-        return visualization.draw_instances(image, drawn, self.categories)
+        return [row for row in self.rows() if row["score"] >= threshold]
 
 
 class DetectionPredictor(ImagePredictor):
@@ -82,6 +92,7 @@ class DetectionPredictor(ImagePredictor):
     """
 
     unit = "objects"
+    columns = DetectionPrediction.columns
     metadata_type = DetectionMetadata
     metadata: DetectionMetadata
 
@@ -104,7 +115,7 @@ class DetectionPredictor(ImagePredictor):
             outputs["masks"][0][:count] if "masks" in outputs else None,
             (height, width),
             self.metadata.categories,
-            self.style,
+            style=self.style,
         )
 
 

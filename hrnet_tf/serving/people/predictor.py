@@ -16,6 +16,7 @@ class TwoStagePredictor(ImagePredictor):
     """A detector and a pose model, one after the other."""
 
     unit = "people"
+    columns = PosePrediction.columns
     metadata: PeopleMetadata
 
     def __init__(
@@ -74,7 +75,7 @@ class TwoStagePredictor(ImagePredictor):
             keypoints,
             scores * box_scores,
             self.metadata.pose.skeleton,
-            self.style,
+            style=self.style,
         )
 
 
@@ -82,6 +83,7 @@ class PeoplePredictor(ImagePredictor):
     """A SavedModel that `hrnet_tf.join` wrote."""
 
     unit = "people"
+    columns = PosePrediction.columns
     metadata_type = PeopleMetadata
     metadata: PeopleMetadata
     _model: LoadedSavedModel
@@ -95,5 +97,5 @@ class PeoplePredictor(ImagePredictor):
         )
         skeleton = self.metadata.pose.skeleton
         return PosePrediction(
-            boxes, box_scores, keypoints, scores, skeleton, self.style
+            boxes, box_scores, keypoints, scores, skeleton, style=self.style
         )

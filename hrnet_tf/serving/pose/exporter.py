@@ -9,7 +9,7 @@ from official.core import config_definitions as cfg
 
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs.pose import PoseInput
-from hrnet_tf.serving.exporter import Exporter, Options
+from hrnet_tf.serving.exporter import Exporter, Options, Timed
 from hrnet_tf.serving.pose import verification
 from hrnet_tf.serving.pose.metadata import PoseMetadata
 from hrnet_tf.serving.pose.module import PoseModule
@@ -24,7 +24,8 @@ class PoseExporter(Exporter):
     options = frozenset({"flip_test", "heatmaps"})
     maps = "heatmaps"
     sample = "crop"
-    timed = ("crops", "crops")
+    signature = ("crops", "crops")
+    timed = Timed("network", "network, decoding", "network, decoding")
     task: PoseTask
     metadata: PoseMetadata
 

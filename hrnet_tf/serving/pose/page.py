@@ -1,23 +1,19 @@
 """A page to try a pose model in: an image in, keypoints and heatmaps out.
 
-Made with Gradio, which is an optional dependency: this module alone imports it.
+Made with Gradio, which is an optional dependency: only pages import it.
 """
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from hrnet_tf import visualization
+from hrnet_tf.serving.page import checked, picture_output, show
 from hrnet_tf.serving.pose.predictor import PosePredictor
-from hrnet_tf.serving.predictor import Boxes, Style
+from hrnet_tf.serving.predictor import Boxes
 
 BOX_COLUMNS = ["x", "y", "width", "height"]
-KEYPOINT_COLUMNS = ["person", "keypoint", "x", "y", "score"]
-
-# Larger images, in pixels, would keep the server busy drawing.
-MAX_PIXELS = 40_000_000
 
 _HELP = (
     "Upload a picture or take one. Click two opposite corners of a person, once for "
@@ -76,32 +72,19 @@ class DemoPage:
 
         Returns:
             The picture, the people's crops with heatmaps (None if the model has none),
-            and rows of `KEYPOINT_COLUMNS`.
+            and rows of the prediction's table.
 
         Raises:
             gradio.Error: If there is no image, or it or a box cannot be used.
         """
-        if image is None:
-            raise gr.Error("Upload a picture first.")
-        height, width = image.shape[:2]
-        if height * width > MAX_PIXELS:
-            raise gr.Error(
-                f"The picture has {height * width / 1e6:.0f} megapixels; at most "
-                f"{MAX_PIXELS / 1e6:.0f} are allowed."
-            )
+        image = checked(image)
         given = _boxes(boxes)
         if not (np.isfinite(given).all() and (given[:, 2:] > 0).all()):
             raise gr.Error("Every box needs four numbers, and a width and height.")
         people = Boxes(given, np.ones(len(given))) if len(given) else None
-        prediction = self._predictor.predict(image, people)
-        style = Style(keypoint_score_threshold=score_threshold)
-        picture = dataclasses.replace(prediction, style=style).draw(image)
-        rows = [
-            [person + 1, name, *(round(float(value), 2) for value in keypoint)]
-            for person, found in enumerate(prediction.keypoints)
-            for name, keypoint in zip(self._skeleton.keypoints, found, strict=True)
-        ]
-        return picture, self._heatmaps(image, prediction.boxes), rows
+        picture, rows = show(self._predictor, image, score_threshold, people)
+        shown = people or Boxes.of_whole(picture)
+        return picture, self._heatmaps(image, shown.boxes), rows
 
     def _heatmaps(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
         if not self._predictor.has_heatmaps:
@@ -142,17 +125,12 @@ def build_page(predictor: PosePredictor) -> gr.Blocks:
                     clear = gr.Button("Clear boxes")
                     find = gr.Button("Find keypoints", variant="primary")
             with gr.Column():
-                # Without the button that would publish the picture.
-                buttons = ["download", "fullscreen"]
-                picture = gr.Image(label="Keypoints", format="png", buttons=buttons)
-                heatmaps = gr.Image(
-                    label="Heatmaps",
-                    format="png",
-                    buttons=buttons,
-                    visible=predictor.has_heatmaps,
-                )
+                picture = picture_output("Keypoints")
+                heatmaps = picture_output("Heatmaps", predictor.has_heatmaps)
                 table = gr.Dataframe(
-                    headers=KEYPOINT_COLUMNS, type="array", label="Keypoints in pixels"
+                    headers=list(predictor.columns),
+                    type="array",
+                    label="Keypoints in pixels",
                 )
 
         def click(

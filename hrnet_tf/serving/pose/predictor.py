@@ -15,11 +15,9 @@ from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.metadata import PoseMetadata
 from hrnet_tf.serving.pose.module import person_scores
 from hrnet_tf.serving.predictor import (
-    DEFAULT_STYLE,
     Boxes,
     Prediction,
     Predictor,
-    Style,
 )
 
 
@@ -33,15 +31,15 @@ class PosePrediction(Prediction):
         keypoints: float32 [P, K, 3], x and y in image pixels and the score.
         scores: float32 [P], the box's score times the pose's.
         skeleton: The keypoints' names and limbs.
-        style: How they are told and drawn.
     """
+
+    columns = ("person", "keypoint", "x", "y", "score")
 
     boxes: np.ndarray
     box_scores: np.ndarray
     keypoints: np.ndarray
     scores: np.ndarray
     skeleton: Skeleton
-    style: Style = DEFAULT_STYLE
 
     def rows(self) -> list[dict[str, Any]]:
         """COCO results, with the people's boxes for convenience."""
@@ -55,6 +53,13 @@ class PosePrediction(Prediction):
             for person, score, box in zip(
                 self.keypoints, self.scores, self.boxes, strict=True
             )
+        ]
+
+    def table(self) -> list[list[Any]]:
+        return [
+            [person + 1, name, *(round(float(value), 2) for value in keypoint)]
+            for person, found in enumerate(self.keypoints)
+            for name, keypoint in zip(self.skeleton.keypoints, found, strict=True)
         ]
 
     def draw(self, image: np.ndarray) -> np.ndarray:
@@ -77,6 +82,7 @@ class PosePredictor(Predictor):
     """
 
     unit = "people"
+    columns = PosePrediction.columns
     needs_boxes = True
     metadata_type = PoseMetadata
     metadata: PoseMetadata
@@ -97,7 +103,7 @@ class PosePredictor(Predictor):
             keypoints,
             scores * box_scores,
             self.metadata.skeleton,
-            self.style,
+            style=self.style,
         )
 
     @abc.abstractmethod

@@ -9,7 +9,7 @@ from official.core import config_definitions as cfg
 
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.ops import dense_prediction
-from hrnet_tf.serving.exporter import Exporter, Options
+from hrnet_tf.serving.exporter import Exporter, Options, Timed
 from hrnet_tf.serving.segmentation import verification
 from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 from hrnet_tf.serving.segmentation.module import SegmentationModule
@@ -23,6 +23,7 @@ class SegmentationExporter(Exporter):
 
     options = frozenset({"flip_test", "logits", "input_size"})
     maps = "logits"
+    timed = Timed("network", "resizing, network, classes", "network, classes")
     task: SegmentationTask
     metadata: SegmentationMetadata
 

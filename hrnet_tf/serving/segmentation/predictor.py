@@ -12,10 +12,8 @@ from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.label_sets import LabelSet
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.predictor import (
-    DEFAULT_STYLE,
     ImagePredictor,
     Prediction,
-    Style,
     fitted_size,
 )
 from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
@@ -28,12 +26,12 @@ class SegmentationPrediction(Prediction):
     Attributes:
         labels: uint8 [H, W], class numbers.
         label_set: The classes' names and colours.
-        style: How they are told and drawn.
     """
+
+    columns = ("class", "share of pixels")
 
     labels: np.ndarray
     label_set: LabelSet
-    style: Style = DEFAULT_STYLE
 
     @property
     def label_map(self) -> np.ndarray:
@@ -48,6 +46,11 @@ class SegmentationPrediction(Prediction):
             for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
         }
         return [{"classes": shares}]
+
+    def table(self) -> list[list[Any]]:
+        (row,) = self.rows()
+        shares = sorted(row["classes"].items(), key=lambda share: -share[1])
+        return [[name, round(share, 4)] for name, share in shares]
 
     def draw(self, image: np.ndarray) -> np.ndarray:
         """Lays the classes over the image, and a legend beside it."""
@@ -69,6 +72,7 @@ class SegmentationPredictor(ImagePredictor):
     """
 
     unit = "images"
+    columns = SegmentationPrediction.columns
     metadata_type = SegmentationMetadata
     metadata: SegmentationMetadata
 
@@ -77,7 +81,8 @@ class SegmentationPredictor(ImagePredictor):
         """See `ImagePredictor`."""
 
     def _prediction(self, label_map: np.ndarray) -> SegmentationPrediction:
-        return SegmentationPrediction(label_map, self.metadata.label_set, self.style)
+        label_set = self.metadata.label_set
+        return SegmentationPrediction(label_map, label_set, style=self.style)
 
 
 class SavedModelSegmentationPredictor(SegmentationPredictor):

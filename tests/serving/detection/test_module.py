@@ -129,6 +129,21 @@ def test_predictor(detector, saved):
         )
 
 
+def test_the_page_shows_objects(saved):
+    pytest.importorskip("gradio")
+    from hrnet_tf.serving.page import show
+
+    predictor = load_predictor(str(saved))
+    image = next(images())
+    scores = predictor.predict_image(image).scores
+    least = float(np.median(scores))
+    picture, rows = show(predictor, image, least)
+    assert picture.shape == image.shape and (picture != image).any()
+    assert len(rows) == (scores >= least).sum() < len(scores)
+    assert {row[0] for row in rows} <= {*CATEGORIES.values(), "3"}
+    assert all(row[1] >= round(least, 3) for row in rows)
+
+
 def test_maps_are_those_of_the_network(detector):
     _, _, module, _ = detector
     maps = module.predict_maps(np.zeros((2, 128, 128, 3), np.uint8))

@@ -1,0 +1,91 @@
+"""A page to try a model in: an image in, a picture and a table out.
+
+Made with Gradio, which is an optional dependency: only pages import it.
+"""
+
+import dataclasses
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from hrnet_tf.serving.predictor import Boxes, Predictor
+
+# Larger images, in pixels, would keep the server busy drawing.
+MAX_PIXELS = 40_000_000
+
+
+def checked(image: np.ndarray | None) -> np.ndarray:
+    """Returns an uploaded image.
+
+    Raises:
+        gradio.Error: If there is none yet, or it is too large.
+    """
+    if image is None:
+        raise gr.Error("Upload a picture first.")
+    height, width = image.shape[:2]
+    if height * width > MAX_PIXELS:
+        raise gr.Error(
+            f"The picture has {height * width / 1e6:.0f} megapixels; at most "
+            f"{MAX_PIXELS / 1e6:.0f} are allowed."
+        )
+    return image
+
+
+def show(
+    predictor: Predictor,
+    image: np.ndarray,
+    score_threshold: float,
+    boxes: Boxes | None = None,
+) -> tuple[np.ndarray, list[list[Any]]]:
+    """Predicts an image and draws what is found.
+
+    Args:
+        predictor: The model.
+        image: uint8 [H, W, 3], RGB.
+        score_threshold: The least score that is drawn.
+        boxes: See `Predictor.predict`.
+
+    Returns:
+        The picture, and the rows of the prediction's table.
+    """
+    prediction = predictor.predict(image, boxes)
+    style = dataclasses.replace(
+        prediction.style,
+        keypoint_score_threshold=score_threshold,
+        box_score_threshold=score_threshold,
+    )
+    prediction = dataclasses.replace(prediction, style=style)
+    return prediction.draw(image), prediction.table()
+
+
+def picture_output(label: str, visible: bool = True) -> gr.Image:
+    """A picture without the button that would publish it."""
+    buttons = ["download", "fullscreen"]
+    return gr.Image(label=label, format="png", buttons=buttons, visible=visible)
+
+
+def build_page(predictor: Predictor) -> gr.Blocks:
+    """The page of a model that needs nothing but an image; `launch` serves it."""
+    with gr.Blocks(title="hrnet_tf", analytics_enabled=False) as blocks:
+        gr.Markdown(f"## HRNet, {predictor.metadata.task}\nUpload a picture.")
+        with gr.Row():
+            with gr.Column():
+                image = gr.Image(
+                    label="Picture", type="numpy", sources=["upload", "webcam"]
+                )
+                threshold = gr.Slider(0, 1, 0.3, label="Least score that is drawn")
+                find = gr.Button("Predict", variant="primary")
+            with gr.Column():
+                picture = picture_output("Prediction")
+                table = gr.Dataframe(
+                    headers=list(predictor.columns), type="array", label="Found"
+                )
+
+        def predict(
+            image: np.ndarray | None, threshold: float
+        ) -> tuple[np.ndarray, list[list[Any]]]:
+            return show(predictor, checked(image), threshold)
+
+        find.click(predict, [image, threshold], [picture, table])
+    return blocks
