@@ -27,11 +27,7 @@ class UsageError(ValueError):
 
 
 class Flags:
-    """Defines a command's flags, one call each.
-
-    Attributes:
-        values: The flags, as absl keeps them.
-    """
+    """Defines a command's flags, one call each, as absl's `values`."""
 
     def __init__(self) -> None:
         self.values = flags.FlagValues()

@@ -24,12 +24,7 @@ def did_you_mean(received: Any, allowed: Iterable[Any]) -> str:
 
 
 def shown(value: Any, none: str = "null") -> str:
-    """A value as a message quotes it: on one line, and not too long.
-
-    Args:
-        value: Anything read from YAML or JSON.
-        none: What to call None, such as "missing".
-    """
+    """A value of YAML or JSON as a message quotes it: on one line, not too long."""
     if value is None:
         return none
     text = json.dumps(value) if isinstance(value, bool) else repr(value)

@@ -15,15 +15,9 @@ class OutputError(UserError):
 
 
 def check_output(path: str, overwrite: bool, flag: str = "--output_dir") -> None:
-    """Refuses to replace what is there already, unless told to.
+    """Refuses to replace a file or a folder that holds something, unless told to.
 
-    Args:
-        path: A file or a folder. An empty folder may be filled.
-        overwrite: Whether to replace what is there.
-        flag: The flag that chose the path, for the message.
-
-    Raises:
-        OutputError: If something is there.
+    Raises `OutputError`, whose message names the `flag` that chose the path.
     """
     is_empty = os.path.isdir(path) and not os.listdir(path)
     if os.path.exists(path) and not is_empty and not overwrite:

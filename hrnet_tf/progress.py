@@ -32,12 +32,8 @@ class Progress:
     ):
         """Shows nothing yet: the clock starts on entering the `with` block.
 
-        Args:
-            total: How many units there are, or None if that is not known.
-            description: What is being done, e.g. 'Converting'.
-            unit: What is counted, in the singular.
-            interval_seconds: Least time between two plain lines.
-            stream: Where to write; `sys.stderr` by default.
+        A `total` that is not known is None. `unit` is what is counted, in the singular.
+        Plain lines come every `interval_seconds` at most, by default on `sys.stderr`.
         """
         self._total = total
         self._description = description

@@ -15,11 +15,7 @@ class AnnotationFileError(UserError):
 
 
 def read_dataset(annotation_file: str) -> dict[str, Any]:
-    """The content of an annotation file.
-
-    Raises:
-        AnnotationFileError: If it cannot be read, or lacks one of the three lists.
-    """
+    """The content of an annotation file. Raises `AnnotationFileError`."""
     try:
         with open(annotation_file, encoding="utf-8") as file:
             dataset = json.load(file)

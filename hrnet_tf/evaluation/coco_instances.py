@@ -36,22 +36,10 @@ _LISTED_CATEGORIES = 25
 
 
 class COCOInstanceEvaluator:
-    """Collects detections and computes COCO's box AP, and mask AP if there are masks.
-
-    Attributes:
-        categories: The names of the annotation file's categories by id.
-    """
+    """Collects detections and computes COCO's AP of boxes and, with masks, of masks."""
 
     def __init__(self, annotation_file: str, with_masks: bool):
-        """Reads the ground truth.
-
-        Args:
-            annotation_file: COCO's JSON (`instances_*.json`).
-            with_masks: Whether masks are evaluated, too.
-
-        Raises:
-            AnnotationFileError: If the file is missing or malformed, or has no masks.
-        """
+        """Reads the ground truth (`instances_*.json`). Raises `AnnotationFileError`."""
         self._annotation_file = os.fspath(annotation_file)
         self._with_masks = with_masks
         dataset = read_dataset(self._annotation_file)
@@ -132,10 +120,7 @@ class COCOInstanceEvaluator:
         ]
 
     def evaluate(self, image_ids: Iterable[int] | None = None) -> dict[str, float]:
-        """Computes the metrics.
-
-        Args:
-            image_ids: The images to count; all of the annotation file if None.
+        """Computes the metrics on `image_ids`, or all images of the annotation file.
 
         Returns:
             `METRICS`, with masks also `MASK_METRICS`, and for every category
@@ -180,10 +165,7 @@ def encode_masks(
 ) -> list[dict[str, Any]]:
     """Masks within boxes as run lengths of whole images, COCO's `segmentation`.
 
-    Args:
-        masks: float [N, h, w], probabilities.
-        boxes: float [N, 4], x, y, width, height in pixels of the image.
-        image_size: height and width of the image.
+    There are N of both; see `paste` for each.
     """
     return [
         {"size": rle["size"], "counts": rle["counts"].decode()}
@@ -193,15 +175,10 @@ def encode_masks(
 
 
 def paste(mask: np.ndarray, box: np.ndarray, image_size: np.ndarray) -> np.ndarray:
-    """A mask within a box as a mask of the whole image.
+    """A mask within a box as a mask of the whole image, uint8 [height, width], 0 and 1.
 
-    Args:
-        mask: float [h, w], probabilities.
-        box: float [4], x, y, width, height in pixels of the image.
-        image_size: height and width of the image.
-
-    Returns:
-        uint8 [height, width], 0 and 1.
+    `mask` is float [h, w], probabilities; `box` float [4], x, y, width, height in
+    pixels of the image.
     """
     height, width = map(int, image_size)
     if min(box[2], box[3]) <= 0:

@@ -59,25 +59,16 @@ class COCOKeypointEvaluator:
         box_source: str = "ground truth",
         category_id: int | None = None,
     ):
-        """Reads the ground truth.
+        """Reads the ground truth (`person_keypoints_*.json`).
 
-        Args:
-            annotation_file: COCO keypoint JSON (`person_keypoints_*.json`).
-            sigmas: K falloff constants of the skeleton's keypoints, for OKS.
-            keypoint_score_threshold: keypoints must score above this to enter a
-                person's score.
-            oks_nms_threshold: of two people in an image whose OKS is above this, the
-                one with the lower score is dropped.
-            soft_oks_nms: decays scores of overlapping people instead of dropping them
-                at once, and keeps at most 20 people (official `soft_oks_nms`).
-            box_source: where the people's boxes came from, for printing:
-                "ground truth" or the name of a detector's file.
-            category_id: category to evaluate. None takes the only category of the
-                file that has keypoints.
+        `configs.pose.Evaluation` describes the thresholds and `soft_oks_nms`, which
+        keeps at most 20 people. `sigmas` are the K falloff constants of the skeleton's
+        keypoints. `box_source` says where boxes come from, for printing: "ground truth"
+        or the name of a detector's file. Without a `category_id`, the category is the
+        only one of the file that has keypoints.
 
-        Raises:
-            AnnotationFileError: the file is missing, is not a COCO keypoint file, does
-                not match the number of sigmas, or leaves the category undecided.
+        Raises `AnnotationFileError` if the file is missing, is not a COCO keypoint
+        file, does not match the number of sigmas, or leaves the category undecided.
         """
         self.box_source = box_source
         self.images_without_prediction: list[int] = []
@@ -168,10 +159,7 @@ class COCOKeypointEvaluator:
         output_files.write_json(path, self.results)
 
     def evaluate(self, image_ids: Iterable[int] | None = None) -> dict[str, float]:
-        """Computes the metrics.
-
-        Args:
-            image_ids: The images to count; all of the annotation file if None.
+        """Computes the metrics on `image_ids`, or all images of the annotation file.
 
         Returns:
             The ten `METRICS` as floats in [0, 1]. A metric without any ground truth is
@@ -244,16 +232,10 @@ class COCOKeypointEvaluator:
 def rescore(
     keypoints: np.ndarray, box_scores: np.ndarray, keypoint_score_threshold: float
 ) -> np.ndarray:
-    """Scores people: box score times the mean keypoint score above the threshold.
+    """Scores people [P]: box score times the mean keypoint score above the threshold.
 
-    Args:
-        keypoints: [P, K, 3] (x, y, score).
-        box_scores: [P].
-        keypoint_score_threshold: keypoints at or below it are left out of the mean. A
-            person without any above it scores 0.
-
-    Returns:
-        Scores [P]. Source: official lib/dataset/coco.py `evaluate`.
+    `keypoints` are [P, K, 3] (x, y, score). A person without any above the threshold
+    scores 0. Official lib/dataset/coco.py, `evaluate`.
     """
     keypoint_scores = keypoints[..., 2]
     confident = keypoint_scores > keypoint_score_threshold
@@ -262,12 +244,7 @@ def rescore(
 
 
 def format_table(metrics: Mapping[str, float], box_source: str) -> str:
-    """Lays the metrics of `evaluate` out as a plain-text table of three or four lines.
-
-    Args:
-        metrics: at least the keys `METRICS`.
-        box_source: where the people's boxes came from, printed in the title.
-    """
+    """Lays the metrics of `evaluate` out as a plain-text table of a few lines."""
     numbers = [metrics[name] for name in METRICS]
     values = [format_value(number) for number in numbers]
     lines = [

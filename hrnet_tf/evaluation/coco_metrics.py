@@ -23,14 +23,10 @@ def evaluate(
     image_ids: Iterable[int] | None = None,
     sigmas: np.ndarray | None = None,
 ) -> COCOeval:
-    """Compares results with the ground truth.
+    """Compares results in COCO's format with the ground truth.
 
-    Args:
-        ground_truth: The annotations.
-        results: In COCO's results format; may be empty.
-        kind: bbox, segm or keypoints.
-        image_ids: The images to count; all of the ground truth if None.
-        sigmas: The falloff constants of keypoints.
+    `kind` is bbox, segm or keypoints; all images count if `image_ids` is None; `sigmas`
+    are the falloff constants of keypoints.
 
     Returns:
         The evaluation, whose `stats` are the summary and `eval` the details.

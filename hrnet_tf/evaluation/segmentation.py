@@ -98,13 +98,7 @@ class SegmentationEvaluator:
 def format_table(
     metrics: Mapping[str, float], classes: Sequence[str], protocol: str
 ) -> str:
-    """Lays out the scores of all classes, in per cent, as text.
-
-    Args:
-        metrics: What `SegmentationEvaluator.evaluate` returned.
-        classes: The names of all classes, in order.
-        protocol: How images were predicted.
-    """
+    """Lays out the scores of all classes, in per cent, as text."""
     width = max(len(name) for name in (*classes, "mean"))
 
     def percent(name: str) -> str:

@@ -6,7 +6,7 @@ import tensorflow as tf
 def heatmap_mse(
     predictions: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
 ) -> tf.Tensor:
-    """Half the mean squared error of each example, in the official form.
+    """Half the mean squared error of each example, float32 [B], in the official form.
 
     The weight stands inside the square, and unlabelled keypoints count in the
     denominator: the mean is over all pixels and all K keypoints.
@@ -15,9 +15,6 @@ def heatmap_mse(
         predictions: [B, h, w, K] heatmaps.
         targets: [B, h, w, K] heatmaps.
         weights: [B, K], 0 for keypoints to leave out.
-
-    Returns:
-        float32 [B], one loss per example; the batch's loss is their mean.
     """
     error = tf.cast(predictions, tf.float32) - tf.cast(targets, tf.float32)
     error *= tf.cast(weights, tf.float32)[:, tf.newaxis, tf.newaxis, :]

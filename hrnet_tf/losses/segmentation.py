@@ -16,13 +16,9 @@ def segmentation_loss(
 ) -> tf.Tensor:
     """Mean cross-entropy, with OHEM of hard pixels alone, plus OCR's auxiliary loss.
 
-    The auxiliary loss counts all pixels even with OHEM, as in the official code.
-
-    Args:
-        logits: float32 [B, H, W, C].
-        auxiliary_logits: Those of OCR's first segmentation, or None.
-        labels: [B, H, W, 1], class numbers.
-        config: The losses. `loss_weight` is left to the caller.
+    The auxiliary loss counts all pixels even with OHEM, as in the official code. Logits
+    are float32 [B, H, W, C], labels class numbers [B, H, W, 1]. The factor
+    `loss_weight` of `config` is left to the caller.
     """
     weights, ignore_label = config.class_weights, config.ignore_label
 
@@ -66,15 +62,8 @@ def class_weight_scale(
     """The factor that turns the Garden's weighted loss into a weighted mean.
 
     The Garden divides by the number of labelled pixels; torch's CrossEntropyLoss, and
-    so the official code, divides by the sum of their weights.
-
-    Args:
-        labels: Class numbers, of any shape.
-        class_weights: One per class.
-        ignore_label: The number of pixels without a class.
-
-    Returns:
-        The number of labelled pixels over the sum of their weights, scalar float32.
+    so the official code, divides by the sum of their weights. The factor is the one
+    over the other.
     """
     labelled = labels != tf.cast(ignore_label, labels.dtype)
     weights = tf.gather(
@@ -94,22 +83,13 @@ def ohem_cross_entropy(
     threshold: float,
     min_kept: int,
 ) -> tf.Tensor:
-    """Mean cross-entropy of the hard pixels.
+    """Mean cross-entropy of the hard pixels; 0 if no pixel is labelled.
 
     Official lib/core/criterion.py, `OhemCrossEntropy`: a pixel counts if the
     probability of its own class is below a bound. The bound is `threshold`, or the
     probability of the pixel `min_kept` places after the hardest one if that is greater.
 
-    Args:
-        logits: float32 [B, H, W, C].
-        labels: [B, H, W], class numbers.
-        class_weights: One per class, or empty for none.
-        ignore_label: The number of pixels without a class.
-        threshold: See above.
-        min_kept: See above.
-
-    Returns:
-        Scalar float32; 0 if no pixel is labelled.
+    Args and weights as in `segmentation_loss`; no weights if `class_weights` is empty.
     """
     num_classes = logits.shape[-1]
     logits = tf.reshape(logits, [-1, num_classes])

@@ -92,10 +92,7 @@ def crop_to_image_matrix(
     offset_x = center[..., 0] - xx * middle_x - xy * middle_y
     offset_y = center[..., 1] - yx * middle_x - yy * middle_y
     return tf.stack(
-        [
-            tf.stack([xx, xy, offset_x], axis=-1),
-            tf.stack([yx, yy, offset_y], axis=-1),
-        ],
+        [tf.stack([xx, xy, offset_x], axis=-1), tf.stack([yx, yy, offset_y], axis=-1)],
         axis=-2,
     )
 

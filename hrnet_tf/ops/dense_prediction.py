@@ -42,9 +42,7 @@ def resized_size(
 def with_mirrored(network: Network, flip_permutation: Sequence[int]) -> Network:
     """A network that averages its logits with those of the mirrored images.
 
-    Args:
-        network: Maps images [N, h, w, 3] to logits [N, h', w', C].
-        flip_permutation: The class that each class becomes in a mirrored image.
+    `flip_permutation` has the class that each class becomes in a mirrored image.
     """
 
     def average(images: tf.Tensor) -> tf.Tensor:
@@ -201,10 +199,7 @@ def _predict_windows(
 def window_starts(side: int | tf.Tensor, window: int, overlap: float) -> tf.Tensor:
     """Where windows begin along a side of the image; the last one ends with it. int32.
 
-    Args:
-        side: Pixels, at least `window`.
-        window: Pixels.
-        overlap: The share of a window that the next one covers again.
+    `overlap` is the share of a window that the next one covers again.
     """
     stride = max(int(window * (1 - overlap)), 1)
     count = -(-(side - window) // stride) + 1
@@ -216,14 +211,7 @@ def confusion_matrix(
 ) -> tf.Tensor:
     """Counts pixels by their true class (rows) and the predicted one (columns).
 
-    Args:
-        labels: Class numbers, of any shape.
-        predicted: The same.
-        num_classes: C.
-        ignore_label: The label of pixels that are not counted.
-
-    Returns:
-        int64 [C, C].
+    Labels and predictions are class numbers of any shape; the result is int64 [C, C].
     """
     labels = tf.cast(tf.reshape(labels, [-1]), tf.int32)
     labelled = labels != ignore_label

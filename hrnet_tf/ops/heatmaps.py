@@ -156,18 +156,13 @@ def decode(
 def flip_back(
     heatmaps: tf.Tensor, flip_permutation: Sequence[int], shift_one_pixel: bool
 ) -> tf.Tensor:
-    """Turns the heatmaps of a mirrored crop into heatmaps of the crop.
+    """Turns heatmaps [N, h, w, K] of a mirrored crop into heatmaps of the crop.
 
-    Args:
-        heatmaps: [N, h, w, K] of the crop mirrored left to right.
-        flip_permutation: K indices; the keypoint that takes each place after a mirror.
-        shift_one_pixel: Whether to move the result one column to the right, the first
-            column staying (official `SHIFT_HEATMAP`). Needed for msra and dark: there,
-            at stride 4, mirrored heatmaps show keypoints 3/4 of a heatmap pixel too
-            far left. Wrong for udp, which mirrors exactly.
-
-    Returns:
-        Heatmaps of the same shape and dtype.
+    `flip_permutation` has the keypoint that takes each place after a mirror.
+    `shift_one_pixel` moves the result one column to the right, the first column staying
+    (official `SHIFT_HEATMAP`). Needed for msra and dark: there, at stride 4, mirrored
+    heatmaps show keypoints 3/4 of a heatmap pixel too far left. Wrong for udp, which
+    mirrors exactly.
     """
     mirrored = tf.gather(tf.reverse(heatmaps, axis=[2]), flip_permutation, axis=3)
     if shift_one_pixel:
@@ -183,14 +178,8 @@ def average_with_mirrored(
 ) -> tf.Tensor:
     """The flip test: heatmaps of crops, averaged with those of the mirrored crops.
 
-    Args:
-        network: Maps crops [N, H, W, 3] to heatmaps [N, h, w, K]; called twice.
-        images: The crops.
-        flip_permutation: See `flip_back`.
-        codec: One of `CODECS`; decides whether mirrored maps are shifted.
-
-    Returns:
-        Heatmaps [N, h, w, K].
+    `network` maps crops [N, H, W, 3] to heatmaps [N, h, w, K] and is called twice; the
+    `codec` decides whether mirrored maps are shifted.
     """
     mirrored = network(tf.reverse(images, axis=[2]))
     return 0.5 * (

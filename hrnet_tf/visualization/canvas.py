@@ -88,13 +88,7 @@ def image_grid(
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Writes an RGB image as PNG or JPEG, by the path's suffix.
-
-    The file appears under its name only when it is complete.
-
-    Raises:
-        ValueError: If the suffix is not .png, .jpg or .jpeg.
-    """
+    """Writes a whole RGB image as PNG or JPEG, by the path's suffix (`ValueError`)."""
     check_image(image, "image")
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
@@ -104,10 +98,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
 
 def write_labels(path: str | os.PathLike[str], labels: np.ndarray) -> None:
-    """Writes class numbers, uint8 [H, W], as a grey PNG.
-
-    The file appears under its name only when it is complete.
-    """
+    """Writes class numbers, uint8 [H, W], as a grey PNG that is whole or not there."""
     _write(os.fspath(path), ".png", labels)
 
 

@@ -190,14 +190,8 @@ def _draw_person(
 ) -> None:
     """Draws limbs and dots over an outline of both, so that people stand apart.
 
-    Args:
-        canvas: Drawn on.
-        points: [K, 2], canvas pixels.
-        visible: [K], whether to draw each point.
-        skeleton: The limbs.
-        size: The person's longer side in canvas pixels. The line width follows it
-            within limits set by the canvas.
-        pixel: Canvas pixels per image pixel, the least width of a limb.
+    The line width follows `size`, the person's longer side in canvas pixels, within
+    limits set by the canvas and by `pixel`, the canvas pixels per image pixel.
     """
     side = max(canvas.shape)
     width = max(np.clip(0.018 * size, 0.003 * side, 0.011 * side), pixel)
