@@ -13,11 +13,7 @@ from official.vision.tasks import maskrcnn, retinanet
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import detection as detection_config
-from hrnet_tf.data.inputs.batching import (
-    PADDING_ID,
-    fill_last_batches,
-    replica_batches,
-)
+from hrnet_tf.data.inputs.batching import PADDING_ID, fill_last_batches, replica_batches
 from hrnet_tf.data.inputs.normalization import denormalize_image
 from hrnet_tf.data.records.instances import check_records
 from hrnet_tf.evaluation.coco_instances import COCOInstanceEvaluator, format_table
@@ -45,11 +41,7 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
         params: cfg.DataConfig,
         input_context: tf.distribute.InputContext | None = None,
     ) -> tf.data.Dataset:
-        """The Garden's input; an evaluation ends with full batches for all replicas.
-
-        Raises:
-            RecordError: If the records are of another kind, or lack masks.
-        """
+        """The Garden's input; an evaluation ends with full batches for all replicas."""
         if isinstance(params.input_path, (str, list, tuple)) and params.input_path:
             files = input_reader.match_files(params.input_path)
             check_records(files, self.has_masks)
@@ -67,12 +59,10 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
         )
 
     def build_evaluator(self) -> COCOInstanceEvaluator:
-        """An evaluator of the configured annotations, without detections so far."""
         annotation_file = self.task_config.annotation_file or ""
         return COCOInstanceEvaluator(annotation_file, self.has_masks)
 
     def report(self) -> Report:
-        """What belongs beside the AP: which annotations."""
         annotation_file = self.task_config.annotation_file
         return Report(
             annotation_file, format_table, {"annotation_file": annotation_file}
@@ -105,11 +95,8 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
     ) -> dict[str, tf.Tensor]:
         """Detects objects in normalised images [B, H, W, 3] of the model's size.
 
-        Args:
-            model: The detector.
-            images: The images.
-            image_info: float32 [B, 4, 2], see `ops.boxes.to_image_boxes`.
-            anchor_boxes: By level; made by the model if None.
+        `image_info` is float32 [B, 4, 2], see `ops.boxes.to_image_boxes`. If they are
+        None, the model makes the `anchor_boxes`, by level.
 
         Returns:
             boxes float32 [B, N, 4], x, y, width and height in pixels of the image as
@@ -134,13 +121,11 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
         return detections
 
     def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:
-        """Hands the detections of a batch to the evaluator."""
         detections = gather(outputs, outputs.keys() - {self.loss})
         self._evaluator.update(detections)
         return np.count_nonzero(detections["image_id"] != PADDING_ID)
 
     def write_results(self, path: str) -> None:
-        """Writes COCO results."""
         self._evaluator.write_results(path)
 
     def compare(self, evaluation: Evaluation, count: int) -> Iterable[np.ndarray]:

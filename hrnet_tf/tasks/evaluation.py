@@ -42,18 +42,14 @@ EvaluatorT = TypeVar("EvaluatorT", bound=Evaluator)
 
 @dataclasses.dataclass
 class Evaluation:
-    """An evaluation under way.
-
-    Attributes:
-        progress: Shows how far it has come.
-        summaries: Pictures for TensorBoard alone, uint8 [H, W, 3] by name.
-        examples: What the task keeps to draw later.
-        loss_sum: What the task adds up, if its loss is not a mean of the steps' losses.
-    """
+    """An evaluation under way."""
 
     progress: Progress
+    # Pictures for TensorBoard alone, uint8 [H, W, 3] by name.
     summaries: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    # What the task keeps to draw later.
     examples: list[Any] = dataclasses.field(default_factory=list)
+    # What the task adds up, if its loss is not a mean of the steps' losses.
     loss_sum: float = 0.0
 
 
@@ -76,11 +72,7 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
 
     @abc.abstractmethod
     def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:
-        """Hands what `validation_step` returned to the evaluator.
-
-        Returns:
-            How many of the rows are real, not filling of the last batch.
-        """
+        """Hands outputs of a step to the evaluator; returns how many rows are real."""
 
     @abc.abstractmethod
     def compare(self, evaluation: Evaluation, count: int) -> Iterable[np.ndarray]:
@@ -114,7 +106,6 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     def aggregate_logs(
         self, state: Evaluation | None = None, step_outputs: StepOutputs | None = None
     ) -> Evaluation:
-        """Hands the predictions of a step to the evaluator."""
         if state is None:
             self._evaluator.reset()
             progress = Progress(None, "Evaluating", unit=self.unit)

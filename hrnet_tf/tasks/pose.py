@@ -54,7 +54,6 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         return self.task_config.validation_data.detections_file or "ground truth"
 
     def build_model(self) -> tf_keras.Model:
-        """A new `PoseModel` of the configured network."""
         return build_pose_model(
             self.task_config.model,
             self.skeleton.num_keypoints,
@@ -66,7 +65,6 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         params: pose_config.PoseData,
         input_context: tf.distribute.InputContext | None = None,
     ) -> tf.data.Dataset:
-        """Batches of people's crops with their target heatmaps."""
         return pose_input.PoseInput(
             params,
             self.task_config.codec,
@@ -128,7 +126,6 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         )
 
     def build_evaluator(self) -> COCOKeypointEvaluator:
-        """An evaluator of the configured annotations, without predictions so far."""
         evaluation = self.task_config.evaluation
         return COCOKeypointEvaluator(
             evaluation.annotation_file,
@@ -140,7 +137,6 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         )
 
     def report(self) -> Report:
-        """What belongs beside the AP: whose boxes, and which annotations."""
         annotation_file = self.task_config.evaluation.annotation_file
         return Report(
             annotation_file,
@@ -165,7 +161,6 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         return np.count_nonzero(people["image_id"] != PADDING_ID)
 
     def write_results(self, path: str) -> None:
-        """Writes COCO results."""
         self._evaluator.write_results(path)
 
     def compare(self, evaluation: Evaluation, count: int) -> Iterable[np.ndarray]:

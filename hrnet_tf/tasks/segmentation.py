@@ -37,8 +37,7 @@ from hrnet_tf.tasks.segmentation_prediction import (
 
 @task_factory.register_task_cls(segmentation_config.SegmentationTask)
 class SegmentationTask(
-    EvaluatedTask[SegmentationEvaluator],
-    semantic_segmentation.SemanticSegmentationTask,
+    EvaluatedTask[SegmentationEvaluator], semantic_segmentation.SemanticSegmentationTask
 ):
     """Trains and evaluates a `SegmentationModel`."""
 
@@ -59,7 +58,6 @@ class SegmentationTask(
         return describe_protocol(self.task_config.evaluation)
 
     def build_model(self) -> tf_keras.Model:
-        """A new `SegmentationModel` of the configured network."""
         decay = weight_decay(self.task_config.losses.l2_weight_decay)
         return build_segmentation_model(self.task_config.model, decay)
 
@@ -68,7 +66,6 @@ class SegmentationTask(
         params: segmentation_config.SegmentationData,
         input_context: tf.distribute.InputContext | None = None,
     ) -> tf.data.Dataset:
-        """Batches of images with the classes of their pixels."""
         return self.read(params).dataset(input_context)
 
     def read(self, data: segmentation_config.SegmentationData) -> SegmentationInput:
@@ -103,11 +100,9 @@ class SegmentationTask(
         return upsample(tf.cast(logits, tf.float32), 1, method, size)
 
     def build_evaluator(self) -> SegmentationEvaluator:
-        """An evaluator of the label set that has seen no predictions yet."""
         return SegmentationEvaluator(self.label_set.classes)
 
     def report(self) -> Report:
-        """What belongs beside the mIoU: how images are predicted, and which."""
         data = str(self.task_config.validation_data.input_path)
         table = functools.partial(
             format_table, classes=self.label_set.classes, protocol=self.protocol
@@ -170,7 +165,6 @@ class SegmentationTask(
         return {**metrics, "validation_loss": evaluation.loss_sum / num_pixels}
 
     def draw(self) -> dict[str, np.ndarray]:
-        """Draws which classes are taken for which."""
         return {"confusion": self._evaluator.picture()}
 
     def compare(self, evaluation: Evaluation, count: int) -> Iterable[np.ndarray]:

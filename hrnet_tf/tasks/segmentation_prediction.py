@@ -21,18 +21,10 @@ def predict_image(
     flip_permutation: list[int],
     resize_logits: dense_prediction.Resize,
 ) -> tf.Tensor:
-    """Scores every pixel of one image, as configured.
+    """Scores every pixel of one image uint8 [H, W, 3], as configured.
 
-    Args:
-        network: Maps normalised images [N, h, w, 3] to logits [N, h', w', C].
-        image: uint8 [H, W, 3].
-        resizing: The size at scale 1.
-        evaluation: Scales, windows, flip test.
-        flip_permutation: The class that each class becomes in a mirrored image.
-        resize_logits: See `dense_prediction.predict_log_scores`.
-
-    Returns:
-        float32 [H, W, C], see `dense_prediction.predict_log_scores`.
+    `network` maps normalised images [N, h, w, 3] to logits [N, h', w', C]. For the
+    other arguments and the scores see `dense_prediction.predict_log_scores`.
     """
 
     # A function of its own is traced once, however many scales and windows use it.

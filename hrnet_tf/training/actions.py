@@ -80,11 +80,7 @@ class StopOnDivergence:
         self._times_diverged = 0
 
     def __call__(self, output: Mapping[str, Any]) -> None:
-        """Checks one loop's mean loss.
-
-        Raises:
-            TrainingError: If the loss has diverged and no trial is left.
-        """
+        """Checks one loop's mean loss; raises `TrainingError` if no trial is left."""
         loss = float(output["training_loss"])
         last = int(self._global_step.numpy())
         bound = self._config.loss_upper_bound
@@ -109,7 +105,7 @@ class StopOnDivergence:
 
 
 class ReportEvaluation:
-    """Prints an evaluation's table and writes metrics.json."""
+    """Prints an evaluation's table and writes metrics.json into the model directory."""
 
     def __init__(
         self,
@@ -118,14 +114,6 @@ class ReportEvaluation:
         report: Report,
         stream: TextIO | None = None,
     ):
-        """Reports the evaluations of a model on one data set.
-
-        Args:
-            global_step: The trainer's step.
-            model_dir: Directory that receives metrics.json.
-            report: What belongs beside the metrics.
-            stream: Where the table goes; standard output by default.
-        """
         self._global_step = global_step
         self._model_dir = model_dir
         self._report = report

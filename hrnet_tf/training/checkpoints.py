@@ -23,11 +23,7 @@ _STEP = "global_step/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def restore_model(model: tf_keras.Model, path: str) -> None:
-    """Loads all of a model's weights.
-
-    Raises:
-        ConfigError: If the checkpoint cannot be read or is another model's.
-    """
+    """Loads all of a model's weights; raises `ConfigError` if they are not its own."""
     with _advice("It must be of the configured task.model (and task.skeleton)"):
         parts = restoring.module_parts(model, restoring.ALL)
         restoring.restore(parts, path)
@@ -39,22 +35,11 @@ def restore_to_export(
     model_dir: str | None,
     checkpoint: str | None,
 ) -> str:
-    """Loads the weights to export.
+    """Loads the weights to export; returns their checkpoint's prefix.
 
     Loads `checkpoint` as it is, if given; else the run's best checkpoint; else its
-    latest one, with the averaged weights if it has any.
-
-    Args:
-        model: Receives the weights.
-        params: The run's configuration.
-        model_dir: The run. May be None if there is a checkpoint.
-        checkpoint: A checkpoint's prefix, or None.
-
-    Returns:
-        The checkpoint's prefix.
-
-    Raises:
-        ConfigError: If there is no checkpoint, or it is another model's.
+    latest one, with the averaged weights if it has any. Raises `ConfigError` if there
+    is none, or it is another model's.
     """
     if checkpoint:
         check_exists(checkpoint)
@@ -84,11 +69,7 @@ def restore_to_export(
 
 
 def check_exists(checkpoint: str) -> None:
-    """Checks that the flag --checkpoint names a checkpoint.
-
-    Raises:
-        ConfigError: If there is no such checkpoint.
-    """
+    """Raises `ConfigError` if the flag --checkpoint names no checkpoint."""
     if not tf.io.gfile.exists(f"{checkpoint}.index"):
         raise ConfigError(
             f"--checkpoint={checkpoint} names no checkpoint: there is no file "
@@ -97,11 +78,7 @@ def check_exists(checkpoint: str) -> None:
 
 
 def load_initial(model: tf_keras.Model, task: cfg.TaskConfig) -> None:
-    """Loads `init_checkpoint`, or modules of it: each whole or not at all.
-
-    Raises:
-        ConfigError: If the checkpoint cannot be read or does not fit.
-    """
+    """Loads `init_checkpoint`, or modules of it, whole; or raises `ConfigError`."""
     if task.init_checkpoint:
         with _advice(
             "task.init_checkpoint must fit task.model (and task.skeleton), or "
@@ -132,7 +109,6 @@ class _Checkpoint(tf.train.Checkpoint):
     """Does not complain about what is not restored: the optimizer, in an evaluation."""
 
     def restore(self, save_path: str, options: Any = None) -> Any:
-        """Restores what the checkpoint holds."""
         return super().restore(save_path, options).expect_partial()
 
 

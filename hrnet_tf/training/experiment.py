@@ -42,14 +42,9 @@ def parse_config(
 ) -> cfg.ExperimentConfig:
     """Returns the registered experiment with all changes applied, in this order.
 
-    Args:
-        experiment: A registered name.
-        config_files: YAML files.
-        params_override: One or more of: `a.b=value,c.d=value`, a YAML mapping, the path
-            of a YAML file. Applied last.
-        tpu: Address of the TPU, `runtime.tpu`; None leaves that key as it is.
-        tf_data_service: Address for `tf_data_service_address` of the training and
-            validation data; None leaves them as they are.
+    `params_override` is one or more of: `a.b=value,c.d=value`, a YAML mapping, the path
+    of a YAML file. `tpu` and `tf_data_service` (for the training and validation data)
+    are addresses; None leaves them as configured.
 
     Raises:
         ConfigError: If the experiment, a file or a key does not exist, or a file or

@@ -35,10 +35,6 @@ def type_mistakes(config: hyperparams.Config, path: str = "") -> Iterator[str]:
     Also checks that the `type` of every `OneOfConfig` names one of its fields; only the
     chosen field is looked into. Whole numbers may stand for numbers, and lists for
     tuples. A field whose type is of an unknown kind accepts everything.
-
-    Args:
-        config: Any configuration of the Garden.
-        path: Dotted path of `config` itself.
     """
     annotations = typing.get_type_hints(type(config))
     names = keys(config)

@@ -32,15 +32,10 @@ def run(
     report: Callable[[base_task.Task], Report],
     checkpoint: str | None = None,
 ) -> None:
-    """Runs a checked experiment.
+    """Runs a checked experiment in a model directory, continued if it has checkpoints.
 
-    Args:
-        params: The experiment.
-        mode: train, eval, train_and_eval or continuous_eval.
-        model_dir: Directory of checkpoints and results; continued if it has some.
-        experiment: The registered name of the experiment.
-        report: Says what belongs beside the metrics of a task.
-        checkpoint: In mode eval, the checkpoint to evaluate; the latest when None.
+    `mode` is train, eval, train_and_eval or continuous_eval. In mode eval, `checkpoint`
+    is evaluated, or the latest one. `report` says what belongs beside a task's metrics.
 
     Raises:
         ConfigError: If there is no checkpoint to evaluate, or one does not fit.
@@ -139,11 +134,7 @@ def _record(model_dir: str, experiment: str) -> None:
 
 
 def read_experiment(model_dir: str) -> str | None:
-    """The name of the experiment that a run is of; None if the run is an older one.
-
-    Raises:
-        ConfigError: If the file that says so is malformed.
-    """
+    """The name of a run's experiment; None for older runs. Raises `ConfigError`."""
     path = os.path.join(model_dir, RUN_FILE)
     if not tf.io.gfile.exists(path):
         return None

@@ -27,16 +27,11 @@ def validate(
     mode: str | None,
     task_mistakes: Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]],
 ) -> None:
-    """Checks an experiment.
+    """Checks an experiment with all changes applied.
 
-    Args:
-        params: The experiment with all changes applied.
-        mode: One of `MODES`; decides which files are needed. None: no data at all.
-        task_mistakes: What the task needs. Called with the experiment, whether it is
-            trained and whether it is evaluated.
-
-    Raises:
-        ConfigError: If anything is wrong; one sentence and line per mistake.
+    `mode`, one of `MODES`, decides which files are needed; None needs none.
+    `task_mistakes` is called with the experiment, whether it is trained and whether it
+    is evaluated. Raises `ConfigError` with one sentence and line per mistake.
     """
     # Values of the wrong type would only confuse the checks of what they mean.
     mistakes = list(type_mistakes(params))

@@ -13,12 +13,7 @@ _PATH = "task.model.backbone"
 
 
 def mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterator[str]:
-    """Checks the backbone, if the task has one.
-
-    Args:
-        task: Any task.
-        classifies: Whether the task is image classification, which merges the branches.
-    """
+    """Checks the backbone, if the task has one; classification merges its branches."""
     backbone = getattr(getattr(task, "model", None), "backbone", None)
     if backbone is None:
         return

@@ -18,7 +18,7 @@ def one_of(path: str, received: Any, allowed: Iterable[str]) -> Iterator[str]:
 
 
 def not_one_of(path: str, received: Any, allowed: list[str]) -> str:
-    """Returns the sentence about a value that is not allowed."""
+    """The sentence about a value that is not allowed."""
     return (
         f"{path} is {received!r}{did_you_mean(received, allowed)}; it must be one of "
         f"{', '.join(allowed)}."
