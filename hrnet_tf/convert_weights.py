@@ -66,12 +66,7 @@ def define_flags() -> flags.FlagValues:
 
 
 def convert(values: flags.FlagValues) -> None:
-    """Converts one checkpoint and says what was found.
-
-    Raises:
-        UsageError: If `--output` is not a prefix of files.
-        UserError: If the checkpoint cannot be converted; nothing is then written.
-    """
+    """Converts one checkpoint, or nothing, and says what was found."""
     if os.path.isdir(values.output) or not os.path.basename(values.output):
         raise command_line.UsageError(
             f"--output={values.output} is a directory; it must be the prefix of the "

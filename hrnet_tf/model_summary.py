@@ -71,12 +71,7 @@ def define_flags() -> flags.FlagValues:
 
 
 def print_summaries(values: flags.FlagValues) -> None:
-    """Counts the networks that the flags name and prints them.
-
-    Raises:
-        UsageError: If the size of the image is malformed or no multiple of 32, or if a
-            number of outputs is given that no chosen task has.
-    """
+    """Counts the networks that the flags name and prints them."""
     input_size = _parse_input_size(values.input_size)
     tasks = list(dict.fromkeys(values.task))
     num_outputs = {"keypoints": values.num_keypoints, "classes": values.num_classes}

@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping
 
 from official.modeling import hyperparams
-from official.vision.configs import backbones
+from official.vision.configs import backbones, common
 
 from hrnet_tf.configs import variants
 from hrnet_tf.configs.variants import CUSTOM
@@ -86,11 +86,7 @@ class HRNet(hyperparams.Config):
 
 @dataclasses.dataclass
 class Backbone(backbones.Backbone):
-    """The Model Garden's choice of backbones with `hrnet` added.
-
-    Attributes:
-        hrnet: HRNet's configuration, used when `type` is `hrnet`.
-    """
+    """The Model Garden's choice of backbones with `hrnet` added."""
 
     hrnet: HRNet = dataclasses.field(default_factory=HRNet)
 
@@ -98,9 +94,8 @@ class Backbone(backbones.Backbone):
 def hrnet_spec(config: HRNet) -> HRNetSpec:
     """Returns the numbers of the network that `config` names.
 
-    Raises:
-        ValueError: If `model_id` names no variant, or a number of a custom network is
-            not a positive integer.
+    Raises `ValueError` if `model_id` names no variant, or a number of a custom network
+    is not a positive integer.
     """
     if config.model_id != CUSTOM:
         if config.model_id not in VARIANTS:
@@ -122,3 +117,10 @@ def hrnet_spec(config: HRNet) -> HRNetSpec:
                     f"hrnet.custom.{name} must hold positive integers; got {value!r}."
                 )
     return spec
+
+
+def official_norm_activation() -> common.NormActivation:
+    """Returns what official networks use, unless their recipes say otherwise."""
+    return common.NormActivation(
+        activation="relu", use_sync_bn=False, norm_momentum=0.9, norm_epsilon=1e-5
+    )

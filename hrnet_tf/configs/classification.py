@@ -5,7 +5,6 @@ from official.core import exp_factory
 from official.vision.configs import image_classification
 
 from hrnet_tf.configs import backbones, recipes
-from hrnet_tf.configs.norms import official_norm_activation
 
 IMAGENET_TRAIN_IMAGES = 1281167
 
@@ -43,7 +42,7 @@ def hrnet_imagenet() -> cfg.ExperimentConfig:
                     kernel_initializer="kaiming",
                 ),
             ),
-            norm_activation=official_norm_activation(),
+            norm_activation=backbones.official_norm_activation(),
         ),
         losses=image_classification.Losses(l2_weight_decay=1e-4),
         train_data=image_classification.DataConfig(

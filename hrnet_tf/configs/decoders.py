@@ -58,14 +58,7 @@ class HRNetV2p(hyperparams.Config):
 
 @dataclasses.dataclass
 class Decoder(decoders.Decoder):
-    """The Model Garden's choice of decoders with HRNet's representations added.
-
-    Attributes:
-        hrnetv1: The highest-resolution branch alone, for pose.
-        hrnetv2: All branches at the highest resolution, for segmentation.
-        hrnetv2_ocr: The same with object-contextual representations.
-        hrnetv2p: A feature pyramid, for detection.
-    """
+    """The Model Garden's choice of decoders with HRNet's representations added."""
 
     hrnetv1: HRNetV1 = dataclasses.field(default_factory=HRNetV1)
     hrnetv2: HRNetV2 = dataclasses.field(default_factory=HRNetV2)

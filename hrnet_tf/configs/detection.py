@@ -12,7 +12,6 @@ from official.modeling import hyperparams
 from official.vision.configs import maskrcnn, retinanet
 
 from hrnet_tf.configs import backbones, decoders, recipes
-from hrnet_tf.configs.norms import official_norm_activation
 
 COCO_TRAIN_IMAGES = 118287
 # COCO's ids of its 80 categories go up to 90; 0 is the background.
@@ -37,22 +36,14 @@ class Evaluation(hyperparams.Config):
 
 @dataclasses.dataclass
 class MaskRCNNTask(maskrcnn.MaskRCNNTask):
-    """The Garden's task of Faster, Mask and Cascade R-CNN.
-
-    Attributes:
-        evaluation: What an evaluation writes.
-    """
+    """The Garden's task of Faster, Mask and Cascade R-CNN, with our evaluation."""
 
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
 
 
 @dataclasses.dataclass
 class RetinaNetTask(retinanet.RetinaNetTask):
-    """The Garden's task of RetinaNet.
-
-    Attributes:
-        evaluation: What an evaluation writes.
-    """
+    """The Garden's task of RetinaNet, with our evaluation."""
 
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
 
@@ -114,7 +105,7 @@ def hrnet_retinanet_coco() -> cfg.ExperimentConfig:
             max_level=7,
             backbone=_backbone(),
             decoder=decoders.Decoder(type="hrnetv2p"),
-            norm_activation=official_norm_activation(),
+            norm_activation=backbones.official_norm_activation(),
         ),
         losses=retinanet.Losses(l2_weight_decay=1e-4),
         init_checkpoint_modules="backbone",
@@ -131,7 +122,7 @@ def _rcnn_task(model: maskrcnn.MaskRCNN) -> MaskRCNNTask:
     model.min_level, model.max_level = 2, 6
     model.backbone = _backbone()
     model.decoder = decoders.Decoder(type="hrnetv2p")
-    model.norm_activation = official_norm_activation()
+    model.norm_activation = backbones.official_norm_activation()
     # The official box head is two linear layers; the Garden's has convolutions.
     model.detection_head.num_convs, model.detection_head.num_fcs = 0, 2
     model.roi_generator.num_proposals = 2000
@@ -146,8 +137,7 @@ def _rcnn_task(model: maskrcnn.MaskRCNN) -> MaskRCNNTask:
 
 def _backbone() -> backbones.Backbone:
     return backbones.Backbone(
-        type="hrnet",
-        hrnet=backbones.HRNet(model_id="w32", freeze_norm_statistics=True),
+        type="hrnet", hrnet=backbones.HRNet(model_id="w32", freeze_norm_statistics=True)
     )
 
 

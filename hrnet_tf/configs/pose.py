@@ -8,7 +8,6 @@ from official.modeling import hyperparams
 from official.vision.configs import common
 
 from hrnet_tf.configs import backbones, decoders, recipes
-from hrnet_tf.configs.norms import official_norm_activation
 
 # People with labelled keypoints in COCO train2017 after the official filtering; with
 # the batch size it turns the paper's epochs into steps.
@@ -17,11 +16,7 @@ COCO_TRAIN_PEOPLE = 149813
 
 @dataclasses.dataclass
 class HeatmapHead(hyperparams.Config):
-    """The heatmap head.
-
-    Attributes:
-        kernel_size: Side of the last convolution: 1 as published, or 3.
-    """
+    """The heatmap head, one convolution: `kernel_size` is 1 as published, or 3."""
 
     kernel_size: int = 1
 
@@ -33,8 +28,6 @@ class PoseModel(hyperparams.Config):
     Attributes:
         input_size: [height, width] of a person's crop; multiples of 32.
         backbone: The backbone; `hrnet` or any of the Garden's with a level-2 endpoint.
-        decoder: The representation; `hrnetv1` for pose.
-        head: The heatmap head.
         norm_activation: Activation and batch norm of all layers. The defaults are
             the official ones; the Garden's own differ.
     """
@@ -50,7 +43,7 @@ class PoseModel(hyperparams.Config):
     )
     head: HeatmapHead = dataclasses.field(default_factory=HeatmapHead)
     norm_activation: common.NormActivation = dataclasses.field(
-        default_factory=official_norm_activation
+        default_factory=backbones.official_norm_activation
     )
 
 
@@ -155,11 +148,6 @@ class PoseTask(cfg.TaskConfig):
 
     Attributes:
         skeleton: `coco17`, `mpii16` or a YAML file that describes your own.
-        model: The network.
-        codec: Heatmap encoding and decoding.
-        train_data: Training people.
-        validation_data: People to evaluate on.
-        evaluation: How predictions are made and scored.
         weight_decay: Factor of L2 regularisation on all kernels. The paper's pose
             recipe has none, and adding it is known to ruin training.
         init_checkpoint_modules: What to load from `init_checkpoint`: `all`,

@@ -19,15 +19,9 @@ def experiment(
 ) -> cfg.ExperimentConfig:
     """An experiment on several GPUs that keeps its best and its latest checkpoints.
 
-    Args:
-        task: The task.
-        train_steps: How long to train.
-        checkpoint_interval: Steps between checkpoints.
-        validation_interval: Steps between evaluations of all validation data.
-        metric: The best checkpoint has the highest.
-        optimizer: Fields of the optimizer, by its name alone.
-        learning_rate: Fields of the schedule, by its name alone.
-        warmup: Fields of the warm-up, by its name alone; None for no warm-up.
+    Intervals are in steps; the best checkpoint has the highest `metric`. The fields of
+    `optimizer`, `learning_rate` and `warmup` stand under the name of their type alone:
+    {"sgd": {"momentum": 0.9}}.
     """
     choices = {"optimizer": optimizer, "learning_rate": learning_rate}
     if warmup:

@@ -12,7 +12,6 @@ from official.modeling import hyperparams
 from official.vision.configs import semantic_segmentation
 
 from hrnet_tf.configs import backbones, decoders, recipes
-from hrnet_tf.configs.norms import official_norm_activation
 
 RESIZING_METHODS = ("long_side", "fixed")
 COMBINATIONS = ("exp_logits", "probabilities")
@@ -128,7 +127,7 @@ class Evaluation(semantic_segmentation.Evaluation):
 
 def _model() -> semantic_segmentation.SemanticSegmentationModel:
     """HRNetV2-W48 with the official settings of its segmentation code."""
-    norm_activation = official_norm_activation()
+    norm_activation = backbones.official_norm_activation()
     norm_activation.use_sync_bn = True
     # Official branch pytorch-v1.1 has 0.01, which torch counts the other way.
     norm_activation.norm_momentum = 0.99
@@ -159,11 +158,6 @@ class SegmentationTask(semantic_segmentation.SemanticSegmentationTask):
         drop_background: Whether class 0 of the records is ignored and class 1 becomes
             the first: PASCAL-Context with 59 classes.
         model: The network; `num_classes` 0 stands for as many as the label set has.
-        resizing: The size of images.
-        train_data: Training images.
-        validation_data: Images to evaluate on.
-        losses: What is minimised.
-        evaluation: How images are predicted and scored.
         init_checkpoint_modules: What to load from `init_checkpoint`: `all`,
             `backbone` or `decoder`, or a list of the latter two.
     """
@@ -180,10 +174,7 @@ class SegmentationTask(semantic_segmentation.SemanticSegmentationTask):
     # Sharding off: every worker must score all images, since mIoU is no average.
     validation_data: SegmentationData = dataclasses.field(
         default_factory=lambda: SegmentationData(
-            is_training=False,
-            global_batch_size=1,
-            drop_remainder=False,
-            sharding=False,
+            is_training=False, global_batch_size=1, drop_remainder=False, sharding=False
         )
     )
     losses: Losses = dataclasses.field(default_factory=Losses)

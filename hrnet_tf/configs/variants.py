@@ -38,17 +38,10 @@ VARIANTS: Mapping[str, Variant] = types.MappingProxyType(
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What the official networks of one task have in common.
+    """What the official networks of one task have in common."""
 
-    Attributes:
-        input_size: (height, width) of the images.
-        outputs: What they predict one channel each of: `keypoints`, `classes` or
-            nothing.
-        num_outputs: How many of these.
-    """
-
-    input_size: tuple[int, int]
-    outputs: str = ""
+    input_size: tuple[int, int]  # (height, width)
+    outputs: str = ""  # of a channel each: `keypoints`, `classes` or none
     num_outputs: int = 0
 
 
@@ -64,11 +57,7 @@ RECIPES: Mapping[str, Recipe] = types.MappingProxyType(
 
 
 def check_input_size(input_size: Sequence[int | None]) -> None:
-    """Checks that the known sides of an input (height, width) are multiples of 32.
-
-    Raises:
-        ValueError: If a side is not a positive multiple of 32.
-    """
+    """Raises `ValueError` if a known side, (height, width), is no multiple of 32."""
     if any(side is not None and (side <= 0 or side % STRIDE) for side in input_size):
         height, width = input_size
         raise ValueError(

@@ -5,6 +5,7 @@ All tensors are [batch, height, width, channels].
 
 import abc
 import dataclasses
+import inspect
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,25 @@ class ConvSettings:
 DEFAULT_SETTINGS = ConvSettings()
 
 
+class ConfiguredLayer(tf_keras.layers.Layer):
+    """A layer that keeps the arguments of its constructor under their names."""
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        for name in inspect.signature(type(self).__init__).parameters:
+            if name in ("self", "kwargs"):
+                continue
+            value = getattr(self, name)
+            if isinstance(value, ConvSettings):
+                value = value.to_config()
+            elif isinstance(value, tf_keras.regularizers.Regularizer):
+                value = tf_keras.regularizers.serialize(value)
+            config[name] = value
+        return config
+
+
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class ConvNorm(tf_keras.layers.Layer):
+class ConvNorm(ConfiguredLayer):
     """Convolution, batch norm and, unless switched off, activation.
 
     The convolution has no bias, since the norm would cancel it, unless `use_bias` asks
@@ -165,20 +183,8 @@ class ConvNorm(tf_keras.layers.Layer):
         self.conv.kernel.assign(self.conv.kernel * scale)
         self._folded_bias = bias.numpy()
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "activate": self.activate,
-            "use_bias": self.use_bias,
-            "settings": self.settings.to_config(),
-        }
 
-
-class ResidualBlock(tf_keras.layers.Layer, abc.ABC):
+class ResidualBlock(ConfiguredLayer, abc.ABC):
     """A chain of ConvNorms, plus its input, then the activation.
 
     Subclasses define the chain. Where it changes the number of channels, a 1x1 ConvNorm
@@ -221,14 +227,6 @@ class ResidualBlock(tf_keras.layers.Layer, abc.ABC):
         if self.shortcut is not None:
             inputs = self.shortcut(inputs, training=training)
         return self.activation(x + inputs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "planes": self.planes,
-            "settings": self.settings.to_config(),
-        }
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")

@@ -14,6 +14,7 @@ import tf_keras
 from hrnet_tf.modeling.blocks import (
     DEFAULT_SETTINGS,
     BottleneckBlock,
+    ConfiguredLayer,
     ConvNorm,
     ConvSettings,
 )
@@ -24,7 +25,7 @@ FEATURES = 2048
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class ClassificationNeck(tf_keras.layers.Layer):
+class ClassificationNeck(ConfiguredLayer):
     """Widens every branch, then adds each to the next lower one, halved in size.
 
     A bottleneck block brings branch i to 128 * 2^i channels. From the highest
@@ -67,7 +68,3 @@ class ClassificationNeck(tf_keras.layers.Layer):
         for downsample, branch in zip(self.downsample_convs, lower, strict=True):
             merged = branch + downsample(merged, training=training)
         return self.final_conv(merged, training=training)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {**super().get_config(), "settings": self.settings.to_config()}

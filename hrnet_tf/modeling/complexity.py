@@ -14,15 +14,10 @@ import tf_keras
 
 @dataclasses.dataclass(frozen=True)
 class Complexity:
-    """The size of a network or of a part of one.
+    """The size of a network or of a part of one."""
 
-    Attributes:
-        parameters: Trainable numbers; see `count_parameters`.
-        macs: Multiply-accumulates of inference on one image; see `count_macs`.
-    """
-
-    parameters: int = 0
-    macs: int = 0
+    parameters: int = 0  # see `count_parameters`
+    macs: int = 0  # see `count_macs`
 
     def __add__(self, other: "Complexity") -> "Complexity":
         return Complexity(self.parameters + other.parameters, self.macs + other.macs)
@@ -37,17 +32,13 @@ def count_parameters(model: tf_keras.layers.Layer) -> int:
 
 
 def count_macs(model: tf_keras.Model, input_size: Sequence[int]) -> int:
-    """Counts the multiply-accumulates of inference on one image.
+    """Counts the multiply-accumulates of inference on one image, (height, width) large.
 
     Traces the model without running it and adds up its convolutions and its layers'
     matrix multiplications. Biases, norms, activations and resizing are left out, as in
     official lib/utils/utils.py (`get_model_summary`), and so is attention, whose
     batched products have no kernel: in networks with object-contextual representations
     (OCR), the comparison of pixels with regions.
-
-    Args:
-        model: Maps images [B, H, W, 3] to anything.
-        input_size: (height, width) of the image in pixels.
 
     Raises:
         ValueError: If the model takes no image of that size, or one of its operations
@@ -66,15 +57,7 @@ def count_parts(
     """Counts the parameters and multiply-accumulates of each part of a model.
 
     A convolution or matrix multiplication belongs to the part that holds its kernel.
-
-    Args:
-        model: See `count_macs`.
-        input_size: See `count_macs`.
-        parts: The layers of every part, which together hold all trainable weights of
-            the model.
-
-    Returns:
-        The size of every part. They add up to the whole model's.
+    `parts` are lists of layers, which together hold all trainable weights.
 
     Raises:
         ValueError: As in `count_macs`, or if a weight is in no part or in two, or if

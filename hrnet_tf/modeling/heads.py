@@ -6,9 +6,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from hrnet_tf.modeling.blocks import ConfiguredLayer
+
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class HeatmapHead(tf_keras.layers.Layer):
+class HeatmapHead(ConfiguredLayer):
     """One convolution from the level-2 features to a heatmap per keypoint.
 
     Official lib/models/pose_hrnet.py, `final_layer`: raw values, no activation. It
@@ -39,14 +41,3 @@ class HeatmapHead(tf_keras.layers.Layer):
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Maps {'2': [B, h, w, C]} to float32 heatmaps [B, h, w, num_keypoints]."""
         return self.conv(tf.cast(inputs["2"], tf.float32))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "num_keypoints": self.num_keypoints,
-            "kernel_size": self.kernel_size,
-            "kernel_regularizer": tf_keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
-        }

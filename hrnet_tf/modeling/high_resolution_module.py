@@ -17,6 +17,7 @@ from official.modeling import tf_utils
 from hrnet_tf.modeling.blocks import (
     DEFAULT_SETTINGS,
     BasicBlock,
+    ConfiguredLayer,
     ConvNorm,
     ConvSettings,
 )
@@ -37,9 +38,6 @@ def upsample(
             `bilinear_align_corners` (its align_corners=True).
         size: (height, width) of the result, if not `factor` times that of `x`: halving
             rounds odd sides up. Only for the bilinear methods.
-
-    Raises:
-        ValueError: If `method` is not one of the three.
     """
     if method == "nearest":
         return tf_keras.backend.resize_images(x, factor, factor, "channels_last")
@@ -66,7 +64,7 @@ def spatial_size(x: tf.Tensor) -> list[int | tf.Tensor]:
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class FusePath(tf_keras.layers.Layer):
+class FusePath(ConfiguredLayer):
     """Brings one branch to another's resolution and width (paper: f_xr).
 
     From high to low resolution: a stride-2 3x3 convolution per halving; all but the
@@ -84,16 +82,7 @@ class FusePath(tf_keras.layers.Layer):
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
-        """Makes the path from branch `source` to branch `target`.
-
-        Args:
-            source: Index of the branch read; 0 has the highest resolution.
-            target: Index of the branch written; differs from `source`.
-            width: Channels of branch 0.
-            upsampling: See `upsample`.
-            settings: What all convolutions share.
-            **kwargs: Keras's own layer arguments.
-        """
+        """Makes the path from one branch to another; branch 0 is `width` wide."""
         super().__init__(**kwargs)
         self.source = source
         self.target = target
@@ -138,20 +127,9 @@ class FusePath(tf_keras.layers.Layer):
             x = upsample(x, 2 ** (self.source - self.target), self.upsampling, size)
         return x
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "source": self.source,
-            "target": self.target,
-            "width": self.width,
-            "upsampling": self.upsampling,
-            "settings": self.settings.to_config(),
-        }
-
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class HighResolutionModule(tf_keras.layers.Layer):
+class HighResolutionModule(ConfiguredLayer):
     """Residual blocks on every branch in parallel, then all branches fused into each.
 
     With `multi_scale_output=False` only branch 0 is fused and returned, as in the
@@ -168,17 +146,7 @@ class HighResolutionModule(tf_keras.layers.Layer):
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
-        """Makes the module.
-
-        Args:
-            num_branches: Resolutions it works on.
-            width: Channels of branch 0; branch i has width * 2^i.
-            blocks: Residual blocks per branch.
-            multi_scale_output: Whether to return all branches or branch 0 alone.
-            upsampling: See `upsample`.
-            settings: What all convolutions share.
-            **kwargs: Keras's own layer arguments.
-        """
+        """Makes branches of `blocks` blocks each; branch i is width * 2^i wide."""
         super().__init__(**kwargs)
         self.num_branches = num_branches
         self.width = width
@@ -239,15 +207,3 @@ class HighResolutionModule(tf_keras.layers.Layer):
         ]
         # Not tf.add_n: mobile runtimes neither quantise nor accelerate it.
         return self.activation(functools.reduce(operator.add, contributions))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "num_branches": self.num_branches,
-            "width": self.width,
-            "blocks": self.blocks,
-            "multi_scale_output": self.multi_scale_output,
-            "upsampling": self.upsampling,
-            "settings": self.settings.to_config(),
-        }

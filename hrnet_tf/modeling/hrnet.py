@@ -40,7 +40,7 @@ class HRNet(tf_keras.Model):
         settings: ConvSettings | None = None,
         **kwargs: Any,
     ):
-        """Builds the network.
+        """Builds the network; `configs.backbones.HRNet` describes most arguments.
 
         Args:
             spec: The network's numbers; W32's when None.
@@ -49,7 +49,7 @@ class HRNet(tf_keras.Model):
                 are known are checked here. With bilinear fusion any side will do:
                 halving rounds odd ones up.
             multi_scale_output: Whether the last module computes all four branches.
-            fuse_upsampling: See `configs.backbones.HRNet`.
+            fuse_upsampling: How a fusion brings a branch up.
             classification_neck: Whether a `ClassificationNeck` follows the branches.
             settings: What all convolutions share.
             **kwargs: Keras's own model arguments.
@@ -123,7 +123,6 @@ class HRNet(tf_keras.Model):
         return self._output_specs
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, as plain JSON values."""
         return {
             "name": self.name,
             "spec": self._spec.as_dict(),
@@ -138,7 +137,6 @@ class HRNet(tf_keras.Model):
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> "HRNet":
-        """Rebuilds a network that `get_config` described."""
         del custom_objects
         arguments = dict(config)
         spec = backbones.HRNetSpec()
@@ -189,10 +187,9 @@ def build_hrnet(
 ) -> HRNet:
     """Builds HRNet for `backbone: {type: hrnet}` in a Model Garden configuration.
 
-    Raises:
-        ValueError: If a variant or option is unknown, if options exclude each other, or
-            if fusion is by nearest neighbours and a side of the input is not a multiple
-            of 32.
+    Raises `ValueError` if a variant or option is unknown, if options exclude each
+    other, or if fusion is by nearest neighbours and a side of the input is not a
+    multiple of 32.
     """
     config = backbone_config.get()
     return HRNet(

@@ -14,16 +14,17 @@ import tf_keras
 from official.modeling import hyperparams
 from official.vision.modeling.decoders import factory
 
-from hrnet_tf.modeling.blocks import DEFAULT_SETTINGS, ConvNorm, ConvSettings
-from hrnet_tf.modeling.representations import (
-    BRANCH_LEVELS,
-    check_levels,
-    join_branches,
+from hrnet_tf.modeling.blocks import (
+    DEFAULT_SETTINGS,
+    ConfiguredLayer,
+    ConvNorm,
+    ConvSettings,
 )
+from hrnet_tf.modeling.representations import BRANCH_LEVELS, check_levels, join_branches
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class ObjectAttention(tf_keras.layers.Layer):
+class ObjectAttention(ConfiguredLayer):
     """Describes every pixel by the object regions that it resembles."""
 
     def __init__(
@@ -75,19 +76,13 @@ class ObjectAttention(tf_keras.layers.Layer):
         )
         return self.context_conv(context, training=training)
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "num_filters": self.num_filters,
-            "key_filters": self.key_filters,
-            "settings": self.settings.to_config(),
-        }
-
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class HRNetV2OCR(tf_keras.layers.Layer):
-    """HRNetV2 that also describes every pixel by the objects around it."""
+class HRNetV2OCR(ConfiguredLayer):
+    """HRNetV2 that also describes every pixel by the objects around it.
+
+    Its arguments are those of `configs.decoders.HRNetV2OCR`.
+    """
 
     # Made in `build`, when the number of channels is known.
     auxiliary_mix: ConvNorm
@@ -102,17 +97,6 @@ class HRNetV2OCR(tf_keras.layers.Layer):
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
-        """Makes the decoder.
-
-        Args:
-            num_classes: Classes of the auxiliary segmentation, and so regions.
-            num_filters: Channels of the pixel features, and of the output.
-            key_filters: Channels in which pixels and regions are compared.
-            dropout_rate: Share of output channels that training drops.
-            upsampling: `bilinear` or `bilinear_align_corners`.
-            settings: What all convolutions share.
-            **kwargs: Keras's own layer arguments.
-        """
         super().__init__(**kwargs)
         self.num_classes = num_classes
         self.num_filters = num_filters
@@ -168,28 +152,13 @@ class HRNetV2OCR(tf_keras.layers.Layer):
             "auxiliary_logits": auxiliary_logits,
         }
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "num_filters": self.num_filters,
-            "key_filters": self.key_filters,
-            "dropout_rate": self.dropout_rate,
-            "upsampling": self.upsampling,
-            "settings": self.settings.to_config(),
-        }
-
 
 def describe_regions(pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Averages the pixels of each class's region, weighted by their membership.
 
-    Args:
-        pixels: Features [B, h, w, C].
-        logits: [B, h, w, K], of every pixel's membership; the softmax is over pixels.
-
-    Returns:
-        [B, K, C], in the dtype of `pixels`.
+    `pixels` are features [B, h, w, C]; `logits` [B, h, w, K] say how much each pixel
+    belongs to each class, and their softmax is over pixels. Returns [B, K, C], in the
+    dtype of `pixels`.
     """
     shape = tf.shape(pixels)
     num_pixels = shape[1] * shape[2]
@@ -211,9 +180,8 @@ def build_hrnetv2_ocr(
 ) -> HRNetV2OCR:
     """Builds the decoder for `decoder: {type: hrnetv2_ocr}` of a segmentation model.
 
-    Raises:
-        ValueError: If the backbone lacks one of levels 2 to 5, or the model has no
-            number of classes.
+    Raises `ValueError` if the backbone lacks one of levels 2 to 5, or the model has no
+    number of classes.
     """
     check_levels("hrnetv2_ocr", input_specs, BRANCH_LEVELS)
     num_classes = getattr(model_config, "num_classes", 0)

@@ -31,7 +31,6 @@ class PoseModel(tf_keras.Model):
         self.head = head
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Maps normalised crops to heatmaps."""
         endpoints = self.backbone(inputs, training=training)
         return self.head(self.decoder(endpoints, training=training), training=training)
 
@@ -41,7 +40,6 @@ class PoseModel(tf_keras.Model):
         return {"backbone": self.backbone, "decoder": self.decoder, "head": self.head}
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the parts, serialised by Keras."""
         parts = {
             name: tf_keras.saving.serialize_keras_object(part)
             for name, part in self.checkpoint_items.items()
@@ -52,7 +50,6 @@ class PoseModel(tf_keras.Model):
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> "PoseModel":
-        """Rebuilds a model that `get_config` described."""
         parts = {
             name: tf_keras.saving.deserialize_keras_object(part, custom_objects)
             for name, part in config.items()
@@ -68,13 +65,7 @@ def build_pose_model(
 ) -> PoseModel:
     """Builds the model that a `configs.pose.PoseModel` describes.
 
-    Args:
-        model_config: Input size, backbone, decoder, head and norm_activation.
-        num_keypoints: Heatmaps to predict; the skeleton's number of keypoints.
-        l2_regularizer: Regulariser of all kernels, or None.
-
-    Raises:
-        ValueError: If the backbone or decoder cannot be built as configured.
+    Raises `ValueError` if the backbone or decoder cannot be built as configured.
     """
     height, width = model_config.input_size
     input_specs = tf_keras.layers.InputSpec(shape=[None, height, width, 3])

@@ -14,7 +14,12 @@ import tf_keras
 from official.modeling import hyperparams
 from official.vision.modeling.decoders import factory
 
-from hrnet_tf.modeling.blocks import DEFAULT_SETTINGS, ConvNorm, ConvSettings
+from hrnet_tf.modeling.blocks import (
+    DEFAULT_SETTINGS,
+    ConfiguredLayer,
+    ConvNorm,
+    ConvSettings,
+)
 from hrnet_tf.modeling.high_resolution_module import spatial_size, upsample
 
 # The levels of HRNet's four branches: branch i has stride 2^(2 + i).
@@ -31,7 +36,7 @@ class HRNetV1(tf_keras.layers.Layer):
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class HRNetV2(tf_keras.layers.Layer):
+class HRNetV2(ConfiguredLayer):
     """HRNetV2: all branches at the highest resolution, mixed by a 1x1 convolution.
 
     Official lib/models/seg_hrnet.py, `last_layer` without its classifier.
@@ -65,17 +70,9 @@ class HRNetV2(tf_keras.layers.Layer):
         joined = join_branches(inputs, self.upsampling)
         return {"2": self.mix(joined, training=training)}
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "upsampling": self.upsampling,
-            "settings": self.settings.to_config(),
-        }
-
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class HRNetV2p(tf_keras.layers.Layer):
+class HRNetV2p(ConfiguredLayer):
     """HRNetV2p: a feature pyramid by average pooling of the joined branches.
 
     Official mmdet/models/necks/hrfpn.py: a 1x1 convolution of the joined branches,
@@ -92,16 +89,7 @@ class HRNetV2p(tf_keras.layers.Layer):
         kernel_regularizer: tf_keras.regularizers.Regularizer | None = None,
         **kwargs: Any,
     ):
-        """Makes the pyramid.
-
-        Args:
-            min_level: Level with the highest resolution; 2 or more.
-            max_level: Level with the lowest.
-            num_filters: Channels of every level.
-            upsampling: `bilinear` or `bilinear_align_corners`.
-            kernel_regularizer: Regulariser of the kernels, or None.
-            **kwargs: Keras's own layer arguments.
-        """
+        """Makes levels `min_level` (2 or more) to `max_level`, `num_filters` wide."""
         super().__init__(**kwargs)
         self.min_level = min_level
         self.max_level = max_level
@@ -137,19 +125,6 @@ class HRNetV2p(tf_keras.layers.Layer):
             pyramid[level] = conv(pooled if pool > 1 else reduced)
         return pyramid
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "min_level": self.min_level,
-            "max_level": self.max_level,
-            "num_filters": self.num_filters,
-            "upsampling": self.upsampling,
-            "kernel_regularizer": tf_keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
-        }
-
 
 def join_branches(endpoints: Mapping[str, tf.Tensor], upsampling: str) -> tf.Tensor:
     """Joins all four branches at level 2: [B, H/4, W/4, 15C]."""
@@ -168,11 +143,7 @@ def join_branches(endpoints: Mapping[str, tf.Tensor], upsampling: str) -> tf.Ten
 def check_levels(
     decoder: str, input_specs: Mapping[str, Any], needed: Iterable[str]
 ) -> None:
-    """Refuses a backbone without the levels that a decoder reads.
-
-    Raises:
-        ValueError: If one is missing.
-    """
+    """Raises `ValueError` if a backbone lacks a level that a decoder reads."""
     if missing := [level for level in needed if level not in input_specs]:
         raise ValueError(
             f"The {decoder} decoder needs a backbone with a level-"
@@ -187,11 +158,7 @@ def build_hrnetv1(
     model_config: hyperparams.Config,
     l2_regularizer: tf_keras.regularizers.Regularizer | None = None,
 ) -> HRNetV1:
-    """Builds the decoder for `decoder: {type: hrnetv1}`.
-
-    Raises:
-        ValueError: If the backbone has no level 2.
-    """
+    """Builds `decoder: {type: hrnetv1}`; `ValueError` if there is no level 2."""
     del model_config, l2_regularizer
     check_levels("hrnetv1", input_specs, ["2"])
     return HRNetV1(name="hrnetv1")
@@ -203,11 +170,7 @@ def build_hrnetv2(
     model_config: hyperparams.Config,
     l2_regularizer: tf_keras.regularizers.Regularizer | None = None,
 ) -> HRNetV2:
-    """Builds the decoder for `decoder: {type: hrnetv2}`.
-
-    Raises:
-        ValueError: If the backbone lacks one of levels 2 to 5.
-    """
+    """Builds `decoder: {type: hrnetv2}`; `ValueError` without one of levels 2 to 5."""
     check_levels("hrnetv2", input_specs, BRANCH_LEVELS)
     return HRNetV2(
         upsampling=model_config.decoder.get().upsampling,
@@ -224,9 +187,8 @@ def build_hrnetv2p(
 ) -> HRNetV2p:
     """Builds the decoder for `decoder: {type: hrnetv2p}`.
 
-    Raises:
-        ValueError: If the backbone lacks one of levels 2 to 5, or if the pyramid would
-            have levels below 2 or none at all.
+    Raises `ValueError` if the backbone lacks one of levels 2 to 5, or if the pyramid
+    would have levels below 2 or none at all.
     """
     check_levels("hrnetv2p", input_specs, BRANCH_LEVELS)
     if not 2 <= model_config.min_level <= model_config.max_level:

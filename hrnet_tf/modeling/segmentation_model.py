@@ -15,11 +15,9 @@ class SegmentationModel(segmentation_model.SegmentationModel):
     def call(
         self, inputs: tf.Tensor, training: bool | None = None
     ) -> dict[str, tf.Tensor]:
-        """Maps normalised images [B, H, W, 3] to logits.
+        """Maps normalised images [B, H, W, 3] to `logits` [B, H/4, W/4, classes].
 
-        Returns:
-            `logits` [B, H/4, W/4, classes] and, if the decoder makes them,
-            `auxiliary_logits` of the same shape.
+        If the decoder makes them, there are `auxiliary_logits` of the same shape, too.
         """
         features = self.backbone(inputs, training=training)
         decoded = self.decoder(features, training=training)
@@ -33,12 +31,7 @@ def build_segmentation_model(
     config: semantic_segmentation.SemanticSegmentationModel,
     regularizer: tf_keras.regularizers.Regularizer | None = None,
 ) -> SegmentationModel:
-    """Builds the model with the Garden's factory.
-
-    Args:
-        config: The network, with its number of classes.
-        regularizer: Regulariser of all kernels, or None.
-    """
+    """Builds the model with the Garden's factory, for a given number of classes."""
     input_size = list(config.input_size)
     stock = factory.build_segmentation_model(
         tf_keras.layers.InputSpec(shape=[None, *input_size]), config, regularizer

@@ -16,15 +16,7 @@ from hrnet_tf.modeling.task_models import TaskModel
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSize:
-    """How large one network is.
-
-    Attributes:
-        task: A key of `RECIPES`.
-        model_id: The variant.
-        input_size: (height, width) of the image.
-        num_outputs: Keypoints or classes; 0 if the task has neither.
-        stages: The size of every stage, in the order of `TaskModel.stages`.
-    """
+    """How large one network is; `stages` are in the order of `TaskModel.stages`."""
 
     task: str
     model_id: str
@@ -44,16 +36,10 @@ def summarize(
     input_size: tuple[int, int] | None = None,
     num_outputs: int | None = None,
 ) -> NetworkSize:
-    """Builds a network and counts it; takes seconds.
+    """Builds a network of `RECIPES` and `VARIANTS` and counts it; takes seconds.
 
-    Args:
-        task: A key of `RECIPES`.
-        model_id: A key of `VARIANTS`.
-        input_size: (height, width) in pixels; the recipe's if None.
-        num_outputs: Keypoints or classes; the recipe's if None.
-
-    Raises:
-        ValueError: If a side of the image is not a multiple of 32.
+    The size of images, (height, width), and the number of keypoints or classes are the
+    recipe's if None. Raises `ValueError` if a side is not a multiple of 32.
     """
     input_size = input_size or RECIPES[task].input_size
     check_input_size(input_size)

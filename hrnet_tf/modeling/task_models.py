@@ -15,7 +15,6 @@ from official.vision.modeling import factory
 from official.vision.modeling.decoders import factory as decoder_factory
 
 from hrnet_tf.configs import backbones, decoders, pose
-from hrnet_tf.configs.norms import official_norm_activation
 
 # Decoders are built by name: importing these registers them.
 from hrnet_tf.modeling import ocr, representations  # noqa: F401
@@ -96,7 +95,7 @@ def build_classification(backbone: backbones.Backbone, num_classes: int) -> Task
         classification_config.ImageClassificationModel(
             num_classes=num_classes,
             backbone=backbone,
-            norm_activation=official_norm_activation(),
+            norm_activation=backbones.official_norm_activation(),
         ),
     )
     return TaskModel(model, model.backbone, decoder=None, head=model.layers[-1])
@@ -115,7 +114,7 @@ def build_segmentation(
             head=segmentation_config.SegmentationHead(
                 level=2, num_convs=0, feature_fusion=None
             ),
-            norm_activation=official_norm_activation(),
+            norm_activation=backbones.official_norm_activation(),
         )
     )
     return TaskModel(model, model.backbone, model.decoder, model.head)
@@ -125,7 +124,7 @@ def build_detection(
     backbone: backbones.Backbone, decoder: decoders.Decoder, max_level: int = 6
 ) -> TaskModel:
     """The part that all detectors share: HRNet and the pyramid from level 2 on."""
-    body = build_hrnet(ANY_IMAGE, backbone, official_norm_activation())
+    body = build_hrnet(ANY_IMAGE, backbone, backbones.official_norm_activation())
     pyramid = decoder_factory.build_decoder(
         body.output_specs,
         maskrcnn.MaskRCNN(decoder=decoder, min_level=2, max_level=max_level),

@@ -29,19 +29,12 @@ _TRAINING_PREFIXES = ("loss.",)
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """A network with the weights of a published checkpoint.
+    """A network with the weights of a published checkpoint."""
 
-    Attributes:
-        source: The file.
-        network: The model and its parts, weights loaded.
-        notes: What was found out or decided on the way, one sentence each.
-        left_out: What an allowed partial load left out, one line each.
-    """
-
-    source: str
+    source: str  # the file
     network: Network
-    notes: list[str]
-    left_out: list[str]
+    notes: list[str]  # what was found out or decided on the way
+    left_out: list[str]  # what an allowed partial load left out
 
 
 def load_pytorch_checkpoint(
@@ -55,18 +48,8 @@ def load_pytorch_checkpoint(
 ) -> Conversion:
     """Builds the network whose weights a checkpoint holds, and loads them.
 
-    Args:
-        path: A file of the official repositories, OpenMMLab or timm; see
-            `tensor_files.read_tensors`.
-        task: One of `official_names.TASKS`; None for what the tensors show. `backbone`
-            takes the body alone, from any checkpoint.
-        model_id: The variant that is expected; None for what the tensors show.
-        align_corners: Whether a segmentation network enlarges its branches with
-            aligned corners. If None, only official OCR networks do.
-        inplace_abn: Whether it was trained with InPlaceABN: official segmentation
-            weights for torch 0.4.
-        allow_partial: Whether to go on if tensors are missing, left over or of another
-            shape. Variables without a tensor keep their initial values.
+    The flags of `hrnet_tf.convert_weights` describe the arguments; None stands for what
+    the tensors show.
 
     Raises:
         WeightsError: If the file cannot be read or holds no HRNet, if its task or
@@ -140,10 +123,7 @@ def write_checkpoint(conversion: Conversion, prefix: str) -> None:
 
 
 def _decide_task(
-    path: str,
-    tensors: Mapping[str, np.ndarray],
-    task: str | None,
-    notes: list[str],
+    path: str, tensors: Mapping[str, np.ndarray], task: str | None, notes: list[str]
 ) -> str:
     found = official_names.find_task(tensors) or "backbone"
     if task is None:
@@ -162,10 +142,7 @@ def _decide_task(
 
 
 def _check_model_id(
-    path: str,
-    network: Network,
-    tensors: Mapping[str, np.ndarray],
-    model_id: str | None,
+    path: str, network: Network, tensors: Mapping[str, np.ndarray], model_id: str | None
 ) -> None:
     if model_id is None or model_id == network.model_id:
         return

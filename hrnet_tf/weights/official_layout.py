@@ -56,11 +56,7 @@ def backbone_variables(backbone: HRNet) -> Named:
 
 
 def decoder_variables(decoder: tf_keras.layers.Layer) -> Named:
-    """Yields every variable of one of HRNet's representations.
-
-    Raises:
-        TypeError: If the decoder is something else.
-    """
+    """Yields every variable of one of HRNet's representations."""
     if isinstance(decoder, HRNetV1):
         return
     elif isinstance(decoder, HRNetV2):

@@ -15,7 +15,6 @@ import tf_keras
 from official.modeling import hyperparams
 
 from hrnet_tf.configs import backbones, decoders
-from hrnet_tf.configs.norms import official_norm_activation
 from hrnet_tf.modeling import task_models
 from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
 from hrnet_tf.weights import official_layout
@@ -48,11 +47,7 @@ class Network:
 
 
 def infer_spec(tensors: Tensors) -> backbones.HRNetSpec:
-    """Reads the numbers of an HRNet off its tensors, in official names.
-
-    Raises:
-        WeightsError: If a tensor that shows one of them is missing.
-    """
+    """Reads the numbers of an HRNet off its official tensors. Raises `WeightsError`."""
 
     def count(pattern: str) -> int:
         matches = (re.match(pattern, name) for name in tensors)
@@ -84,13 +79,9 @@ def infer_model_id(spec: backbones.HRNetSpec) -> str:
 def build_network(task: str, tensors: Tensors, align_corners: bool) -> Network:
     """Builds the model of a task for tensors in official names.
 
-    Args:
-        task: See `Network.task`.
-        tensors: Decide all sizes; their values are not loaded here.
-        align_corners: How a segmentation network enlarges its branches.
-
-    Raises:
-        WeightsError: If a tensor that decides a size is missing.
+    The tensors decide all sizes; their values are not loaded here. `align_corners` says
+    how a segmentation network enlarges its branches. Raises `WeightsError` if a tensor
+    that decides a size is missing.
     """
     backbone = _backbone_config(task, tensors, align_corners)
     try:
@@ -129,7 +120,9 @@ def _bilinear(align_corners: bool) -> str:
 
 def _build_backbone(backbone: backbones.Backbone, tensors: Tensors) -> Network:
     del tensors
-    model = build_hrnet(task_models.ANY_IMAGE, backbone, official_norm_activation())
+    model = build_hrnet(
+        task_models.ANY_IMAGE, backbone, backbones.official_norm_activation()
+    )
     return _network("backbone", backbone, model, {"backbone": model}, {})
 
 
@@ -224,7 +217,7 @@ def _network(
 ) -> Network:
     """Names all variables of the parts."""
     body: HRNet = parts["backbone"]
-    norm_activation = official_norm_activation()
+    norm_activation = backbones.official_norm_activation()
     variables = dict(official_layout.backbone_variables(body))
     if "decoder" in parts:
         variables.update(official_layout.decoder_variables(parts["decoder"]))

@@ -58,8 +58,7 @@ def module_parts(
 ) -> dict[str, tf_keras.layers.Layer]:
     """The modules by their names in checkpoints.
 
-    Raises:
-        CheckpointError: If the model has no such module, or one has no variables.
+    Raises `CheckpointError` if the model has no such module, or one has no variables.
     """
     items = model.checkpoint_items
     names = [modules] if isinstance(modules, str) else list(modules)
@@ -86,15 +85,10 @@ def _variables(module: Any) -> list[tf.Variable]:
 
 
 def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
-    """Restores every variable of the parts.
+    """Restores every variable of the parts, by their names in the checkpoint.
 
-    Args:
-        parts: Layers by the name under which the checkpoint has them.
-        path: Prefix of the checkpoint.
-
-    Raises:
-        CheckpointError: If it is damaged, or a variable is missing or has another
-            shape.
+    Raises `CheckpointError` if it is damaged, or a variable is missing or has another
+    shape.
     """
     root = tf.train.Checkpoint(**parts)
     misfit = f"The checkpoint {path} does not fit the model"
