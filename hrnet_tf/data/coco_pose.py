@@ -31,7 +31,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 
 
@@ -62,7 +61,7 @@ def define_flags() -> flags.FlagValues:
     return flag.values
 
 
-def convert(values: flags.FlagValues) -> ConversionSummary:
+def convert(values: flags.FlagValues) -> command.ConversionSummary:
     """Converts as the flags say."""
     from hrnet_tf.data.converters import coco_pose
 

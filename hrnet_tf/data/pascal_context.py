@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
 
 
@@ -45,7 +44,7 @@ def define_flags() -> flags.FlagValues:
     return flag.values
 
 
-def convert(values: flags.FlagValues) -> ConversionSummary:
+def convert(values: flags.FlagValues) -> command.ConversionSummary:
     """Converts as the flags say."""
     from hrnet_tf.data.converters import pascal_context, segmentation
 

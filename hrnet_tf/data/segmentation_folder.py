@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 
 
@@ -51,7 +50,7 @@ def define_flags() -> flags.FlagValues:
     return flag.values
 
 
-def convert(values: flags.FlagValues) -> ConversionSummary:
+def convert(values: flags.FlagValues) -> command.ConversionSummary:
     """Converts as the flags say."""
     from hrnet_tf.data.converters import segmentation, segmentation_folder
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from hrnet_tf.data import coco_pose, lip
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.converters.summary import ConversionSummary
+from hrnet_tf.data.converters.command import ConversionSummary
 
 REPO = Path(__file__).parents[2]
 CONVERTERS = (

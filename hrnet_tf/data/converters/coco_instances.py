@@ -16,8 +16,8 @@ import tensorflow as tf
 from official.vision.data import tfrecord_lib
 from pycocotools import mask as coco_mask
 
+from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
-from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
+from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
-from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
     is_partly_outside,

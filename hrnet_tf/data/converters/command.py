@@ -3,15 +3,16 @@
 Imports TensorFlow only once the flags are understood.
 """
 
+import dataclasses
 import functools
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
 from hrnet_tf import command_line
-from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.messages import UserError, one_line
 
 # Enough files for several workers to read their own, and for shuffling large sets.
@@ -62,6 +63,32 @@ def options(values: flags.FlagValues) -> dict[str, Any]:
     """The common flags, as `RecordConversion` takes them."""
     names = ("output_prefix", "num_shards", "on_error", "overwrite")
     return {name: values[name].value for name in names}
+
+
+@dataclasses.dataclass(kw_only=True)
+class ConversionSummary:
+    """What a converter did; each kind of converter adds what it counts."""
+
+    images: int
+    skipped: dict[str, int]  # by kind of fault
+    faults: list[str]  # a sentence about each
+    files: list[str]
+    # Sentences about what looks odd but was used.
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+    def lines(self, counts: Mapping[str, int], always: Collection[str]) -> list[str]:
+        """Returns a line per count, zeros only if `always`, and one about the files."""
+        counts = {
+            "images": self.images,
+            **counts,
+            **{f"skipped: {kind}": n for kind, n in sorted(self.skipped.items())},
+        }
+        told = {what: n for what, n in counts.items() if n or what in always}
+        files = self.files[0]
+        if len(self.files) > 1:
+            files += f" ... {os.path.basename(self.files[-1])}"
+        told[f"files written: {files}"] = len(self.files)
+        return [f"{count:>9}  {what}" for what, count in told.items()]
 
 
 def run(

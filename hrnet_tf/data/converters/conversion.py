@@ -22,11 +22,7 @@ Result = TypeVar("Result")
 
 
 class RecordConversion:
-    """Writes PREFIX-00000-of-0000N.tfrecord, all files or none.
-
-    Attributes:
-        faults: The faults so far.
-    """
+    """Writes PREFIX-00000-of-0000N.tfrecord, all files or none; counts `faults`."""
 
     def __init__(
         self,

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion
-from hrnet_tf.data.converters.summary import ConversionSummary
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.images import read_file, read_image_file
 from hrnet_tf.data.records.segmentation import encode_image_record

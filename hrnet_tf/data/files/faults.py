@@ -19,12 +19,7 @@ class Unusable(Exception):
 
 
 class Faults:
-    """Unusable images and annotations: the first one raises, or all are counted.
-
-    Attributes:
-        counts: How many there are of each kind.
-        sentences: One for each of them.
-    """
+    """Unusable images and annotations: the first one raises, or all are counted."""
 
     def __init__(self, on_error: str):
         """Starts without a fault; `on_error` is "fail" or "skip"."""
