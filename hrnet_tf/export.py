@@ -19,7 +19,7 @@ converted ones, take it from --config_file, as in training:
     --config_file=weights/pose_w32/ckpt.yaml --format=saved_model \
     --output_dir=exported/1
 
-Weights of segmentation and detection need --experiment, too, such as
+Segmentation and detection weights need --experiment, too, such as
 hrnet_seg_cityscapes.
 
 python -m hrnet_tf.join makes one SavedModel of a detector and a pose model, both

@@ -10,8 +10,8 @@ from hrnet_tf.messages import UserError
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.kind import Kind
 from hrnet_tf.serving.kinds import KINDS, kind_of
+from hrnet_tf.training import run_file
 from hrnet_tf.training.experiment import ConfigError, parse_config
-from hrnet_tf.training.run import read_experiment
 from hrnet_tf.training.validation import validate
 
 
@@ -38,10 +38,11 @@ def read_config(
     """
     files = list(config_files)
     if model_dir:
-        run_file = os.path.join(model_dir, "params.yaml")
-        if tf.io.gfile.exists(run_file):
-            files.insert(0, run_file)
-            experiment = experiment or read_experiment(model_dir)
+        params_file = os.path.join(model_dir, "params.yaml")
+        if tf.io.gfile.exists(params_file):
+            files.insert(0, params_file)
+            run = None if experiment else run_file.read(model_dir)
+            experiment = run.experiment if run else experiment
         elif not files:
             raise ConfigError(
                 f"--model_dir={model_dir} has no params.yaml: give the directory of a "

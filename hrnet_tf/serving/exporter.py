@@ -15,6 +15,7 @@ from hrnet_tf.serving.graphs import MobileModule
 from hrnet_tf.serving.metadata import NetworkMetadata
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.training.experiment import ConfigError
+from hrnet_tf.training.run_file import RunFile
 from hrnet_tf.training.validation.inputs import pattern_mistakes
 
 # Inputs whose maps are compared one by one.
@@ -23,7 +24,7 @@ COMPARED_INPUTS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What only some kinds of models can be exported with; see `Exporter.options`.
+    """Choices that only some kinds of models have; see `Exporter.options`.
 
     Attributes:
         flip_test: Whether the model averages with the mirrored input.
@@ -73,6 +74,7 @@ class Exporter(abc.ABC):
         task: The task.
         given: What the model is exported with.
         max_images: How many validation images are compared on; 0 for all.
+        run: What the run of the model says about it, if it is there.
         metadata: The description of the exported model.
     """
 
@@ -84,10 +86,17 @@ class Exporter(abc.ABC):
     task: base_task.Task
     metadata: NetworkMetadata
 
-    def __init__(self, task: base_task.Task, given: Options, max_images: int = 0):
+    def __init__(
+        self,
+        task: base_task.Task,
+        given: Options,
+        max_images: int = 0,
+        run: RunFile | None = None,
+    ):
         self.task = task
         self.given = given
         self.max_images = max_images
+        self.run = run
         self.metadata = self.describe()
 
     @classmethod

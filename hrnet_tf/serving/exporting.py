@@ -18,7 +18,7 @@ from hrnet_tf.serving.kind import Kind
 from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.loading import load_saved_model, load_tflite
 from hrnet_tf.serving.verification import Score
-from hrnet_tf.training import checkpoints
+from hrnet_tf.training import checkpoints, run_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Export:
         format: One of `formats.FORMATS`.
         quantize: One of `formats.QUANTIZATIONS`; for .tflite files.
         output_dir: The directory to become the SavedModel, or to hold the .tflite file.
-        options: What only some kinds of models can be exported with.
+        options: Choices that only some kinds of models have.
         warmup: Whether a SavedModel gets requests for TensorFlow Serving to warm up.
         calibration_samples: How many training inputs calibrate int8.
         verify: Whether checkpoint and exported model are compared on validation data.
@@ -73,7 +73,10 @@ def export_checkpoint(
     if kind.exporter is None:
         raise ValueError(f"{kind.name} models are not exported.")
     exporter = kind.exporter(
-        task_factory.get_task(params.task), export.options, export.verification_images
+        task_factory.get_task(params.task),
+        export.options,
+        export.verification_images,
+        run_file.read_of_model(model_dir, checkpoint),
     )
     path = _output_path(export, exporter)
     calibration = (
@@ -118,7 +121,7 @@ def export_checkpoint(
 
 
 def _output_path(export: Export, exporter: Exporter) -> str:
-    """Where the SavedModel or the file is to be; refuses what is there already."""
+    """The path of the SavedModel or file to write; refuses one that exists."""
     path = os.path.normpath(export.output_dir)
     if export.format == "tflite":
         suffix = "" if export.quantize == "none" else f"_{export.quantize}"

@@ -27,7 +27,7 @@ class ServingModule(tf.Module, abc.ABC):
 
     @abc.abstractmethod
     def signatures(self) -> dict[str, Graph]:
-        """The functions of a SavedModel by name, see saved_model.py."""
+        """The functions of a SavedModel by name."""
 
     def warmup_inputs(self) -> Iterator[dict[str, np.ndarray]]:
         """Inputs of `serving_default`."""
@@ -46,7 +46,7 @@ class MobileModule(ServingModule):
 
     @abc.abstractmethod
     def mobile_function(self, with_maps: bool = False) -> Graph:
-        """The function of a .tflite file, see tflite.py.
+        """The function of a .tflite file.
 
         Args:
             with_maps: Whether what the network puts out is an output, too.

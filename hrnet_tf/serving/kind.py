@@ -31,7 +31,7 @@ class Kind:
             default, what any task of the Garden needs.
         report: How an evaluation of a task is told. By default, as a list of metrics.
         configs: The configurations of its tasks.
-        experiments: Experiments to try for a run that does not say which it is of.
+        experiments: Experiments to try for a run that does not record its own.
         exporter: Exports what was trained; None where nothing is.
         saved_model: Makes a predictor of a SavedModel and a style.
         tflite: Makes a predictor of a .tflite file and a style.

@@ -1,4 +1,4 @@
-"""The one table of the kinds of models; each is described in its own folder."""
+"""The one table of all kinds of models; the folder of each describes it."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def predictor_of(model: LoadedModel, style: Style = DEFAULT_STYLE) -> Predictor:
     """Makes a predictor of a loaded model.
 
     Raises:
-        ModelError: If this package has no such kind of models.
+        ModelError: If this package does not know the kind.
     """
     with reading(model.path):
         kind = KINDS[model.description["task"]]

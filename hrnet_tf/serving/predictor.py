@@ -1,7 +1,7 @@
 """What all loaded models do alike: an image in, a prediction out.
 
 predictor = load_predictor("exported/1")  # of serving.kinds
-prediction = predictor.predict(image)  # of pose models: predict(image, boxes)
+prediction = predictor.predict(image)  # pose models: predict(image, boxes)
 prediction.rows()  # as in results.json
 prediction.draw(image)
 """

@@ -1,45 +1,6 @@
 """Writes a model as a SavedModel for TensorFlow Serving.
 
-Its signatures, whose names are a promise. Of pose:
-
-    serving_default  image_bytes string [B], boxes float32 [B, N, 4]
-                     -> keypoints float32 [B, N, K, 3], scores float32 [B, N]
-    image            images uint8 [B, H, W, 3], boxes float32 [B, N, 4]
-                     -> as serving_default
-    crops            crops uint8 [N, H, W, 3]
-                     -> keypoints float32 [N, K, 3], heatmaps float32 [N, H/4, W/4, K]
-
-Boxes are x, y, width, height in image pixels, and so are the keypoints' x and y beside
-their score; those of crops are in crop pixels. `PoseModule` says more.
-
-Of segmentation:
-
-    serving_default  image_bytes string [B]
-                     -> label_map uint8 [B, H, W], image_sizes int32 [B, 2]
-    logits           image_bytes string [B]
-                     -> logits float32 [B, H, W, C], image_sizes int32 [B, 2]
-    image            images uint8 [B, H, W, 3] -> label_map uint8 [B, H, W]
-
-Label maps have the sizes of the images, height and width in image_sizes, and are
-filled with 255 below and at the right to the largest of the request; logits with 0.
-
-Of detection, N being the most objects that are found:
-
-    serving_default  image_bytes string [B]
-                     -> boxes float32 [B, N, 4], classes int32 [B, N],
-                        scores float32 [B, N], num_detections int32 [B],
-                        with masks: masks float32 [B, N, h, w]
-    image            images uint8 [B, H, W, 3] -> as serving_default
-
-Boxes are as above; masks are probabilities within them.
-
-Of a detector and a pose model in one, N being the most people:
-
-    serving_default  image_bytes string [B]
-                     -> boxes float32 [B, N, 4], box_scores float32 [B, N],
-                        keypoints float32 [B, N, K, 3], scores float32 [B, N],
-                        num_people int32 [B]
-    image            images uint8 [B, H, W, 3] -> as serving_default
+The names of its signatures are a promise; the module of each kind lists them.
 """
 
 import hashlib

@@ -1,24 +1,7 @@
 """Writes a model as a .tflite file for phones.
 
-Of pose, one crop in, its keypoints out; of segmentation, an image in, its classes out;
-of detection, an image in, its objects out:
-
-    image      uint8 [1, H, W, 3], RGB
-    keypoints  float32 [1, K, 3]: x and y as shares of the crop's width and height, and
-               the score
-    heatmaps   float32 [1, H/4, W/4, K], if asked for
-    label_map  uint8 [1, H, W]
-    logits     float32 [1, H/4, W/4, C], if asked for
-    boxes      float32 [1, N, 4]: x, y, width, height, pixels of the input
-    classes    int32 [1, N]
-    scores     float32 [1, N]
-    num_detections  int32 [1]
-    masks      float32 [1, N, h, w], with masks
-
-Normalisation and decoding are inside. All operations are built-in ones. Of pose and
-segmentation, all shapes are fixed and no tensor has more than four dimensions, so that
-GPU delegates take the whole graph; detectors have loops (non-maximum suppression) and
-gathers, which they do not take.
+It takes one `image`, uint8 [1, H, W, 3], RGB; the module of each kind lists its outputs.
+Normalisation and decoding are inside. All operations are built-in ones.
 """
 
 import contextlib

@@ -1,5 +1,6 @@
 """Exports detectors."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -8,7 +9,6 @@ import tf_keras
 from official.core import config_definitions as cfg
 
 from hrnet_tf.data.records.instances import read_images
-from hrnet_tf.evaluation.coco_files import AnnotationFileError
 from hrnet_tf.serving.detection import verification
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, normalize, pyramid
@@ -16,6 +16,8 @@ from hrnet_tf.serving.detection.predictor import DetectionPredictor, fit_image
 from hrnet_tf.serving.exporter import Exporter, Options, Timed
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.tasks.detection import DetectionTask
+
+_log = logging.getLogger(__name__)
 
 
 class DetectionExporter(Exporter):
@@ -40,12 +42,15 @@ class DetectionExporter(Exporter):
 
     def describe(self) -> DetectionMetadata:
         config = self.task.task_config
-        try:
-            categories = self.task.build_evaluator().categories
-        except AnnotationFileError:
-            # Without its validation data, a detector's classes have numbers alone.
+        run = self.run.categories if self.run else {}
+        categories = run or self.task.read_categories()
+        if not categories:
             numbers = range(1, config.model.num_classes)
             categories = {number: str(number) for number in numbers}
+            _log.warning(
+                "The classes are named by their numbers, since there are no names in "
+                "the run, in task.annotation_file or in the training records."
+            )
         return DetectionMetadata.of_task(config, categories)
 
     @property

@@ -3,6 +3,17 @@
 Resizing, normalisation, the detector and the way back to image pixels are the functions
 that evaluation uses. The norms of backbone and pyramid are folded into their
 convolutions, and all variables are frozen into constants.
+
+Signatures of a SavedModel, N being the most objects that are found:
+
+    serving_default  image_bytes string [B]
+                     -> boxes float32 [B, N, 4], classes int32 [B, N],
+                        scores float32 [B, N], num_detections int32 [B],
+                        with masks: masks float32 [B, N, h, w]
+    image            images uint8 [B, H, W, 3] -> as serving_default
+
+A .tflite file has the same outputs for one image, boxes in pixels of the input. GPU
+delegates do not take its loops (non-maximum suppression) and gathers.
 """
 
 from collections.abc import Callable
@@ -43,7 +54,7 @@ class DetectionModule(MobileModule):
         Args:
             task: The task that it was trained for.
             model: A detector with its weights.
-            metadata: How it was trained and is to be used.
+            metadata: Describes how it was trained and how to use it.
         """
         super().__init__(name="detection")
         self._metadata = metadata
@@ -53,11 +64,11 @@ class DetectionModule(MobileModule):
         self._features = tf.function(lambda images: pyramid(model, images))
 
     def signatures(self) -> dict[str, Graph]:
-        """The functions of a SavedModel by name, see saved_model.py."""
+        """The functions of a SavedModel by name."""
         return image_signatures(self.predict_encoded, self.predict_images)
 
     def mobile_function(self, with_maps: bool = False) -> Graph:
-        """The function of a .tflite file, see tflite.py; it has no maps.
+        """The function of a .tflite file; it has no maps.
 
         Raises:
             ValueError: If maps are asked for.

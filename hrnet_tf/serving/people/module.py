@@ -1,6 +1,14 @@
 """A detector and a pose model as one graph: an image in, its people out.
 
 Both are SavedModels that `hrnet_tf.export` wrote, used as they are.
+
+Signatures of the SavedModel, N being the most people that are found:
+
+    serving_default  image_bytes string [B]
+                     -> boxes float32 [B, N, 4], box_scores float32 [B, N],
+                        keypoints float32 [B, N, K, 3], scores float32 [B, N],
+                        num_people int32 [B]
+    image            images uint8 [B, H, W, 3] -> as serving_default
 """
 
 import tensorflow as tf
@@ -34,7 +42,7 @@ class PeopleModule(ServingModule):
         self._models = [detector.model, pose.model]
 
     def signatures(self) -> dict[str, Graph]:
-        """The functions of a SavedModel by name, see saved_model.py."""
+        """The functions of a SavedModel by name."""
         return image_signatures(self.predict_encoded, self.predict_images)
 
     def predict_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

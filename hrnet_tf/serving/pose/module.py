@@ -3,6 +3,22 @@
 Cropping, normalisation, the flip test, decoding and the way back to image pixels are
 the functions that training and evaluation use. The network's norms are folded into its
 convolutions and its variables frozen into constants.
+
+Signatures of a SavedModel, whose boxes are x, y, width, height:
+
+    serving_default  image_bytes string [B], boxes float32 [B, N, 4]
+                     -> keypoints float32 [B, N, K, 3], scores float32 [B, N]
+    image            images uint8 [B, H, W, 3], boxes float32 [B, N, 4]
+                     -> as serving_default
+    crops            crops uint8 [N, H, W, 3]
+                     -> keypoints float32 [N, K, 3], heatmaps float32 [N, H/4, W/4, K]
+
+Outputs of a .tflite file, whose fixed shapes of at most four dimensions let GPU delegates
+take the whole graph:
+
+    keypoints        float32 [1, K, 3]: x and y as shares of the crop's width and
+                     height, and the score
+    heatmaps         float32 [1, H/4, W/4, K], if asked for
 """
 
 from collections.abc import Callable, Iterator
@@ -40,7 +56,7 @@ class PoseModule(MobileModule):
 
         Args:
             model: A `PoseModel` with its weights.
-            metadata: How it was trained and is to be used.
+            metadata: Describes how it was trained and how to use it.
         """
         super().__init__(name="pose")
         self._metadata = metadata
@@ -48,7 +64,7 @@ class PoseModule(MobileModule):
         self._network = freeze(model, metadata.input_size)
 
     def signatures(self) -> dict[str, Graph]:
-        """The functions of a SavedModel by name, see saved_model.py."""
+        """The functions of a SavedModel by name."""
         boxes = tf.TensorSpec([None, None, 4], tf.float32, "boxes")
         crops = tf.TensorSpec([None, *self._metadata.input_size, 3], tf.uint8, "crops")
         return {
@@ -66,7 +82,7 @@ class PoseModule(MobileModule):
             yield {"image_bytes": image, "boxes": np.tile(box, (1, people, 1))}
 
     def mobile_function(self, with_maps: bool = False) -> Graph:
-        """The function of a .tflite file, see tflite.py; `with_maps` adds heatmaps."""
+        """The function of a .tflite file; `with_maps` adds heatmaps."""
         height, width = self._metadata.input_size
         codec = self._metadata.codec
 
@@ -160,7 +176,7 @@ class PoseModule(MobileModule):
             images: [B, ...].
             boxes: float32 [B, N, 4], x, y, width and height in image pixels. Rows
                 without a positive width and height, or with anything infinite or NaN,
-                are padding: all that is returned of them is 0.
+                are padding: everything returned for them is 0.
             read_image: Maps one of `images` to uint8 [H, W, 3].
 
         Returns:

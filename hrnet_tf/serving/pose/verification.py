@@ -24,7 +24,7 @@ def score_checkpoint(task: PoseTask, model: tf_keras.Model, max_images: int) -> 
     """Evaluates a model on the people of the first images of the validation data.
 
     Args:
-        task: The task, with the flip test as it is to be exported.
+        task: The task, with the flip test as the exported model will have it.
         model: The model.
         max_images: How many images, counting those with people; 0 for all.
     """

@@ -2,6 +2,19 @@
 
 Resizing, normalisation, the flip test and the way back to the image's size are the
 function that evaluation uses, with a single scale and without windows.
+
+Signatures of a SavedModel:
+
+    serving_default  image_bytes string [B]
+                     -> label_map uint8 [B, H, W], image_sizes int32 [B, 2]
+    logits           image_bytes string [B]
+                     -> logits float32 [B, H, W, C], image_sizes int32 [B, 2]
+    image            images uint8 [B, H, W, 3] -> label_map uint8 [B, H, W]
+
+Outputs of a .tflite file, which GPU delegates take whole:
+
+    label_map        uint8 [1, H, W]
+    logits           float32 [1, H/4, W/4, C], if asked for
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +52,7 @@ class SegmentationModule(MobileModule):
 
         Args:
             model: A `SegmentationModel` with its weights.
-            metadata: How it was trained and is to be used.
+            metadata: Describes how it was trained and how to use it.
         """
         super().__init__(name="segmentation")
         self._metadata = metadata
@@ -53,14 +66,14 @@ class SegmentationModule(MobileModule):
         self._network = freeze(infer, (None, None))
 
     def signatures(self) -> dict[str, Graph]:
-        """The functions of a SavedModel by name, see saved_model.py."""
+        """The functions of a SavedModel by name."""
         return {
             **image_signatures(self.predict_encoded, self.predict_images),
             "logits": signature(self.score_encoded, IMAGE_BYTES),
         }
 
     def mobile_function(self, with_maps: bool = False) -> Graph:
-        """The function of a .tflite file, see tflite.py; `with_maps` adds logits."""
+        """The function of a .tflite file; `with_maps` adds logits."""
         size = self._metadata.input_size
         network = freeze(self._infer, size)
 

@@ -20,7 +20,7 @@ def score_checkpoint(
     """Evaluates a model on the first validation images.
 
     Args:
-        task: The task, with the evaluation as it is to be exported.
+        task: The task, configured to evaluate as the exported model will.
         model: The model.
         max_images: How many images; 0 for all.
     """
