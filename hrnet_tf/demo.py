@@ -29,7 +29,7 @@ def define_flags() -> flags.FlagValues:
         "Address to listen at; 0.0.0.0 lets other machines in.",
         default="127.0.0.1",
     )
-    define.integer("port", "Port to listen at.", default=7860)
+    define.integer("port", "Port to listen at.", default=7860, least=1, most=65535)
     define.integer("max_upload_mb", "Largest file to accept, in MB.", default=10)
     define.integer(
         "num_threads",

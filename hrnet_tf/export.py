@@ -26,6 +26,7 @@ python -m hrnet_tf.join makes one SavedModel of a detector and a pose model, bot
 exported as saved_model.
 """
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 
@@ -33,6 +34,10 @@ from absl import flags
 
 from hrnet_tf import command_line
 from hrnet_tf.serving.formats import FORMATS, QUANTIZATIONS
+
+# Flags of what is python -m hrnet_tf.join today.
+_MOVED_FLAGS = ("detector", "pose", "category_id", "box_score_threshold", "max_people")
+_MOVED = "Moved: see python -m hrnet_tf.join."
 
 
 def define_flags() -> flags.FlagValues:
@@ -45,8 +50,8 @@ def define_flags() -> flags.FlagValues:
     )
     define.string(
         "experiment",
-        "Registered experiment; by default the run's, and hrnet_pose_coco without a "
-        "run.",
+        "Registered experiment; by default the run's. Without a run, the first that "
+        "has all keys of the configuration, beginning with hrnet_pose_coco.",
     )
     define.strings(
         "config_file", "YAML file that changes the configuration; may be repeated."
@@ -113,7 +118,9 @@ def define_flags() -> flags.FlagValues:
         "0.002, and 0.01 for dynamic and int8.",
     )
     define.boolean("overwrite", "Whether to replace existing output.")
-    define.boolean("pipeline", "Moved: see python -m hrnet_tf.join.")
+    define.boolean("pipeline", _MOVED)
+    for name in _MOVED_FLAGS:
+        define.string(name, _MOVED)
     return define.values
 
 
@@ -141,18 +148,8 @@ def export(values: flags.FlagValues) -> None:
         options,
         values.verify,
     )
-    wanted = Export(
-        values.format,
-        values.quantize,
-        values.output_dir,
-        options,
-        values.warmup,
-        values.calibration_samples,
-        values.verify,
-        values.verification_images,
-        values.max_loss,
-        values.overwrite,
-    )
+    names = {field.name for field in dataclasses.fields(Export)} - {"options"}
+    wanted = Export(options=options, **{name: values[name].value for name in names})
     export_checkpoint(params, kind, wanted, values.model_dir, values.checkpoint)
 
 
@@ -162,12 +159,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _check_flags(values: flags.FlagValues) -> None:
-    """Refuses flags that are missing or do not go together."""
-    if values.pipeline:
-        raise command_line.UsageError(
-            "--pipeline has become a command of its own: python -m hrnet_tf.join "
-            "--detector=DIR --pose=DIR --output_dir=DIR."
-        )
+    """Refuses flags that are missing or have moved."""
+    for name in ("pipeline", *_MOVED_FLAGS):
+        if values[name].value:
+            raise command_line.UsageError(
+                f"--{name}: joining a detector and a pose model has become a command "
+                "of its own: python -m hrnet_tf.join --detector=DIR --pose=DIR "
+                "--output_dir=DIR."
+            )
     if not values.format:
         raise command_line.UsageError(
             f"--format is missing; it must be one of {', '.join(FORMATS)}."
@@ -177,11 +176,25 @@ def _check_flags(values: flags.FlagValues) -> None:
             "Neither --model_dir nor --checkpoint is given: name the run to export, or "
             "a checkpoint and with --config_file its configuration."
         )
-    for name, least in (("calibration_samples", 1), ("verification_images", 0)):
-        if values[name].value < least:
+    _check_numbers(values)
+    _check_combinations(values)
+
+
+def _check_numbers(values: flags.FlagValues) -> None:
+    for name, least in (
+        ("calibration_samples", 1),
+        ("verification_images", 0),
+        ("max_loss", 0),
+    ):
+        value = values[name].value
+        if value is not None and not value >= least:
             raise command_line.UsageError(
-                f"--{name}={values[name].value} is too small."
+                f"--{name}={value} is too small; it must be {least} or more."
             )
+
+
+def _check_combinations(values: flags.FlagValues) -> None:
+    """Refuses flags that would be passed over without another."""
     for needed, is_given, names in (
         (
             "--format=tflite",

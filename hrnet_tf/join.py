@@ -61,10 +61,10 @@ def join(values: flags.FlagValues) -> None:
         values.detector,
         values.pose,
         path,
-        values.category_id,
-        values.box_score_threshold,
-        values.max_people,
-        values.warmup,
+        category_id=values.category_id,
+        box_score_threshold=values.box_score_threshold,
+        max_people=values.max_people,
+        warmup=values.warmup,
     )
     print(f"Wrote {path} ({size_in_bytes(path) / 1e6:.1f} MB)")
 

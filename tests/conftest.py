@@ -118,6 +118,7 @@ def toy_data(tmp_path_factory) -> Path:
     """A folder with a few drawn people, their records and toy.yaml to train on them."""
     import yaml
 
+    from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.data.converters import coco_pose
     from hrnet_tf.data.synthetic import dataset as synthetic
     from hrnet_tf.data.vocabularies import skeletons
@@ -165,6 +166,7 @@ def parsing_data(tmp_path_factory) -> Path:
 
     import yaml
 
+    from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.data.converters import segmentation as segmentation_conversion
     from hrnet_tf.data.converters import segmentation_folder
     from hrnet_tf.data.synthetic import dataset as synthetic

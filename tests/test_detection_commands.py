@@ -102,8 +102,9 @@ def test_mistakes_are_named(overrides, message, detection_command, tmp_path, cap
     [
         (["--pipeline"], "python -m hrnet_tf.join"),
         (["--pipeline", "--model_dir=x", "--format=tflite"], "hrnet_tf.join"),
-        (["--pose=x"], "Unknown command line flag 'pose'"),
-        (["--max_people=5"], "Unknown command line flag 'max_people'"),
+        (["--pipeline", "--detector=a", "--pose=b"], "hrnet_tf.join"),
+        (["--pose=x"], "--pose: joining a detector and a pose model has become"),
+        (["--max_people=5", "--format=tflite"], "--max_people: joining"),
         (["--model_dir=x"], "--format is missing"),
     ],
 )

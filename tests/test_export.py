@@ -206,6 +206,26 @@ def test_nothing_is_written_when_too_much_is_lost(
             "--quantize goes with --format=tflite",
         ),
         (
+            ["--checkpoint=c", "--format=tflite", "--calibration_samples=5"],
+            2,
+            "--calibration_samples goes with --quantize=int8",
+        ),
+        (
+            ["--checkpoint=c", "--format=tflite", "--nowarmup"],
+            2,
+            "--warmup goes with --format=saved_model",
+        ),
+        (
+            ["--checkpoint=c", "--format=tflite", "--noverify", "--max_loss=1"],
+            2,
+            "--max_loss goes with --verify",
+        ),
+        (
+            ["--checkpoint=c", "--format=tflite", "--max_loss=-1"],
+            2,
+            "--max_loss=-1.0 is too small; it must be 0 or more",
+        ),
+        (
             ["--checkpoint=c", "--format=tflite", "--experiment=hrnet_imagenet"],
             1,
             "only pose, segmentation, detection models can be exported",

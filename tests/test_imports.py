@@ -93,6 +93,8 @@ def imports(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            yield node.lineno, ast.unparse(node.args[0]).strip("'\"")
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             prefix = ".".join(base + ([node.module] if node.module else []))
@@ -339,6 +341,11 @@ COMMAND = "\nif __name__ == '__main__':\n    main()\n"
             "hrnet_tf/data/files/boxes.py",
             "class BoxesError(ValueError):\n    pass\n",
             "hrnet_tf/data/files/boxes.py:1: BoxesError must be a UserError",
+        ),
+        (
+            "hrnet_tf/ops/lazy.py",
+            "import importlib\nimportlib.import_module('hrnet_tf.tasks')\n",
+            "hrnet_tf/ops/lazy.py:2: 'ops' may not import 'tasks' (hrnet_tf.tasks)",
         ),
         (
             "hrnet_tf/utils.py",

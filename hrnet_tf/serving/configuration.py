@@ -84,7 +84,7 @@ def read_config(
 def _parse(
     experiment: str | None, files: Sequence[str], params_override: Sequence[str]
 ) -> cfg.ExperimentConfig:
-    """Reads the configuration; of runs that do not say their experiment, by trying.
+    """Reads the configuration; tries all kinds if the run does not name its experiment.
 
     A run's file says everything, so it does not matter whose defaults it changes. But
     keys of another kind's task are refused.
@@ -98,7 +98,7 @@ def _parse(
                 return parse_config(candidate, files, params_override)
             except ConfigError as error:
                 refusals.append(error)
-    # What is wrong with the experiment that fits best is wrong with the configuration.
+    # The experiment with the fewest mistakes is most likely the one that was meant.
     raise min(refusals, key=lambda error: len(str(error).splitlines()))
 
 

@@ -39,7 +39,7 @@ class Options:
     input_size: tuple[int, int] | None = None
 
     def given(self) -> list[str]:
-        """The names of those that are not as by default."""
+        """The names of those that differ from their defaults."""
         return [
             field.name
             for field in dataclasses.fields(self)
@@ -127,7 +127,7 @@ class Exporter(abc.ABC):
 
     @abc.abstractmethod
     def network(self, model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-        """What an evaluation makes of inputs uint8 [N, H, W, 3]: maps."""
+        """The network as an evaluation runs it: inputs uint8 [N, H, W, 3] to maps."""
 
     @abc.abstractmethod
     def module(self, model: tf_keras.Model) -> MobileModule:

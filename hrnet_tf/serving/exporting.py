@@ -42,12 +42,12 @@ class Export:
     quantize: str
     output_dir: str
     options: Options
-    warmup: bool = True
-    calibration_samples: int = 200
-    verify: bool = True
-    verification_images: int = 500
-    max_loss: float | None = None
-    overwrite: bool = False
+    warmup: bool
+    calibration_samples: int
+    verify: bool
+    verification_images: int
+    max_loss: float | None
+    overwrite: bool
 
 
 def export_checkpoint(

@@ -12,11 +12,12 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 import hrnet_tf
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN, IMAGE_STD
 from hrnet_tf.messages import UserError
+from hrnet_tf.training.field_types import fits
 
 FILE_NAME = "hrnet_tf.json"
 
@@ -130,11 +131,15 @@ class Metadata(abc.ABC):
             ModelError: If it is something else.
         """
         with reading(source):
+            annotations = get_type_hints(cls)
             fields = {}
             for field in dataclasses.fields(cls):
                 value = values[field.metadata.get("key") or field.name]
-                read = field.metadata.get("read")
-                fields[field.name] = read(value, source) if read else value
+                if read := field.metadata.get("read"):
+                    value = read(value, source)
+                elif not fits(value, annotations[field.name]):
+                    raise TypeError(f"{field.name} is {value!r}")
+                fields[field.name] = value
             return cls(**fields)
 
 

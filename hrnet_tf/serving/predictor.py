@@ -1,6 +1,6 @@
 """What all loaded models do alike: an image in, a prediction out.
 
-predictor = load_predictor("exported/1")  # of serving.kinds
+predictor = kinds.load_predictor("exported/1")
 prediction = predictor.predict(image)  # pose models: predict(image, boxes)
 prediction.rows()  # as in results.json
 prediction.draw(image)

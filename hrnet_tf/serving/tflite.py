@@ -1,7 +1,7 @@
 """Writes a model as a .tflite file for phones.
 
-It takes one `image`, uint8 [1, H, W, 3], RGB; the module of each kind lists its outputs.
-Normalisation and decoding are inside. All operations are built-in ones.
+It takes one `image`, uint8 [1, H, W, 3], RGB; the module of each kind lists its
+outputs. Normalisation and decoding are inside. All operations are built-in ones.
 """
 
 import contextlib

@@ -153,7 +153,7 @@ def check_maps(expected: np.ndarray, received: np.ndarray, maps: str) -> float:
         VerificationError: If it is above `MAX_MAP_DIFFERENCE`.
     """
     difference = float(np.abs(received - expected).max() / np.std(expected))
-    if not difference <= MAX_MAP_DIFFERENCE:  # NaN neither.
+    if not difference <= MAX_MAP_DIFFERENCE:  # True for NaN, too.
         raise VerificationError(
             f"The exported {maps} differ from the checkpoint's by {difference:.1e} "
             f"of their standard deviation, more than {MAX_MAP_DIFFERENCE:.0e}; "

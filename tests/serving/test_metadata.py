@@ -42,3 +42,10 @@ def test_tells_apps_all_they_need(metadata):
 def test_refuses_what_it_did_not_write(text):
     with pytest.raises(ModelError, match="m.tflite: its hrnet_tf.json is not what"):
         PoseMetadata.from_dict(parse(text, "m.tflite"), "m.tflite")
+
+
+def test_values_of_another_type_are_refused(metadata):
+    for name in ("box_padding", "flip_test", "model"):
+        values = {**metadata.to_dict(), name: [1]}
+        with pytest.raises(ModelError, match=f"{name} is \\[1\\]"):
+            PoseMetadata.from_dict(values, "m.tflite")

@@ -118,8 +118,8 @@ class DetectionModule(MobileModule):
     def _predict(
         self, images: tf.Tensor, read_image: Callable[[tf.Tensor], tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        # Of no images, one is looked at: convolutions of an empty batch fail on some
-        # devices, and so do reductions in the detector.
+        # Without images, the detector sees an empty one: some devices fail on
+        # convolutions of an empty batch, and so do reductions in the detector.
         count = tf.shape(images)[0]
         size = self._metadata.input_size
 

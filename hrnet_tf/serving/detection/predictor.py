@@ -140,8 +140,8 @@ class TFLiteDetectionPredictor(DetectionPredictor):
         canvas, scale = fit_image(image, self.metadata.input_size)
         outputs = dict(self._model.run(image=canvas[np.newaxis]))
         outputs["boxes"] = outputs["boxes"] / scale
-        # The file takes the whole canvas for the image. Masks belong to boxes as they
-        # are.
+        # The file does not know where the image ends on its canvas. Boxes with masks
+        # stay as they are, since a mask fills its box.
         if not self.metadata.has_masks:
             outputs["boxes"] = _clip(outputs["boxes"], *image.shape[:2])
         return self._prediction(image, outputs)

@@ -82,7 +82,7 @@ def _load(path: str, flag: str, task: str, kind: str) -> LoadedSavedModel:
         )
     if received != task:
         raise JoiningError(
-            f"{flag}={path} must be the SavedModel of {kind}; it is one of {received}."
+            f"{flag}={path} must be the SavedModel of {kind}; it is a {received} model."
         )
     return model
 

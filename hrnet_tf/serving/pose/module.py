@@ -13,8 +13,8 @@ Signatures of a SavedModel, whose boxes are x, y, width, height:
     crops            crops uint8 [N, H, W, 3]
                      -> keypoints float32 [N, K, 3], heatmaps float32 [N, H/4, W/4, K]
 
-Outputs of a .tflite file, whose fixed shapes of at most four dimensions let GPU delegates
-take the whole graph:
+Outputs of a .tflite file. Its shapes are fixed and have at most four dimensions, so
+that GPU delegates take the whole graph:
 
     keypoints        float32 [1, K, 3]: x and y as shares of the crop's width and
                      height, and the score
@@ -200,7 +200,7 @@ class PoseModule(MobileModule):
             image, matrices, is_person = arguments
             return _crop(read_image(image), matrices, is_person, crop_size)
 
-        # A loop over no images could not tell how many crops each would have had.
+        # A loop that never runs cannot tell how many crops an image would have had.
         crops = tf.cond(
             tf.reduce_any(is_person),
             lambda: tf.map_fn(

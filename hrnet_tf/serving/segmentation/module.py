@@ -148,7 +148,7 @@ class SegmentationModule(MobileModule):
             image_bytes,
             fn_output_signature=tf.TensorSpec([2], tf.int32),
         )
-        # Of no images there is no largest one.
+        # Without images, the largest size is 0.
         height, width = tf.unstack(tf.maximum(tf.reduce_max(sizes, axis=0), 0))
 
         # Decoded once more, since that is cheap beside the network.
@@ -195,8 +195,8 @@ def _map_images(
     dtype: tf.DType,
     channels: list[int],
 ) -> tf.Tensor:
-    """[B, H, W, *channels] of B images; of none, something empty."""
-    # A loop over no images could not tell what size their answers would have had.
+    """Predicts B images, as [B, H, W, *channels]; the result of none is empty."""
+    # A loop that never runs cannot tell the size of its results.
     return tf.cond(
         tf.shape(images)[0] > 0,
         lambda: tf.map_fn(

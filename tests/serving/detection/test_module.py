@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from official.core import task_factory
 
+from hrnet_tf import join as join_command
 from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, fit
@@ -15,6 +16,7 @@ from hrnet_tf.serving.detection.predictor import TFLiteDetectionPredictor
 from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.loading import LoadedTFLite
 from hrnet_tf.serving.people.joining import JoiningError, join
+from hrnet_tf.serving.people.module import PeopleModule
 from hrnet_tf.serving.people.predictor import TwoStagePredictor
 from hrnet_tf.serving.tflite_metadata import read_description
 from hrnet_tf.training.experiment import parse_config
@@ -198,15 +200,9 @@ def test_operations_that_tflite_lacks_are_named():
 def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp_path):
     path = tmp_path / "people" / "1"
     detector, pose = str(saved), str(saved_model_dir)
-    join(
-        detector,
-        pose,
-        str(path),
-        category_id=4,
-        box_score_threshold=0.1,
-        max_people=15,
-        warmup=True,
-    )
+    flags = [f"--detector={detector}", f"--pose={pose}", f"--output_dir={path}"]
+    flags += ["--category_id=4", "--box_score_threshold=0.1", "--max_people=15"]
+    assert join_command.main(["join", *flags]) == 0
     joint = load_predictor(str(path))
     apart = TwoStagePredictor(load_predictor(detector), load_predictor(pose), 4, 0.1)
     numbers = []
@@ -230,11 +226,28 @@ def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp
                 assert not values[place, count:].numpy().any()
 
 
+def test_what_answers_otherwise_is_not_written(
+    saved, saved_model_dir, tmp_path, monkeypatch, capsys
+):
+    choose = PeopleModule._choose_people
+
+    def shift(self, found):
+        boxes, scores, count = choose(self, found)
+        return boxes + 1.0, scores, count
+
+    monkeypatch.setattr(PeopleModule, "_choose_people", shift)
+    flags = [f"--detector={saved}", f"--pose={saved_model_dir}", "--category_id=4"]
+    flags += ["--box_score_threshold=0.1", f"--output_dir={tmp_path}/out/1"]
+    assert join_command.main(["join", *flags]) == 1
+    assert "The joint model's boxes are not those of the two" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_the_wrong_models_are_not_joined(saved, saved_model_dir, tmp_path):
     rest = (str(tmp_path / "out"), 1, 0.3, 5, False)
-    with pytest.raises(JoiningError, match="--detector=.* detector; it is one of"):
+    with pytest.raises(JoiningError, match="--detector=.*; it is a pose model"):
         join(str(saved_model_dir), str(saved_model_dir), *rest)
-    with pytest.raises(JoiningError, match="--pose=.* pose model; it is one of de"):
+    with pytest.raises(JoiningError, match="--pose=.*; it is a detection"):
         join(str(saved), str(saved), *rest)
     with pytest.raises(JoiningError, match=r"--category_id=3 .*2 \(disc\), 4 \(bar\)"):
         arguments = (rest[0], 3, *rest[2:])
