@@ -88,7 +88,7 @@ def image_grid(
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Writes a whole RGB image as PNG or JPEG, by the path's suffix (`ValueError`)."""
+    """Writes a whole RGB image as PNG or JPEG, whichever the path's suffix names."""
     check_image(image, "image")
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
