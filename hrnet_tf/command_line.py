@@ -143,12 +143,24 @@ def run(
     return 0
 
 
+class _LogHandler(logging.StreamHandler):
+    """Writes above the progress bars on a terminal, not into them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        progress = sys.modules.get("tqdm")
+        if progress is None:
+            super().emit(record)
+            return
+        with progress.tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
 def _show_log() -> None:
     """Writes this package's log, and no other, to standard error."""
     log = logging.getLogger("hrnet_tf")
     log.setLevel(logging.INFO)
     if not log.handlers:
-        handler = logging.StreamHandler()
+        handler = _LogHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
         log.propagate = False

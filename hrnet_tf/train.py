@@ -65,6 +65,7 @@ def train(values: flags.FlagValues) -> None:
 
     from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.serving import kinds
+    from hrnet_tf.training.devices import use_gpus
     from hrnet_tf.training.experiment import parse_config
     from hrnet_tf.training.run import run
     from hrnet_tf.training.validation import validate
@@ -76,6 +77,7 @@ def train(values: flags.FlagValues) -> None:
         tpu=values.tpu,
         tf_data_service=values.tf_data_service,
     )
+    use_gpus(params)
     kind = kinds.kind_of(params.task)
     validate(params, values.mode, kind.mistakes)
     run(

@@ -122,6 +122,7 @@ def test_writes_metrics_results_and_pictures(trained, toy_data):
     metrics = read_json(model_dir / "metrics.json")
     assert all(-1 <= metrics[name] <= 1 for name in METRICS)
     assert metrics["box_source"] == "ground truth"
+    assert metrics["flip_test"] is True and metrics["codec"] == "msra"
     assert metrics["annotation_file"].endswith("person_keypoints_val.json")
     assert metrics["step"] == 4 and metrics["validation_loss"] > 0
     validation = read_json(toy_data / "annotations/person_keypoints_val.json")
@@ -140,13 +141,14 @@ def test_writes_metrics_results_and_pictures(trained, toy_data):
 def test_prints_every_evaluation_and_nothing_else(trained):
     _, stdout, _ = trained
     lines = stdout.splitlines()
-    assert lines.count("COCO keypoints, boxes: ground truth") == 2
+    title = "COCO keypoints, boxes: ground truth, flip test: on, codec: msra"
+    assert lines.count(title) == 2
     assert lines.count(TABLE_HEAD) == 2
     headings = [line for line in lines if line.startswith("Evaluation at step")]
     assert [heading.split()[3] for heading in headings] == ["2", "4"]
     assert set(lines) - set(headings) == {
         "",
-        "COCO keypoints, boxes: ground truth",
+        title,
         TABLE_HEAD,
         *(line for line in lines if re.fullmatch(r"( +(-|\d\.\d{3})){10}", line)),
         "-: no labelled person of that size in the annotation file",

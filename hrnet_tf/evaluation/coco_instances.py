@@ -4,10 +4,11 @@ Detections are collected batch by batch as COCO results, masks in run lengths, s
 memory holds no mask in pixels. pycocotools computes AP and AR over all images of the
 annotation file, those without any detection included.
 
-    evaluator = COCOInstanceEvaluator("instances_val.json", with_masks=True)
+    truth = read_objects("instances_val.json", with_masks=True)
+    evaluator = COCOInstanceEvaluator(truth, with_masks=True)
     for batch in batches:
         evaluator.update(detect(batch))
-    print(format_table(evaluator.evaluate()))
+    print(format_table(evaluator.evaluate(), "1088x1088"))
 """
 
 import os
@@ -20,8 +21,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from hrnet_tf import output_files
+from hrnet_tf.data.files.coco_objects import CocoObjects
 from hrnet_tf.evaluation import coco_metrics
-from hrnet_tf.evaluation.coco_files import AnnotationFileError, index, read_dataset
+from hrnet_tf.evaluation.coco_files import AnnotationFileError, Truth, index
 from hrnet_tf.evaluation.coco_metrics import UNDEFINED, format_value
 
 # In the order of pycocotools' `stats`, by the names that the Garden gives them.
@@ -38,20 +40,12 @@ _LISTED_CATEGORIES = 25
 class COCOInstanceEvaluator:
     """Collects detections and computes COCO's AP of boxes and, with masks, of masks."""
 
-    def __init__(self, annotation_file: str, with_masks: bool):
-        """Reads the ground truth (`instances_*.json`). Raises `AnnotationFileError`."""
-        self._annotation_file = os.fspath(annotation_file)
+    def __init__(self, truth: Truth[CocoObjects], with_masks: bool):
+        """Takes the ground truth, from `coco_files.read_objects`, with masks or not."""
+        self._annotation_file = truth.path
         self._with_masks = with_masks
-        dataset = read_dataset(self._annotation_file)
-        try:
-            self.categories = {c["id"]: c["name"] for c in dataset["categories"]}
-            self._ground_truth = _ground_truth(dataset, with_masks)
-        except (KeyError, TypeError) as error:
-            raise AnnotationFileError(
-                f"The annotation file {annotation_file} lacks {error} in an image, a "
-                "category or an annotation"
-                + (", which the evaluation of masks needs." if with_masks else ".")
-            ) from error
+        self.categories = truth.content.categories
+        self._ground_truth = _ground_truth(truth.content)
         self.reset()
 
     def reset(self) -> None:
@@ -192,13 +186,18 @@ def paste(mask: np.ndarray, box: np.ndarray, image_size: np.ndarray) -> np.ndarr
     return pasted.astype(np.uint8)
 
 
-def format_table(metrics: Mapping[str, float]) -> str:
-    """Lays the metrics of `evaluate` out as a plain-text table."""
+def format_table(metrics: Mapping[str, float], canvas: str) -> str:
+    """Lays the metrics of `evaluate` out as a plain-text table.
+
+    Args:
+        metrics: What `evaluate` returned.
+        canvas: The size that images are made to fit, in words.
+    """
     columns = METRICS[:6] + METRICS[8:9]
     kinds = [("boxes", ""), ("masks", "mask_")]
     kinds = [(name, prefix) for name, prefix in kinds if f"{prefix}AP" in metrics]
     lines = [
-        "COCO " + " and ".join(name for name, _ in kinds),
+        f"COCO {' and '.join(name for name, _ in kinds)}, canvas: {canvas}",
         " " * 6 + " ".join(f"{column:>8}" for column in columns),
     ]
     for name, prefix in kinds:
@@ -222,33 +221,28 @@ def format_table(metrics: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
-def _ground_truth(dataset: dict[str, Any], with_masks: bool) -> COCO:
-    """Checks the annotations and keeps what COCOeval reads."""
-    sizes = {image["id"]: image for image in dataset["images"]}
+def _ground_truth(objects: CocoObjects) -> COCO:
+    """What COCOeval reads."""
     annotations: list[dict[str, Any]] = []
-    for annotation in dataset["annotations"]:
-        kept = {
-            # To COCOeval, a match with id 0 is no match: count from 1.
-            "id": len(annotations) + 1,
-            "image_id": annotation["image_id"],
-            "category_id": annotation["category_id"],
-            "bbox": annotation["bbox"],
-            "area": annotation.get(
-                "area", annotation["bbox"][2] * annotation["bbox"][3]
-            ),
-            "iscrowd": annotation.get("iscrowd", 0),
-        }
-        if with_masks:
-            kept["segmentation"] = annotation["segmentation"]
-        annotations.append(kept)
+    for image_id, some in objects.objects.items():
+        for found in some:
+            annotation = {
+                # To COCOeval, a match with id 0 is no match: count from 1.
+                "id": len(annotations) + 1,
+                "image_id": image_id,
+                "category_id": found.category_id,
+                "bbox": found.annotated_bbox,
+                "area": found.area,
+                "iscrowd": int(found.iscrowd),
+            }
+            if found.rle:
+                annotation["segmentation"] = found.rle
+            annotations.append(annotation)
     images = [
-        {"id": number, "height": image["height"], "width": image["width"]}
-        for number, image in sizes.items()
+        {"id": image.id, "height": image.height, "width": image.width}
+        for image in objects.images
     ]
+    categories = [{"id": n, "name": name} for n, name in objects.categories.items()]
     return index(
-        {
-            "images": images,
-            "categories": dataset["categories"],
-            "annotations": annotations,
-        }
+        {"images": images, "categories": categories, "annotations": annotations}
     )

@@ -5,11 +5,12 @@ times the mean of its confident keypoint scores), repeated people are removed by
 OKS-NMS image by image, and pycocotools computes AP and AR over object keypoint
 similarity. Source: official lib/dataset/coco.py; the metric is pycocotools' COCOeval.
 
-    evaluator = COCOKeypointEvaluator("person_keypoints_val.json", skeleton.sigmas)
+    truth = read_people("person_keypoints_val.json", skeleton)
+    evaluator = COCOKeypointEvaluator(truth, skeleton.sigmas)
     for batch in batches:
         evaluator.update(predict(batch))
     metrics = evaluator.evaluate()
-    print(format_table(metrics, evaluator.box_source))
+    print(format_table(metrics, evaluator.box_source, True, "msra"))
 
 The boxes that people were cropped from decide as much as the model does: ground-truth
 boxes and a detector's boxes give different AP for the same weights. So the evaluator
@@ -25,10 +26,11 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from hrnet_tf import output_files
+from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.evaluation import coco_metrics
-from hrnet_tf.evaluation.coco_files import AnnotationFileError, index, read_dataset
+from hrnet_tf.evaluation.coco_files import Truth, index
 from hrnet_tf.evaluation.coco_metrics import format_value
-from hrnet_tf.messages import UserError, numbered
+from hrnet_tf.messages import UserError
 from hrnet_tf.ops import oks
 
 # In the order of pycocotools' `stats` for keypoints.
@@ -44,31 +46,27 @@ class COCOKeypointEvaluator:
     """Collects predicted people and computes COCO keypoint AP and AR.
 
     Attributes:
-        category_id: the category of the annotation file that is evaluated.
+        category_id: the category that results name; the first one if several are
+            evaluated as one.
         images_without_prediction: after `evaluate`, the sorted ids of images that hold
             labelled people but received no prediction. Those people count as missed.
     """
 
     def __init__(
         self,
-        annotation_file: str | os.PathLike[str],
+        truth: Truth[CocoPeople],
         sigmas: Sequence[float],
         keypoint_score_threshold: float = 0.2,
         oks_nms_threshold: float = 0.9,
         soft_oks_nms: bool = False,
         box_source: str = "ground truth",
-        category_id: int | None = None,
     ):
-        """Reads the ground truth (`person_keypoints_*.json`).
+        """Takes the ground truth, from `coco_files.read_people`.
 
         `configs.pose.Evaluation` describes the thresholds and `soft_oks_nms`, which
         keeps at most 20 people. `sigmas` are the K falloff constants of the skeleton's
         keypoints. `box_source` says where boxes come from, for printing: "ground truth"
-        or the name of a detector's file. Without a `category_id`, the category is the
-        only one of the file that has keypoints.
-
-        Raises `AnnotationFileError` if the file is missing, is not a COCO keypoint
-        file, does not match the number of sigmas, or leaves the category undecided.
+        or the name of a detector's file.
         """
         self.box_source = box_source
         self.images_without_prediction: list[int] = []
@@ -76,14 +74,9 @@ class COCOKeypointEvaluator:
         self._keypoint_score_threshold = keypoint_score_threshold
         self._oks_nms_threshold = oks_nms_threshold
         self._nms = oks.soft_oks_nms if soft_oks_nms else oks.oks_nms
-        self._annotation_file = os.fspath(annotation_file)
-        dataset = read_dataset(self._annotation_file)
-        if category_id is None:
-            category_id = _only_keypoint_category(dataset, self._annotation_file)
-        self.category_id = category_id
-        self._ground_truth = _ground_truth(
-            dataset, category_id, len(self._sigmas), self._annotation_file
-        )
+        self._annotation_file = truth.path
+        self.category_id = truth.content.category_ids[0]
+        self._ground_truth = _ground_truth(truth.content)
         self.reset()
 
     def reset(self) -> None:
@@ -243,12 +236,18 @@ def rescore(
     return box_scores * total / np.maximum(confident.sum(axis=-1), 1)
 
 
-def format_table(metrics: Mapping[str, float], box_source: str) -> str:
-    """Lays the metrics of `evaluate` out as a plain-text table of a few lines."""
+def format_table(
+    metrics: Mapping[str, float], box_source: str, flip_test: bool, codec: str
+) -> str:
+    """Lays the metrics of `evaluate` out as a plain-text table of a few lines.
+
+    Its first line tells what AP depends on besides the network.
+    """
     numbers = [metrics[name] for name in METRICS]
     values = [format_value(number) for number in numbers]
     lines = [
-        f"COCO keypoints, boxes: {box_source}",
+        f"COCO keypoints, boxes: {box_source}, flip test: "
+        f"{'on' if flip_test else 'off'}, codec: {codec}",
         " ".join(f"{column:>6}" for column in _COLUMNS),
         " ".join(f"{value:>6}" for value in values),
     ]
@@ -257,79 +256,29 @@ def format_table(metrics: Mapping[str, float], box_source: str) -> str:
     return "\n".join(lines)
 
 
-def _only_keypoint_category(dataset: Mapping[str, Any], annotation_file: str) -> int:
-    """The id of the one category that names keypoints or, failing that, has some."""
-    categories, annotations = dataset["categories"], dataset["annotations"]
-    annotated_ids = {a.get("category_id") for a in annotations if a.get("keypoints")}
-    candidates = [category for category in categories if category.get("keypoints")]
-    candidates = candidates or [c for c in categories if c["id"] in annotated_ids]
-    if not candidates:
-        raise AnnotationFileError(
-            f"No category of the annotation file {annotation_file} has keypoints: "
-            "give a person_keypoints_*.json, not an instances_*.json."
-        )
-    if len(candidates) > 1:
-        names = numbered({c["id"]: c.get("name") for c in candidates})
-        raise AnnotationFileError(
-            f"Several categories of the annotation file {annotation_file} have "
-            f"keypoints: {names}. Choose one with category_id."
-        )
-    return candidates[0]["id"]
-
-
-def _ground_truth(
-    dataset: Mapping[str, Any],
-    category_id: int,
-    num_keypoints: int,
-    annotation_file: str,
-) -> COCO:
-    """Checks the category's annotations and keeps what COCOeval reads."""
-    categories = [c for c in dataset["categories"] if c["id"] == category_id]
-    if not categories:
-        known = ", ".join(str(c["id"]) for c in dataset["categories"])
-        raise AnnotationFileError(
-            f"The annotation file {annotation_file} has no category {category_id}; "
-            f"it has: {known or 'none'}."
-        )
+def _ground_truth(people: CocoPeople) -> COCO:
+    """What COCOeval reads; several categories become one."""
+    (category_id, *_) = people.category_ids
     annotations: list[dict[str, Any]] = []
-    for annotation in dataset["annotations"]:
-        if annotation.get("category_id") != category_id:
-            continue
-        where = f"Annotation {annotation.get('id')} of {annotation_file}"
-        for key in ("image_id", "area", "bbox"):
-            if key not in annotation:
-                raise AnnotationFileError(
-                    f"{where} has no '{key}', which OKS evaluation needs."
-                )
-        # A person nobody put keypoints on is an ignore region, like a crowd.
-        keypoints = annotation.get("keypoints") or [0] * (3 * num_keypoints)
-        if len(keypoints) != 3 * num_keypoints:
-            raise AnnotationFileError(
-                f"{where} has a keypoint list of length {len(keypoints)}, but the "
-                f"skeleton's {num_keypoints} keypoints need {3 * num_keypoints}: use "
-                "the skeleton that this file was annotated with."
+    for image_id, some in people.people.items():
+        for person in some:
+            annotations.append(
+                {
+                    # To COCOeval, a match with id 0 is no match: count from 1.
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": category_id,
+                    "keypoints": person.keypoints,
+                    "num_keypoints": person.num_keypoints,
+                    "area": person.area,
+                    "bbox": person.bbox,
+                    "iscrowd": int(person.iscrowd),
+                }
             )
-        annotations.append(
-            {
-                # To COCOeval, a match with id 0 is no match: count from 1.
-                "id": len(annotations) + 1,
-                "image_id": annotation["image_id"],
-                "category_id": category_id,
-                "keypoints": keypoints,
-                "num_keypoints": annotation.get(
-                    "num_keypoints", sum(visible > 0 for visible in keypoints[2::3])
-                ),
-                "area": annotation["area"],
-                "bbox": annotation["bbox"],
-                "iscrowd": annotation.get("iscrowd", 0),
-            }
-        )
-    if not any(annotation["num_keypoints"] for annotation in annotations):
-        raise AnnotationFileError(
-            f"No annotation of category {category_id} in {annotation_file} has a "
-            "labelled keypoint: give a person_keypoints_*.json with ground truth."
-        )
-    images = [{"id": image["id"]} for image in dataset["images"]]
     return index(
-        {"images": images, "categories": categories, "annotations": annotations}
+        {
+            "images": [{"id": image.id} for image in people.images],
+            "categories": [{"id": category_id}],
+            "annotations": annotations,
+        }
     )

@@ -20,8 +20,10 @@ class Report:
         data: What the model is evaluated on, for the table's heading.
         format_table: Lays the metrics out as text.
         facts: What metrics.json says besides the metrics and the step.
+        categories: Names of a detector's classes by their ids, for run.json.
     """
 
     data: str
     format_table: Callable[[Mapping[str, float]], str] = format_metrics
-    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, str | bool] = dataclasses.field(default_factory=dict)
+    categories: Mapping[int, str] = dataclasses.field(default_factory=dict)

@@ -1,5 +1,6 @@
 """The detection tasks: the Garden's, with our evaluation and pictures."""
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,9 +14,16 @@ from official.vision.tasks import maskrcnn, retinanet
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import detection as detection_config
+from hrnet_tf.data.files.coco_objects import CocoObjects
 from hrnet_tf.data.inputs.batching import PADDING_ID, fill_last_batches, replica_batches
 from hrnet_tf.data.inputs.normalization import denormalize_image
-from hrnet_tf.data.records.instances import check_records
+from hrnet_tf.data.records.instances import check_records, read_categories
+from hrnet_tf.evaluation.coco_files import (
+    AnnotationFileError,
+    Truth,
+    facts,
+    read_objects,
+)
 from hrnet_tf.evaluation.coco_instances import COCOInstanceEvaluator, format_table
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.ops.boxes import to_image_boxes
@@ -58,15 +66,37 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
             fillings={"source_id": PADDING_ID},
         )
 
+    @functools.cached_property
+    def truth(self) -> Truth[CocoObjects]:
+        """The annotations that an evaluation compares with."""
+        truth = read_objects(
+            self.task_config.annotation_file or "",
+            self.has_masks,
+            self.task_config.validation_data.input_path,
+        )
+        truth.log()
+        return truth
+
     def build_evaluator(self) -> COCOInstanceEvaluator:
-        annotation_file = self.task_config.annotation_file or ""
-        return COCOInstanceEvaluator(annotation_file, self.has_masks)
+        return COCOInstanceEvaluator(self.truth, self.has_masks)
 
     def report(self) -> Report:
         annotation_file = self.task_config.annotation_file
+        height, width, _ = self.task_config.model.input_size
+        canvas = f"{height}x{width}"
         return Report(
-            annotation_file, format_table, {"annotation_file": annotation_file}
+            annotation_file,
+            functools.partial(format_table, canvas=canvas),
+            {"annotation_file": annotation_file, "canvas": canvas, **facts(self)},
+            self.read_categories(),
         )
+
+    def read_categories(self) -> dict[int, str]:
+        """Names of the classes by id; those of the training records if need be."""
+        try:
+            return self._evaluator.categories
+        except AnnotationFileError:
+            return read_categories(self.task_config.train_data)
 
     def validation_step(
         self,

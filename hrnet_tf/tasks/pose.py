@@ -11,10 +11,12 @@ from official.core import task_factory
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import pose as pose_config
+from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.data.inputs.batching import PADDING_ID
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+from hrnet_tf.evaluation.coco_files import Truth, facts, read_people
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator, format_table
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.losses.heatmap import heatmap_mse
@@ -125,10 +127,24 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
             self.task_config.codec.name,
         )
 
+    @functools.cached_property
+    def truth(self) -> Truth[CocoPeople]:
+        """The annotations that an evaluation compares with."""
+        evaluation = self.task_config.evaluation
+        truth = read_people(
+            evaluation.annotation_file,
+            self.skeleton,
+            evaluation.category_id,
+            evaluation.area_from,
+            self.task_config.validation_data.input_path,
+        )
+        truth.log()
+        return truth
+
     def build_evaluator(self) -> COCOKeypointEvaluator:
         evaluation = self.task_config.evaluation
         return COCOKeypointEvaluator(
-            evaluation.annotation_file,
+            self.truth,
             self.skeleton.sigmas,
             keypoint_score_threshold=evaluation.keypoint_score_threshold,
             oks_nms_threshold=evaluation.oks_nms_threshold,
@@ -138,10 +154,15 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
 
     def report(self) -> Report:
         annotation_file = self.task_config.evaluation.annotation_file
+        protocol = {
+            "box_source": self.box_source,
+            "flip_test": self.task_config.evaluation.flip_test,
+            "codec": self.task_config.codec.name,
+        }
         return Report(
             annotation_file,
-            functools.partial(format_table, box_source=self.box_source),
-            {"box_source": self.box_source, "annotation_file": annotation_file},
+            functools.partial(format_table, **protocol),
+            {**protocol, "annotation_file": annotation_file, **facts(self)},
         )
 
     def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:

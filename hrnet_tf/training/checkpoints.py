@@ -6,6 +6,7 @@ continues from the chief's checkpoint.
 """
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +17,14 @@ import tf_keras
 from official.core import base_task, base_trainer, train_lib
 from official.core import config_definitions as cfg
 
+from hrnet_tf.training import optimizers
 from hrnet_tf.training.experiment import ConfigError
 from hrnet_tf.weights import restoring
+
+# How long compiling takes, as log lines say it.
+COMPILING = "which takes from seconds to minutes"
+
+_log = logging.getLogger(__name__)
 
 _STEP = "global_step/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -112,17 +119,46 @@ class _Checkpoint(tf.train.Checkpoint):
         return super().restore(save_path, options).expect_partial()
 
 
+class _TrainerCheckpoint(_Checkpoint):
+    """Restores the state of training, but not what the configuration says."""
+
+    def __init__(self, config: cfg.TrainerConfig, trains: bool, **items: Any):
+        super().__init__(**items)
+        self._config = config
+        self._constants = optimizers.Constants(self.optimizer) if trains else None
+
+    def restore(self, save_path: str, options: Any = None) -> Any:
+        status = super().restore(save_path, options)
+        if self._constants is not None:
+            self._constants.set_again(self._config)
+        optimizers.begin_averages(self.optimizer, save_path)
+        return status
+
+
 class Trainer(base_trainer.Trainer):
     """The Garden's trainer, but an `init_checkpoint` is loaded whole or not at all."""
 
-    def __init__(self, config: cfg.ExperimentConfig, *args: Any, **kwargs: Any):
-        super().__init__(config, *args, **kwargs)
-        self._checkpoint = _Checkpoint(
+    def __init__(
+        self, config: cfg.ExperimentConfig, *args: Any, train: bool, **kwargs: Any
+    ):
+        _log.info("Reading the data.")
+        super().__init__(config, *args, train=train, **kwargs)
+        self._checkpoint = _TrainerCheckpoint(
+            config.trainer,
+            train,
             global_step=self.global_step,
             model=self.model,
             optimizer=self.optimizer,
             **self.model.checkpoint_items,
         )
+        self._has_evaluated = False
+
+    def eval_begin(self) -> None:
+        """Says once why the first evaluation begins with a pause."""
+        if not self._has_evaluated:
+            _log.info("First evaluation: TensorFlow compiles it, %s.", COMPILING)
+            self._has_evaluated = True
+        super().eval_begin()
 
     def initialize(self) -> None:
         """Loads `init_checkpoint`, in place of the task's own `initialize`.

@@ -9,6 +9,7 @@ checks what the values mean.
 """
 
 import difflib
+import os
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -23,6 +24,7 @@ from official.modeling.hyperparams import params_dict
 from hrnet_tf.messages import UserError, did_you_mean, one_line, shown
 from hrnet_tf.training import field_types
 from hrnet_tf.training.field_types import PLAIN_TYPES, join, keys
+from hrnet_tf.weights.restoring import find_checkpoint
 
 
 class ConfigError(UserError):
@@ -96,7 +98,23 @@ def _read_file(path: str, source: str) -> dict[Any, Any]:
             f"{source} holds {shown(loaded)}; it must hold a YAML mapping with the "
             "keys task, trainer or runtime."
         )
-    return loaded or {}
+    changes = loaded or {}
+    _resolve_checkpoint(changes.get("task"), os.path.dirname(path))
+    return changes
+
+
+def _resolve_checkpoint(task: Any, folder: str) -> None:
+    """Makes a file's `init_checkpoint` absolute if it lies in the file's folder.
+
+    Others stay as they are, from the working directory, unless they begin with "./".
+    """
+    path = task.get("init_checkpoint") if isinstance(task, dict) else None
+    if not isinstance(path, str) or not path or os.path.isabs(path) or "://" in path:
+        return
+    beside = os.path.join(folder, path.removeprefix("./"))
+    if path.startswith("./") or find_checkpoint(beside):
+        is_local = "://" not in beside
+        task["init_checkpoint"] = os.path.abspath(beside) if is_local else beside
 
 
 def _read_override(text: str) -> dict[Any, Any]:

@@ -1,11 +1,11 @@
 """Runs a checked experiment: trains, evaluates, and writes the model directory."""
 
 import contextlib
+import dataclasses
 import io
-import json
-import os
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 from official.common import distribute_utils
@@ -14,14 +14,11 @@ from official.core import config_definitions as cfg
 from official.modeling import performance
 from official.vision.utils import summary_manager
 
-from hrnet_tf import __version__
 from hrnet_tf.evaluation.report import Report
-from hrnet_tf.messages import one_line
-from hrnet_tf.training import actions, checkpoints
+from hrnet_tf.training import actions, checkpoints, run_file
 from hrnet_tf.training.experiment import ConfigError
 
-# Beside params.yaml: which experiment the run is of.
-RUN_FILE = "run.json"
+_log = logging.getLogger(__name__)
 
 
 def run(
@@ -42,17 +39,7 @@ def run(
         actions.TrainingError: If training had to stop.
     """
     trains = "train" in mode
-    if checkpoint:
-        checkpoints.check_exists(checkpoint)
-        # Evaluated as it is: if averages were kept, a best checkpoint holds them.
-        params = params.replace(
-            trainer={"optimizer_config": {"ema": None}}, task={"init_checkpoint": None}
-        )
-    elif mode == "eval" and not tf.train.latest_checkpoint(model_dir):
-        raise ConfigError(
-            f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
-            "name one with --checkpoint."
-        )
+    params = _with_weights_to_use(params, mode, model_dir, checkpoint)
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
 
@@ -72,6 +59,7 @@ def run(
         )
         stack.enter_context(strategy.scope())
 
+        _log.info("Building the model.")
         task = task_factory.get_task(params.task, logging_dir=model_dir)
         trainer = train_utils.create_trainer(
             params,
@@ -86,9 +74,11 @@ def run(
         if latest := tf.train.latest_checkpoint(model_dir):
             # The runner restores it, but does not mind if it is another model's.
             checkpoints.restore_model(trainer.model, latest)
-        if trains and is_chief:
-            train_utils.serialize_config(params, model_dir)
-            _record(model_dir, experiment)
+        told = report(task)
+        if is_chief:
+            if trains:
+                train_utils.serialize_config(params, model_dir)
+            _record(model_dir, experiment, told.categories, trains)
         step = trainer.global_step
         # The manager of evaluation summaries keeps the step that it finds set.
         tf.summary.experimental.set_step(step)
@@ -96,9 +86,7 @@ def run(
         report_progress = actions.ReportProgress(
             step, train_steps, params.task.train_data.global_batch_size
         )
-        report_evaluation = actions.ReportEvaluation(
-            step, model_dir, report(task), output
-        )
+        report_evaluation = actions.ReportEvaluation(step, model_dir, told, output)
         runner = checkpoints.Runner(
             distribution_strategy=strategy,
             task=task,
@@ -119,6 +107,7 @@ def run(
             checkpoints.restore_model(trainer.model, checkpoint)
             step.assign(checkpoints.saved_step(checkpoint))
         if trains:
+            _announce_first_step(params, step)
             stack.enter_context(report_progress)
         if mode == "train_and_eval" and step.numpy() >= train_steps:
             # Trained before, and perhaps stopped before or in the last evaluation.
@@ -126,27 +115,44 @@ def run(
         runner.run()
 
 
-def _record(model_dir: str, experiment: str) -> None:
-    actions.write_json(
-        os.path.join(model_dir, RUN_FILE),
-        {"experiment": experiment, "hrnet_tf_version": __version__},
-    )
+def _with_weights_to_use(
+    params: cfg.ExperimentConfig, mode: str, model_dir: str, checkpoint: str | None
+) -> cfg.ExperimentConfig:
+    """The experiment without the weights that this mode does not use.
 
-
-def read_experiment(model_dir: str) -> str | None:
-    """The name of a run's experiment; None for older runs. Raises `ConfigError`."""
-    path = os.path.join(model_dir, RUN_FILE)
-    if not tf.io.gfile.exists(path):
-        return None
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            experiment = json.load(file)["experiment"]
-        if not isinstance(experiment, str):
-            raise TypeError("the experiment is not a text")
-    except (ValueError, KeyError, TypeError) as error:
+    Raises:
+        ConfigError: If there is no checkpoint to evaluate.
+    """
+    if checkpoint:
+        checkpoints.check_exists(checkpoint)
+        # Evaluated as it is: if averages were kept, a best checkpoint holds them.
+        params = params.replace(trainer={"optimizer_config": {"ema": None}})
+    elif mode == "eval" and not tf.train.latest_checkpoint(model_dir):
         raise ConfigError(
-            f"{path} must be a JSON file that names the run's experiment, as training "
-            f'writes it: {{"experiment": "hrnet_pose_coco"}} ({one_line(error)}). '
-            "Correct it, or delete it and name the experiment with --experiment."
-        ) from error
-    return experiment
+            f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
+            "name one with --checkpoint."
+        )
+    if "train" not in mode:
+        params = params.replace(task={"init_checkpoint": None})
+    return params
+
+
+def _announce_first_step(params: cfg.ExperimentConfig, step: tf.Variable) -> None:
+    if step.numpy() < params.trainer.train_steps:
+        _log.info(
+            "First step: TensorFlow compiles it, %s. Progress is shown every %d steps "
+            "(trainer.steps_per_loop).",
+            checkpoints.COMPILING,
+            params.trainer.steps_per_loop,
+        )
+
+
+def _record(
+    model_dir: str, experiment: str, categories: Mapping[int, str], trains: bool
+) -> None:
+    """Writes run.json; an evaluation only adds the categories to that of an old run."""
+    written = run_file.read(model_dir)
+    if trains:
+        run_file.write(model_dir, run_file.RunFile(experiment, categories))
+    elif written and categories and not written.categories:
+        run_file.write(model_dir, dataclasses.replace(written, categories=categories))

@@ -23,6 +23,13 @@ class CheckpointError(UserError):
     """A checkpoint that does not hold what is asked for."""
 
 
+def find_checkpoint(path: str) -> str | None:
+    """The prefix `path`, or a directory's latest checkpoint; None if there is none."""
+    if tf.io.gfile.isdir(path):
+        path = tf.train.latest_checkpoint(path) or path
+    return path if tf.io.gfile.exists(f"{path}.index") else None
+
+
 def load_modules(
     model: tf_keras.Model, path: str, modules: str | Sequence[str] = ALL
 ) -> None:
@@ -37,10 +44,10 @@ def load_modules(
         CheckpointError: If there is no checkpoint, the model has no such module, or
             any variable of the modules is missing or has another shape.
     """
-    if tf.io.gfile.isdir(path):
-        path = tf.train.latest_checkpoint(path) or path
-    if not tf.io.gfile.exists(f"{path}.index"):
+    checkpoint = find_checkpoint(path)
+    if checkpoint is None:
         raise CheckpointError(f"There is no checkpoint {path}.")
+    path = checkpoint
     parts = module_parts(model, modules)
     restore(parts, path)
     for part_name, part in parts.items():
@@ -110,5 +117,28 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
     except CheckpointError:
         raise
     except (AssertionError, ValueError, tf.errors.OpError) as error:
+        _silence_list_of_misfits()
         reason = one_line(str(error).split("\n")[0]).rstrip(".")
         raise CheckpointError(f"{misfit}: {reason}.") from error
+
+
+def _silence_list_of_misfits() -> None:
+    """Keeps TensorFlow from listing, after our sentence, all that was not restored.
+
+    It does so when it forgets a restore that failed half-way, which gives nothing back
+    that could be told to expect that.
+    """
+    log = tf.get_logger()
+    if _is_no_list_of_misfits not in log.filters:
+        log.addFilter(_is_no_list_of_misfits)
+
+
+def _is_no_list_of_misfits(record: logging.LogRecord) -> bool:
+    text = str(record.msg)
+    return not text.startswith(
+        (
+            "Detecting that an object or model",
+            "Value in checkpoint could not be found",
+            "An attribute in the restored object could not be found",
+        )
+    )

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hrnet_tf.evaluation.coco_files import AnnotationFileError
+from hrnet_tf.evaluation.coco_files import AnnotationFileError, read_objects
 from hrnet_tf.evaluation.coco_instances import (
     MASK_METRICS,
     METRICS,
@@ -39,13 +39,20 @@ def annotation_file(tmp_path):
                 }
             )
     content = {
-        "images": [{"id": i, "height": SIZE[0], "width": SIZE[1]} for i in BOXES],
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "height": SIZE[0], "width": SIZE[1]}
+            for i in BOXES
+        ],
         "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
         "annotations": annotations,
     }
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(content))
     return path
+
+
+def make_evaluator(path, with_masks):
+    return COCOInstanceEvaluator(read_objects(str(path), with_masks), with_masks)
 
 
 def detections(image_ids, shift=0.0):
@@ -71,7 +78,7 @@ def detections(image_ids, shift=0.0):
 
 
 def test_all_found(annotation_file):
-    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    evaluator = make_evaluator(annotation_file, with_masks=True)
     evaluator.update(detections([3, 4]))
     evaluator.update(detections([5, -1]))
     metrics = evaluator.evaluate()
@@ -88,7 +95,7 @@ def test_all_found(annotation_file):
 
 
 def test_images_without_detection_count_as_missed(annotation_file):
-    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=False)
+    evaluator = make_evaluator(annotation_file, with_masks=False)
     evaluator.update(detections([3]))
     metrics = evaluator.evaluate()
     assert metrics["AP/dog"] == pytest.approx(1)
@@ -99,7 +106,7 @@ def test_images_without_detection_count_as_missed(annotation_file):
 
 
 def test_boxes_beside_the_objects_lose(annotation_file):
-    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    evaluator = make_evaluator(annotation_file, with_masks=True)
     evaluator.update(detections([3, 4], shift=6.0))
     metrics = evaluator.evaluate()
     assert metrics["AP50"] == pytest.approx(1) and metrics["AP75"] < 0.7
@@ -107,7 +114,7 @@ def test_boxes_beside_the_objects_lose(annotation_file):
 
 
 def test_results_are_coco_results(annotation_file, tmp_path):
-    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    evaluator = make_evaluator(annotation_file, with_masks=True)
     evaluator.update(detections([4]))
     evaluator.write_results(tmp_path / "results.json")
     (row,) = json.loads((tmp_path / "results.json").read_text())
@@ -118,20 +125,20 @@ def test_results_are_coco_results(annotation_file, tmp_path):
 
 
 def test_an_unknown_image_is_refused(annotation_file):
-    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=False)
+    evaluator = make_evaluator(annotation_file, with_masks=False)
     with pytest.raises(AnnotationFileError, match="image 8, which is not in .*inst"):
         evaluator.update(detections([8]))
 
 
 def test_files_that_cannot_be_evaluated(annotation_file, tmp_path):
     with pytest.raises(AnnotationFileError, match="no_such"):
-        COCOInstanceEvaluator(str(tmp_path / "no_such.json"), with_masks=False)
+        make_evaluator(tmp_path / "no_such.json", with_masks=False)
     content = json.loads(annotation_file.read_text())
     del content["annotations"][0]["segmentation"]
     annotation_file.write_text(json.dumps(content))
-    COCOInstanceEvaluator(str(annotation_file), with_masks=False)
-    with pytest.raises(AnnotationFileError, match="lacks 'segmentation'.*masks needs"):
-        COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    make_evaluator(annotation_file, with_masks=False)
+    with pytest.raises(AnnotationFileError, match="segmentation is missing"):
+        make_evaluator(annotation_file, with_masks=True)
 
 
 @pytest.mark.parametrize("box", [[10, 5, 20, 30], [-4, 50, 20, 30], [70, -9, 30, 20]])
@@ -153,10 +160,10 @@ def test_masks_of_nothing_are_empty():
 
 
 def test_table(annotation_file):
-    evaluator = COCOInstanceEvaluator(str(annotation_file), with_masks=True)
+    evaluator = make_evaluator(annotation_file, with_masks=True)
     evaluator.update(detections([3, 4]))
-    lines = format_table(evaluator.evaluate()).splitlines()
-    assert lines[0] == "COCO boxes and masks"
+    lines = format_table(evaluator.evaluate(), "64x96").splitlines()
+    assert lines[0] == "COCO boxes and masks, canvas: 64x96"
     assert lines[1].split()[:3] == ["AP", "AP50", "AP75"]
     assert lines[2].split()[:2] == ["boxes", "1.000"]
     assert lines[3].startswith("masks") and "-" in lines[3].split()

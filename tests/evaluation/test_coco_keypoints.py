@@ -7,13 +7,24 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.evaluation import coco_keypoints
+from hrnet_tf.evaluation.coco_files import AnnotationFileError, read_people
 
 COCO_SIGMAS = (
     np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89])
     / 1000
 )
 FIVE_SIGMAS = np.array([0.05, 0.1, 0.1, 0.08, 0.08])
+
+
+def names(count):
+    """Names of keypoints, a letter each."""
+    return list("abcdefghijklmnopq"[:count])
+
+
+def make_skeleton(sigmas):
+    return Skeleton("test", tuple(names(len(sigmas))), (), tuple(sigmas), (), ())
 
 
 def make_people(num_images, people_per_image, num_keypoints, seed=0):
@@ -46,8 +57,11 @@ def make_people(num_images, people_per_image, num_keypoints, seed=0):
 
 def write_annotations(path, annotations, **replaced):
     dataset = {
-        "images": [{"id": i} for i in sorted({a["image_id"] for a in annotations})],
-        "categories": [{"id": 1, "name": "person", "keypoints": ["named", "points"]}],
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "width": 800, "height": 400}
+            for i in sorted({a["image_id"] for a in annotations})
+        ],
+        "categories": [{"id": 1, "name": "person", "keypoints": names(17)}],
         "annotations": annotations,
     }
     path.write_text(json.dumps({**dataset, **replaced}))
@@ -82,8 +96,10 @@ def fixture_annotation_file(tmp_path, annotations):
     return write_annotations(tmp_path / "people.json", annotations)
 
 
-def make_evaluator(annotation_file, **kwargs):
-    return coco_keypoints.COCOKeypointEvaluator(annotation_file, COCO_SIGMAS, **kwargs)
+def make_evaluator(annotation_file, category_id=None, sigmas=COCO_SIGMAS, **kwargs):
+    skeleton = make_skeleton(sigmas)
+    truth = read_people(str(annotation_file), skeleton, category_id)
+    return coco_keypoints.COCOKeypointEvaluator(truth, sigmas, **kwargs)
 
 
 def evaluate(annotation_file, predictions, **kwargs):
@@ -231,8 +247,8 @@ def test_five_keypoints_and_another_category(tmp_path):
         annotation["category_id"] = 7
     categories = [{"id": 1, "name": "car"}, {"id": 7, "keypoints": list("abcde")}]
     path = write_annotations(tmp_path / "f.json", annotations, categories=categories)
-    tight = coco_keypoints.COCOKeypointEvaluator(path, FIVE_SIGMAS)
-    loose = coco_keypoints.COCOKeypointEvaluator(path, 3 * FIVE_SIGMAS)
+    tight = make_evaluator(path, sigmas=FIVE_SIGMAS)
+    loose = make_evaluator(path, sigmas=3 * FIVE_SIGMAS)
     assert tight.category_id == 7
     tight.update(perfect_predictions(annotations, 5))
     assert tight.evaluate()["keypoint_AP"] == pytest.approx(1)
@@ -310,9 +326,9 @@ def test_written_results_are_the_results(tmp_path, annotation_file, annotations)
 def test_table_shows_the_metrics_and_the_box_source():
     metrics = {name: 0.1 * i for i, name in enumerate(coco_keypoints.METRICS)}
     metrics["keypoint_APM"] = -1.0
-    table = coco_keypoints.format_table(metrics, "detector.json")
+    table = coco_keypoints.format_table(metrics, "detector.json", True, "dark")
     title, names, values, note = table.splitlines()
-    assert "detector.json" in title
+    assert title == "COCO keypoints, boxes: detector.json, flip test: on, codec: dark"
     assert names.split()[:5] == ["AP", "AP50", "AP75", "APM", "APL"]
     assert values.split()[:5] == ["0.000", "0.100", "0.200", "-", "0.400"]
     assert len(names) == len(values)
@@ -342,7 +358,7 @@ def test_wrong_shapes_are_refused(annotation_file, annotations):
 
 
 def refused(match):
-    return pytest.raises(coco_keypoints.AnnotationFileError, match=match)
+    return pytest.raises(AnnotationFileError, match=match)
 
 
 def test_missing_file_is_an_error(tmp_path):
@@ -353,8 +369,8 @@ def test_missing_file_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is not JSON"),
-        ("{'a': 1}", "is not JSON"),
+        ("", "is not valid JSON"),
+        ("{'a': 1}", "is not valid JSON"),
         ("[]", "has no list 'images'"),
         ('{"images": [], "annotations": []}', "has no list 'categories'"),
     ],
@@ -379,21 +395,21 @@ def test_file_without_keypoints_is_an_error(tmp_path, annotations):
 
 def test_wrong_annotations_are_named(tmp_path, annotations):
     del annotations[5]["area"]
-    with refused("Annotation 5 .*'area'"):
+    with refused("annotation 5 .*area is missing"):
         make_evaluator(write_annotations(tmp_path / "area.json", annotations))
     annotations[3]["keypoints"] = annotations[3]["keypoints"][:48]
-    with refused("Annotation 3 .*length 48.*51"):
+    with refused("annotation 3 .*has 48 numbers.*51"):
         make_evaluator(write_annotations(tmp_path / "short.json", annotations))
 
 
 def test_several_keypoint_categories_need_a_choice(tmp_path, annotations):
     categories = [
-        {"id": 1, "name": "person", "keypoints": ["nose"]},
-        {"id": 2, "name": "dog", "keypoints": ["snout"]},
+        {"id": 1, "name": "person", "keypoints": names(17)},
+        {"id": 2, "name": "dog", "keypoints": names(17)},
     ]
     path = write_annotations(tmp_path / "p.json", annotations, categories=categories)
     with refused(r"1 \(person\), 2 \(dog\)"):
         make_evaluator(path)
     assert make_evaluator(path, category_id=1).category_id == 1
-    with refused("no category 9"):
+    with refused("0 categories with the id 9"):
         make_evaluator(path, category_id=9)

@@ -92,9 +92,13 @@ def test_detectors_train_and_evaluate(experiment, parse, tmp_path):
     assert (tmp_path / "results.json").exists()
     assert (tmp_path / "predictions.png").exists()
     report = task.report()
-    assert report.facts == {"annotation_file": params.task.annotation_file}
+    assert report.facts == {
+        "annotation_file": params.task.annotation_file,
+        "canvas": "128x128",
+    }
+    assert report.categories == {1: "person", 2: "disc", 3: "box", 4: "bar"}
     assert report.data == params.task.annotation_file
-    assert report.format_table(logs).startswith("COCO boxes\n")
+    assert report.format_table(logs).startswith("COCO boxes, canvas: 128x128\n")
 
 
 def test_evaluations_end_with_full_batches(parse, tmp_path):

@@ -392,10 +392,13 @@ def test_report_names_boxes_and_annotations(dataset):
     assert report.data == str(dataset / "people.json")
     assert report.facts == {
         "box_source": "ground truth",
+        "flip_test": True,
+        "codec": "msra",
         "annotation_file": str(dataset / "people.json"),
     }
     table = report.format_table(dict.fromkeys(METRICS, 0.5))
-    assert table.splitlines()[0] == "COCO keypoints, boxes: ground truth"
+    title = "COCO keypoints, boxes: ground truth, flip test: on, codec: msra"
+    assert table.splitlines()[0] == title
 
 
 def test_detected_boxes_are_named_and_have_no_loss(dataset, tmp_path):

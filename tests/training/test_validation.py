@@ -1,5 +1,7 @@
 """Every configuration mistake is named before the first step."""
 
+import json
+
 import pytest
 from official.core import exp_factory
 
@@ -16,11 +18,30 @@ from hrnet_tf.training.validation import (
 )
 
 
+# One person with one keypoint.
+ANNOTATIONS = {
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],
+    "categories": [{"id": 1, "name": "person"}],
+    "annotations": [
+        {
+            "id": 1,
+            "image_id": 1,
+            "category_id": 1,
+            "bbox": [1, 2, 30, 40],
+            "area": 900,
+            "keypoints": [9, 9, 2, *[0] * 48],
+            "segmentation": [[1, 2, 31, 2, 31, 42]],
+        }
+    ],
+}
+
+
 @pytest.fixture
 def good(tmp_path):
     """Overrides that make hrnet_pose_coco valid in every mode."""
-    for name in ("train.tfrecord", "val.tfrecord", "val.json"):
+    for name in ("train.tfrecord", "val.tfrecord"):
         (tmp_path / name).write_text("x")
+    (tmp_path / "val.json").write_text(json.dumps(ANNOTATIONS))
     return [
         f"task.train_data.input_path={tmp_path}/train*",
         f"task.validation_data.input_path={tmp_path}/val.tf*",

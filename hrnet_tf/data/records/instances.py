@@ -17,7 +17,11 @@ IMAGE_ENCODED = "image/encoded"
 IMAGE_ID = "image/source_id"
 BOXES = "image/object/bbox/xmin"
 CLASSES = "image/object/class/label"
+CLASS_NAMES = "image/object/class/text"
 MASKS = "image/object/mask"
+
+# In so many images, all but rare categories occur.
+_NAMING_RECORDS = 2000
 
 _ADVICE = "write records with python -m hrnet_tf.data.coco_instances"
 
@@ -62,6 +66,32 @@ def read_images(data: cfg.DataConfig) -> tf.data.Dataset:
     files = input_reader.match_files(data.input_path)
     dataset = tf.data.TFRecordDataset(files)
     return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def read_categories(data: cfg.DataConfig) -> dict[int, str]:
+    """Names of the categories by id, as far as the first records have objects of them.
+
+    Returns nothing if there are no records, or they are not ours to read.
+    """
+    if data.tfds_name or not isinstance(data.input_path, (str, list, tuple)):
+        return {}
+    features = {
+        CLASSES: tf.io.VarLenFeature(tf.int64),
+        CLASS_NAMES: tf.io.VarLenFeature(tf.string),
+    }
+    categories: dict[int, str] = {}
+    try:
+        files = input_reader.match_files(data.input_path)
+        for serialized in tf.data.TFRecordDataset(files).take(_NAMING_RECORDS):
+            record = tf.io.parse_single_example(serialized, features)
+            numbers, names = (record[key].values.numpy() for key in features)
+            categories |= {
+                int(number): name.decode("utf-8", "replace")
+                for number, name in zip(numbers, names, strict=False)
+            }
+    except (ValueError, tf.errors.OpError):
+        return {}
+    return dict(sorted(categories.items()))
 
 
 def _refuse(sentence: str) -> None:

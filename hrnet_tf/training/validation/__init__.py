@@ -37,11 +37,13 @@ def validate(
     mistakes = list(type_mistakes(params))
     if not mistakes:
         trains, evaluates = "train" in (mode or ""), "eval" in (mode or "")
+        # An evaluation has a checkpoint of its own.
+        starts = trains or mode is None
         mistakes = [
             *([] if mode is None else one_of("--mode", mode, MODES)),
             *trainer_mistakes(params, trains),
-            *runtime_mistakes(params, evaluates),
-            *init_checkpoint_mistakes(params.task),
+            *runtime_mistakes(params, trains, evaluates),
+            *(init_checkpoint_mistakes(params.task) if starts else ()),
             *task_mistakes(params, trains, evaluates),
         ]
     if mistakes:

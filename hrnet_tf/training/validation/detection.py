@@ -9,6 +9,7 @@ from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
 from hrnet_tf.configs import detection
+from hrnet_tf.evaluation import coco_files
 from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
 from hrnet_tf.training.validation import backbone, inputs, trainer
 
@@ -128,15 +129,19 @@ def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
     if not tf.io.gfile.exists(path):
         yield inputs.missing_file(key, path)
         return
-    with tf.io.gfile.GFile(path) as file:
-        try:
-            ids = [category["id"] for category in json.load(file)["categories"]]
-        except (ValueError, KeyError, TypeError):
-            return  # The evaluator says what is wrong with it.
-    if ids and max(ids) >= task.model.num_classes:
+    with_masks = getattr(task.model, "include_mask", False)
+    try:
+        truth = coco_files.read_objects(
+            path, with_masks, task.validation_data.input_path
+        )
+    except coco_files.AnnotationFileError as error:
+        yield f"{key}: {error}"
+        return
+    highest = max(truth.content.categories, default=0)
+    if highest >= task.model.num_classes:
         yield (
             f"task.model.num_classes is {task.model.num_classes}; it must be above "
-            f"{max(ids)}, the highest category id of {path}."
+            f"{highest}, the highest category id of {path}."
         )
 
 

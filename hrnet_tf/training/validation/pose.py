@@ -7,12 +7,16 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 
 from hrnet_tf.configs import pose
+from hrnet_tf.data.files.detections import DetectionsError, load_detections
 from hrnet_tf.data.vocabularies.skeletons import SkeletonError, load_skeleton
-from hrnet_tf.evaluation import coco_keypoints
+from hrnet_tf.evaluation import coco_files, coco_keypoints
 from hrnet_tf.ops.heatmaps import CODECS
 from hrnet_tf.training.validation import backbone, choices, inputs, trainer
 
 _ADVICE = "write records with python -m hrnet_tf.data.coco_pose, or correct the path"
+
+# Where areas may come from that the annotation file lacks.
+_AREAS = ("", "box", "segmentation")
 
 
 def mistakes(
@@ -76,6 +80,8 @@ def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
         yield inputs.missing_file(
             "task.validation_data.detections_file", detections_file
         )
+    elif detections_file:
+        yield from _detection_mistakes(task.validation_data)
     annotation_file = task.evaluation.annotation_file
     key = "task.evaluation.annotation_file"
     if not annotation_file:
@@ -85,6 +91,12 @@ def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
         )
     elif not tf.io.gfile.exists(annotation_file):
         yield inputs.missing_file(key, annotation_file)
+    elif wrong_choice := list(
+        choices.one_of("task.evaluation.area_from", task.evaluation.area_from, _AREAS)
+    ):
+        yield from wrong_choice
+    else:
+        yield from _annotation_mistakes(task)
     yield from choices.in_range(
         "task.evaluation",
         task.evaluation,
@@ -92,6 +104,34 @@ def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
         "keypoint_score_threshold",
         "oks_nms_threshold",
     )
+
+
+def _annotation_mistakes(task: pose.PoseTask) -> Iterator[str]:
+    """Reads the annotations as the evaluation will, which is too late for mistakes."""
+    evaluation = task.evaluation
+    try:
+        coco_files.read_people(
+            evaluation.annotation_file,
+            load_skeleton(task.skeleton),
+            evaluation.category_id,
+            evaluation.area_from,
+            task.validation_data.input_path,
+        )
+    except coco_files.AnnotationFileError as error:
+        yield f"task.evaluation.annotation_file: {error}"
+    except SkeletonError:
+        pass  # `_model_mistakes` has said so.
+
+
+def _detection_mistakes(data: pose.PoseData) -> Iterator[str]:
+    try:
+        load_detections(
+            data.detections_file,
+            data.detections_category_id,
+            data.detection_score_threshold,
+        )
+    except DetectionsError as error:
+        yield f"task.validation_data.{error}"
 
 
 def _augmentation_mistakes(augmentation: pose.Augmentation) -> Iterator[str]:

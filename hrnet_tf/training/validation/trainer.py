@@ -7,7 +7,9 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 
 from hrnet_tf.messages import did_you_mean
-from hrnet_tf.training.validation import choices
+from hrnet_tf.training import devices
+from hrnet_tf.training.devices import ALL_GPUS
+from hrnet_tf.training.validation import choices, schedules
 
 STRATEGIES = (
     "off",
@@ -17,6 +19,8 @@ STRATEGIES = (
     "parameter_server",
     "tpu",
 )
+# On one machine, where the number of GPUs counts.
+LOCAL_STRATEGIES = ("off", "one_device", "mirrored")
 PRECISIONS = (None, "float32", "float16", "bfloat16")
 
 
@@ -28,7 +32,7 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         yield from choices.unset_type_mistakes(
             path, getattr(trainer.optimizer_config, name)
         )
-    yield from _learning_rate_mistakes(trainer)
+    yield from schedules.mistakes(trainer, trains)
     if trainer.best_checkpoint_export_subdir:
         yield from choices.one_of(
             "trainer.best_checkpoint_metric_comp",
@@ -66,46 +70,9 @@ def best_metric_mistakes(
         )
 
 
-def _learning_rate_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
-    learning_rate = trainer.optimizer_config.learning_rate
-    path = "trainer.optimizer_config.learning_rate"
-    # Only `staircase` may be null, which turns it off.
-    for name, schedule in (
-        ("learning_rate", learning_rate),
-        ("warmup", trainer.optimizer_config.warmup),
-    ):
-        if schedule.type is None:
-            continue
-        for key, value in schedule.get().as_dict().items():
-            values = value if isinstance(value, (list, tuple)) else [value]
-            if None in values and key != "staircase":
-                yield (
-                    f"trainer.optimizer_config.{name}.{schedule.type}.{key} is "
-                    f"{'null' if value is None else value}; it must be set."
-                )
-    if learning_rate.type != "stepwise":
-        return
-    boundaries = list(learning_rate.stepwise.boundaries or [])
-    values = list(learning_rate.stepwise.values or [])
-    if None in boundaries or not boundaries or not values:
-        return
-    if len(values) != len(boundaries) + 1:
-        yield (
-            f"{path}.stepwise.values has {len(values)} numbers for {len(boundaries)} "
-            "boundaries; it must have one more than there are boundaries."
-        )
-    if boundaries != sorted(set(boundaries)):
-        yield f"{path}.stepwise.boundaries is {boundaries}; it must increase."
-    if 0 < trainer.train_steps <= boundaries[-1]:
-        logging.getLogger(__name__).warning(
-            "%s.stepwise.boundaries go up to step %d, but training ends at step %d.",
-            path,
-            boundaries[-1],
-            trainer.train_steps,
-        )
-
-
-def runtime_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[str]:
+def runtime_mistakes(
+    params: cfg.ExperimentConfig, trains: bool, evaluates: bool
+) -> Iterator[str]:
     """Checks the strategy, its devices and the precision."""
     runtime = params.runtime
     strategy = runtime.distribution_strategy.lower()
@@ -125,19 +92,9 @@ def runtime_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[
             "runtime.mixed_precision_dtype float16; use bfloat16 or float32, or leave "
             "ema out."
         )
-    visible_gpus = len(tf.config.list_physical_devices("GPU"))
-    if strategy in STRATEGIES[:3] and not 0 <= runtime.num_gpus <= visible_gpus:
-        yield (
-            f"runtime.num_gpus is {runtime.num_gpus}; it must be from 0 (the CPU) to "
-            f"{visible_gpus}, the number of GPUs that TensorFlow sees here."
-        )
-    if strategy in STRATEGIES[:2] and runtime.num_gpus > 1:
-        yield (
-            f"runtime.num_gpus is {runtime.num_gpus}; it must be 0 or 1 with {strategy}"
-            ". Use mirrored for several."
-        )
-    if strategy == "mirrored" and runtime.num_gpus > 1:
-        yield from _batch_mistakes(params, evaluates)
+    yield from _device_mistakes(params, strategy, trains, evaluates)
+    if trains or evaluates:
+        _warn_of_slow_precision(runtime, strategy)
     if strategy == "parameter_server" and evaluates:
         yield (
             "runtime.distribution_strategy parameter_server cannot evaluate; train "
@@ -145,13 +102,47 @@ def runtime_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[
         )
 
 
-def _batch_mistakes(params: cfg.ExperimentConfig, evaluates: bool) -> Iterator[str]:
+def _device_mistakes(
+    params: cfg.ExperimentConfig, strategy: str, trains: bool, evaluates: bool
+) -> Iterator[str]:
+    num_gpus = params.runtime.num_gpus
+    visible_gpus = len(tf.config.list_physical_devices("GPU"))
+    if strategy in LOCAL_STRATEGIES and not ALL_GPUS <= num_gpus <= visible_gpus:
+        yield (
+            f"runtime.num_gpus is {num_gpus}; it must be from 0 (the CPU) to "
+            f"{visible_gpus}, the number of GPUs that TensorFlow sees here, or "
+            f"{ALL_GPUS} for all of them."
+        )
+    if strategy in ("off", "one_device") and num_gpus > 1:
+        yield (
+            f"runtime.num_gpus is {num_gpus}; it must be 0 or 1 with {strategy}"
+            ". Use mirrored for several."
+        )
+    if strategy == "mirrored" and num_gpus > 1:
+        yield from _batch_mistakes(params, trains, evaluates)
+
+
+def _batch_mistakes(
+    params: cfg.ExperimentConfig, trains: bool, evaluates: bool
+) -> Iterator[str]:
     """Checks that every GPU gets as large a share of a batch as the others."""
-    names = ("train_data", "validation_data") if evaluates else ("train_data",)
-    for name in names:
+    num_gpus = params.runtime.num_gpus
+    for name, is_used in (("train_data", trains), ("validation_data", evaluates)):
         size = getattr(getattr(params.task, name), "global_batch_size", 0)
-        if size > 0 and size % params.runtime.num_gpus:
+        if is_used and size > 0 and size % num_gpus:
+            fewer = max(count for count in range(1, num_gpus) if size % count == 0)
             yield (
                 f"task.{name}.global_batch_size is {size}; it must be a multiple of "
-                f"runtime.num_gpus, {params.runtime.num_gpus}."
+                f"runtime.num_gpus, {num_gpus}, or use fewer: runtime.num_gpus={fewer}."
             )
+
+
+def _warn_of_slow_precision(runtime: cfg.RuntimeConfig, strategy: str) -> None:
+    precision = runtime.mixed_precision_dtype
+    on_cpu = strategy in LOCAL_STRATEGIES and runtime.num_gpus == 0
+    if on_cpu and devices.is_slow_on_cpu(precision):
+        logging.getLogger(__name__).warning(
+            "runtime.mixed_precision_dtype is %s, but this CPU has no instructions for "
+            "it: float32 is many times faster here.",
+            precision,
+        )
