@@ -108,8 +108,8 @@ def run(
 
     Args:
         command: Does the work. The documentation of its module is the help text.
-            `UserError` and `OSError` end it with their message; other exceptions
-            pass through, with their traceback.
+            `UserError`, `OSError` and TensorFlow's errors about files end it with
+            their message; other exceptions pass through, with their traceback.
         values: The command's flags, not parsed yet. `--flagfile` is always understood.
         argv: The command line, the program's name first.
 
@@ -134,13 +134,26 @@ def run(
     except (flags.Error, UsageError) as error:
         print(f"{error}\nSee --help.", file=sys.stderr)
         return 2
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
+    except (UserError, OSError, *_tensorflow_file_errors()) as error:
+        print(getattr(error, "message", error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 1
     return 0
+
+
+def _tensorflow_file_errors() -> tuple[type[Exception], ...]:
+    """What TensorFlow raises in place of OSError, if it has been imported."""
+    if "tensorflow" not in sys.modules:
+        return ()
+    errors = sys.modules["tensorflow"].errors
+    return (
+        errors.AlreadyExistsError,
+        errors.FailedPreconditionError,
+        errors.NotFoundError,
+        errors.PermissionDeniedError,
+    )
 
 
 class _LogHandler(logging.StreamHandler):

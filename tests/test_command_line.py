@@ -95,6 +95,20 @@ def test_flags_come_from_a_file_too(tmp_path, capsys):
     assert capsys.readouterr().out == "Hello Ada, Ada\n"
 
 
+def test_tensorflow_s_errors_about_files_are_failures(tmp_path, capsys):
+    import tensorflow as tf
+
+    def write(values: flags.FlagValues) -> None:
+        with tf.io.gfile.GFile(f"{values.name}/metrics.json", "w") as file:
+            file.write("{}")
+
+    (tmp_path / "file").touch()
+    arguments = ["greet", f"--name={tmp_path}/file"]
+    assert command_line.run(write, _flags(), arguments) == 1
+    error = capsys.readouterr().err
+    assert f"{tmp_path}/file" in error and len(error.splitlines()) == 1
+
+
 def test_interruption_is_no_traceback(capsys):
     assert _run("--name=patience") == 1
     assert capsys.readouterr().err == "Interrupted.\n"
