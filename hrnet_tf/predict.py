@@ -98,7 +98,7 @@ def predict(values: flags.FlagValues) -> None:
     check_outputs(inputs, values.output_dir, values.overwrite)
     is_video = media.is_video(values.input)
     if boxes and not is_video:
-        boxes.check([file.path for file in inputs])
+        boxes.check([file.name for file in inputs])
     predict_all(_load(values, is_video), inputs, values.output_dir, boxes)
 
 

@@ -124,6 +124,11 @@ class Evaluation(hyperparams.Config):
 
     Attributes:
         annotation_file: The COCO keypoint JSON that `validation_data` was made from.
+        category_id: Which of its categories to evaluate; several, which must share the
+            skeleton, become one. Empty: as the records were converted, or else the
+            only category that has keypoints.
+        area_from: `box` or `segmentation`, where the area of people comes from who
+            have none. Empty: as the records were converted.
         flip_test: Whether to average heatmaps with those of the mirrored crop.
         keypoint_score_threshold: A person's score is its box's score times the mean
             of the keypoint scores above this.
@@ -135,6 +140,8 @@ class Evaluation(hyperparams.Config):
     """
 
     annotation_file: str = ""
+    category_id: int | list[int] | None = None
+    area_from: str = ""
     flip_test: bool = True
     keypoint_score_threshold: float = 0.2
     oks_nms_threshold: float = 0.9

@@ -1,39 +1,192 @@
-"""COCO's annotation files, as evaluators use them."""
+"""COCO's annotation files as ground truth, read by the rules of the converters.
 
+What a conversion with --on_error=skip left out of the records is left out here, too;
+any other fault ends the evaluation before it begins.
+"""
+
+import collections
 import contextlib
+import dataclasses
 import io
-import json
-from typing import Any
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from pycocotools.coco import COCO
 
-from hrnet_tf.messages import UserError
+from hrnet_tf.data.files.coco_objects import CocoObjects, read_coco_objects
+from hrnet_tf.data.files.coco_people import CocoPeople, no_keypoints, read_coco_people
+from hrnet_tf.data.files.faults import ConversionError, EntryRef, Faults, Unusable
+from hrnet_tf.data.records import conversions
+from hrnet_tf.data.vocabularies.skeletons import Skeleton
+from hrnet_tf.messages import UserError, numbered
+
+ContentT = TypeVar("ContentT", CocoPeople, CocoObjects)
 
 
 class AnnotationFileError(UserError):
     """The annotation file is missing or cannot serve as ground truth."""
 
 
-def read_dataset(annotation_file: str) -> dict[str, Any]:
-    """The content of an annotation file. Raises `AnnotationFileError`."""
-    try:
-        with open(annotation_file, encoding="utf-8") as file:
-            dataset = json.load(file)
-    except OSError as error:
-        raise AnnotationFileError(
-            f"Cannot read the annotation file {annotation_file}: {error.strerror}."
-        ) from error
-    except ValueError as error:  # Malformed JSON, or bytes that are not UTF-8.
-        raise AnnotationFileError(
-            f"The annotation file {annotation_file} is not JSON: {error}."
-        ) from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
-            raise AnnotationFileError(
-                f"The annotation file {annotation_file} has no list '{key}': it must "
-                "be a COCO file with images, annotations and categories."
+@dataclasses.dataclass(frozen=True)
+class Truth(Generic[ContentT]):
+    """What predictions are compared with: the usable part of an annotation file."""
+
+    path: str
+    content: ContentT
+    left_out: str  # what the conversion of the records left out, for messages
+
+    def log(self) -> None:
+        """Says what is not evaluated as the file has it."""
+        logger = logging.getLogger(__name__)
+        if self.left_out:
+            logger.warning("%s is evaluated without %s.", self.path, self.left_out)
+        if isinstance(self.content, CocoPeople):
+            people = [p for some in self.content.people.values() for p in some]
+            if miscounted := sum(person.was_miscounted for person in people):
+                logger.warning(
+                    "num_keypoints of %d of %d people in %s is not the number of "
+                    "labelled keypoints; they are counted instead.",
+                    miscounted,
+                    len(people),
+                    self.path,
+                )
+        elif not any(self.content.objects.values()):
+            logger.warning(
+                "%s has no object, so that AP is undefined: it does not measure what "
+                "is found on images of nothing.",
+                self.path,
             )
-    return dataset
+
+
+class _Task(Protocol):
+    @property
+    def truth(self) -> Truth: ...
+
+
+def facts(task: _Task) -> dict[str, str]:
+    """What metrics.json says of a task's ground truth besides the name of its file."""
+    try:
+        left_out = task.truth.left_out
+    except AnnotationFileError:  # A run that only trains need not have any.
+        left_out = ""
+    return {"left_out": left_out} if left_out else {}
+
+
+def read_people(
+    path: str,
+    skeleton: Skeleton,
+    category_id: int | Sequence[int] | None = None,
+    area_from: str = "",
+    input_path: Any = "",
+) -> Truth[CocoPeople]:
+    """Reads keypoint annotations (`person_keypoints_*.json`).
+
+    `configs.pose.Evaluation` describes `category_id` and `area_from`; `input_path` are
+    the records that are evaluated on. Raises `AnnotationFileError`.
+    """
+    with _as_ground_truth():
+        conversion = conversions.find(input_path)
+        wanted = [category_id] if isinstance(category_id, int) else category_id
+        category_ids = _agreed(
+            "category_id", list(wanted or []), conversion.category_ids, conversion
+        )
+        area_from = _agreed("area_from", area_from, conversion.area_from, conversion)
+        faults = RecordedFaults(conversion)
+        content = read_coco_people(
+            path, skeleton, category_ids or None, faults, area_from or None
+        )
+        if not any(p.counts for some in content.people.values() for p in some):
+            without = f" It has {faults.summary}." if faults.summary else ""
+            raise ConversionError(no_keypoints(path, content.category_ids) + without)
+        return Truth(path, content, faults.summary)
+
+
+def read_objects(
+    path: str, with_masks: bool, input_path: Any = ""
+) -> Truth[CocoObjects]:
+    """Reads object annotations (`instances_*.json`); see `read_people`."""
+    with _as_ground_truth():
+        conversion = conversions.find(input_path)
+        faults = RecordedFaults(conversion)
+        content = read_coco_objects(path, with_masks, faults, conversion.area_from)
+        if not content.images:
+            raise ConversionError(f"{path} lists no image.")
+        return Truth(path, content, faults.summary)
+
+
+@contextlib.contextmanager
+def _as_ground_truth() -> Iterator[None]:
+    try:
+        yield
+    except ConversionError as error:
+        raise AnnotationFileError(str(error)) from None
+
+
+def _agreed(
+    key: str, configured: Any, recorded: Any, conversion: conversions.Conversion
+) -> Any:
+    """The choice of the configuration or of the conversion, which must not differ."""
+    if configured and recorded and configured != recorded:
+        raise ConversionError(
+            f"task.evaluation.{key} is {configured}, but the records were converted "
+            f"with {recorded}, as {conversion.path} tells: leave the key out, or "
+            "convert again."
+        )
+    return configured or recorded
+
+
+class RecordedFaults(Faults):
+    """Leaves out what a conversion left out; any other fault raises."""
+
+    area_advice = (
+        "convert with --area_from, or set task.evaluation.area_from to box or "
+        "segmentation"
+    )
+
+    def __init__(self, conversion: conversions.Conversion):
+        super().__init__("fail")
+        self._conversion = conversion
+        self._expected = {(e.group, e.place): e for e in conversion.left_out}
+        self._found: collections.Counter[str] = collections.Counter()
+
+    def leaves_out(self, entry: EntryRef) -> bool:
+        expected = self._expected.get((entry.group, entry.place))
+        if expected is None:
+            return False
+        if expected != entry:
+            raise ConversionError(
+                f"{self._conversion.path} tells that {entry.group}[{entry.place}] with "
+                f"the id {expected.id} was left out, but here it has the id "
+                f"{entry.id}: evaluate on the file that was converted, or convert this "
+                "one."
+            )
+        self._found[entry.group] += 1
+        return True
+
+    def report(self, fault: Unusable, entry: EntryRef | None = None) -> None:
+        raise ConversionError(
+            f"{fault.sentence} The records do not tell that it was skipped: correct "
+            "it and convert again, or convert with --on_error=skip."
+        ) from None
+
+    def category_advice(self, categories: Iterable[tuple[int, str]]) -> str:
+        return (
+            "choose with task.evaluation.category_id, a number or a list of numbers of "
+            f"categories that share the skeleton, out of: "
+            f"{numbered(dict(categories)) or 'none'}."
+        )
+
+    @property
+    def summary(self) -> str:
+        """What was left out, for messages."""
+        counts = " and ".join(
+            f"{count} {group if count > 1 else group.removesuffix('s')}"
+            for group, count in sorted(self._found.items())
+        )
+        if not counts:
+            return ""
+        return f"{counts} that the conversion left out ({self._conversion.path})"
 
 
 def index(dataset: dict[str, Any]) -> COCO:

@@ -121,7 +121,7 @@ def _predict_images(
                 failures.append(error)
                 progress.advance(unreadable=len(failures))
                 continue
-            given = Boxes(*boxes.of_image(file.path)) if boxes else None
+            given = Boxes(*boxes.of_image(file.name)) if boxes else None
             prediction = predictor.predict(image, given)
             rows = prediction.rows()
             picture = prediction.draw(image)
@@ -144,7 +144,7 @@ def _identified(rows: Rows, image_id: int, file_name: str) -> Rows:
 def _image_ids(inputs: Sequence[Input], boxes: PersonBoxes | None) -> list[int]:
     """One id for every image: its own, or if ids are missing or equal, its place."""
     find = boxes.image_id if boxes else number_of
-    ids = [number for file in inputs if (number := find(file.path)) is not None]
+    ids = [number for file in inputs if (number := find(file.name)) is not None]
     if len(set(ids)) < len(inputs):
         return list(range(1, len(inputs) + 1))
     return ids

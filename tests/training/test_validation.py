@@ -17,7 +17,6 @@ from hrnet_tf.training.validation import (
     validate,
 )
 
-
 # One person with one keypoint.
 ANNOTATIONS = {
     "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],

@@ -12,14 +12,21 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import tensorflow as tf
+from pycocotools import mask as coco_mask
 
-from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
+from hrnet_tf.data.files.coco_masks import is_number_list, read_mask
+from hrnet_tf.data.files.faults import ConversionError, EntryRef, Faults, Unusable
 from hrnet_tf.data.files.images import read_image_file
 from hrnet_tf.messages import shown
 
 # COCO rounds boxes to hundredths of a pixel: a smaller overhang does not count.
 _BOX_ROUNDING = 0.01
+# No decoder reads larger images, and COCO's masks count pixels in 32 bits.
+_MOST_PIXELS = 2**31
+LARGEST_ID = 2**63 - 1  # what a TFRecord and an int64 tensor hold
+LISTS = ("images", "annotations", "categories")
 
 Annotation = TypeVar("Annotation")
 
@@ -32,6 +39,12 @@ class ImageEntry:
     file_name: str
     width: int
     height: int
+    place: int = 0  # in the list
+
+    @property
+    def ref(self) -> EntryRef:
+        """Where it stands in the file."""
+        return EntryRef("images", self.place, self.id)
 
 
 def is_partly_outside(bbox: Sequence[float], image: ImageEntry) -> bool:
@@ -44,29 +57,45 @@ def is_partly_outside(bbox: Sequence[float], image: ImageEntry) -> bool:
     )
 
 
-def load(path: str, read_entry: Callable[[dict], dict] | None = None) -> dict[str, Any]:
-    """Reads the file and keeps of every JSON object in it what `read_entry` returns.
+def read_json(
+    path: str, what: str, read_entry: Callable[[dict], dict] | None = None
+) -> Any:
+    """Reads JSON in any encoding that JSON may have, with a byte-order mark or not.
 
-    Raises `ConversionError` if it cannot be read, is not JSON or lacks a list.
+    Keeps of every object what `read_entry` returns. Raises `ConversionError`, which
+    calls the file `what`.
     """
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            content = json.loads(file.read(), object_hook=read_entry)
+            return json.loads(file.read(), object_hook=read_entry)
     except tf.errors.OpError as error:
-        raise ConversionError(
-            f"The annotation file {path} cannot be read: {error.message}."
-        ) from None
+        raise ConversionError(f"{what} cannot be read: {error.message}.") from None
     except (ValueError, RecursionError) as error:
-        raise ConversionError(
-            f"The annotation file {path} is not valid JSON: {error}."
-        ) from None
-    for key in ("images", "annotations", "categories"):
+        raise ConversionError(f"{what} is not valid JSON: {error}.") from None
+
+
+def load(
+    path: str,
+    read_entry: Callable[[dict], dict] | None = None,
+    needed: Sequence[str] = LISTS,
+) -> dict[str, Any]:
+    """Reads an annotation file; see `read_json`.
+
+    Raises `ConversionError` if it cannot be read, is not JSON or lacks a needed list.
+    """
+    content = read_json(path, f"The annotation file {path}", read_entry)
+    require_lists(path, content, needed)
+    return content
+
+
+def require_lists(path: str, content: Any, needed: Sequence[str] = LISTS) -> None:
+    """Raises `ConversionError` if a needed list is missing."""
+    for key in needed:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ConversionError(
                 f"The annotation file {path} has no list {key!r}; COCO annotations "
                 "have the lists 'images', 'annotations' and 'categories'."
             )
-    return content
 
 
 def without_outline(entry: dict) -> dict:
@@ -96,25 +125,43 @@ def read_entries(
     images, unusable_ids = _read_images(path, content["images"], faults)
     annotations: dict[int, list[Annotation]] = {image_id: [] for image_id in images}
     num_without_image = 0
+    seen_ids: set[int] = set()
     for place, entry in enumerate(content["annotations"]):
         if is_passed_over(entry):
             continue
+        ref = _ref("annotations", place, entry)
         image_id = as_id(entry.get("image_id")) if isinstance(entry, dict) else None
         if image_id in unusable_ids:
             num_without_image += 1
             continue
+        if faults.leaves_out(ref):
+            continue
         try:
             image, annotation = read(entry, images)
+            if entry["id"] in seen_ids:
+                raise Unusable("duplicate annotation id", "the id is used twice.")
         except Unusable as fault:
-            where = f"annotations[{place}]"
-            if isinstance(entry, dict) and as_id(entry.get("id")) is not None:
-                known = None if image_id is None else images.get(image_id)
-                of_image = f" of {known.file_name}" if known else ""
-                where = f"annotation {entry['id']}{of_image}"
-            faults.report(Unusable(fault.kind, f"{path}: {where}: {fault.sentence}"))
+            known = None if image_id is None else images.get(image_id)
+            of_image = f" of {known.file_name}" if known else ""
+            sentence = f"{path}: {_named(ref)}{of_image}: {fault.sentence}"
+            faults.report(Unusable(fault.kind, sentence), ref)
         else:
+            seen_ids.add(entry["id"])
             annotations[image.id].append(annotation)
     return list(images.values()), annotations, num_without_image
+
+
+def _ref(group: str, place: int, entry: Any) -> EntryRef:
+    return EntryRef(
+        group, place, as_id(entry.get("id")) if isinstance(entry, dict) else None
+    )
+
+
+def _named(ref: EntryRef) -> str:
+    """An entry as messages name it: annotation 7, or annotations[3] without an id."""
+    if ref.id is None:
+        return f"{ref.group}[{ref.place}]"
+    return f"{ref.group.removesuffix('s')} {ref.id}"
 
 
 def _read_images(
@@ -124,48 +171,60 @@ def _read_images(
     images: dict[int, ImageEntry] = {}
     unusable_ids: set[int] = set()
     for place, entry in enumerate(entries):
+        ref = _ref("images", place, entry)
         try:
-            image = _read_image(entry)
+            if faults.leaves_out(ref):
+                raise Unusable("left out", "")
+            image = _read_image(entry, place)
             if image.id in images:
                 raise Unusable("duplicate image id", "the id is used twice.")
         except Unusable as fault:
-            image_id = as_id(entry.get("id")) if isinstance(entry, dict) else None
-            where = f"images[{place}]" if image_id is None else f"image {image_id}"
-            faults.report(Unusable(fault.kind, f"{path}: {where}: {fault.sentence}"))
-            if image_id is not None and image_id not in images:
-                unusable_ids.add(image_id)
+            if fault.sentence:
+                sentence = f"{path}: {_named(ref)}: {fault.sentence}"
+                faults.report(Unusable(fault.kind, sentence), ref)
+            if ref.id is not None:
+                unusable_ids.add(ref.id)
         else:
             images[image.id] = image
     return images, unusable_ids - images.keys()
 
 
-def _read_image(entry: Any) -> ImageEntry:
+def _read_image(entry: Any, place: int) -> ImageEntry:
     kind = "bad image entry"
     if not isinstance(entry, dict):
         raise Unusable(kind, f"it is {shown(entry)}; it must be an object.")
-    _require_ids(kind, entry, "id", "width", "height")
+    # Batches are filled with images below 0, so that a real one would vanish.
+    require_ids(kind, entry, "id", least=0)
+    require_ids(kind, entry, "width", "height")
     file_name = entry.get("file_name")
     if not isinstance(file_name, str) or not file_name:
         received = shown(file_name, none="missing")
         raise Unusable(kind, f"file_name is {received}; it must be a text.")
-    if min(entry["width"], entry["height"]) < 1:
+    width, height = entry["width"], entry["height"]
+    if min(width, height) < 1 or width * height >= _MOST_PIXELS:
         raise Unusable(
             kind,
-            f"the size is {entry['width']}x{entry['height']}; both must be positive.",
+            f"the size is {width}x{height}; both must be positive, and the image must "
+            "have less than 2^31 pixels.",
         )
-    return ImageEntry(entry["id"], file_name, entry["width"], entry["height"])
+    return ImageEntry(entry["id"], file_name, width, height, place)
 
 
-def read_annotated_image(image: ImageEntry, image_dir: str) -> bytes:
-    """The bytes of a file that decodes to the annotated size. Raises `Unusable`."""
+def read_annotated_image(
+    image: ImageEntry, image_dir: str, exif: str | None = None
+) -> bytes:
+    """The bytes of a file that decodes to the annotated size. Raises `Unusable`.
+
+    `exif` is that of `read_image_file`.
+    """
     path = os.path.join(image_dir, image.file_name)
-    encoded, height, width = read_image_file(path, f" (image {image.id})")
+    encoded, height, width = read_image_file(path, f" (image {image.id})", exif)
     if (height, width) != (image.height, image.width):
         raise Unusable(
             "wrong image size",
             f"{path} (image {image.id}) is {width}x{height} pixels, but its "
-            f"annotations say {image.width}x{image.height} (width x height, EXIF "
-            "orientation ignored).",
+            f"annotations say {image.width}x{image.height} (width x height, with "
+            f"--exif={exif or 'ignore'}).",
         )
     return encoded
 
@@ -182,13 +241,14 @@ def read_box(
     kind = "bad annotation entry"
     if not isinstance(entry, dict):
         raise Unusable(kind, f"it is {shown(entry)}; it must be an object.")
-    _require_ids(kind, entry, "id", "image_id", "category_id")
+    require_ids(kind, entry, "id", "image_id", "category_id")
     image = images.get(entry["image_id"])
     if image is None:
         raise Unusable(
             "unknown image id", f"image_id {entry['image_id']} is not in 'images'."
         )
-    bbox = _read_bbox(entry.get("bbox"), image)
+    bbox = read_bbox(entry.get("bbox"))
+    _check_bbox(bbox, image)
     iscrowd = entry.get("iscrowd", 0)
     if iscrowd not in (0, 1):
         received = shown(iscrowd, none="missing")
@@ -196,13 +256,18 @@ def read_box(
     return image, bbox, bool(iscrowd)
 
 
-def _read_bbox(bbox: Any, image: ImageEntry) -> list[float]:
+def read_bbox(bbox: Any) -> list[float]:
+    """Checks that a box is four finite numbers. Raises `Unusable`."""
     if not is_number_list(bbox) or len(bbox) != 4:
         raise Unusable(
             "bad box",
             f"bbox is {shown(bbox, none='missing')}; it must be four finite numbers, "
             "x, y, width and height.",
         )
+    return bbox
+
+
+def _check_bbox(bbox: list[float], image: ImageEntry) -> None:
     x, y, width, height = bbox
     if width <= 0 or height <= 0:
         raise Unusable(
@@ -214,38 +279,66 @@ def _read_bbox(bbox: Any, image: ImageEntry) -> list[float]:
             f"bbox is {bbox} (x, y, width, height), wholly outside the "
             f"{image.width}x{image.height} image.",
         )
-    return bbox
 
 
-def check_area(area: Any) -> None:
-    """Refuses an `area` that is not a number of pixels. Raises `Unusable`."""
-    if not is_number_list([area]) or area < 0:
+def clip(bbox: Sequence[float], image: ImageEntry) -> list[float]:
+    """The part of a box that is on the image; rounding does not carry it beyond."""
+    x, y, width, height = map(float, bbox)
+    left, right = max(x, 0.0), min(x + width, float(image.width))
+    top, bottom = max(y, 0.0), min(y + height, float(image.height))
+    width, height = right - left, bottom - top
+    while left + width > image.width:
+        width = float(np.nextafter(width, 0))
+    while top + height > image.height:
+        height = float(np.nextafter(height, 0))
+    return [left, top, width, height]
+
+
+def read_area(
+    entry: dict,
+    bbox: Sequence[float],
+    image: ImageEntry,
+    area_from: str | None,
+    default: str | None = None,
+) -> tuple[float, bool]:
+    """Reads `area`, in pixels, or measures it; returns it and whether it was measured.
+
+    `area_from`, "box" or "segmentation", says where an area comes from that is missing
+    or 0; `default` where one comes from that is missing. Raises `Unusable`.
+    """
+    area: Any = entry.get("area")
+    is_number = is_number_list([area])
+    source = (area_from or default) if area is None else area_from
+    if source and (area is None or (is_number and area == 0)):
+        if source == "box":
+            _, _, width, height = clip(bbox, image)
+            return width * height, True
+        mask = read_mask(entry.get("segmentation"), image.height, image.width)
+        return float(coco_mask.area(mask)), True
+    if not is_number or area < 0:
         raise Unusable(
             "bad area",
             f"area is {shown(area, none='missing')}; it must be a number of pixels "
             ">= 0.",
         )
+    return area, False
 
 
-def _require_ids(kind: str, entry: dict, *keys: str) -> None:
-    """Refuses an entry in which one of the keys is not a whole number."""
+def require_ids(kind: str, entry: dict, *keys: str, least: int = -(2**63)) -> None:
+    """Refuses an entry in which one of the keys is not a whole number of 64 bits."""
     for key in keys:
-        if as_id(entry.get(key)) is None:
-            received = shown(entry.get(key), none="missing")
-            raise Unusable(kind, f"{key} is {received}; it must be a whole number.")
+        value = entry.get(key)
+        number = as_id(value)
+        if number is None or number < least:
+            is_int = isinstance(value, int) and not isinstance(value, bool)
+            bounds = f" from {least} to {LARGEST_ID}" if is_int else ""
+            received = shown(value, none="missing")
+            raise Unusable(
+                kind, f"{key} is {received}; it must be a whole number{bounds}."
+            )
 
 
 def as_id(value: Any) -> int | None:
     """The value if it is a whole number that a TFRecord can hold, else None."""
     is_int = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_int and -(2**63) <= value < 2**63 else None
-
-
-def is_number_list(values: Any) -> bool:
-    """Whether this is a list of numbers; NaN, infinite and absurdly large are not."""
-    return isinstance(values, list) and all(
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and -1e9 < value < 1e9
-        for value in values
-    )
+    return value if is_int and -(2**63) <= value <= LARGEST_ID else None

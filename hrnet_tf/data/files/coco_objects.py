@@ -7,19 +7,17 @@ Beyond what all COCO files have (coco_annotations.py), annotations have a
 import dataclasses
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from hrnet_tf.data.files import coco_annotations
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
     as_id,
-    is_number_list,
+    clip,
     is_partly_outside,
+    read_area,
     read_box,
 )
+from hrnet_tf.data.files.coco_masks import read_mask
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
-from hrnet_tf.messages import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +30,8 @@ class CocoObject:
     iscrowd: bool
     rle: dict[str, Any] | None  # the mask, compressed; None where not asked for
     was_clipped: bool  # whether the file's box reaches beyond the border
+    annotated_bbox: list[float]  # as in the file, for evaluations
+    area_is_measured: bool  # whether the file has none, or 0 with `area_from`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,48 +42,76 @@ class CocoObjects:
     objects: dict[int, list[CocoObject]]  # by id of each of `images`, often none
     categories: dict[int, str]  # names by id
     objects_of_unusable_images: int
+    warnings: list[str]  # about what looks odd but was used
 
 
-def read_coco_objects(path: str, with_masks: bool, faults: Faults) -> CocoObjects:
+def read_coco_objects(
+    path: str, with_masks: bool, faults: Faults, area_from: str | None = None
+) -> CocoObjects:
     """Reads all annotations, checking each; `faults` receives the unusable ones.
 
-    Masks are only looked at `with_masks`, and then every object needs one. Raises
-    `ConversionError` if the file is missing or is not COCO's JSON, or `faults` raises.
+    Masks are only looked at `with_masks`, and then every object needs one. For
+    `area_from` see `read_area`; without it, a missing area is that of the mask or the
+    box. Raises `ConversionError` if the file is missing or is not COCO's JSON, or
+    `faults` raises.
     """
+    needs_outlines = with_masks or area_from == "segmentation"
     content = coco_annotations.load(
-        path, None if with_masks else coco_annotations.without_outline
+        path,
+        None if needs_outlines else coco_annotations.without_outline,
+        needed=("images", "annotations"),
     )
-    categories = _read_categories(path, content["categories"])
+    # A split that shows nothing but background may describe no categories.
+    if content["annotations"] or "categories" in content:
+        coco_annotations.require_lists(path, content)
+    categories, warnings = _read_categories(path, content)
     images, objects, num_without_image = coco_annotations.read_entries(
         path,
         content,
-        lambda entry, images: _read_object(entry, images, categories, with_masks),
+        lambda entry, images: _read_object(
+            entry, images, categories, with_masks, area_from
+        ),
         faults,
     )
-    return CocoObjects(images, objects, categories, num_without_image)
+    return CocoObjects(images, objects, categories, num_without_image, warnings)
 
 
-def _read_categories(path: str, entries: list[Any]) -> dict[int, str]:
+def _read_categories(
+    path: str, content: dict[str, Any]
+) -> tuple[dict[int, str], list[str]]:
+    """Names by id, and warnings about categories that are passed over."""
+    used = {
+        entry.get("category_id")
+        for entry in content["annotations"]
+        if isinstance(entry, dict) and as_id(entry.get("category_id")) is not None
+    }
     categories: dict[int, str] = {}
-    for place, entry in enumerate(entries):
+    below_1: dict[int, str] = {}
+    for place, entry in enumerate(content.get("categories", [])):
         number = as_id(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("name") if isinstance(entry, dict) else None
         if number is None or not isinstance(name, str):
             raise ConversionError(
                 f"{path}: categories[{place}] needs an id, a whole number, and a name."
             )
-        if number < 1:
-            raise ConversionError(
-                f"{path}: the category {name!r} has the id {number}; detectors keep 0 "
-                "for the background, so number categories from 1."
-            )
         if number in categories:
             raise ConversionError(
                 f"{path}: the categories {categories[number]!r} and {name!r} have the "
                 f"same id {number}."
             )
-        categories[number] = name
-    return categories
+        (categories if number > 0 else below_1)[number] = name
+    for number, name in below_1.items():
+        if number in used or not categories:
+            raise ConversionError(
+                f"{path}: the category {name!r} has the id {number}; detectors keep 0 "
+                "for the background, so number categories from 1."
+            )
+    warnings = [
+        f"Note: {path} describes the category {name!r} with the id {number}, which no "
+        "annotation uses; it is ignored."
+        for number, name in below_1.items()
+    ]
+    return categories, warnings
 
 
 def _read_object(
@@ -91,6 +119,7 @@ def _read_object(
     images: dict[int, ImageEntry],
     categories: dict[int, str],
     with_masks: bool,
+    area_from: str | None,
 ) -> tuple[ImageEntry, CocoObject]:
     """Checks one annotation. Raises `Unusable`."""
     image, bbox, iscrowd = read_box(entry, images)
@@ -102,72 +131,16 @@ def _read_object(
     rle = None
     if with_masks:
         rle = read_mask(entry.get("segmentation"), image.height, image.width)
-    clipped = _clip(bbox, image)
-    area = entry.get("area")
-    if area is None:
-        area = float(coco_mask.area(rle)) if rle else clipped[2] * clipped[3]
-    else:
-        coco_annotations.check_area(area)
-    return image, CocoObject(
-        entry["category_id"],
-        clipped,
-        float(area),
-        iscrowd,
-        rle,
-        is_partly_outside(bbox, image),
+    area, is_measured = read_area(
+        entry, bbox, image, area_from, "segmentation" if rle else "box"
     )
-
-
-def _clip(bbox: list[float], image: ImageEntry) -> list[float]:
-    """The part of a box that is on the image; rounding does not carry it beyond."""
-    x, y, width, height = map(float, bbox)
-    left, right = max(x, 0.0), min(x + width, float(image.width))
-    top, bottom = max(y, 0.0), min(y + height, float(image.height))
-    width, height = right - left, bottom - top
-    while left + width > image.width:
-        width = float(np.nextafter(width, 0))
-    while top + height > image.height:
-        height = float(np.nextafter(height, 0))
-    return [left, top, width, height]
-
-
-def read_mask(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Compresses a mask: polygons, or run lengths of either kind.
-
-    Raises `Unusable` if it is neither, or belongs to an image of another size.
-    """
-    kind = "bad mask"
-    if isinstance(segmentation, list) and segmentation:
-        _check_polygons(kind, segmentation)
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(
-        segmentation
-    ):
-        raise Unusable(
-            kind,
-            f"segmentation is {shown(segmentation, none='missing')}; it must be a list "
-            "of polygons or an object with size and counts. To leave masks out, "
-            "convert with --noinclude_masks.",
-        )
-    size, counts = segmentation["size"], segmentation["counts"]
-    if list(size) != [height, width]:
-        raise Unusable(
-            kind, f"segmentation has the size {size}; the image has {[height, width]}."
-        )
-    if isinstance(counts, list):
-        if not is_number_list(counts) or sum(counts) != height * width:
-            raise Unusable(
-                kind, "segmentation's counts do not add up to the image's pixels."
-            )
-        return coco_mask.frPyObjects(segmentation, height, width)
-    return {"size": size, "counts": counts}
-
-
-def _check_polygons(kind: str, polygons: list[Any]) -> None:
-    for polygon in polygons:
-        if not is_number_list(polygon) or len(polygon) < 6 or len(polygon) % 2:
-            raise Unusable(
-                kind,
-                f"segmentation holds the polygon {shown(polygon)}; it must be "
-                "numbers x, y of three points or more.",
-            )
+    return image, CocoObject(
+        category_id=entry["category_id"],
+        bbox=clip(bbox, image),
+        area=float(area),
+        iscrowd=iscrowd,
+        rle=rle,
+        was_clipped=is_partly_outside(bbox, image),
+        annotated_bbox=bbox,
+        area_is_measured=is_measured,
+    )

@@ -5,19 +5,24 @@ have `keypoints`.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from hrnet_tf.data.files import coco_annotations
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
     as_id,
-    is_number_list,
+    read_area,
     read_box,
 )
+from hrnet_tf.data.files.coco_masks import is_number_list
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.messages import shown
+
+ALL = "all"  # stands for all categories with keypoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Person:
         iscrowd: Whether the box surrounds a group that was not told apart.
         keypoints: K*3 numbers: x, y, v of each keypoint; v is 0 (not labelled),
             1 (labelled, hidden) or 2 (labelled, visible).
+        area_is_measured: Whether the file has no area, or 0.
+        was_miscounted: Whether the file's `num_keypoints` is not their number.
     """
 
     id: int
@@ -38,11 +45,18 @@ class Person:
     area: float
     iscrowd: bool
     keypoints: Sequence[float]
+    area_is_measured: bool = False
+    was_miscounted: bool = False
 
     @property
     def num_keypoints(self) -> int:
         """The number of labelled keypoints."""
         return sum(visibility > 0 for visibility in self.keypoints[2::3])
+
+    @property
+    def counts(self) -> bool:
+        """Whether an evaluation expects a prediction; training learns these people."""
+        return not self.iscrowd and self.num_keypoints > 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,72 +65,141 @@ class CocoPeople:
 
     images: list[ImageEntry]
     people: dict[int, list[Person]]  # by id of each of `images`, often none
+    category_ids: list[int]  # those of the people
     other_category_annotations: int
     people_of_unusable_images: int
     warnings: list[str]  # about what looks odd but was used
 
 
 def read_coco_people(
-    path: str, skeleton: Skeleton, category: str | None, faults: Faults
+    path: str,
+    skeleton: Skeleton,
+    category: str | Sequence[int] | None,
+    faults: Faults,
+    area_from: str | None = None,
 ) -> CocoPeople:
-    """Reads one category's annotations, checking each; `faults` receives unusable ones.
+    """Reads annotations of people, checking each; `faults` receives unusable ones.
 
-    `category` is its name; None takes the only one that has keypoints. Raises
-    `ConversionError` if the file is missing or is not COCO keypoint JSON, its keypoints
-    are not the skeleton's, or `faults` raises.
+    `category` is a category's name, several names with commas, `ALL` or a list of ids;
+    all must have the skeleton's keypoints. None takes the only category that has
+    keypoints. For `area_from` see `read_area`. Raises `ConversionError` if the file is
+    missing or is not COCO keypoint JSON, its keypoints are not the skeleton's, or
+    `faults` raises.
     """
-    content = coco_annotations.load(path, coco_annotations.without_outline)
-    category_id, warnings = _choose_category(path, content, skeleton, category)
-    seen_ids: set[int] = set()
+    needs_outlines = area_from == "segmentation"
+    content = coco_annotations.load(
+        path, None if needs_outlines else coco_annotations.without_outline
+    )
+    chosen = _choose_categories(path, content, category, faults)
+    category_ids = [entry["id"] for entry in chosen]
+    warnings = [
+        warning
+        for entry in chosen
+        for warning in _compare_keypoints(path, entry, skeleton)
+    ]
 
     def is_other(entry: Any) -> bool:
         number = as_id(entry.get("category_id")) if isinstance(entry, dict) else None
-        return number not in (None, category_id)
+        return number is not None and number not in category_ids
 
     def read(entry: Any, images: dict[int, ImageEntry]) -> tuple[ImageEntry, Person]:
-        image, person = _read_person(entry, images, skeleton.num_keypoints)
-        if person.id in seen_ids:
-            raise Unusable("duplicate annotation id", "the id is used twice.")
-        seen_ids.add(person.id)
-        return image, person
+        return _read_person(entry, images, skeleton.num_keypoints, faults, area_from)
 
     images, people, num_without_image = coco_annotations.read_entries(
         path, content, read, faults, is_other
     )
     num_others = sum(map(is_other, content["annotations"]))
-    if num_others and not seen_ids:
+    numbers = " or ".join(map(str, category_ids))
+    if num_others and not any(people.values()):
         warnings.append(
             f"Warning: none of the {num_others} annotations in {path} belongs to the "
-            f"category with the id {category_id}."
+            f"category with the id {numbers}."
         )
-    return CocoPeople(images, people, num_others, num_without_image, warnings)
+    own = [entry for entry in content["annotations"] if not is_other(entry)]
+    if own and not any(isinstance(e, dict) and "keypoints" in e for e in own):
+        raise ConversionError(no_keypoints(path, category_ids))
+    return CocoPeople(
+        images, people, category_ids, num_others, num_without_image, warnings
+    )
 
 
-def _choose_category(
-    path: str, content: dict[str, Any], skeleton: Skeleton, name: str | None
-) -> tuple[int, list[str]]:
-    """The id of the category to read, and warnings about its keypoint names."""
+def no_keypoints(path: str, category_ids: Sequence[int]) -> str:
+    """The sentence about a file without a labelled person."""
+    numbers = " or ".join(map(str, category_ids))
+    return (
+        f"No annotation of category {numbers} in {path} has a labelled keypoint: give "
+        "a person_keypoints_*.json with ground truth."
+    )
+
+
+def _choose_categories(
+    path: str,
+    content: dict[str, Any],
+    wanted: str | Sequence[int] | None,
+    faults: Faults,
+) -> list[dict[str, Any]]:
+    """The entries of the categories to read."""
     categories = [
         entry
         for entry in content["categories"]
         if isinstance(entry, dict) and as_id(entry.get("id")) is not None
     ]
-    if name is not None:
-        chosen = [entry for entry in categories if entry.get("name") == name]
-    else:
-        chosen = [entry for entry in categories if entry.get("keypoints")]
-        # Some tools describe one category and leave its keypoint names out.
-        chosen = chosen or (categories if len(categories) == 1 else [])
-    if len(chosen) != 1:
-        asked = (
-            "with keypoints" if name is None else f"with the name {name!r} (--category)"
-        )
-        names = ", ".join(str(entry.get("name")) for entry in categories) or "none"
-        raise ConversionError(
-            f"{path} describes {len(chosen)} categories {asked}; choose one with "
-            f"--category, out of: {names}."
-        )
-    return chosen[0]["id"], _compare_keypoints(path, chosen[0], skeleton)
+    advice = faults.category_advice(
+        (entry["id"], str(entry.get("name"))) for entry in categories
+    )
+    if wanted is None or wanted == ALL:
+        found = _with_keypoints(categories, content["annotations"])
+        if not found:
+            raise ConversionError(
+                f"No category of the annotation file {path} has keypoints: give a "
+                "person_keypoints_*.json, not an instances_*.json."
+            )
+        if len(found) > 1 and wanted is None:
+            raise ConversionError(
+                f"{path} describes {len(found)} categories with keypoints; {advice}"
+            )
+        return found
+    chosen = []
+    for asked, found in _asked_for(categories, wanted):
+        if len(found) != 1:
+            raise ConversionError(
+                f"{path} describes {len(found)} categories {asked}; {advice}"
+            )
+        chosen += found
+    return chosen
+
+
+def _with_keypoints(
+    categories: list[dict[str, Any]], annotations: list[Any]
+) -> list[dict[str, Any]]:
+    """The categories that name keypoints or, failing that, are annotated with some."""
+    if named := [entry for entry in categories if entry.get("keypoints")]:
+        return named
+    annotated = {
+        as_id(entry.get("category_id"))
+        for entry in annotations
+        if isinstance(entry, dict) and entry.get("keypoints")
+    }
+    # Files for a detector's boxes have images and no annotations.
+    is_only = len(categories) == 1 and not annotations
+    return [entry for entry in categories if is_only or entry["id"] in annotated]
+
+
+def _asked_for(
+    categories: list[dict[str, Any]], wanted: str | Sequence[int]
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """What is asked for, in words, and the categories that answer to it, in turn."""
+    if not isinstance(wanted, str):
+        for number in dict.fromkeys(wanted):
+            found = [entry for entry in categories if entry["id"] == number]
+            yield f"with the id {number}", found
+        return
+    # A name may hold a comma.
+    is_name = any(entry.get("name") == wanted for entry in categories)
+    names = [wanted] if is_name else [name.strip() for name in wanted.split(",")]
+    for name in dict.fromkeys(names):
+        found = [entry for entry in categories if entry.get("name") == name]
+        yield f"with the name {name!r} (--category)", found
 
 
 def _compare_keypoints(
@@ -147,14 +230,52 @@ def _compare_keypoints(
 
 
 def _read_person(
-    entry: Any, images: dict[int, ImageEntry], num_keypoints: int
+    entry: Any,
+    images: dict[int, ImageEntry],
+    num_keypoints: int,
+    faults: Faults,
+    area_from: str | None,
 ) -> tuple[ImageEntry, Person]:
     """Checks one annotation. Raises `Unusable`."""
     image, bbox, iscrowd = read_box(entry, images)
-    coco_annotations.check_area(entry.get("area"))
-    keypoints = entry.get("keypoints")
+    # Someone without the key has a box alone, as with zeros.
+    keypoints = entry.get("keypoints", [0] * (3 * num_keypoints))
     _check_keypoints(keypoints, num_keypoints)
-    return image, Person(entry["id"], bbox, entry["area"], iscrowd, keypoints)
+    if entry.get("area") is None and not area_from:
+        raise Unusable(
+            "bad area", f"area is missing; correct it, or {faults.area_advice}."
+        )
+    area, is_measured = read_area(entry, bbox, image, area_from)
+    person = Person(entry["id"], bbox, area, iscrowd, keypoints, is_measured)
+    if "num_keypoints" in entry and entry["num_keypoints"] != person.num_keypoints:
+        person = dataclasses.replace(person, was_miscounted=True)
+    if person.counts:
+        _check_can_be_cropped(person, image, faults)
+    return image, person
+
+
+def _check_can_be_cropped(person: Person, image: ImageEntry, faults: Faults) -> None:
+    """Refuses people whom an evaluation would expect but the reader would not crop.
+
+    The reader crops as `data.inputs.pose.clean_boxes` says, in float32.
+    """
+    if np.float32(person.area) <= 0:
+        raise Unusable(
+            "bad area",
+            f"area is {person.area} for a person with labelled keypoints, whose "
+            "similarity to a prediction is measured by it; correct it, or "
+            f"{faults.area_advice}.",
+        )
+    box = np.array(person.bbox, np.float32)
+    limit = np.array([image.width - 1, image.height - 1], np.float32)
+    low = np.maximum(box[:2], 0)
+    high = np.minimum(low + np.maximum(box[2:] - 1, 0), limit)
+    if not ((high >= low).all() and (high > low).any()):
+        raise Unusable(
+            "box too small",
+            f"bbox is {person.bbox} (x, y, width, height); less than a pixel of it is "
+            f"on the {image.width}x{image.height} image, so there is nothing to crop.",
+        )
 
 
 def _check_keypoints(keypoints: Any, num_keypoints: int) -> None:

@@ -1,12 +1,16 @@
-"""A detector's person boxes, to evaluate on instead of ground-truth boxes."""
+"""A detector's results, COCO's list of {"image_id", "category_id", "bbox", "score"}."""
 
 import dataclasses
-import json
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from hrnet_tf.messages import UserError
+from hrnet_tf.data.files.coco_annotations import read_bbox, read_json, require_ids
+from hrnet_tf.data.files.coco_masks import is_number_list
+from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.messages import UserError, shown
+
+_KIND = "bad result"
 
 
 class DetectionsError(UserError):
@@ -25,29 +29,27 @@ class Detections:
 def load_detections(
     path: str, category_id: int = 1, score_threshold: float = 0.0
 ) -> Detections:
-    """Reads person boxes from COCO's results JSON.
+    """Reads person boxes from COCO's results JSON, to evaluate on.
 
-    Boxes of other categories and those that score lower are left out. Raises
-    `DetectionsError` if the file is something else, or no box is left.
+    Boxes of other categories, those that score lower and those without an extent are
+    left out. Raises `DetectionsError` if the file is something else, or no box is left.
     """
-    with tf.io.gfile.GFile(path, "rb") as file:
-        try:
-            results = json.load(file)
-            rows = sorted(
-                (result["image_id"], *result["bbox"], result["score"])
-                for result in results
-                if result["category_id"] == category_id
-                and result["score"] >= score_threshold
-                and result["bbox"][2] > 0
-                and result["bbox"][3] > 0
-            )
-            table = np.array(rows, np.float64).reshape(len(rows), 6)
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise DetectionsError(
-                f"detections_file {path} must be a JSON list of objects with image_id, "
-                f"category_id, bbox [x, y, width, height] and score; reading it failed "
-                f"with {error!r}."
-            ) from error
+    try:
+        results = read_json(path, "it")
+        if not isinstance(results, list):
+            raise ConversionError(f"it is {shown(results)}.")
+        rows = sorted(
+            (result["image_id"], *box, score)
+            for place, result in enumerate(results)
+            if (found := _read_row(place, result, category_id))
+            for box, score in [found]
+            if score >= score_threshold and min(box[2:]) > 0
+        )
+    except ConversionError as error:
+        raise DetectionsError(
+            f"detections_file {path} must be a JSON list of objects with image_id, "
+            f"category_id, bbox [x, y, width, height] and score; {error}"
+        ) from None
     if not rows:
         raise DetectionsError(
             f"detections_file {path} leaves no box to evaluate on: none of its "
@@ -55,8 +57,34 @@ def load_detections(
             "(detections_category_id) and a score of at least "
             f"{score_threshold} (detection_score_threshold)."
         )
+    table = np.array([row[1:] for row in rows], np.float64)
     return Detections(
-        image_ids=table[:, 0].astype(np.int64),
-        boxes=table[:, 1:5].astype(np.float32),
-        scores=table[:, 5].astype(np.float32),
+        # Large ids are not whole as float64, and two images would become one.
+        image_ids=np.array([row[0] for row in rows], np.int64),
+        boxes=table[:, :4].astype(np.float32),
+        scores=table[:, 4].astype(np.float32),
     )
+
+
+def _read_row(
+    place: int, result: Any, category_id: int
+) -> tuple[list[float], float] | None:
+    """Box and score of a result; None if it is of another category."""
+    try:
+        if not isinstance(result, dict):
+            raise Unusable(_KIND, f"it is {shown(result)}; it must be an object.")
+        require_ids(_KIND, result, "category_id")
+        require_ids(_KIND, result, "image_id", least=0)
+        if result["category_id"] != category_id:
+            return None
+        return read_bbox(result.get("bbox")), read_score(result.get("score"))
+    except Unusable as fault:
+        raise ConversionError(f"results[{place}]: {fault.sentence}") from None
+
+
+def read_score(score: Any) -> float:
+    """Checks a result's score. Raises `Unusable`."""
+    if not is_number_list([score]):
+        received = shown(score, none="missing")
+        raise Unusable(_KIND, f"score is {received}; it must be a finite number.")
+    return score

@@ -1,21 +1,39 @@
-"""The bytes of image files, checked by decoding them."""
+"""The bytes of image files for records, checked by decoding them.
 
+Training decodes the pixels as they are stored, so that a picture which annotations know
+as viewers show it must be stored that way: `--exif=apply` turns it.
+"""
+
+import io
+
+import cv2
+import numpy as np
 import tensorflow as tf
 
+from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
 
 _JPEG_SIGNATURE, _PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JPEG_QUALITY = 95
 
 
-def read_image_file(path: str, identity: str = "") -> tuple[bytes, int, int]:
+def read_image_file(
+    path: str, identity: str = "", exif: str | None = None
+) -> tuple[bytes, int, int]:
     """Reads a JPEG or PNG file that decodes completely, or raises `Unusable`.
 
-    Messages show `identity` after the path, such as " (image 7)".
+    Messages show `identity` after the path, such as " (image 7)". With `exif` "apply"
+    a picture with an EXIF orientation is turned and encoded anew, as JPEG of quality
+    95, or as PNG if it was one.
 
     Returns:
-        Its bytes, and the image's height and width, EXIF orientation ignored.
+        Its bytes, and the image's height and width.
     """
     encoded = read_file(path, "image", identity)
+    try:
+        pictures.check_size(encoded)
+    except pictures.PictureError as error:
+        raise Unusable("unreadable image", f"{path}{identity} is {error}.") from None
     if not encoded.startswith((_JPEG_SIGNATURE, _PNG_SIGNATURE)):
         raise Unusable(
             "not JPEG or PNG",
@@ -27,13 +45,40 @@ def read_image_file(path: str, identity: str = "") -> tuple[bytes, int, int]:
         # there. It refuses truncated files, where others fill the missing rows with
         # grey.
         pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        by = pictures.orientation(io.BytesIO(encoded))
+        if exif == "apply" and by != 1:
+            upright = pictures.turned(pixels.numpy(), by)
+            encoded = _encode(upright, encoded.startswith(_PNG_SIGNATURE))
+            return encoded, *upright.shape[:2]
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise Unusable(
+            "image too large for memory",
+            f"{path}{identity}: there is not enough memory to decode it.",
+        ) from None
     except tf.errors.InvalidArgumentError:
         raise Unusable(
             "corrupt image",
-            f"{path}{identity} is damaged or truncated: it does not decode.",
+            f"{path}{identity} is damaged or truncated: it does not decode"
+            f"{pictures.damage(encoded)}.",
         ) from None
     height, width = pixels.shape[:2]
     return encoded, height, width
+
+
+def _encode(pixels: np.ndarray, as_png: bool) -> bytes:
+    suffix, options = ".png", []
+    if not as_png:
+        suffix, options = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    return cv2.imencode(suffix, pixels[..., ::-1], options)[1].tobytes()
+
+
+def orientation_of(path: str) -> int:
+    """The EXIF orientation of an image file, 1 to 8; 1 if it cannot be read."""
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return pictures.orientation(file)
+    except tf.errors.OpError:
+        return 1
 
 
 def read_file(path: str, kind: str, identity: str = "") -> bytes:
@@ -43,6 +88,11 @@ def read_file(path: str, kind: str, identity: str = "") -> bytes:
             return file.read()
     except tf.errors.NotFoundError:
         raise Unusable(f"missing {kind}", f"{path}{identity} does not exist.") from None
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise Unusable(
+            f"{kind} too large for memory",
+            f"{path}{identity}: there is not enough memory to read it.",
+        ) from None
     except tf.errors.OpError as error:
         raise Unusable(
             f"unreadable {kind}", f"{path}{identity} cannot be read: {error.message}."

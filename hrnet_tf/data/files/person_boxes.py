@@ -5,18 +5,32 @@ results, a list of {"image_id", "bbox", "score", "category_id"}. Annotations, bu
 crowds, are matched with images by file name. Results are matched by "file_name" if they
 have one, else by the number at the end of the image's file name, as in COCO's
 000000000139.jpg; in a video, by the number of the frame, from 0.
+
+Names are compared from their end, as far as folders agree: cam1/a.jpg is the image
+cam1/a.jpg rather than cam2/a.jpg or a.jpg. Where that leaves a choice, it is refused.
 """
 
-import json
 import os
+import posixpath
 import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from hrnet_tf.messages import UserError, listed
+from hrnet_tf.data.files.coco_annotations import (
+    LARGEST_ID,
+    read_bbox,
+    read_json,
+    require_ids,
+)
+from hrnet_tf.data.files.detections import read_score
+from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.messages import UserError, listed, shown
 
 PERSON_CATEGORY = 1
+
+_KIND = "bad box"
 
 
 class BoxesError(UserError):
@@ -24,86 +38,223 @@ class BoxesError(UserError):
 
 
 class PersonBoxes:
-    """Boxes of one category."""
+    """Boxes of one category. Images are given by their paths below the input folder."""
 
     def __init__(self, path: str, category_id: int = PERSON_CATEGORY):
         """Reads boxes of this category or without any. Raises `BoxesError`."""
         self._path = path
         self._ids: dict[str, int] = {}
         self._by_name: dict[str, list[list[float]]] = {}
-        self._by_id: dict[int, list[list[float]]] = {}
+        self._by_number: dict[int, list[list[float]]] = {}  # those without a name
+        self._by_frame: dict[int, list[list[float]]] = {}
+        self._matches: dict[str, str | None] = {}
+        if not os.path.isfile(path):
+            raise BoxesError(f"--boxes={path}: No such file.")
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
-            self._read(content, category_id)
-        except OSError as error:
-            raise BoxesError(f"--boxes={path}: {error.strerror}.") from error
-        except (KeyError, TypeError, ValueError) as error:
+            self._read(path, category_id)
+        except ConversionError as error:
             raise BoxesError(
-                f"--boxes={path} must hold COCO annotations (images and annotations) "
-                "or a list of results with image_id, bbox [x, y, width, height] and "
-                f"score; reading it failed with {error!r}."
-            ) from error
-        if not self._by_name and not self._by_id:
+                f"--boxes={path}: {error} It must hold COCO annotations (images and "
+                "annotations) or a list of results with image_id, bbox [x, y, width, "
+                "height] and score."
+            ) from None
+        if not self._by_name and not self._by_frame:
             raise BoxesError(f"--boxes={path} has no box of category {category_id}.")
 
     def image_id(self, path: str) -> int | None:
         """The id that the file gives to an image, or else its name's number."""
-        known = self._ids.get(os.path.basename(path))
+        name = self._name_of(path)
+        known = None if name is None else self._ids.get(name)
         return number_of(path) if known is None else known
 
     def of_image(self, path: str) -> tuple[np.ndarray, np.ndarray]:
         """Boxes [P, 4] and their scores [P] of an image file."""
-        rows = self._by_name.get(os.path.basename(path))
-        image_id = self.image_id(path)
-        if rows is None and image_id is not None:
-            rows = self._by_id.get(image_id)
-        return _split(rows or [])
+        name = self._name_of(path)
+        if name is not None:
+            return _split(self._by_name.get(name, []))
+        number = number_of(path)
+        return _split([] if number is None else self._by_number.get(number, []))
 
     def of_frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Boxes [P, 4] and their scores [P] of a video's frame, counted from 0."""
-        return _split(self._by_id.get(number, []))
+        return _split(self._by_frame.get(number, []))
 
-    def check(self, paths: list[str]) -> None:
-        """Raises `BoxesError` if there is no box for any of the images."""
+    def check(self, paths: Sequence[str]) -> None:
+        """Matches all images; raises `BoxesError` if none has a box, or there are ways.
+
+        Call it first: which names belong to an image depends on the other images.
+        """
+        self._match(paths)
+        self._check_numbers(paths)
         if any(len(self.of_image(path)[0]) for path in paths):
             return
-        known = sorted(self._by_name) or [str(number) for number in sorted(self._by_id)]
+        known = sorted(self._by_name) or list(map(str, sorted(self._by_frame)))
         raise BoxesError(
             f"--boxes={self._path} has no box for any of the {len(paths)} images, such "
             f"as {os.path.basename(paths[0])}: it has boxes for {listed(known)}. "
             "Images are matched by file_name, or by the number that ends their name."
         )
 
-    def _read(self, content: Any, category_id: int) -> None:
-        names = {}
-        rows = content
-        if isinstance(content, dict):
-            names = {image["id"]: image["file_name"] for image in content["images"]}
-            self._ids = {os.path.basename(n): i for i, n in names.items()}
-            rows = content["annotations"]
-        for row in rows:
-            is_other = row.get("category_id", category_id) != category_id
-            if is_other or row.get("iscrowd"):
+    def _name_of(self, path: str) -> str | None:
+        """The name in the file that belongs to an image, if any."""
+        if path not in self._matches:
+            self._match([path])
+        return self._matches[path]
+
+    def _match(self, paths: Sequence[str]) -> None:
+        """Finds the name of each image: the two agree further than with any other."""
+        best_names = _best({*self._ids, *self._by_name}, paths)
+        best_paths = _best(paths, {*self._ids, *self._by_name})
+        for path in paths:
+            # Names that agree further with another image belong to that one.
+            names = [n for n in best_names[path] if path in best_paths[n]]
+            if len(names) > 1:
+                raise BoxesError(
+                    f"--boxes={self._path}: the image {path} could be "
+                    f"{listed(sorted(names))}. Give the folder above as --input, so "
+                    "that the image's path tells."
+                )
+            if names and names[0] in self._by_name and len(best_paths[names[0]]) > 1:
+                raise BoxesError(
+                    f"--boxes={self._path}: {names[0]} could be any of the images "
+                    f"{listed(sorted(best_paths[names[0]]))}. Write file_name with the "
+                    "folder, as below --input."
+                )
+            self._matches[path] = names[0] if names else None
+
+    def _check_numbers(self, paths: Sequence[str]) -> None:
+        seen: dict[int, str] = {}
+        for path in paths:
+            number = number_of(path)
+            if self._name_of(path) is not None or number not in self._by_number:
                 continue
-            box = [float(value) for value in row["bbox"]]
-            if len(box) != 4:
-                raise ValueError(f"bbox {row['bbox']} has {len(box)} numbers")
-            box.append(float(row.get("score", 1.0)))
-            name = row.get("file_name") or names.get(row.get("image_id"))
-            if name is not None:
-                self._by_name.setdefault(os.path.basename(name), []).append(box)
+            if number in seen:
+                raise BoxesError(
+                    f"--boxes={self._path}: its boxes of image {number} have no "
+                    f"file_name and could be those of {seen[number]} or {path}, whose "
+                    "names end in the same number. Give each box a file_name."
+                )
+            seen[number] = path
+
+    def _read(self, path: str, category_id: int) -> None:
+        content = read_json(path, "it")
+        names: dict[int, str] | None = None
+        rows, group = content, "results"
+        if isinstance(content, dict):
+            for key in ("images", "annotations"):
+                if not isinstance(content.get(key), list):
+                    raise ConversionError(f"it has no list {key!r}.")
+            names = _each("images", content["images"], _read_name)
+            self._ids = {name: number for number, name in names.items()}
+            rows, group = content["annotations"], "annotations"
+        if not isinstance(rows, list):
+            raise ConversionError(f"It is {shown(rows)}.")
+
+        def add(row: Any) -> tuple[None, None]:
+            self._add(row, names, category_id)
+            return None, None
+
+        _each(group, rows, add)
+
+    def _add(self, row: Any, names: dict[int, str] | None, category_id: int) -> None:
+        """Keeps a box of the category; `names` are those of the images, if listed."""
+        _require_object(row)
+        if row.get("category_id", category_id) != category_id or row.get("iscrowd"):
+            return
+        name = row.get("file_name") if names is None else None
+        if name is None or "image_id" in row:
+            require_ids(_KIND, row, "image_id", least=0)
+        if names is not None:
+            name = names.get(row["image_id"])
+            if name is None:
+                raise Unusable(_KIND, f"image_id {row['image_id']} is not in 'images'.")
+        box = [*read_bbox(row.get("bbox")), read_score(row.get("score", 1.0))]
+        if min(box[2:4]) <= 0:
+            return
+        if name is not None:
+            name = _normalized(name)
+            self._by_name.setdefault(name, []).append(box)
             if "image_id" in row:
-                self._by_id.setdefault(row["image_id"], []).append(box)
-            elif name is None:
-                raise KeyError("image_id")
+                self._ids.setdefault(name, row["image_id"])
+        else:
+            self._by_number.setdefault(row["image_id"], []).append(box)
+        if "image_id" in row:
+            self._by_frame.setdefault(row["image_id"], []).append(box)
+
+
+def _each(
+    group: str, rows: Iterable[Any], read: Callable[[Any], tuple[Any, Any]]
+) -> dict[Any, Any]:
+    """Reads the entries of a list; raises `ConversionError` that names a faulty one."""
+    found = {}
+    for place, row in enumerate(rows):
+        try:
+            key, value = read(row)
+            if key is not None and key in found:
+                raise Unusable(_KIND, f"the id {key} is used twice.")
+        except Unusable as fault:
+            raise ConversionError(f"{group}[{place}]: {fault.sentence}") from None
+        found[key] = value
+    return found
+
+
+def _require_object(row: Any) -> None:
+    if not isinstance(row, dict):
+        raise Unusable(_KIND, f"it is {shown(row)}; it must be an object.")
+
+
+def _read_name(image: Any) -> tuple[int, str]:
+    """Id and name of an entry of `images`."""
+    _require_object(image)
+    require_ids(_KIND, image, "id", least=0)
+    name = image.get("file_name")
+    return image["id"], _normalized(name)
+
+
+def _normalized(name: Any) -> str:
+    """A file's name with / between folders, and no folders that mean nothing."""
+    if not isinstance(name, str) or not name:
+        received = shown(name, none="missing")
+        raise Unusable(_KIND, f"file_name is {received}; it must be a text.")
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def _best(names: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
+    """For each of `paths`, those of `names` that agree with it furthest, if any."""
+    by_stem: dict[str, list[str]] = {}
+    for name in names:
+        by_stem.setdefault(_parts(name)[1], []).append(name)
+    best = {}
+    for path in paths:
+        candidates = by_stem.get(_parts(path)[1], [])
+        agreement = {name: _agreement(name, path) for name in candidates}
+        most = max(agreement.values(), default=0)
+        best[path] = [name for name in candidates if agreement[name] == most]
+    return best
+
+
+def _parts(name: str) -> list[str]:
+    """The suffix, the name without it, and the folders from the innermost on."""
+    folder, name = posixpath.split(_normalized(name))
+    stem, suffix = posixpath.splitext(name)
+    return [suffix, stem, *reversed([part for part in folder.split("/") if part])]
+
+
+def _agreement(name: str, path: str) -> int:
+    """How many folders agree; with the same suffix half a folder more, times 2."""
+    (suffix, *one), (other_suffix, *other) = _parts(name), _parts(path)
+    is_same = [a == b for a, b in zip(one, other, strict=False)]
+    count = is_same.index(False) if False in is_same else len(is_same)
+    exact = one == other
+    return 4 * count + 2 * (suffix == other_suffix) + exact
 
 
 def number_of(path: str) -> int | None:
     """The number at the end of a file's name, without the suffix; None without one."""
     stem = os.path.splitext(os.path.basename(path))[0]
     digits = re.search(r"\d+$", stem)
-    return int(digits.group()) if digits else None
+    number = int(digits.group()) if digits else None
+    return None if number is None or number > LARGEST_ID else number
 
 
 def _split(rows: list[list[float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -53,9 +53,9 @@ def test_rows_may_name_their_file(tmp_path):
     ("content", "sentence"),
     [
         ("{", "must hold COCO annotations"),
-        ({"images": []}, "KeyError"),
+        ({"images": []}, "no list 'annotations'"),
         ([{"bbox": [1, 2, 3, 4]}], "image_id"),
-        ([{**ROW, "bbox": [1, 2, 3]}], "has 3 numbers"),
+        ([{**ROW, "bbox": [1, 2, 3]}], "four finite numbers"),
         ([{**ROW, "category_id": 3}], "has no box of category 1"),
         ([], "has no box of category 1"),
     ],
