@@ -21,7 +21,7 @@ from absl import flags
 from hrnet_tf import command_line
 from hrnet_tf.configs.variants import CUSTOM, VARIANTS
 from hrnet_tf.output_files import check_output
-from hrnet_tf.weights.official_names import TASKS
+from hrnet_tf.weights.official_names import STATES, TASKS
 
 
 def define_flags() -> flags.FlagValues:
@@ -43,6 +43,13 @@ def define_flags() -> flags.FlagValues:
         "model_id",
         [*VARIANTS, CUSTOM],
         "The variant that it must be; if not given, the tensors show it.",
+    )
+    add.enum(
+        "state",
+        STATES,
+        "What to take of a file that holds weights twice: ema, their averages "
+        "(state_dict_ema, model_ema, ...), or model, the model's own (state_dict). If "
+        "not given, the averages where there are any; the output says what was taken.",
     )
     add.boolean(
         "align_corners",
@@ -72,7 +79,8 @@ def convert(values: flags.FlagValues) -> None:
             f"--output={values.output} is a directory; it must be the prefix of the "
             f"files to write, such as {os.path.join(values.output, 'ckpt')}."
         )
-    check_output(f"{values.output}.index", values.overwrite, flag="--output")
+    for suffix in (".index", ".yaml"):
+        check_output(f"{values.output}{suffix}", values.overwrite, flag="--output")
     from hrnet_tf.modeling.complexity import count_parameters
     from hrnet_tf.weights import conversion
 
@@ -80,6 +88,7 @@ def convert(values: flags.FlagValues) -> None:
         values.checkpoint,
         values.task,
         values.model_id,
+        state=values.state,
         align_corners=values.align_corners,
         inplace_abn=values.inplace_abn,
         allow_partial=values.allow_partial,

@@ -7,7 +7,7 @@ variable without a tensor, is an error that names it.
 import dataclasses
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ from hrnet_tf.configs import backbones
 from hrnet_tf.messages import listed
 from hrnet_tf.weights import official_layout, official_names, official_networks
 from hrnet_tf.weights.official_networks import Network
+from hrnet_tf.weights.saved_states import choose_state
 from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
 
 # InPlaceABN's norms compute with |scale| + epsilon in place of the scale
@@ -24,7 +25,15 @@ from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
 INPLACE_ABN_EPSILON = 1e-5
 
 # How the names begin of what training code saves beside the network.
-_TRAINING_PREFIXES = ("loss.",)
+_TRAINING_PREFIXES = (
+    "loss.",
+    "criterion.",
+    "optimizer",
+    "scheduler",
+    "lr_scheduler",
+    "scaler",
+    "amp_scaler",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +51,7 @@ def load_pytorch_checkpoint(
     task: str | None = None,
     model_id: str | None = None,
     *,
+    state: str | None = None,
     align_corners: bool | None = None,
     inplace_abn: bool = False,
     allow_partial: bool = False,
@@ -53,10 +63,12 @@ def load_pytorch_checkpoint(
 
     Raises:
         WeightsError: If the file cannot be read or holds no HRNet, if its task or
-            variant is another, or if it does not fit the network and `allow_partial`
-            is off.
+            variant is another, if it does not fit the network and `allow_partial` is
+            off, or if weights are NaN or infinite.
     """
-    raw = read_tensors(path)
+    notes: list[str] = []
+    raw = choose_state(path, read_tensors(path), state, notes)
+    choice = list(notes)
     tensors = official_names.to_official_names(raw)
     if tensors is None:
         raise WeightsError(
@@ -64,7 +76,6 @@ def load_pytorch_checkpoint(
             "conv1.weight and stage2.0.branches.0.0.conv1.weight. It begins with "
             f"{', '.join(list(raw)[:3])}."
         )
-    notes: list[str] = []
     requested, task = task, _decide_task(path, tensors, task, notes)
     if align_corners is None:
         is_official = not official_names.is_openmmlab(raw)
@@ -85,14 +96,16 @@ def load_pytorch_checkpoint(
         notes.append("Scales of norms are taken as InPlaceABN does: |scale| + 1e-5.")
     # The head is dropped only if a body was asked for. Unknown tensors beside a body
     # that was merely found are an error.
-    tensors = _without_the_rest(tensors, requested == "backbone", notes)
+    tensors = _without_the_rest(tensors, network, requested == "backbone", notes)
     tensors = _add_biases(tensors, network, notes)
     left_out = _differences(tensors, network)
     if left_out and not allow_partial:
         raise WeightsError(
             f"{path} does not fit the {task} network {network.model_id}: "
-            f"{'; '.join(left_out)}. Nothing was written. {_advice(task)}"
+            f"{'; '.join(left_out)}. Nothing was written. "
+            f"{' '.join([_advice(task), *choice])}"
         )
+    _check_finite(path, tensors, network)
     _assign(tensors, network)
     return Conversion(path, network, notes, left_out)
 
@@ -116,7 +129,7 @@ def write_checkpoint(conversion: Conversion, prefix: str) -> None:
         tf.train.Checkpoint(**network.parts).write(draft)
         _verify(draft, network)
         with open(f"{draft}.yaml", "w", encoding="utf-8") as file:
-            file.write(_config_file(conversion, os.path.abspath(prefix)))
+            file.write(_config_file(conversion, name))
         # The index last: a checkpoint exists when its index does.
         for written in sorted(os.listdir(temporary), reverse=True):
             os.replace(os.path.join(temporary, written), os.path.join(folder, written))
@@ -170,14 +183,27 @@ def _without_inplace_abn(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _without_the_rest(
-    tensors: Mapping[str, np.ndarray], only_body: bool, notes: list[str]
+    tensors: Mapping[str, np.ndarray],
+    network: Network,
+    only_body: bool,
+    notes: list[str],
 ) -> dict[str, np.ndarray]:
-    """Drops what training saved beside the network, and all but the body if asked."""
+    """Drops what training saved beside the network, and all but the body if asked.
+
+    Whole numbers that the network does not have are counters and tables of training.
+    """
     unwanted = [name for name in tensors if name.startswith(_TRAINING_PREFIXES)]
+    unwanted += [
+        name
+        for name, tensor in tensors.items()
+        if tensor.dtype != np.float32 and name not in network.variables
+    ]
     if only_body:
         unwanted += [name for name in tensors if not official_names.is_body(name)]
-    if unwanted:
-        notes.append(f"Left out as no part of the network: {listed(unwanted)}.")
+    # Counters are nothing to miss.
+    told = [name for name in dict.fromkeys(unwanted) if tensors[name].ndim]
+    if told:
+        notes.append(f"Left out as no part of the network: {listed(told)}.")
     return {name: tensor for name, tensor in tensors.items() if name not in unwanted}
 
 
@@ -211,10 +237,16 @@ def _differences(tensors: Mapping[str, np.ndarray], network: Network) -> list[st
         for name, shape in wanted.items()
         if name in tensors and tensors[name].shape != shape
     ]
+    mistyped = [
+        f"{name} is {tensor.dtype} instead of floating-point"
+        for name, tensor in tensors.items()
+        if name in wanted and tensor.dtype != np.float32
+    ]
     kinds = {
         "missing": missing,
         "unexpected": unexpected,
         "of another shape": misshapen,
+        "of another type": mistyped,
     }
     return [
         f"{len(names)} tensors {kind}: {listed(names)}"
@@ -236,14 +268,38 @@ def _advice(task: str) -> str:
     return advice
 
 
-def _assign(tensors: Mapping[str, np.ndarray], network: Network) -> None:
+def _fitting(
+    tensors: Mapping[str, np.ndarray], network: Network
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields what the network takes, in its own layout."""
     for name, variable in network.variables.items():
         tensor = tensors.get(name)
-        if tensor is None:
+        if tensor is None or tensor.dtype != np.float32:
             continue
         value = official_layout.from_official(tensor)
         if value.shape == variable.shape:
-            variable.assign(value)
+            yield name, value
+
+
+def _check_finite(
+    path: str, tensors: Mapping[str, np.ndarray], network: Network
+) -> None:
+    bad = [
+        f"{name} ({value.size - finite} of {value.size} numbers)"
+        for name, value in _fitting(tensors, network)
+        if (finite := np.count_nonzero(np.isfinite(value))) < value.size
+    ]
+    if bad:
+        raise WeightsError(
+            f"{path} has NaN or infinite weights (as float32) in {listed(bad)}; "
+            "nothing was written, since such a network answers NaN: take a checkpoint "
+            "from before its training diverged."
+        )
+
+
+def _assign(tensors: Mapping[str, np.ndarray], network: Network) -> None:
+    for name, value in _fitting(tensors, network):
+        network.variables[name].assign(value)
 
 
 def _verify(path: str, network: Network) -> None:
@@ -261,12 +317,13 @@ def _verify(path: str, network: Network) -> None:
             )
 
 
-def _config_file(conversion: Conversion, prefix: str) -> str:
+def _config_file(conversion: Conversion, checkpoint: str) -> str:
     network = conversion.network
     modules = {"detection": ["backbone", "decoder"], "backbone": "backbone"}
     config = {
         "task": {
-            "init_checkpoint": prefix,
+            # From the folder of this file, so that both can be moved.
+            "init_checkpoint": f"./{checkpoint}",
             "init_checkpoint_modules": modules.get(network.task, "all"),
             "model": network.config,
         }

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 # `backbone` is a network without a head.
 TASKS = ("pose", "classification", "segmentation", "detection", "backbone")
+# What a file may hold of one model: averages over its training, and its own weights.
+STATES = ("ema", "model")
 
 # Tensors that only networks of one task have, by official name.
 _TELLTALES = {
@@ -62,10 +64,18 @@ _ATTENTION_PARTS = {
 }
 
 
+def body_prefixes(names: Iterable[str]) -> list[str]:
+    """What stands before the names of bodies, e.g. '', 'model.' or 'backbone.'."""
+    names = set(names)
+    prefixes = [
+        name.removesuffix(_BODY_START) for name in names if name.endswith(_BODY_START)
+    ]
+    return [prefix for prefix in prefixes if prefix + _BODY_PROOF in names]
+
+
 def is_openmmlab(names: Iterable[str]) -> bool:
     """Whether the names are OpenMMLab's, whose body is called `backbone`."""
-    prefix = _body_prefix(set(names))
-    return prefix is not None and prefix.endswith("backbone.")
+    return min(body_prefixes(names), key=len, default="").endswith("backbone.")
 
 
 def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
@@ -73,9 +83,10 @@ def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
 
     Tensors outside the body and the known heads keep their names.
     """
-    prefix = _body_prefix(set(tensors))
-    if prefix is None:
+    prefixes = body_prefixes(tensors)
+    if not prefixes:
         return None
+    prefix = min(prefixes, key=len)
     is_mm = prefix.endswith("backbone.")
     outer = prefix.removesuffix("backbone.") if is_mm else prefix
     renamed = {}
@@ -95,15 +106,6 @@ def find_task(names: Iterable[str]) -> str | None:
     names = set(names)
     tasks = [task for name, task in _TELLTALES.items() if name in names]
     return tasks[0] if tasks else None
-
-
-def _body_prefix(names: set[str]) -> str | None:
-    """What stands before the names of the body, e.g. '', 'model.' or 'backbone.'."""
-    prefixes = [
-        name.removesuffix(_BODY_START) for name in names if name.endswith(_BODY_START)
-    ]
-    found = [prefix for prefix in prefixes if prefix + _BODY_PROOF in names]
-    return min(found, key=len, default=None)
 
 
 def _from_openmmlab(name: str) -> str:
