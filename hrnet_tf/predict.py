@@ -18,13 +18,17 @@ finds them; --boxes names COCO annotations or a detector's results (COCO's JSON;
 by file_name, or by the number that ends an image's name, in a video by the number of
 the frame from 0); --whole_image takes every image for one person.
 
-The output directory receives the pictures under their names, or the video as MP4, and
-results.json. For pose it holds COCO results with image_id, category_id, keypoints (x,
-y, score; pixels of the image), score, and for convenience bbox and file_name. For
-segmentation it holds for every image image_id, file_name, the share of each class in
-its pixels, and label_map, a PNG file beside the picture with the number of every
-pixel's class (none for videos). For detection it holds COCO results with image_id,
-category_id, bbox, score and, with masks, segmentation; --boxes takes the same file.
+The output directory receives the pictures under their names, or the video as MP4 (VP9,
+which browsers play), and results.json; --no_pictures writes results alone. For pose
+they are COCO results with image_id, category_id, keypoints (x, y, score; pixels of the
+image), score, and for convenience bbox and file_name. For segmentation there are for
+every image image_id, file_name, the share of each class in its pixels, and label_map,
+the path below --output_dir of a PNG file with the number of every pixel's class (none
+for videos). For detection there are COCO results with image_id, category_id, bbox,
+score and, with masks, segmentation; --boxes takes the same file.
+
+Pictures are turned by their EXIF orientation, as viewers show them, and results are of
+the turned pictures; --exif=ignore takes the pixels as they are stored.
 
 image_id is that of the annotations. Without annotations it is the number at the end of
 the image's name; if two images would have the same or one has none, it is the image's
@@ -71,6 +75,15 @@ def define_flags() -> flags.FlagValues:
         default=0.2,
     )
     define.boolean("draw_boxes", "Whether to draw boxes and scores.", default=True)
+    define.boolean(
+        "no_pictures", "Write results.json and label maps, but no pictures or video."
+    )
+    define.enum(
+        "exif",
+        ["apply", "ignore"],
+        "apply turns pictures by their EXIF orientation, as viewers do, and is the "
+        "default; ignore takes them as they are stored.",
+    )
     define.integer(
         "num_threads",
         "CPU threads for a .tflite file; as many as there are cores if not given.",
@@ -91,15 +104,19 @@ def predict(values: flags.FlagValues) -> None:
 
     from hrnet_tf.data.files import media
     from hrnet_tf.data.files.person_boxes import PersonBoxes
-    from hrnet_tf.serving.predicting import check_outputs, find_inputs, predict_all
+    from hrnet_tf.serving import predicting
 
     boxes = PersonBoxes(values.boxes, values.category_id) if values.boxes else None
-    inputs = find_inputs(values.input, values.output_dir)
-    check_outputs(inputs, values.output_dir, values.overwrite)
+    inputs = predicting.find_inputs(values.input, values.output_dir)
+    pictures = not values.no_pictures
+    predicting.check_outputs(inputs, values.output_dir, values.overwrite, pictures)
     is_video = media.is_video(values.input)
     if boxes and not is_video:
         boxes.check([file.name for file in inputs])
-    predict_all(_load(values, is_video), inputs, values.output_dir, boxes)
+    exif = predicting.choose_exif([] if is_video else inputs, boxes, values.exif)
+    predicting.predict_all(
+        _load(values, is_video), inputs, values.output_dir, boxes, exif, pictures
+    )
 
 
 def main(argv: Sequence[str]) -> int:

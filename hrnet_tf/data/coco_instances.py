@@ -13,9 +13,11 @@ categories' ids, which must begin at 1, since 0 is the background.
 Around the Garden's function this command adds what it lacks: everything is checked
 first, and a fault is reported with file and annotation id. By default the first one
 ends the conversion, and nothing is written; --on_error=skip leaves the faulty image or
-object out and counts it. Boxes beyond the border are clipped, while the Garden leaves
-the object out without a word. Images without objects are kept: they also teach what is
-not an object, and an evaluation needs them.
+object out and counts it. A file beside the records, PREFIX.conversion.json, then says
+what was left out, and an evaluation on the same annotations leaves out the same. Boxes
+beyond the border are clipped, while the Garden leaves the object out without a word.
+Images without objects are kept: they also teach what is not an object, and an
+evaluation needs them.
 
 Masks (--include_masks, the default) are decoded in training at the size in which they
 are stored, all masks of an image at once in float32. Their longer side is therefore
@@ -45,6 +47,7 @@ def define_flags() -> flags.FlagValues:
         "Write masks, which Mask R-CNN needs; other detectors do not read them.",
         True,
     )
+    flag.area_from()
     flag.integer(
         "max_mask_side",
         "Longer sides of masks have at most this many pixels.",
@@ -62,6 +65,7 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
         values.image_dir,
         values.annotations,
         include_masks=values.include_masks,
+        area_from=values.area_from,
         max_mask_side=values.max_mask_side,
         **command.options(values),
     )

@@ -13,8 +13,13 @@ Everything is checked first: each image must decode completely and have the size
 the annotations say (EXIF orientation ignored, as COCO does), each person must have a
 box on the image and a full list of keypoints. A fault is reported with file and
 annotation id. By default the first one ends the conversion, and nothing is written;
---on_error=skip leaves the faulty image or person out and counts it. A JPEG that its
-decoder completes with a mere warning about damaged data is not noticed.
+--on_error=skip leaves the faulty image or person out and counts it. A file beside the
+records, PREFIX.conversion.json, then says what was left out, and which --category and
+--area_from were given: an evaluation on the same annotations follows it. A JPEG that
+its decoder completes with a mere warning about damaged data is not noticed.
+
+Labelled keypoints are counted, whatever num_keypoints says. An area of 0 is a fault of
+people with keypoints, since predictions are scored in proportion to it.
 
 These stay as they are: crowds, people without keypoints, boxes partly beyond the border
 (the reader clips them), greyscale and CMYK images (the reader decodes them to RGB), and
@@ -51,8 +56,10 @@ def define_flags() -> flags.FlagValues:
     )
     flag.string(
         "category",
-        "Name of the category to convert; by default the one with keypoints.",
+        "Name of the category to convert, several names with commas that share the "
+        "skeleton, or all that have keypoints: all. By default the only one.",
     )
+    flag.area_from()
     flag.boolean(
         "keep_empty",
         "Keep images without people, which a detector's box file may name.",
@@ -70,6 +77,7 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
         values.annotations,
         skeleton=load_skeleton(values.skeleton),
         category=values.category,
+        area_from=values.area_from,
         keep_empty=values.keep_empty,
         **command.options(values),
     )

@@ -11,13 +11,16 @@ ending, such as --label_suffix=_mask.png. The file of --label_set lists the clas
     classes: [background, road, car]
     values: [0, 7, 26]              # optional: pixel values, 0, 1, 2 ... if left out
     colors: [[0, 0, 0], [128, 64, 128], [0, 0, 142]]      # optional
+    ignore: [255, [255, 255, 255]]  # optional: values and colours without a class
 
-Label images are PNG files: grey or palette images with a class's value in every pixel,
-or RGB images in the label set's colours. The value 255 marks pixels without a class,
-which are neither learned nor scored.
+Label images are PNG files: grey images with a class's value in every pixel, or RGB
+images in the label set's colours. Palette images are read by their colours if the label
+set has colors, and by their indices if it has none. Values of 1-bit images are 0 and 1,
+or, if `values` asks for more than 1, 0 and 255 as viewers show them. Pixels of `ignore`
+or --ignore_value have no class and are neither learned nor scored. The value 255 is
+ignored without being listed, unless a class has no pixel: then it has to be.
 """
 
-import functools
 import sys
 from collections.abc import Sequence
 
@@ -47,6 +50,12 @@ def define_flags() -> flags.FlagValues:
         "What replaces an image's suffix in the name of its label image.",
         ".png",
     )
+    flag.integer(
+        "ignore_value",
+        "A value of label images that stands for no class, like `ignore` in the file.",
+        least=0,
+        most=65535,
+    )
     return flag.values
 
 
@@ -54,13 +63,15 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
     """Converts as the flags say."""
     from hrnet_tf.data.converters import segmentation, segmentation_folder
 
-    label_set = load_label_set(values.label_set)
+    label_set = load_label_set(values.label_set).ignoring(values.ignore_value)
+    labels = segmentation_folder.FolderLabels(label_set)
     return segmentation.convert(
         segmentation_folder.find_pairs(
             values.image_dir, values.label_dir, values.label_suffix
         ),
-        functools.partial(segmentation_folder.read_labels, label_set=label_set),
+        labels.read,
         label_set,
+        count_undeclared=labels.count_undeclared,
         **command.options(values),
     )
 

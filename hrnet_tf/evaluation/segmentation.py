@@ -39,7 +39,8 @@ class SegmentationEvaluator:
     def evaluate(self) -> dict[str, float]:
         """Returns `METRICS` and, where defined, `iou/CLASS` and `accuracy/CLASS`.
 
-        Everything is a share of 1. Without a labelled pixel, the metrics are 0.
+        Everything is a share of 1. Without a labelled pixel, the metrics are 0. For
+        every other class that has none there is `never_labelled/CLASS`, which is 1.
         """
         correct = np.diag(self.confusion).astype(np.float64)
         labelled = self.confusion.sum(axis=1)
@@ -61,6 +62,8 @@ class SegmentationEvaluator:
                 metrics[f"iou/{name}"] = float(iou[index])
             if labelled_somewhere[index]:
                 metrics[f"accuracy/{name}"] = float(accuracy[index])
+            elif labelled_somewhere.any():
+                metrics[f"never_labelled/{name}"] = 1.0
         return metrics
 
     def picture(self) -> np.ndarray:
@@ -109,6 +112,11 @@ def format_table(
         f"{name:<{width}}  {percent(f'iou/{name}')}    {percent(f'accuracy/{name}')}"
         for name in classes
     ]
+    if missing := [name for name in classes if f"accuracy/{name}" not in metrics]:
+        lines.append(
+            f"No pixel is labelled {', '.join(missing)}. The mean IoU leaves such a "
+            "class out, or counts it as 0 if it is predicted."
+        )
     lines += [
         f"{'mean':<{width}}  {percent('mean_iou')}    {percent('mean_class_accuracy')}",
         f"Accuracy of all pixels: {percent('pixel_accuracy').strip()}",

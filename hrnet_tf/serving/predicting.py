@@ -2,14 +2,19 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.data.files import media
 from hrnet_tf.data.files.person_boxes import PersonBoxes, number_of
-from hrnet_tf.messages import UserError
+from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.output_files import check_output, write_json
 from hrnet_tf.progress import Progress
 from hrnet_tf.serving.predictor import Boxes, Predictor
@@ -18,6 +23,8 @@ _RESULTS = "results.json"
 _LABEL_MAP_SUFFIX = ".labels.png"
 
 Rows = list[dict[str, Any]]
+
+_log = logging.getLogger(__name__)
 
 
 class InputError(UserError):
@@ -37,6 +44,11 @@ class Input:
     path: str
     name: str
     output: str
+
+    @property
+    def label_map(self) -> str:
+        """Where its label map goes, if the model makes one."""
+        return self.output + _LABEL_MAP_SUFFIX
 
 
 def find_inputs(source: str, output_dir: str) -> list[Input]:
@@ -59,15 +71,20 @@ def find_inputs(source: str, output_dir: str) -> list[Input]:
     return inputs
 
 
-def check_outputs(inputs: Sequence[Input], output_dir: str, overwrite: bool) -> None:
+def check_outputs(
+    inputs: Sequence[Input], output_dir: str, overwrite: bool, pictures: bool = True
+) -> None:
     """Refuses to replace the input, or, unless told to, what is there already.
+
+    Without `pictures` those that are there stay, and do not matter.
 
     Raises:
         InputError: If the output would take the place of the input.
         OutputError: If there is output already.
     """
     originals = {os.path.realpath(file.path) for file in inputs}
-    outputs = [file.output for file in inputs]
+    outputs = [file.output for file in inputs if pictures]
+    outputs += [file.label_map for file in inputs]
     for output in [*outputs, os.path.join(output_dir, _RESULTS)]:
         if os.path.realpath(output) in originals:
             raise InputError(
@@ -77,27 +94,82 @@ def check_outputs(inputs: Sequence[Input], output_dir: str, overwrite: bool) -> 
         check_output(output, overwrite)
 
 
+def choose_exif(
+    inputs: Sequence[Input], boxes: PersonBoxes | None, exif: str | None
+) -> str:
+    """Returns the value of --exif: as given, or "apply".
+
+    Raises:
+        InputError: If the sizes in a file of boxes show that they are of pictures that
+            were, or were not, turned by their EXIF orientation.
+    """
+    chosen = exif or "apply"
+    for file in inputs if boxes else ():
+        by, stored = media.orientation_of(file.path)
+        if by == 1 or stored is None:
+            continue
+        shown = stored[::-1] if by >= 5 else stored
+        listed = boxes.size_of(file.name) if boxes else None
+        other = "ignore" if chosen == "apply" else "apply"
+        sizes = {"apply": shown, "ignore": stored}
+        if shown != stored and listed == sizes[other]:
+            raise InputError(
+                f"{file.path} has the EXIF orientation {by}, by which viewers turn it "
+                f"from {stored[0]}x{stored[1]} to {shown[0]}x{shown[1]} pixels. Its "
+                f"boxes are for {sizes[other][0]}x{sizes[other][1]}: say "
+                f"--exif={other}."
+            )
+        if exif is None and listed != shown:
+            _log.warning(
+                "%s is turned by its EXIF orientation (%d); say --exif=ignore if its "
+                "boxes are of the pixels as they are stored.",
+                *(file.path, by),
+            )
+    return chosen
+
+
 def predict_all(
     predictor: Predictor,
     inputs: Sequence[Input],
     output_dir: str,
     boxes: PersonBoxes | None,
+    exif: str = "apply",
+    pictures: bool = True,
 ) -> None:
     """Predicts and writes everything that can be read, and says how much it was.
 
     Args:
         predictor: The model.
         inputs: From `find_inputs`.
-        output_dir: Receives results.json and the pictures.
+        output_dir: Receives results.json, label maps and the pictures.
         boxes: Where people are; None if the model finds them, or if every image shows
             one who fills it.
+        exif: What `choose_exif` returned.
+        pictures: Whether to write pictures, or the video.
 
     Raises:
         InputError: At the end, if something could not be read.
     """
-    is_video = media.is_video(inputs[0].path)
-    predict = _predict_video if is_video else _predict_images
-    rows, failures = predict(predictor, inputs, boxes)
+    if media.is_video(inputs[0].path):
+        rows, failures = _predict_video(predictor, inputs[0], boxes, pictures)
+    else:
+        rows, failures = [], []
+        with Progress(len(inputs), "Predicting") as progress:
+            for file, image_id in zip(inputs, _image_ids(inputs, boxes), strict=True):
+                try:
+                    image = media.read_image(file.path, exif)
+                    with _guarded(file.path, image):
+                        given = Boxes(*boxes.of_image(file.name)) if boxes else None
+                        found = _predict_image(predictor, file, image, given, pictures)
+                except media.MediaError as error:
+                    failures.append(error)
+                    progress.advance(unreadable=len(failures))
+                    continue
+                for row in found:
+                    if "label_map" in row:
+                        row["label_map"] = os.path.relpath(row["label_map"], output_dir)
+                rows += _identified(found, image_id, file.name)
+                progress.advance(results=len(rows))
     results = os.path.join(output_dir, _RESULTS)
     write_json(results, rows)
     print(f"{len(rows)} {predictor.unit}: {results}")
@@ -107,34 +179,38 @@ def predict_all(
         )
 
 
-def _predict_images(
-    predictor: Predictor, inputs: Sequence[Input], boxes: PersonBoxes | None
-) -> tuple[Rows, list[media.MediaError]]:
-    """Rows of results of all images, and what could not be read."""
-    results: Rows = []
-    failures: list[media.MediaError] = []
-    with Progress(len(inputs), "Predicting") as progress:
-        for file, image_id in zip(inputs, _image_ids(inputs, boxes), strict=True):
-            try:
-                image = media.read_image(file.path)
-            except media.MediaError as error:
-                failures.append(error)
-                progress.advance(unreadable=len(failures))
-                continue
-            given = Boxes(*boxes.of_image(file.name)) if boxes else None
-            prediction = predictor.predict(image, given)
-            rows = prediction.rows()
-            picture = prediction.draw(image)
-            os.makedirs(os.path.dirname(file.output), exist_ok=True)
-            if prediction.label_map is not None:
-                path = file.output + _LABEL_MAP_SUFFIX
-                visualization.write_labels(path, prediction.label_map)
-                for row in rows:
-                    row["label_map"] = os.path.basename(path)
-            visualization.write_image(file.output, picture)
-            results += _identified(rows, image_id, file.name)
-            progress.advance(results=len(results))
-    return results, failures
+@contextlib.contextmanager
+def _guarded(path: str, image: np.ndarray) -> Iterator[None]:
+    """Turns what fails at one image, such as at a huge one, into a `MediaError`."""
+    size = f"{image.shape[1]}x{image.shape[0]} pixels"
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise media.MediaError(
+            f"{path}: there is not enough memory to predict its {size}."
+        ) from None
+    except (cv2.error, tf.errors.OpError) as error:
+        raise media.MediaError(
+            f"{path}: its {size} cannot be predicted: {one_line(error)}"
+        ) from error
+
+
+def _predict_image(
+    predictor: Predictor,
+    file: Input,
+    image: np.ndarray,
+    boxes: Boxes | None,
+    pictures: bool,
+) -> Rows:
+    """Predicts one image; writes its picture and its label map."""
+    prediction = predictor.predict(image, boxes)
+    rows = prediction.rows()
+    if pictures:
+        visualization.write_image(file.output, prediction.draw(image))
+    if prediction.label_map is not None:
+        visualization.write_labels(file.label_map, prediction.label_map)
+        rows = [{**row, "label_map": file.label_map} for row in rows]
+    return rows
 
 
 def _identified(rows: Rows, image_id: int, file_name: str) -> Rows:
@@ -151,34 +227,41 @@ def _image_ids(inputs: Sequence[Input], boxes: PersonBoxes | None) -> list[int]:
 
 
 def _predict_video(
-    predictor: Predictor, inputs: Sequence[Input], boxes: PersonBoxes | None
+    predictor: Predictor, file: Input, boxes: PersonBoxes | None, pictures: bool
 ) -> tuple[Rows, list[media.MediaError]]:
-    """Rows of results of all frames, and what could not be read."""
-    (file,) = inputs
+    """Rows of results of all frames, and what stopped before the last one."""
     info, frames = media.open_video(file.path)
-    os.makedirs(os.path.dirname(file.output) or ".", exist_ok=True)
     results: Rows = []
+    failures: list[media.MediaError] = []
     count = 0
     with (
         Progress(info.num_frames, "Predicting", unit="frame") as progress,
         contextlib.ExitStack() as stack,
     ):
-        for number, frame in enumerate(frames):
-            given = Boxes(*boxes.of_frame(number)) if boxes else None
-            prediction = predictor.predict(frame, given)
-            picture = prediction.draw(frame)
-            if not count:
-                # A legend makes pictures wider than frames.
-                height, width = picture.shape[:2]
-                size = dataclasses.replace(info, height=height, width=width)
-                writer = stack.enter_context(media.VideoWriter(file.output, size))
-            writer.write(picture)
-            results += _identified(prediction.rows(), number, file.name)
+        for frame in frames:
+            given = Boxes(*boxes.of_frame(count)) if boxes else None
+            try:
+                with _guarded(f"{file.path}, frame {count}", frame):
+                    prediction = predictor.predict(frame, given)
+                    rows = prediction.rows()
+                    picture = prediction.draw(frame) if pictures else None
+            except media.MediaError as error:
+                failures.append(error)
+                break
+            if picture is not None:
+                if not count:
+                    # A legend makes pictures wider than frames.
+                    height, width = picture.shape[:2]
+                    size = dataclasses.replace(info, height=height, width=width)
+                    writer = stack.enter_context(media.VideoWriter(file.output, size))
+                writer.write(picture)
+            results += _identified(rows, count, file.name)
             count += 1
             progress.advance(results=len(results))
-        if not count:
-            raise media.MediaError(f"{file.path}: no frame of it can be decoded.")
-    if info.num_frames and count < info.num_frames:
-        reason = f"only {count} of its {info.num_frames} frames can be decoded."
-        return results, [media.MediaError(f"{file.path}: {reason}")]
-    return results, []
+    if not count and not failures:
+        raise media.MediaError(f"{file.path}: no frame of it can be decoded.")
+    # What the file says of itself is an estimate: edited videos announce frames that
+    # are never shown.
+    announced = f", of {info.num_frames} announced" if info.num_frames else ""
+    _log.info("%s: %d frames were decoded%s.", file.path, count, announced)
+    return results, failures

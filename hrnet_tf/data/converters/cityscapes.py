@@ -5,8 +5,10 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.data.converters.segmentation import Pair, check_folder, read_grey_labels
+from hrnet_tf.data.converters.label_images import read_grey_labels
+from hrnet_tf.data.converters.segmentation import Pair, check_folder
 from hrnet_tf.data.files.faults import ConversionError
+from hrnet_tf.data.files.media import is_hidden
 from hrnet_tf.data.vocabularies.label_sets import IGNORE
 
 _LAYOUT = (
@@ -31,7 +33,11 @@ def find_pairs(data_dir: str, split: str) -> list[Pair]:
         label_dir = os.path.join(data_dir, "gtFine", part)
         for folder in (image_dir, label_dir):
             check_folder(folder, "Cityscapes", _LAYOUT)
-        images = sorted(tf.io.gfile.glob(f"{image_dir}/*/*{_IMAGE_SUFFIX}"))
+        images = [
+            path
+            for path in sorted(tf.io.gfile.glob(f"{image_dir}/*/*{_IMAGE_SUFFIX}"))
+            if not is_hidden(os.path.basename(path))
+        ]
         if not images:
             raise ConversionError(
                 f"Cityscapes is expected as {_LAYOUT}, but no file matches "

@@ -7,6 +7,7 @@ and masks are stored in a smaller size.
 
 import collections
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ class InstancesSummary(ConversionSummary):
     crowds: int
     clipped_boxes: int
     objects_of_skipped_images: int
+    measured_areas: int
+    area_from: str
 
     def __str__(self) -> str:
         counts = {
@@ -44,15 +47,14 @@ class InstancesSummary(ConversionSummary):
             },
             "  of these crowds": self.crowds,
             "  box beyond the border, clipped": self.clipped_boxes,
+            f"  area missing, taken from the {self.area_from}": self.measured_areas,
             "skipped: objects of skipped images": self.objects_of_skipped_images,
         }
-        classes = max(self.categories) + 1
-        return "\n".join(
-            [
-                *self.lines(counts, always=("objects",)),
-                f"For training: task.model.num_classes={classes}",
-            ]
-        )
+        lines = self.lines(counts, always=("objects",))
+        if self.categories:
+            classes = max(self.categories) + 1
+            lines.append(f"For training: task.model.num_classes={classes}")
+        return "\n".join(lines)
 
 
 def convert(
@@ -61,6 +63,7 @@ def convert(
     output_prefix: str,
     *,
     include_masks: bool = True,
+    area_from: str | None = None,
     max_mask_side: int = 1024,
     **options: Any,
 ) -> InstancesSummary:
@@ -72,13 +75,15 @@ def convert(
     """
     conversion = RecordConversion(output_prefix, **options)
     require_folder(image_dir, "image folder")
-    dataset = read_coco_objects(annotations, include_masks, conversion.faults)
+    dataset = read_coco_objects(
+        annotations, include_masks, conversion.faults, area_from
+    )
     if not dataset.images:
         raise ConversionError(f"{annotations} lists no image that can be used.")
     create_example = _garden_function()
 
     def encode(image: ImageEntry) -> bytes:
-        read_annotated_image(image, image_dir)
+        read_annotated_image(image, image_dir, conversion.exif)
         objects = dataset.objects[image.id]
         example, num_skipped = create_example(
             dataclasses.asdict(image),
@@ -95,7 +100,10 @@ def convert(
             )
         return example.SerializeToString()
 
-    written = conversion.write_records(dataset.images, encode)
+    written = conversion.write_records(
+        dataset.images, encode, lambda image: [os.path.join(image_dir, image.file_name)]
+    )
+    conversion.describe(annotations, area_from=area_from)
     by_image = [dataset.objects[image.id] for image in written]
     objects = [found for some in by_image for found in some]
     num_objects = sum(len(dataset.objects[image.id]) for image in dataset.images)
@@ -105,6 +113,9 @@ def convert(
         images_without_objects=sum(not some for some in by_image),
         objects=dict(collections.Counter(found.category_id for found in objects)),
         crowds=sum(found.iscrowd for found in objects),
+        warnings=dataset.warnings,
+        measured_areas=sum(found.area_is_measured for found in objects),
+        area_from=area_from or ("mask" if include_masks else "box"),
         clipped_boxes=sum(found.was_clipped for found in objects),
         objects_of_skipped_images=(
             dataset.objects_of_unusable_images + num_objects - len(objects)

@@ -1,6 +1,7 @@
 """From COCO keypoint annotations and their images to pose TFRecords."""
 
 import dataclasses
+import os
 from typing import Any
 
 from hrnet_tf.data.converters.command import ConversionSummary
@@ -28,6 +29,9 @@ class PoseSummary(ConversionSummary):
     boxes_clipped_by_reader: int
     other_category_annotations: int
     people_of_skipped_images: int
+    measured_areas: int
+    area_from: str | None
+    miscounted_people: int
 
     def __str__(self) -> str:
         counts = {
@@ -38,6 +42,10 @@ class PoseSummary(ConversionSummary):
             "  box partly beyond the border, clipped by the reader": (
                 self.boxes_clipped_by_reader
             ),
+            f"  area missing or 0, taken from the {self.area_from}": (
+                self.measured_areas
+            ),
+            "  num_keypoints wrong, counted instead": self.miscounted_people,
             "left out: images without people": self.empty_images_dropped,
             "left out: annotations of other categories": (
                 self.other_category_annotations
@@ -56,6 +64,7 @@ def convert(
     skeleton: Skeleton,
     *,
     category: str | None = None,
+    area_from: str | None = None,
     keep_empty: bool = True,
     **options: Any,
 ) -> PoseSummary:
@@ -67,7 +76,9 @@ def convert(
     """
     conversion = RecordConversion(output_prefix, **options)
     require_folder(image_dir, "image folder")
-    dataset = read_coco_people(annotations, skeleton, category, conversion.faults)
+    dataset = read_coco_people(
+        annotations, skeleton, category, conversion.faults, area_from
+    )
     images = [
         image for image in dataset.images if keep_empty or dataset.people[image.id]
     ]
@@ -79,7 +90,7 @@ def convert(
 
     def encode(image: ImageEntry) -> bytes:
         return encode_image_record(
-            encoded=read_annotated_image(image, image_dir),
+            encoded=read_annotated_image(image, image_dir, conversion.exif),
             image_id=image.id,
             filename=image.file_name,
             height=image.height,
@@ -88,7 +99,12 @@ def convert(
             keypoints_per_person=skeleton.num_keypoints,
         )
 
-    written = conversion.write_records(images, encode)
+    written = conversion.write_records(
+        images, encode, lambda image: [os.path.join(image_dir, image.file_name)]
+    )
+    conversion.describe(
+        annotations, dataset.category_ids if category else None, area_from
+    )
     by_image = [(image, dataset.people[image.id]) for image in written]
     people = [person for _, some in by_image for person in some]
     num_people = sum(len(dataset.people[image.id]) for image in images)
@@ -105,6 +121,9 @@ def convert(
             for image, some in by_image
             for person in some
         ),
+        measured_areas=sum(person.area_is_measured for person in people),
+        area_from=area_from,
+        miscounted_people=sum(person.was_miscounted for person in people),
         other_category_annotations=dataset.other_category_annotations,
         people_of_skipped_images=(
             dataset.people_of_unusable_images + num_people - len(people)

@@ -43,6 +43,20 @@ class ConverterFlags(command_line.Flags):
             "fail",
         )
         self.boolean("overwrite", "Replace earlier files of the prefix.")
+        self.enum(
+            "exif",
+            ["apply", "ignore"],
+            "What was annotated of images with an EXIF orientation: apply, pictures as "
+            "viewers show them (records get them turned); ignore, pixels as stored.",
+        )
+
+    def area_from(self) -> None:
+        """Where areas come from that an annotation file does not have."""
+        self.enum(
+            "area_from",
+            ["box", "segmentation"],
+            "Where the area of an annotation comes from that has none, or 0.",
+        )
 
     def vocabulary(
         self, name: str, load: Callable[[str], Any], text: str, default: str | None
@@ -61,7 +75,7 @@ class ConverterFlags(command_line.Flags):
 
 def options(values: flags.FlagValues) -> dict[str, Any]:
     """The common flags, as `RecordConversion` takes them."""
-    names = ("output_prefix", "num_shards", "on_error", "overwrite")
+    names = ("output_prefix", "num_shards", "on_error", "overwrite", "exif")
     return {name: values[name].value for name in names}
 
 
@@ -73,14 +87,19 @@ class ConversionSummary:
     skipped: dict[str, int]  # by kind of fault
     faults: list[str]  # a sentence about each
     files: list[str]
+    turned: int = 0  # image files, by their EXIF orientation
+    not_turned: int = 0  # image files whose EXIF orientation was ignored
     # Sentences about what looks odd but was used.
     warnings: list[str] = dataclasses.field(default_factory=list)
+    description: str = ""  # the file that tells evaluations what was left out
 
     def lines(self, counts: Mapping[str, int], always: Collection[str]) -> list[str]:
         """Returns a line per count, zeros only if `always`, and one about the files."""
         counts = {
             "images": self.images,
             **counts,
+            "image files turned by their EXIF orientation": self.turned,
+            "image files with an EXIF orientation, ignored": self.not_turned,
             **{f"skipped: {kind}": n for kind, n in sorted(self.skipped.items())},
         }
         told = {what: n for what, n in counts.items() if n or what in always}
@@ -88,7 +107,10 @@ class ConversionSummary:
         if len(self.files) > 1:
             files += f" ... {os.path.basename(self.files[-1])}"
         told[f"files written: {files}"] = len(self.files)
-        return [f"{count:>9}  {what}" for what, count in told.items()]
+        lines = [f"{count:>9}  {what}" for what, count in told.items()]
+        if self.description:
+            lines.append(f"Choices and what was left out: {self.description}")
+        return lines
 
 
 def run(

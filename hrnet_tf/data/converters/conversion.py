@@ -7,13 +7,16 @@ the conversion, or counts them. Threads read and encode the images, in order.
 import collections
 import concurrent.futures
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import tensorflow as tf
 
 from hrnet_tf.data.converters.command import IMAGES_PER_SHARD, LEAST_SHARDS
+from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
+from hrnet_tf.data.files.images import orientation_of
+from hrnet_tf.data.records import conversions
 from hrnet_tf.data.records.shards import RecordShards, check_output_prefix
 from hrnet_tf.progress import Progress
 
@@ -31,6 +34,7 @@ class RecordConversion:
         num_shards: int | None = None,
         on_error: str = "fail",
         overwrite: bool = False,
+        exif: str | None = None,
     ):
         """Checks the prefix; writes nothing yet. `ConverterFlags` tells the arguments.
 
@@ -38,20 +42,27 @@ class RecordConversion:
         """
         check_output_prefix(output_prefix, overwrite)
         self.faults = Faults(on_error)
+        self.exif = exif
         self._prefix = output_prefix
         self._num_shards = num_shards
         self._outcome: dict[str, Any] = {}
 
     def write_records(
-        self, items: Sequence[Item], encode: Callable[[Item], bytes]
+        self,
+        items: Sequence[Item],
+        encode: Callable[[Item], bytes],
+        paths_of: Callable[[Item], Iterable[str]],
+        check: Callable[[list[Item]], None] = lambda written: None,
     ) -> list[Item]:
         """Writes a record for each item, in order; returns the items that were written.
 
-        `encode` runs in several threads and may raise `Unusable`. Raises
-        `ConversionError` if the first fault ends the conversion, or all items were
-        skipped.
+        `encode` runs in several threads and may raise `Unusable`. `paths_of` tells an
+        item's image files: `encode` is expected to heed their EXIF orientation. `check`
+        may refuse everything before it appears. Raises `ConversionError` if the first
+        fault ends the conversion, all items were skipped, or --exif is missing.
         """
-        written = []
+        self._check_orientations(items, paths_of)
+        written: list[Item] = []
         with (
             RecordShards(self._prefix, self._count_shards(len(items))) as shards,
             Progress(len(items), "Converting") as progress,
@@ -60,7 +71,8 @@ class RecordConversion:
                 try:
                     shards.write(record.result())
                 except Unusable as fault:
-                    self.faults.report(fault)
+                    entry = item.ref if isinstance(item, ImageEntry) else None
+                    self.faults.report(fault, entry)
                     progress.advance(skipped=self.faults.counts.total())
                 else:
                     written.append(item)
@@ -70,8 +82,28 @@ class RecordConversion:
                     f"All {len(items)} images were skipped, so nothing is written; the "
                     f"first fault: {self.faults.sentences[0]}"
                 )
-        self._outcome = {"images": len(written), "files": shards.files}
+            check(written)
+            # The records will not be those that an earlier conversion is told of.
+            conversions.remove(self._prefix)
+        self._outcome |= {"images": len(written), "files": shards.files}
         return written
+
+    def describe(
+        self,
+        annotations: str,
+        category_ids: Sequence[int] | None = None,
+        area_from: str | None = None,
+    ) -> None:
+        """Writes beside the records what evaluations on `annotations` need to know.
+
+        Call it after `write_records`. `category_ids` and `area_from` are None if they
+        were not chosen.
+        """
+        left_out = self.faults.left_out
+        if left_out or area_from or category_ids:
+            self._outcome["description"] = conversions.write(
+                self._prefix, annotations, category_ids, area_from, left_out
+            )
 
     def outcome(self) -> dict[str, Any]:
         """What every `ConversionSummary` tells, once the records are written."""
@@ -80,6 +112,29 @@ class RecordConversion:
             "skipped": dict(self.faults.counts),
             "faults": self.faults.sentences,
         }
+
+    def _check_orientations(
+        self, items: Sequence[Item], paths_of: Callable[[Item], Iterable[str]]
+    ) -> None:
+        """Looks into all images for orientations that need a decision."""
+
+        def find(item: Item) -> list[tuple[str, int]]:
+            found = ((path, orientation_of(path)) for path in paths_of(item))
+            return [(path, by) for path, by in found if by != 1]
+
+        turned = [
+            found for _, some in read_ahead(items, find) for found in some.result()
+        ]
+        if turned and self.exif is None:
+            path, by = turned[0]
+            raise ConversionError(
+                f"{len(turned)} image files have an EXIF orientation, by which viewers "
+                f"turn them; the first is {path} ({by}). Say what was annotated: "
+                "--exif=apply if pictures as viewers show them, --exif=ignore if the "
+                "pixels as they are stored. Nothing was written."
+            )
+        self._outcome["turned"] = len(turned) if self.exif == "apply" else 0
+        self._outcome["not_turned"] = len(turned) if self.exif == "ignore" else 0
 
     def _count_shards(self, num_images: int) -> int:
         default = max(LEAST_SHARDS, num_images // IMAGES_PER_SHARD)

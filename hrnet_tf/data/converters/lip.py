@@ -5,12 +5,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.data.converters.segmentation import (
-    Pair,
-    check_folder,
-    read_grey_labels,
-    read_lines,
-)
+from hrnet_tf.data.converters.label_images import read_grey_labels
+from hrnet_tf.data.converters.segmentation import Pair, check_folder, read_lines
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
 

@@ -10,15 +10,15 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy import io as scipy_io
 
+from hrnet_tf.data.converters.label_images import map_values, read_grey_labels
 from hrnet_tf.data.converters.segmentation import (
     LabelReader,
     Pair,
     check_folder,
-    map_values,
-    read_grey_labels,
     read_lines,
 )
 from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.data.files.media import is_hidden
 from hrnet_tf.messages import listed
 
 # The numbers of the 59 classes among the 459 labels, in their order.
@@ -47,7 +47,7 @@ def find_pairs(
     check_folder(image_dir, "PASCAL VOC 2010", "VOC2010/JPEGImages/*.jpg")
     if not os.path.isdir(annotations):
         return _find_in_json(image_dir, annotations, split)
-    names = os.listdir(annotations)
+    names = [name for name in os.listdir(annotations) if not is_hidden(name)]
     readers = {".mat": _read_mat, ".png": _read_png}
     suffixes = [
         suffix for suffix in readers if any(name.endswith(suffix) for name in names)

@@ -7,20 +7,19 @@ without a class.
 """
 
 import dataclasses
-import io
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion
+from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import ConversionError, Unusable
-from hrnet_tf.data.files.images import read_file, read_image_file
-from hrnet_tf.data.records.segmentation import encode_image_record
+from hrnet_tf.data.files.images import orientation_of, read_image_file
+from hrnet_tf.data.records.segmentation import count_pixels, encode_image_record
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
 from hrnet_tf.messages import listed
 
@@ -60,44 +59,73 @@ def convert(
     read_labels: LabelReader,
     label_set: LabelSet,
     output_prefix: str,
+    count_undeclared: Callable[[Pair], int] = lambda pair: 0,
     **options: Any,
 ) -> SegmentationSummary:
     """Writes `output_prefix`-00000-of-0000N.tfrecord, all files or none.
 
-    `options` are those of `RecordConversion`. Raises `ConversionError` if the input
-    cannot be used, and `OutputError` if files of this prefix exist already, or it names
-    none.
+    `count_undeclared` tells how many of a pair's pixels are ignored for the value 255
+    without a word about it in the label set. `options` are those of `RecordConversion`.
+    Raises `ConversionError` if the input cannot be used, and `OutputError` if files of
+    this prefix exist already, or it names none.
     """
     conversion = RecordConversion(output_prefix, **options)
     pixels: dict[Pair, np.ndarray] = {}
 
     def encode(pair: Pair) -> bytes:
-        encoded, labels = _read_pair(pair, read_labels, label_set)
-        counts = np.bincount(labels.ravel(), minlength=256)
-        pixels[pair] = np.append(counts[: label_set.num_classes], counts[IGNORE])
+        encoded, labels = _read_pair(pair, read_labels, label_set, conversion.exif)
+        pixels[pair] = count_pixels(labels, label_set.num_classes)
         return encode_image_record(
             encoded, os.path.basename(pair.image), labels, label_set.num_classes
         )
 
-    written = conversion.write_records(pairs, encode)
+    def check(written: list[Pair]) -> None:
+        total = np.sum([pixels[pair] for pair in written], axis=0)
+        undeclared = [count for pair in written if (count := count_undeclared(pair))]
+        missing = _missing_classes(label_set, total)
+        if missing and undeclared:
+            raise ConversionError(
+                f"None of {len(written)} label images has a pixel of the class "
+                f"{listed(missing)}, while {len(undeclared)} of them hold the value "
+                f"{IGNORE} ({sum(undeclared)} pixels), which means no class unless the "
+                f"label set says otherwise. If {IGNORE} is the value of a class, list "
+                "the values of all classes in the label set, such as values: [0, 255]. "
+                f"If these pixels have no class, say ignore: [{IGNORE}] in the label "
+                f"set, or --ignore_value={IGNORE}. Nothing was written."
+            )
+
+    written = conversion.write_records(
+        pairs, encode, lambda pair: (pair.image, pair.labels), check
+    )
+    total = np.sum([pixels[pair] for pair in written], axis=0)
+    missing = _missing_classes(label_set, total)
+    warnings = [f"No pixel has the class {listed(missing)}."] if missing else []
     return SegmentationSummary(
-        **conversion.outcome(),
-        label_set=label_set,
-        pixels=np.sum([pixels[pair] for pair in written], axis=0),
+        **conversion.outcome(), label_set=label_set, pixels=total, warnings=warnings
     )
 
 
+def _missing_classes(label_set: LabelSet, pixels: np.ndarray) -> list[str]:
+    return [
+        name
+        for name, count in zip(label_set.classes, pixels[:-1], strict=True)
+        if not count
+    ]
+
+
 def _read_pair(
-    pair: Pair, read_labels: LabelReader, label_set: LabelSet
+    pair: Pair, read_labels: LabelReader, label_set: LabelSet, exif: str | None
 ) -> tuple[bytes, np.ndarray]:
-    encoded, height, width = read_image_file(pair.image)
+    encoded, height, width = read_image_file(pair.image, exif=exif)
     labels = read_labels(pair)
+    if exif == "apply":
+        labels = pictures.turned(labels, orientation_of(pair.labels))
     if labels.shape != (height, width):
         raise Unusable(
             "wrong size of labels",
             f"{pair.labels} is {labels.shape[1]}x{labels.shape[0]} pixels, but its "
-            f"image {pair.image} is {width}x{height} (width x height, EXIF orientation "
-            "ignored).",
+            f"image {pair.image} is {width}x{height} (width x height, with "
+            f"--exif={exif or 'ignore'}).",
         )
     wrong = np.unique(labels[(labels >= label_set.num_classes) & (labels != IGNORE)])
     if wrong.size:
@@ -108,73 +136,6 @@ def _read_pair(
             f"{IGNORE} for pixels without one.",
         )
     return encoded, labels
-
-
-def read_label_image(path: str) -> np.ndarray:
-    """Reads a label image as it is stored. Raises `Unusable`.
-
-    Returns:
-        Whole numbers [H, W]: grey values, or the indices of a palette image. For a
-        coloured image uint8 [H, W, 3], RGB.
-    """
-    encoded = read_file(path, "labels")
-    try:
-        with Image.open(io.BytesIO(encoded)) as opened:
-            image: Image.Image = opened
-            if opened.mode == "1":
-                image = opened.convert("L").point(lambda value: value // 255)
-            elif opened.mode == "RGBA":
-                image = opened.convert("RGB")
-            elif opened.format == "JPEG":
-                raise Unusable(
-                    "labels as JPEG",
-                    f"{path} is a JPEG file, which does not keep labels exactly; "
-                    "use PNG.",
-                )
-            array = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise Unusable(
-            "corrupt labels", f"{path} is damaged or not an image: {error}."
-        ) from None
-    is_colored = array.shape[2:] == (3,)
-    if not np.issubdtype(array.dtype, np.integer) or not (
-        array.ndim == 2 or is_colored
-    ):
-        raise Unusable(
-            "unreadable labels",
-            f"{path} is an image with the mode {image.mode}; labels must be a grey, a "
-            "palette or an RGB image.",
-        )
-    return array
-
-
-def read_grey_labels(path: str, mapping: np.ndarray, allowed: str) -> np.ndarray:
-    """Reads a grey label image as uint8 [H, W]; see `map_values`. Raises `Unusable`."""
-    stored = read_label_image(path)
-    if stored.ndim != 2:
-        raise Unusable(
-            "coloured labels", f"{path} is an RGB image; labels must be grey."
-        )
-    return map_values(stored, mapping, path, allowed)
-
-
-def map_values(
-    values: np.ndarray, mapping: np.ndarray, path: str, allowed: str
-) -> np.ndarray:
-    """Turns stored values into class numbers, uint8 of the same shape.
-
-    `mapping` int64 [N] has the class number of each value, or -1. Other values raise
-    `Unusable`, whose message names the `path` and the `allowed` ones: "LIP's labels".
-    """
-    inside = (values >= 0) & (values < len(mapping))
-    mapped = np.where(inside, mapping[np.where(inside, values, 0)], -1)
-    if (mapped < 0).any():
-        wrong = np.unique(values[mapped < 0])
-        raise Unusable(
-            "unknown label",
-            f"{path} holds the value {wrong[0]}, which is not one of {allowed}.",
-        )
-    return mapped.astype(np.uint8)
 
 
 def check_folder(path: str, data_set: str, expected: str) -> None:

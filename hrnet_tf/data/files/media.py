@@ -1,25 +1,39 @@
 """Images, folders of images and videos, in and out.
 
-Images are uint8 RGB arrays [height, width, 3]. EXIF orientation is ignored, as COCO's
-annotations do.
+Images are uint8 RGB arrays [height, width, 3], turned by their EXIF orientation as
+viewers show them; see `data.files.pictures`.
 """
 
 import contextlib
 import dataclasses
+import logging
+import math
 import os
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
-from hrnet_tf.messages import UserError
+from hrnet_tf.data.files import pictures
+from hrnet_tf.messages import UserError, listed
 from hrnet_tf.output_files import written_whole
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif"),
+)
+# Named when they are left out: phones write them, and nothing here reads them.
+_UNREADABLE_SUFFIXES = (".heic", ".heif")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
-# Frame rate assumed when a file gives none.
+# Frame rate assumed when a file gives none, or one that no camera has: some give the
+# unit of their time stamps, such as 1000 or 90000 per second.
 _DEFAULT_FRAMES_PER_SECOND = 25.0
+_ABSURD_FRAMES_PER_SECOND = 1000.0
+
+# VP9 plays in browsers; MPEG-4 Part 2 is what every OpenCV can write.
+_CODECS = ("vp09", "mp4v")
+
+_log = logging.getLogger(__name__)
 
 
 class MediaError(UserError):
@@ -33,53 +47,97 @@ class VideoInfo:
     width: int  # of its frames, in pixels
     height: int
     frames_per_second: float
-    num_frames: int | None  # as it claims; None if it does not say
+    num_frames: int | None  # an estimate; None if it does not say
 
 
 def is_video(path: str) -> bool:
-    """Whether a file is named like a video."""
-    return path.lower().endswith(VIDEO_SUFFIXES)
+    """Whether a path is named like a video, and no folder."""
+    return path.lower().endswith(VIDEO_SUFFIXES) and not os.path.isdir(path)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file is one of those that Macs add: ._photo.jpg, .DS_Store."""
+    return name.startswith("._") or name == ".DS_Store"
 
 
 def find_images(path: str) -> list[str]:
     """Lists the images of a folder and its subfolders, in alphabetical order.
 
-    A file stands for itself, whatever its name. Raises `MediaError` if there is no such
+    A file stands for itself, whatever its name. What Macs add is passed over, and what
+    cannot be looked at is named in the log. Raises `MediaError` if there is no such
     path, or no image in it.
     """
     if os.path.isfile(path):
         return [path]
     if not os.path.isdir(path):
         raise MediaError(f"There is no file or folder {path}.")
-    found = sorted(
+    files = [
         os.path.join(folder, name)
-        for folder, _, names in os.walk(path)
+        for folder, _, names in os.walk(path, onerror=_tell_of_folder)
         for name in names
-        if name.lower().endswith(IMAGE_SUFFIXES)
+        if not is_hidden(name)
+    ]
+    found = sorted(name for name in files if name.lower().endswith(IMAGE_SUFFIXES))
+    skipped = [name for name in files if name.lower().endswith(_UNREADABLE_SUFFIXES)]
+    told = (
+        f"HEIC files cannot be read here; convert them to JPEG or PNG. Skipped: "
+        f"{len(skipped)} ({listed(sorted(skipped))})."
     )
     if not found:
         raise MediaError(
             f"{path} holds no image: none of its files ends in "
-            f"{', '.join(IMAGE_SUFFIXES)}."
+            f"{', '.join(IMAGE_SUFFIXES)}." + (f" {told}" if skipped else "")
         )
+    if skipped:
+        _log.warning("%s", told)
     return found
 
 
-def read_image(path: str) -> np.ndarray:
+def _tell_of_folder(error: OSError) -> None:
+    _log.warning("The folder %s is skipped: %s.", error.filename, error.strerror)
+
+
+def read_image(path: str, exif: str = "apply") -> np.ndarray:
     """Reads an image; grey, transparent and 16-bit ones become plain RGB.
+
+    Args:
+        path: A file.
+        exif: "apply" turns the image as viewers do, "ignore" leaves it as stored.
 
     Raises:
         MediaError: If it cannot be read.
     """
     try:
-        content = np.fromfile(path, np.uint8)
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise MediaError(f"{path}: not a file.")  # A pipe would wait for ever.
+        with open(path, "rb") as file:
+            return pictures.decode(file.read(), exif)
+    except pictures.PictureError as error:
+        raise MediaError(f"{path}: {error}.") from error
+    except MemoryError:
+        raise MediaError(f"{path}: there is not enough memory to read it.") from None
     except OSError as error:
-        raise MediaError(f"{path}: {error.strerror}.") from error
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(content, flags) if content.size else None
-    if image is None:
-        raise MediaError(f"{path}: not an image, or a damaged one.")
-    return np.ascontiguousarray(image[..., ::-1])
+        is_broken = os.path.islink(path) and not os.path.exists(path)
+        reason = f"a link to {os.readlink(path)}, " if is_broken else ""
+        raise MediaError(f"{path}: {reason}{error.strerror}.") from error
+
+
+def orientation_of(path: str) -> tuple[int, tuple[int, int] | None]:
+    """How an image is turned by viewers, and its size before that.
+
+    Returns:
+        Its EXIF orientation, 1 to 8; 1 if it cannot be read. Width and height of the
+        stored pixels, or None if they cannot be told.
+    """
+    if not os.path.isfile(path):
+        return 1, None
+    try:
+        with open(path, "rb") as file:
+            by = pictures.orientation(file)
+            file.seek(0)
+            return by, pictures.stored_size(file)
+    except OSError:
+        return 1, None
 
 
 def open_video(path: str) -> tuple[VideoInfo, Iterator[np.ndarray]]:
@@ -104,10 +162,16 @@ def open_video(path: str) -> tuple[VideoInfo, Iterator[np.ndarray]]:
     if not capture.isOpened() or width <= 0 or height <= 0:
         capture.release()
         raise MediaError(f"{path}: not a video, or one that OpenCV cannot decode.")
+    if not 0 < rate < _ABSURD_FRAMES_PER_SECOND or not math.isfinite(rate):
+        _log.warning(
+            "%s gives %g frames per second, which no camera takes; %g is assumed.",
+            *(path, rate, _DEFAULT_FRAMES_PER_SECOND),
+        )
+        rate = _DEFAULT_FRAMES_PER_SECOND
     info = VideoInfo(
         width=int(width),
         height=int(height),
-        frames_per_second=rate if rate > 0 else _DEFAULT_FRAMES_PER_SECOND,
+        frames_per_second=rate,
         num_frames=int(count) if count > 0 else None,
     )
     return info, _frames(capture)
@@ -116,7 +180,10 @@ def open_video(path: str) -> tuple[VideoInfo, Iterator[np.ndarray]]:
 def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
     try:
         while True:
-            more, frame = capture.read()
+            try:
+                more, frame = capture.read()
+            except cv2.error:  # Such as a frame that is too large for memory.
+                return
             if not more:
                 return
             yield np.ascontiguousarray(frame[..., ::-1])
@@ -135,14 +202,25 @@ class VideoWriter(contextlib.ExitStack):
 
     def __enter__(self) -> "VideoWriter":
         """Opens a file beside `path`, or raises `MediaError`."""
-        self._writer = cv2.VideoWriter(
-            self.enter_context(written_whole(self._path)),
-            cv2.VideoWriter.fourcc(*"mp4v"),
-            self._info.frames_per_second,
-            (self._info.width, self._info.height),
-        )
-        if not self._writer.isOpened():
+        partial = self.enter_context(written_whole(self._path))
+        for codec in _CODECS:
+            self._writer = cv2.VideoWriter(
+                partial,
+                cv2.VideoWriter.fourcc(*codec),
+                self._info.frames_per_second,
+                (self._info.width, self._info.height),
+            )
+            if self._writer.isOpened():
+                break
+            self._writer.release()
+        else:
             raise MediaError(f"OpenCV cannot write an MP4 video to {self._path}.")
+        if codec != _CODECS[0]:
+            _log.warning(
+                "This OpenCV cannot write VP9: %s is MPEG-4 Part 2, which browsers do "
+                "not play.",
+                self._path,
+            )
         self.callback(self._writer.release)
         return self
 

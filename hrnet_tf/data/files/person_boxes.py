@@ -48,6 +48,7 @@ class PersonBoxes:
         self._by_number: dict[int, list[list[float]]] = {}  # those without a name
         self._by_frame: dict[int, list[list[float]]] = {}
         self._matches: dict[str, str | None] = {}
+        self._sizes: dict[str, tuple[Any, Any]] = {}
         if not os.path.isfile(path):
             raise BoxesError(f"--boxes={path}: No such file.")
         try:
@@ -74,6 +75,10 @@ class PersonBoxes:
             return _split(self._by_name.get(name, []))
         number = number_of(path)
         return _split([] if number is None else self._by_number.get(number, []))
+
+    def size_of(self, path: str) -> tuple[Any, Any]:
+        """Width and height that annotations list for an image; None if they do not."""
+        return self._sizes.get(self._name_of(path) or "", (None, None))
 
     def of_frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Boxes [P, 4] and their scores [P] of a video's frame, counted from 0."""
@@ -146,6 +151,10 @@ class PersonBoxes:
                     raise ConversionError(f"it has no list {key!r}.")
             names = _each("images", content["images"], _read_name)
             self._ids = {name: number for number, name in names.items()}
+            self._sizes = {
+                names[image["id"]]: (image.get("width"), image.get("height"))
+                for image in content["images"]
+            }
             rows, group = content["annotations"], "annotations"
         if not isinstance(rows, list):
             raise ConversionError(f"It is {shown(rows)}.")

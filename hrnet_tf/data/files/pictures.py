@@ -89,6 +89,16 @@ def orientation(file: BinaryIO) -> int:
     return found if found in range(2, 9) else 1
 
 
+def stored_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Width and height before a picture is turned; None if they cannot be told."""
+    try:
+        with Image.open(file) as image:
+            # Pillow has turned TIFF files already.
+            return None if image.format == "TIFF" else image.size
+    except Exception:  # see `check_size`
+        return None
+
+
 def _exif(file: BinaryIO) -> bytes:
     is_png = file.read(len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
     if not is_png:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from official.vision.data.tfrecord_lib import convert_to_feature
 
 from hrnet_tf.data.records.shards import check_first_record
+from hrnet_tf.data.vocabularies.label_sets import IGNORE
 
 IMAGE_ENCODED = "image/encoded"
 IMAGE_FILENAME = "image/filename"
@@ -22,6 +23,8 @@ LABELS_ENCODED = "image/segmentation/class/encoded"
 # Our own addition: how many classes the labels count, so that another label set's
 # records are noticed.
 NUM_CLASSES = "image/segmentation/class/count"
+# And this: how many pixels each class has in the image, and how many have none.
+PIXELS = "image/segmentation/class/pixels"
 
 
 def encode_image_record(
@@ -36,10 +39,17 @@ def encode_image_record(
         IMAGE_WIDTH: convert_to_feature(labels.shape[1]),
         LABELS_ENCODED: convert_to_feature(png.tobytes()),
         NUM_CLASSES: convert_to_feature(num_classes),
+        PIXELS: convert_to_feature(count_pixels(labels, num_classes).tolist()),
     }
     return tf.train.Example(
         features=tf.train.Features(feature=feature)
     ).SerializeToString()
+
+
+def count_pixels(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts pixels by class, int64 [C + 1]; the last number, those without one."""
+    counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
+    return np.append(counts[:num_classes], counts[IGNORE])
 
 
 def parse_image_record(serialized: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
@@ -95,3 +105,24 @@ def check_records(files: Sequence[str], num_classes: int) -> None:
         lambda serialized: parse_image_record(serialized, num_classes),
         "convert the data again",
     )
+
+
+def missing_classes(files: Sequence[str], num_classes: int) -> list[int]:
+    """Numbers of the classes without a pixel in all records.
+
+    Reads until all classes have been seen. Of records that do not count pixels, or that
+    cannot be read, nothing is known: no class is missing.
+    """
+    counts = tf.io.FixedLenFeature([num_classes + 1], tf.int64)
+    missing = set(range(num_classes))
+    dataset = tf.data.TFRecordDataset(files).map(
+        lambda serialized: tf.io.parse_single_example(serialized, {PIXELS: counts})
+    )
+    try:
+        for record in dataset:
+            missing -= set(np.flatnonzero(record[PIXELS].numpy()[:-1]).tolist())
+            if not missing:
+                break
+    except tf.errors.OpError:
+        return []
+    return sorted(missing)

@@ -5,9 +5,12 @@ synthetic_parts, and reads your own from a YAML file:
 
     name: my_rooms
     classes: [floor, wall, left_door, right_door]
-    flip_pairs: [[left_door, right_door]]     # optional: change places in a mirror
+    flip_pairs: [[left_door, right_door]]     # optional: change places in a mirror;
+                                              # auto: derived from left and right
     colors: [[90, 90, 90], ...]               # optional: RGB, one per class
     values: [0, 1, 2, 4]                      # optional: pixel values in label images
+    ignore: [3, 255, [0, 0, 0]]               # optional: values and colours without
+                                              # a class
 
 In records and predictions a class is its place in `classes`, from 0. `IGNORE` marks
 pixels without a class, which are neither learned nor scored.
@@ -27,7 +30,7 @@ Color = tuple[int, int, int]
 IGNORE = 255
 MAX_CLASSES = IGNORE
 
-_KEYS = ("name", "classes", "flip_pairs", "colors", "values")
+_KEYS = ("name", "classes", "flip_pairs", "colors", "values", "ignore")
 
 
 class LabelSetError(UserError):
@@ -50,6 +53,9 @@ class LabelSet:
         values: Each class's value in label images, if it is not the class's number.
         has_own_colors: Whether the colours were given; only then may label images be
             painted in them.
+        ignored_values: Values in label images that mark pixels without a class.
+        ignored_colors: Colours in label images that do.
+        unlisted_pairs: Classes that are mirror images by their names alone.
     """
 
     name: str
@@ -58,6 +64,9 @@ class LabelSet:
     flip_pairs: tuple[tuple[int, int], ...] = ()
     values: tuple[int, ...] | None = None
     has_own_colors: bool = False
+    ignored_values: tuple[int, ...] = ()
+    ignored_colors: tuple[Color, ...] = ()
+    unlisted_pairs: tuple[tuple[str, str], ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -68,6 +77,17 @@ class LabelSet:
     def flip_permutation(self) -> list[int]:
         """The number that each class has in a mirrored image."""
         return vocabulary.flip_permutation(self.num_classes, self.flip_pairs)
+
+    def ignoring(self, value: int | None) -> "LabelSet":
+        """The same with one more ignored value. Raises `LabelSetError`."""
+        if value is None or value in self.ignored_values:
+            return self
+        if value in (self.values or range(self.num_classes)):
+            raise LabelSetError(
+                f"--ignore_value={value} is the value of a class of the label set "
+                f"{self.name}."
+            )
+        return dataclasses.replace(self, ignored_values=(*self.ignored_values, value))
 
     def to_spec(self) -> dict[str, Any]:
         """The mapping that `label_set_from_spec` reads."""
@@ -104,13 +124,34 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
                 f"{', '.join(_KEYS)}."
             )
     classes = _classes(spec.get("classes"), refuse)
+    pairs = spec.get("flip_pairs")
+    if pairs == vocabulary.AUTO:
+        pairs = vocabulary.mirror_pairs(classes)
+    flip_pairs = _flip_pairs(pairs or [], classes, refuse)
+    colors = _colors(spec.get("colors"), len(classes), refuse)
+    values = _values(spec.get("values"), len(classes), refuse)
+    ignored_values, ignored_colors = _ignored(spec.get("ignore"), refuse)
+    for value in ignored_values:
+        if value in (values or range(len(classes))):
+            raise refuse(
+                f"ignore has the value {value}, which is that of a class; a colour is "
+                "a list in the list, such as ignore: [[0, 0, 0]]."
+            )
+    for color in ignored_colors:
+        if spec.get("colors") and color in colors:
+            raise refuse(f"ignore has the colour {list(color)}, that of a class.")
     return LabelSet(
         name=str(spec.get("name") or os.path.splitext(os.path.basename(source))[0]),
         classes=classes,
-        colors=_colors(spec.get("colors"), len(classes), refuse),
-        flip_pairs=_flip_pairs(spec.get("flip_pairs") or [], classes, refuse),
-        values=_values(spec.get("values"), len(classes), refuse),
+        colors=colors,
+        flip_pairs=flip_pairs,
+        values=values,
         has_own_colors=bool(spec.get("colors")),
+        ignored_values=ignored_values,
+        ignored_colors=ignored_colors,
+        unlisted_pairs=vocabulary.unlisted_pairs(
+            classes, None if pairs is None else flip_pairs
+        ),
     )
 
 
@@ -129,7 +170,7 @@ def _flip_pairs(
     if not isinstance(pairs, Sequence) or not all(
         _is_list_of(pair, str) and len(pair) == 2 for pair in pairs
     ):
-        raise refuse("flip_pairs must be a list of pairs of class names.")
+        raise refuse("flip_pairs must be a list of pairs of class names, or auto.")
     members = [name for pair in pairs for name in pair]
     for name in members:
         if name not in classes:
@@ -144,12 +185,7 @@ def _flip_pairs(
 def _colors(colors: Any, count: int, refuse: _Refuse) -> tuple[Color, ...]:
     if colors is None:
         return _distinct_colors(count)
-    is_valid = isinstance(colors, Sequence) and all(
-        _is_list_of(color, int)
-        and len(color) == 3
-        and 0 <= min(color) <= max(color) <= 255
-        for color in colors
-    )
+    is_valid = isinstance(colors, Sequence) and all(map(_is_color, colors))
     if not is_valid or len(colors) != count:
         raise refuse(
             f"colors must be a list of {count} lists of red, green and blue in "
@@ -169,6 +205,38 @@ def _values(values: Any, count: int, refuse: _Refuse) -> tuple[int, ...] | None:
             f"{len(values)}."
         )
     return tuple(values)
+
+
+def _ignored(
+    ignored: Any, refuse: _Refuse
+) -> tuple[tuple[int, ...], tuple[Color, ...]]:
+    """Values and colours that mark pixels without a class."""
+    if ignored is None:
+        return (), ()
+    entries = [ignored] if _is_value(ignored) else ignored
+    if not isinstance(entries, Sequence) or not all(
+        _is_value(entry) or _is_color(entry) for entry in entries
+    ):
+        raise refuse(
+            "ignore must be a list of pixel values in 0 to 65535, or of lists of red, "
+            "green and blue in 0 to 255, or of both."
+        )
+    return (
+        tuple(entry for entry in entries if _is_value(entry)),
+        tuple((red, green, blue) for red, green, blue in filter(_is_color, entries)),
+    )
+
+
+def _is_value(value: Any) -> bool:
+    return _is_list_of([value], int) and 0 <= value <= 65535
+
+
+def _is_color(color: Any) -> bool:
+    return (
+        _is_list_of(color, int)
+        and len(color) == 3
+        and 0 <= min(color) <= max(color) <= 255
+    )
 
 
 def _is_list_of(value: Any, kind: type) -> bool:

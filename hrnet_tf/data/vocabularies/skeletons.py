@@ -10,7 +10,8 @@
     upper_body: [rim_left, rim_right]
 
 Only `name` and `keypoints` are required. Without `flip_pairs` every keypoint is its
-own mirror image; without `limbs` only dots are drawn; without `upper_body` the
+own mirror image, and `flip_pairs: auto` derives them from names such as left_eye and
+right_eye; without `limbs` only dots are drawn; without `upper_body` the
 half-body augmentation is off. The order of `keypoints` is the order of the keypoint
 triples in the annotation file and of the network's output channels.
 """
@@ -47,6 +48,7 @@ class Skeleton:
         limbs: Pairs of keypoints that are joined by a line when drawn.
         upper_body: Keypoints that half-body augmentation counts as the upper body;
             all others are the lower body. Empty: no half-body augmentation.
+        unlisted_pairs: Keypoints that are mirror images by their names alone.
     """
 
     name: str
@@ -55,6 +57,9 @@ class Skeleton:
     sigmas: tuple[float, ...]
     limbs: tuple[tuple[int, int], ...]
     upper_body: tuple[int, ...]
+    unlisted_pairs: tuple[tuple[str, str], ...] = dataclasses.field(
+        default=(), compare=False
+    )
 
     @property
     def num_keypoints(self) -> int:
@@ -162,13 +167,18 @@ def load_skeleton(name_or_path: str) -> Skeleton:
 def skeleton_from_spec(spec: Any, source: str) -> Skeleton:
     """The skeleton that a mapping from `source` describes. Raises `SkeletonError`."""
     reader = _SpecReader(spec, source)
+    flip_pairs = reader.flip_pairs()
     return Skeleton(
         name=reader.name(),
         keypoints=reader.keypoints,
-        flip_pairs=reader.pairs("flip_pairs", each_keypoint_once=True),
+        flip_pairs=flip_pairs,
         sigmas=reader.sigmas(),
         limbs=reader.pairs("limbs", each_keypoint_once=False),
         upper_body=reader.upper_body(),
+        unlisted_pairs=vocabulary.unlisted_pairs(
+            reader.keypoints,
+            None if spec.get("flip_pairs") is None else flip_pairs,
+        ),
     )
 
 
@@ -228,6 +238,14 @@ class _SpecReader:
                     f"repeats {name!r}; each keypoint is listed once.",
                 )
         return tuple(names)
+
+    def flip_pairs(self) -> tuple[tuple[int, int], ...]:
+        if self._spec.get("flip_pairs") != vocabulary.AUTO:
+            return self.pairs("flip_pairs", each_keypoint_once=True)
+        return tuple(
+            (self._index[left], self._index[right])
+            for left, right in vocabulary.mirror_pairs(self.keypoints)
+        )
 
     def pairs(self, key: str, each_keypoint_once: bool) -> tuple[tuple[int, int], ...]:
         pairs = self._list(key, "a list of [name, name] pairs")

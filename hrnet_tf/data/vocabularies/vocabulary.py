@@ -1,14 +1,38 @@
 """What skeletons and label sets share: built-in names, YAML files, mirror images."""
 
+import functools
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
 from hrnet_tf.messages import UserError, did_you_mean, one_line
 
-Vocabulary = TypeVar("Vocabulary")
+
+class HasUnlistedPairs(Protocol):
+    """A vocabulary whose file may leave mirror images out."""
+
+    @property
+    def unlisted_pairs(self) -> Sequence[tuple[str, str]]:
+        """Pairs of names, left and right, that `flip_pairs` should list."""
+
+
+Vocabulary = TypeVar("Vocabulary", bound=HasUnlistedPairs)
+
+# What `flip_pairs` may be instead of a list: derive them from the names.
+AUTO = "auto"
+
+# Left in a name: as a word, or as a letter that stands apart; and right, likewise.
+_LEFT = re.compile(
+    r"left|Left|LEFT|(?<![A-Za-z])[lL](?![A-Za-z])"
+    r"|(?<![A-Za-z])[lL](?=[A-Z][a-z])|(?<=[a-z])L(?![A-Za-z])"
+)
+_RIGHT_OF = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
+
+_log = logging.getLogger(__name__)
 
 
 def load(
@@ -21,7 +45,8 @@ def load(
     """Returns a built-in vocabulary by name, or reads one from a `*.yaml` file.
 
     `from_spec` makes one from the content of a file and its path, `refuse` an error
-    from a sentence, in which it is called a `kind`: "skeleton".
+    from a sentence, in which it is called a `kind`: "skeleton". A file whose names tell
+    of mirror images that it does not list is used, with a warning.
     """
     if name_or_path in built_in:
         return built_in[name_or_path]
@@ -44,7 +69,49 @@ def load(
             f"{kind.capitalize()} file {name_or_path} could not be read as YAML: "
             f"{one_line(error)}"
         ) from None
-    return from_spec(spec, name_or_path)
+    vocabulary = from_spec(spec, name_or_path)
+    if pairs := vocabulary.unlisted_pairs:
+        listed = ", ".join(f"[{left}, {right}]" for left, right in pairs)
+        _warn_once(
+            f"{kind.capitalize()} {name_or_path}: flip_pairs does not list names that "
+            "look like mirror images, so that left and right are confused when images "
+            f"are mirrored. Add them:\n  flip_pairs: [{listed}]\nor write flip_pairs: "
+            f"{AUTO}. If they are no mirror images, write flip_pairs: []."
+        )
+    return vocabulary
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    """A file is read several times in a run: for flags, checks and the work."""
+    _log.warning("%s", sentence)
+
+
+def mirror_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ in left and right alone: l_eye, r_eye."""
+    pairs: list[tuple[str, str]] = []
+    taken: set[str] = set()
+    for name in names:
+        for left in _LEFT.finditer(name):
+            right = _RIGHT_OF[left.group()]
+            other = name[: left.start()] + right + name[left.end() :]
+            if other in names and not taken & {name, other}:
+                pairs.append((name, other))
+                taken |= {name, other}
+    return pairs
+
+
+def unlisted_pairs(
+    names: Sequence[str], flip_pairs: Iterable[tuple[int, int]] | None
+) -> tuple[tuple[str, str], ...]:
+    """Of `mirror_pairs` those with names in no pair; none if the list is empty.
+
+    Numbers in `flip_pairs` are places in `names`; None: the file does not list any.
+    """
+    if flip_pairs is not None and not flip_pairs:
+        return ()
+    paired = {names[index] for pair in flip_pairs or () for index in pair}
+    return tuple(pair for pair in mirror_pairs(names) if not paired & {*pair})
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -1,18 +1,25 @@
 """What our segmentation task needs."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
+import tensorflow as tf
 from official.core import config_definitions as cfg
+from official.core import input_reader
 
 from hrnet_tf.configs import segmentation
+from hrnet_tf.data.records.segmentation import missing_classes
 from hrnet_tf.data.vocabularies.label_sets import (
     LabelSet,
     LabelSetError,
     load_label_set,
 )
 from hrnet_tf.evaluation.segmentation import METRICS
+from hrnet_tf.messages import listed
 from hrnet_tf.training.validation import backbone, choices, inputs, trainer
+
+_log = logging.getLogger(__name__)
 
 _ADVICE = (
     "write records with python -m hrnet_tf.data.segmentation_folder or one of its "
@@ -39,6 +46,8 @@ def mistakes(
     if trains:
         yield from inputs.records_mistakes("task.train_data", task.train_data, _ADVICE)
         yield from _training_mistakes(task.train_data)
+        if label_set:
+            _tell_of_missing_classes(task, label_set)
     if evaluates:
         data = task.validation_data
         yield from inputs.records_mistakes("task.validation_data", data, _ADVICE)
@@ -46,6 +55,27 @@ def mistakes(
     classes = label_set.classes if label_set else ()
     metrics = [*METRICS, "validation_loss", *(f"iou/{name}" for name in classes)]
     yield from trainer.best_metric_mistakes(params.trainer, metrics)
+
+
+def _tell_of_missing_classes(
+    task: segmentation.SegmentationTask, label_set: LabelSet
+) -> None:
+    """Warns if no training image has a pixel of some class."""
+    try:
+        files = input_reader.match_files(task.train_data.input_path)
+    except (ValueError, tf.errors.OpError):
+        return  # `mistakes` tells of it.
+    dropped = int(task.drop_background)
+    numbers = missing_classes(files, label_set.num_classes + dropped)
+    names = [label_set.classes[i - dropped] for i in numbers if i >= dropped]
+    if names:
+        _log.warning(
+            "No pixel of task.train_data has the class %s of task.label_set, so that "
+            "it cannot be learned. The converter's summary counts the pixels of all "
+            "classes; values of label images that are not 0, 1, 2 ... belong into "
+            "`values` of the label set.",
+            listed(names),
+        )
 
 
 def _model_mistakes(

@@ -370,16 +370,43 @@ def test_grey_cmyk_and_png_decode_to_the_right_colours(dataset):
     np.testing.assert_array_equal(decoded(12), expected)
 
 
-def test_exif_orientation_is_ignored(dataset):
+def test_exif_orientation_needs_a_word(dataset):
     image_module = pytest.importorskip("PIL.Image")
     exif = image_module.Exif()
     exif[0x0112] = 6  # Orientation: to be shown turned by 90 degrees.
     path = dataset.image_dir / "0.jpg"
     image_module.fromarray(picture()).save(path, quality=95, exif=exif)
     assert cv2.imread(str(path)).shape == (WIDTH, HEIGHT, 3), "a viewer turns it"
-    record = read_records(dataset.convert().files)[10]
+    with pytest.raises(ConversionError, match=r"0\.jpg \(6\).*--exif=apply") as error:
+        dataset.convert()
+    assert "1 image files have an EXIF orientation" in str(error.value)
+    dataset.assert_nothing_written()
+
+    summary = dataset.convert(exif="ignore")
+    record = read_records(summary.files)[10]
     assert (record["height"], record["width"]) == (HEIGHT, WIDTH)
     assert tf.io.decode_image(record["encoded"]).shape == (HEIGHT, WIDTH, 3)
+    assert "1  image files with an EXIF orientation, ignored" in str(summary)
+
+
+def test_annotations_of_turned_pictures(dataset):
+    image_module = pytest.importorskip("PIL.Image")
+    exif = image_module.Exif()
+    exif[0x0112] = 6
+    # Stored on its side, so that viewers show `picture()`.
+    for name, options in (("0.jpg", {"quality": 95}), ("1.png", {})):
+        lying = image_module.fromarray(np.rot90(picture()))
+        lying.save(dataset.image_dir / name, exif=exif, **options)
+    dataset.content["images"][1]["file_name"] = "1.png"
+    with pytest.raises(ConversionError, match="pixels, but its annotations say"):
+        dataset.convert(exif="ignore")
+    summary = dataset.convert(exif="apply")
+    records = read_records(summary.files)
+    for image_id, most in ((10, 8), (11, 0)):
+        pixels = tf.io.decode_image(records[image_id]["encoded"]).numpy()
+        assert pixels.shape == (HEIGHT, WIDTH, 3)
+        assert np.abs(pixels.astype(int) - picture()).mean() <= most
+    assert "2  image files turned by their EXIF orientation" in str(summary)
 
 
 @pytest.mark.parametrize(

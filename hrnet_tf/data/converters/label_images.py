@@ -1,0 +1,155 @@
+"""Label images as they are stored: grey values, palettes, colours.
+
+What a viewer would blend or round is refused, since labels must be exact.
+"""
+
+import dataclasses
+import io
+
+import numpy as np
+from PIL import Image
+
+from hrnet_tf.data.files import pictures
+from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.images import read_file
+from hrnet_tf.messages import one_line
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelImage:
+    """A label image.
+
+    Attributes:
+        path: Where it is.
+        values: Whole numbers [H, W]: grey values or palette indices; of a coloured
+            image uint8 [H, W, 3], RGB.
+        bits: How many bits a grey value has.
+        palette: uint8 [256, 4], red, green, blue and opacity, if there is one.
+    """
+
+    path: str
+    values: np.ndarray
+    bits: int = 8
+    palette: np.ndarray | None = None
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Grey values as viewers show them: those of 1, 2 and 4 bits reach to 255."""
+        return self.values * (255 // (2**self.bits - 1) if self.bits < 8 else 1)
+
+
+def read_label_image(path: str) -> LabelImage:
+    """Reads a label image. Raises `Unusable`."""
+    encoded = read_file(path, "labels")
+    try:
+        pictures.check_size(encoded)
+        with Image.open(io.BytesIO(encoded)) as image:
+            image.load()
+    except pictures.PictureError as error:
+        raise Unusable("unreadable labels", f"{path} is {error}.") from None
+    except MemoryError:
+        raise Unusable(
+            "labels too large for memory",
+            f"{path}: there is not enough memory to decode it.",
+        ) from None
+    except Exception as error:  # Pillow raises all kinds at damaged files.
+        raise Unusable(
+            "corrupt labels", f"{path} is damaged or not an image: {one_line(error)}."
+        ) from None
+    if image.format in ("JPEG", "MPO"):
+        raise Unusable(
+            "labels as JPEG",
+            f"{path} is a JPEG file, which does not keep labels exactly; use PNG.",
+        )
+    return _read(path, image, _bits(encoded, image))
+
+
+def _bits(encoded: bytes, image: Image.Image) -> int:
+    """Bits per value, as the header of a PNG file says; else by Pillow's mode."""
+    if encoded.startswith(_PNG_SIGNATURE):
+        return encoded[24]
+    return 1 if image.mode == "1" else 8
+
+
+def _read(path: str, image: Image.Image, bits: int) -> LabelImage:
+    mode, array = image.mode, np.asarray(image)
+    if mode in ("LA", "RGBA"):
+        _check_opacity(path, array[..., -1])
+        mode, array = mode[:-1], array[..., :-1]
+    if mode in ("L", "RGB") and bits > 8:
+        # Pillow drops the lower half of every value.
+        raise Unusable(
+            "unreadable labels",
+            f"{path} has {bits} bits per channel; labels in colour or with an alpha "
+            "channel must have 8.",
+        )
+    if mode == "P":
+        return LabelImage(path, array, palette=_palette(image))
+    if mode == "1":
+        return LabelImage(path, array.astype(np.uint8), bits=1)
+    if mode == "L":
+        array = array.reshape(array.shape[:2])
+        # Pillow gives values as viewers show them.
+        return LabelImage(path, array // (255 // (2**bits - 1)), bits)
+    is_whole = array.ndim == 2 and np.issubdtype(array.dtype, np.integer)
+    if mode != "RGB" and not is_whole:
+        raise Unusable(
+            "unreadable labels",
+            f"{path} is an image with the mode {mode}; labels must be a grey, a "
+            "palette or an RGB image.",
+        )
+    return LabelImage(path, array)
+
+
+def _check_opacity(path: str, alpha: np.ndarray) -> None:
+    if count := np.count_nonzero(alpha != 255):
+        raise Unusable(
+            "transparent labels",
+            f"{path} has {count} pixels that are not opaque, so that their labels are "
+            "not exact; save it without an alpha channel.",
+        )
+
+
+def _palette(image: Image.Image) -> np.ndarray:
+    """The colours of all indices; black where the file gives fewer."""
+    colors = np.array(image.getpalette("RGBA"), np.uint8).reshape(-1, 4)
+    palette = np.tile(np.array([0, 0, 0, 255], np.uint8), (256, 1))
+    palette[: len(colors)] = colors
+    # Pillow keeps opacities apart: bytes for the first indices, or one index.
+    transparency = image.info.get("transparency", b"")
+    if isinstance(transparency, bytes):
+        palette[: len(transparency), 3] = list(transparency)
+    else:
+        palette[transparency, 3] = 0
+    return palette
+
+
+def read_grey_labels(path: str, mapping: np.ndarray, allowed: str) -> np.ndarray:
+    """Reads a grey label image as uint8 [H, W]; see `map_values`. Raises `Unusable`."""
+    values = read_label_image(path).values
+    if values.ndim != 2:
+        raise Unusable(
+            "coloured labels", f"{path} is an RGB image; labels must be grey."
+        )
+    return map_values(values, mapping, path, allowed)
+
+
+def map_values(
+    values: np.ndarray, mapping: np.ndarray, path: str, allowed: str
+) -> np.ndarray:
+    """Turns stored values into class numbers, uint8 of the same shape.
+
+    `mapping` int64 [N] has the class number of each value, or -1. Other values raise
+    `Unusable`, whose message names the `path` and the `allowed` ones: "LIP's labels".
+    """
+    inside = (values >= 0) & (values < len(mapping))
+    mapped = np.where(inside, mapping[np.where(inside, values, 0)], -1)
+    if (mapped < 0).any():
+        wrong = np.unique(values[mapped < 0])
+        raise Unusable(
+            "unknown label",
+            f"{path} holds the value {wrong[0]}, which is not one of {allowed}.",
+        )
+    return mapped.astype(np.uint8)
