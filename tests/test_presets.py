@@ -123,11 +123,11 @@ RECIPES = {
     },
     "pose/coco_*.yaml": {
         "runtime.distribution_strategy": "mirrored",
-        "runtime.num_gpus": 4,
+        "runtime.num_gpus": -1,
     },
     "pose/mobile_*.yaml": {
         "runtime.distribution_strategy": "one_device",
-        "runtime.num_gpus": 1,
+        "runtime.num_gpus": -1,
     },
     "segmentation/cityscapes_*.yaml": {
         "task.train_data.global_batch_size": 12,
@@ -167,14 +167,14 @@ RECIPES = {
     "segmentation/*_w*.yaml": {
         "task.validation_data.global_batch_size": 4,
         "runtime.distribution_strategy": "mirrored",
-        "runtime.num_gpus": 4,
+        "runtime.num_gpus": -1,
     },
     "detection/coco_*.yaml": {
         "task.init_checkpoint_modules": "backbone",
         "task.train_data.global_batch_size": 16,
         "task.validation_data.global_batch_size": 8,
         "runtime.distribution_strategy": "mirrored",
-        "runtime.num_gpus": 8,
+        "runtime.num_gpus": -1,
     },
 }
 

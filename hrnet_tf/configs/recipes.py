@@ -43,7 +43,8 @@ def experiment(
                 {key: {"type": next(iter(one)), **one} for key, one in choices.items()}
             ),
         ),
-        runtime=cfg.RuntimeConfig(distribution_strategy="mirrored"),
+        # All GPUs that are there, see training.devices.
+        runtime=cfg.RuntimeConfig(distribution_strategy="mirrored", num_gpus=-1),
         restrictions=[
             "task.train_data.is_training != None",
             "task.validation_data.is_training != None",

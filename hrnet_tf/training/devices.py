@@ -9,6 +9,9 @@ from official.core import config_definitions as cfg
 # In place of a number, `runtime.num_gpus` may ask for all that TensorFlow sees.
 ALL_GPUS = -1
 
+# On one machine, where the number of GPUs counts.
+LOCAL_STRATEGIES = ("off", "one_device", "mirrored")
+
 CPU_INFO = "/proc/cpuinfo"
 # Instructions for each kind of numbers. A CPU that has none of them converts every
 # number to float32 and back.
@@ -21,20 +24,36 @@ _log = logging.getLogger(__name__)
 
 
 def use_gpus(params: cfg.ExperimentConfig) -> None:
-    """Puts the GPUs that are there in place of `runtime.num_gpus` -1, and says so."""
+    """Puts the GPUs that are there in place of `runtime.num_gpus` -1."""
     runtime = params.runtime
     if runtime.num_gpus != ALL_GPUS:
         return
     strategy = str(runtime.distribution_strategy).lower()
-    count = len(tf.config.list_physical_devices("GPU"))
+    count = _count_gpus()
     if strategy in ("off", "one_device"):
         count = min(count, 1)
     elif strategy == "mirrored" and count == 0:
         strategy = "one_device"
     runtime.override({"num_gpus": count, "distribution_strategy": strategy})
-    if strategy in ("off", "one_device", "mirrored"):
-        where = {0: "the CPU: TensorFlow sees no GPU", 1: "one GPU"}
-        _log.info("Runs on %s.", where.get(count, f"{count} GPUs"))
+
+
+def log_devices(runtime: cfg.RuntimeConfig) -> None:
+    """Says what a run on one machine runs on."""
+    if runtime.distribution_strategy.lower() not in LOCAL_STRATEGIES:
+        return
+    if runtime.num_gpus == 1:
+        where = "one GPU"
+    elif runtime.num_gpus:
+        where = f"{runtime.num_gpus} GPUs"
+    elif idle := _count_gpus():
+        where = f"the CPU, as runtime.num_gpus says; {ALL_GPUS} takes all GPUs ({idle})"
+    else:
+        where = "the CPU: TensorFlow sees no GPU"
+    _log.info("Runs on %s.", where)
+
+
+def _count_gpus() -> int:
+    return len(tf.config.list_physical_devices("GPU"))
 
 
 def is_slow_on_cpu(precision: str | None) -> bool:

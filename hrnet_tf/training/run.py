@@ -15,7 +15,7 @@ from official.modeling import performance
 from official.vision.utils import summary_manager
 
 from hrnet_tf.evaluation.report import Report
-from hrnet_tf.training import actions, checkpoints, run_file
+from hrnet_tf.training import actions, checkpoints, devices, run_file
 from hrnet_tf.training.experiment import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def run(
     """
     trains = "train" in mode
     params = _with_weights_to_use(params, mode, model_dir, checkpoint)
+    devices.log_devices(params.runtime)
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
 

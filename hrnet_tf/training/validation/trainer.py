@@ -8,7 +8,7 @@ from official.core import config_definitions as cfg
 
 from hrnet_tf.messages import did_you_mean
 from hrnet_tf.training import devices
-from hrnet_tf.training.devices import ALL_GPUS
+from hrnet_tf.training.devices import ALL_GPUS, LOCAL_STRATEGIES
 from hrnet_tf.training.validation import choices, schedules
 
 STRATEGIES = (
@@ -19,8 +19,6 @@ STRATEGIES = (
     "parameter_server",
     "tpu",
 )
-# On one machine, where the number of GPUs counts.
-LOCAL_STRATEGIES = ("off", "one_device", "mirrored")
 PRECISIONS = (None, "float32", "float16", "bfloat16")
 
 
