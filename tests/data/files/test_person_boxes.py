@@ -75,3 +75,127 @@ def test_boxes_of_other_images_are_refused(tmp_path):
     boxes.check(["1.jpg", "7.jpg"])
     with pytest.raises(BoxesError, match="of the 2 images, such as 1.jpg: .* for 7"):
         boxes.check(["1.jpg", "2.jpg"])
+
+
+# ---- names with folders ----
+
+
+def named(*names):
+    """Annotations of images with these names: the box of each is its place, from 1."""
+    return {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names, 1)],
+        "annotations": [
+            {"image_id": i, "category_id": 1, "bbox": [i, i, i, i]}
+            for i, _ in enumerate(names, 1)
+        ],
+    }
+
+
+def found(boxes, path):
+    """Places of the names whose boxes an image has."""
+    return boxes.of_image(path)[0][:, 0].astype(int).tolist()
+
+
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_images_of_one_name_are_told_apart_by_folder(tmp_path, bom):
+    content = named("cam1/frame.jpg", "cam2/frame.jpg")
+    rows = [
+        {**row, "file_name": content["images"][row["image_id"] - 1]["file_name"]}
+        for row in content["annotations"]
+    ]
+    for file in (content, rows):
+        boxes = boxes_of(tmp_path, bom + json.dumps(file))
+        boxes.check(["cam1/frame.jpg", "cam2/frame.jpg", "cam3/frame.jpg"])
+        assert found(boxes, "cam1/frame.jpg") == [1]
+        assert found(boxes, "cam2/frame.jpg") == [2]
+        assert found(boxes, "cam3/frame.jpg") == []
+        assert boxes.image_id("cam2/frame.jpg") == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "paths", "expected"),
+    [
+        (["/data/set/cam1/a.jpg", "/data/set/cam2/a.jpg"], ["cam1/a.jpg"], [1]),
+        (["C:\\set\\cam2\\a.jpg", "./cam1/a.jpg"], ["cam1/a.jpg"], [2]),
+        (["a.jpg", "cam1/a.jpg"], ["cam1/a.jpg"], [2]),
+        (["a.jpg", "cam1/a.jpg"], ["a.jpg"], [1]),
+        (["a.jpg"], ["a.jpg", "cam1/a.jpg"], [1]),
+        (["a.jpg"], ["cam1/a.jpg", "a.jpg"], []),
+        (["train/a.jpg"], ["elsewhere/a.jpg"], [1]),
+        (["a.png", "a.jpg"], ["a.jpg"], [2]),
+        (["a.jpg"], ["a.png"], [1]),
+    ],
+)
+def test_names_that_agree_furthest_belong_together(tmp_path, names, paths, expected):
+    boxes = boxes_of(tmp_path, named(*names))
+    boxes.check(paths)
+    assert found(boxes, paths[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "paths", "message"),
+    [
+        (["cam1/a.jpg", "cam2/a.jpg"], ["a.jpg"], "a.jpg could be cam1/a.jpg, cam2/"),
+        (["a.jpg"], ["cam1/a.jpg", "cam2/a.jpg"], "a.jpg could be any of the images"),
+        (["cam3/a.jpg"], ["cam1/a.jpg", "cam2/a.jpg"], "could be any of the images"),
+    ],
+)
+def test_a_choice_between_images_is_refused(tmp_path, names, paths, message):
+    with pytest.raises(BoxesError, match=message):
+        boxes_of(tmp_path, named(*names)).check(paths)
+
+
+def test_numbers_that_two_images_share_are_refused(tmp_path):
+    boxes = boxes_of(tmp_path, [{**ROW, "image_id": 0}, ROW])
+    boxes.check(["cam1/frame_000000.jpg", "cam1/frame_000007.jpg"])
+    with pytest.raises(
+        BoxesError, match="image 0 .* those of cam1/frame_000000.jpg or"
+    ):
+        boxes.check(["cam1/frame_000000.jpg", "cam2/frame_000000.jpg"])
+
+
+def test_a_number_does_not_stand_for_a_name(tmp_path):
+    boxes = boxes_of(tmp_path, named("cat.jpg"))
+    assert found(boxes, "photo_1.jpg") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"image_id": -7}, r"results\[0\]: image_id is -7"),
+        ({"image_id": 7.0}, "image_id is 7.0"),
+        ({"image_id": True}, "image_id is true"),
+        ({"image_id": 2**63}, "image_id is 9223372036854775808"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "four finite numbers"),
+        ({"bbox": [1, 2, "3", 4]}, "four finite numbers"),
+        ({"score": float("nan")}, "score is nan"),
+        ({"score": None}, "score is missing"),
+        ({"file_name": 3}, "file_name is 3"),
+    ],
+)
+def test_bad_results_are_named(tmp_path, changes, sentence):
+    with pytest.raises(BoxesError, match=sentence):
+        boxes_of(tmp_path, [{**ROW, **changes}])
+
+
+def test_bad_annotations_are_named(tmp_path):
+    for content, sentence in (
+        ({**named("a"), "images": [{"id": 1}]}, r"images\[0\]: file_name is missing"),
+        (
+            {**named("a"), "images": [{"id": 1, "file_name": "a"}] * 2},
+            "1 is used twice",
+        ),
+        ({**named("a"), "images": []}, r"annotations\[0\]: image_id 1 is not in"),
+        (3, "It is 3"),
+        ([3], "it is 3; it must be an object"),
+    ):
+        with pytest.raises(BoxesError, match=sentence):
+            boxes_of(tmp_path, content)
+
+
+def test_large_ids_stay_apart(tmp_path):
+    one, other = 2**60, 2**60 + 1
+    boxes = boxes_of(tmp_path, [{**ROW, "image_id": one}])
+    assert len(boxes.of_image(f"{one}.jpg")[0]) == 1
+    assert len(boxes.of_image(f"{other}.jpg")[0]) == 0
+    assert boxes.image_id(f"{2**63}.jpg") is None
