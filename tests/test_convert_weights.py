@@ -70,6 +70,26 @@ def test_a_partial_load_must_be_said_and_is_told(weights, tmp_path, capsys):
     assert "Not converted: 1 tensors missing: bn1.bias" in capsys.readouterr().out
 
 
+def test_a_yaml_of_that_name_is_kept(checkpoint, tmp_path, capsys):
+    (tmp_path / "ckpt.yaml").write_text("mine")
+    assert run(f"--checkpoint={checkpoint}", f"--output={tmp_path / 'ckpt'}") == 1
+    assert "ckpt.yaml exists already" in capsys.readouterr().err
+    assert (tmp_path / "ckpt.yaml").read_text() == "mine"
+
+
+def test_the_state_that_was_taken_is_said(weights, tmp_path, capsys):
+    path = str(tmp_path / "both.safetensors")
+    both = {f"model.{name}": value for name, value in weights.items()}
+    both |= {f"model_ema.{name}": value for name, value in weights.items()}
+    safetensors.numpy.save_file(both, path)
+    flags = [f"--checkpoint={path}", f"--output={tmp_path / 'ckpt'}", "--overwrite"]
+    assert run(*flags) == 0
+    averages, own = "averages of the weights, under model_ema", "own weights, under mod"
+    assert f"Took the {averages}; --state=model" in capsys.readouterr().out
+    assert run(*flags, "--state=model") == 0
+    assert f"Took the model's {own}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "flags, code, sentence",
     [
@@ -81,6 +101,8 @@ def test_a_partial_load_must_be_said_and_is_told(weights, tmp_path, capsys):
         (["--checkpoint={folder}", "--output={out}"], 1, "There is no file"),
         (["--checkpoint={file}", "--output={out}", "--task=depth"], 2, "--task"),
         (["--checkpoint={file}", "--output={out}", "--task=detection"], 1, "of a pose"),
+        (["--checkpoint={file}", "--output={out}", "--state=best"], 2, "--state"),
+        (["--checkpoint={file}", "--output={out}", "--state=ema"], 1, "no averaged"),
         (["--checkpoint={file}", "--output={out}", "--model_id=w9"], 2, "model_id"),
         (["--checkpoint={file}", "--output={out}", "--model_id=w32"], 1, "not of w32"),
     ],

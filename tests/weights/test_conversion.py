@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -62,6 +64,56 @@ def test_tensors_that_do_not_fit_are_named(changes, sentence, changed):
     assert str(error.value).startswith(path)
     assert "--allow_partial" in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["conv1.weight", "stage4.1.branches.3.0.bn1.bias"])
+def test_weights_of_whole_numbers_are_named(name, changed, official):
+    path = changed({name: np.ones_like(official(POSE).weights[name], np.int8)})
+    with pytest.raises(
+        WeightsError, match=f"1 tensors of another type: {name} is int8 instead of"
+    ):
+        load_pytorch_checkpoint(path)
+
+
+def test_what_training_counts_is_left_out_and_tables_are_said(changed):
+    changes = {"epoch": np.array(3), "table": np.arange(3)}
+    conversion = load_pytorch_checkpoint(changed(changes))
+    assert conversion.left_out == []
+    assert "Left out as no part of the network: table." in conversion.notes
+
+
+@pytest.mark.parametrize("allow_partial", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_named(value, allow_partial, changed, official):
+    kernel = official(POSE).weights["conv1.weight"].copy()
+    kernel[0, 1, :, 2] = value
+    path = changed({"conv1.weight": kernel, "bn2.bias": np.full(64, value, np.float32)})
+    with pytest.raises(WeightsError) as error:
+        load_pytorch_checkpoint(path, allow_partial=allow_partial)
+    assert str(error.value).startswith(
+        f"{path} has NaN or infinite weights (as float32) in conv1.weight (3 of 1728 "
+        "numbers), bn2.bias (64 of 64 numbers); nothing was written"
+    )
+
+
+def test_weights_that_are_not_taken_may_be_anything(changed):
+    path = changed({"final_layer.bias": np.full(17, np.nan, np.float32)})
+    assert load_pytorch_checkpoint(path, "backbone").left_out == []
+
+
+def test_averages_that_do_not_fit_advise_to_take_the_model_s_own(official, tmp_path):
+    own = official(POSE).weights
+    averages = {
+        f"state_dict_ema.{name}": value
+        for name, value in own.items()
+        if not name.endswith("running_mean")
+    }
+    path = str(tmp_path / "both.safetensors")
+    own = {f"state_dict.{name}": value for name, value in own.items()}
+    safetensors.numpy.save_file(own | averages, path)
+    with pytest.raises(WeightsError, match="missing: .*--state=model takes the model"):
+        load_pytorch_checkpoint(path)
+    assert load_pytorch_checkpoint(path, state="model").left_out == []
 
 
 def test_an_allowed_partial_load_takes_what_fits(changed, official):
@@ -252,6 +304,22 @@ def test_the_yaml_configures_an_experiment_that_takes_the_checkpoint(
                  if key in expected.outputs]  # fmt: skip
     answer = model(expected.images, training=False)
     np.testing.assert_allclose(answer, output, atol=1e-5 * np.std(output))
+
+
+def test_both_files_can_be_moved(official, tmp_path, monkeypatch):
+    folder, moved = tmp_path / "converted", tmp_path / "moved"
+    write_checkpoint(load_pytorch_checkpoint(official(POSE).path), str(folder / "ckpt"))
+    assert str(tmp_path) not in (folder / "ckpt.yaml").read_text()
+    folder.rename(moved)
+    # Another checkpoint of that name where the command is given.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ckpt.index").touch()
+    for path in (str(moved / "ckpt.yaml"), os.path.join("moved", "ckpt.yaml")):
+        config = parse_config("hrnet_pose_coco", [path])
+        assert config.task.init_checkpoint == str(moved / "ckpt")
+    monkeypatch.chdir(moved)
+    config = parse_config("hrnet_pose_coco", ["ckpt.yaml"])
+    assert config.task.init_checkpoint == str(moved / "ckpt")
 
 
 def _build(task) -> tf_keras.Model:

@@ -1,6 +1,13 @@
+import gzip
+import io
+import json
 import os
 import pickle
+import re
+import tarfile
+import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -32,6 +39,56 @@ def test_safetensors_are_read_as_float32(tmp_path):
     np.testing.assert_array_equal(read["a"], [1.5, 2.0])
 
 
+# One and a half, as each type keeps it.
+FLOATS = {
+    "F64": np.array([1.5], np.float64),
+    "F32": np.array([1.5], np.float32),
+    "F16": np.array([1.5], np.float16),
+    "BF16": np.array([1.5], ml_dtypes.bfloat16),
+    "F8_E4M3": np.array([1.5], ml_dtypes.float8_e4m3fn),
+    "F8_E5M2": np.array([1.5], ml_dtypes.float8_e5m2),
+}
+
+
+def save_safetensors(path, tensors):
+    """Writes arrays by name, each with the format's name for its type."""
+    header, data = {}, b""
+    for name, (kind, array) in tensors.items():
+        start, data = len(data), data + array.tobytes()
+        shape, offsets = list(array.shape), [start, len(data)]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": offsets}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_safetensors_of_mixed_types_lose_none(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    whole = {"I8": np.array([3], np.int8), "BOOL": np.array([True])}
+    tensors = {f"a.{kind}": (kind, array) for kind, array in (FLOATS | whole).items()}
+    save_safetensors(path, tensors)
+    read = read_tensors(str(path))
+    assert set(read) == set(tensors)
+    for kind in FLOATS:
+        assert read[f"a.{kind}"].dtype == np.float32
+        np.testing.assert_array_equal(read[f"a.{kind}"], [1.5])
+    assert read["a.I8"].dtype == np.int8 and read["a.I8"] == 3
+
+
+def test_a_type_of_safetensors_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_safetensors(path, {"conv": ("F4", np.zeros(8, np.uint8))})
+    text = path.read_bytes().replace(b'"shape": [8]', b'"shape":[16]')
+    path.write_bytes(text)
+    with pytest.raises(WeightsError, match="holds 'conv' as F4, which cannot be read"):
+        read_tensors(str(path))
+
+
+def test_too_large_a_number_becomes_infinite_without_a_warning(tmp_path, recwarn):
+    path = tmp_path / "weights.safetensors"
+    save_safetensors(path, {"a": ("F64", np.array([1e300]))})
+    assert np.isinf(read_tensors(str(path))["a"]) and not recwarn.list
+
+
 @pytest.mark.parametrize("content", [b"", b"x", b"\x10" + b"\x00" * 30, b"{}" * 40])
 def test_damaged_safetensors_are_refused(content, tmp_path):
     path = tmp_path / "weights.safetensors"
@@ -43,8 +100,16 @@ def test_damaged_safetensors_are_refused(content, tmp_path):
 def test_a_file_without_numbers_is_refused(tmp_path):
     path = str(tmp_path / "weights.safetensors")
     safetensors.numpy.save_file({"step": np.array(7)}, path)
-    with pytest.raises(WeightsError, match="no floating-point tensors"):
+    with pytest.raises(WeightsError, match="no floating-point tensors, only int64"):
         read_tensors(path)
+
+
+def test_a_name_that_no_network_has_is_shown_without_its_codes(tmp_path):
+    path = str(tmp_path / "weights.safetensors")
+    safetensors.numpy.save_file({"\x1b[31mred": np.ones(1, np.float32)}, path)
+    with pytest.raises(WeightsError) as error:
+        read_tensors(path)
+    assert str(error.value).isprintable() and "red" in str(error.value)
 
 
 def test_without_torch_a_pth_says_what_to_install(tmp_path, monkeypatch):
@@ -53,6 +118,101 @@ def test_without_torch_a_pth_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(WeightsError, match=r"needs PyTorch: .*hrnet_tf\[convert\]"):
         read_tensors(str(path))
+
+
+# ---- files of another kind, or name ----
+
+
+def _zip(**files: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("_", "."), content)
+    return file.getvalue()
+
+
+def _tar(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        entry = tarfile.TarInfo("weights.pth")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
+
+
+def _npz() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, a=np.ones(3))
+    return file.getvalue()
+
+
+OTHERS = {
+    "empty": (b"", "it is empty; download it again"),
+    "blank": (b"\n \n", "it is empty; download it again"),
+    "Git LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "a Git LFS pointer; get the file with git lfs pull",
+    ),
+    "HTML": (b"\n<!DOCTYPE html><html></html>", "a web page or XML; open the address"),
+    "HTML, marked": (b"\xef\xbb\xbf<html></html>", "a web page or XML"),
+    "XML": (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "a web page or XML"),
+    "index": (
+        b'{"metadata": {"total_size": 9}, "weight_map": {"a": "b"}}',
+        "the index of weights in several files; write all tensors to one",
+    ),
+    "JSON": (b'{"error": "not found"}', "JSON or other text; name the file"),
+    "text": (b"404: not found", "neither a ZIP file, nor a pickle, nor safetensors"),
+    "gzip": (gzip.compress(b"weights"), "it is packed; unpack it"),
+    "tar": (_tar(_zip(data_pkl=b"")), "it is packed; unpack it"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n", "in HDF5, as of Keras, which is not PyTorch's"),
+    "NumPy": (b"\x93NUMPY\x01\x00", "a NumPy array, which is not PyTorch's"),
+    "NumPy archive": (_npz(), "a NumPy archive, which is not PyTorch's"),
+    "ZIP": (_zip(read_me=b"x"), "a ZIP file of something else; unpack it"),
+    "half a ZIP": (_zip(data_pkl=b"x")[:40], "a damaged or half downloaded ZIP"),
+    "TorchScript": (
+        _zip(data_pkl=b"x", constants_pkl=b"x"),
+        "a TorchScript program; where you trust it, load it with torch.jit.load",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_file_of_another_kind_is_called_what_it_is(
+    suffix, kind, tmp_path, monkeypatch
+):
+    # Its kind is told even without PyTorch.
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    content, words = OTHERS[kind]
+    path = tmp_path / f"weights.{suffix}"
+    path.write_bytes(content)
+    begins = {"pth": "is no PyTorch checkpoint", "safetensors": "cannot be read as saf"}
+    with pytest.raises(WeightsError, match=f"{path} {begins[suffix]}") as error:
+        read_tensors(str(path))
+    assert words in str(error.value) and str(error.value).isprintable()
+
+
+def test_contents_count_more_than_the_suffix(torch, tmp_path):
+    pickled, plain = str(tmp_path / "a.safetensors"), str(tmp_path / "b.pth")
+    torch.save({"a": torch.ones(1)}, pickled)
+    safetensors.numpy.save_file({"a": np.ones(1, np.float32)}, plain)
+    assert read_tensors(pickled) == read_tensors(plain) == {"a": 1.0}
+    os.rename(pickled, tmp_path / "c.pth.tar")  # As the official code calls them.
+    assert read_tensors(str(tmp_path / "c.pth.tar")) == {"a": 1.0}
+
+
+def test_what_is_no_file_is_called_what_it_is(tmp_path):
+    (tmp_path / "hrnet.pth").touch()
+    (tmp_path / "ckpt.index").touch()
+    for path, words in (
+        (tmp_path, "is a directory; name a file in it"),
+        (tmp_path / "hrnt.pth", "did you mean 'hrnet.pth'?"),
+        (tmp_path / "ckpt", "a checkpoint of TensorFlow already"),
+        (tmp_path / "none" / "hrnet.pth", "There is no file"),
+        ("/dev/null", "cannot be read like one"),
+    ):
+        with pytest.raises(WeightsError, match=re.escape(words)):
+            read_tensors(str(path))
 
 
 # ---- PyTorch ----
@@ -164,6 +324,40 @@ def test_what_holds_no_state_dict_is_refused(content, torch, tmp_path):
     torch.save(content, path)
     with pytest.raises(WeightsError, match="must hold a state dict"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    "kind", ["float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
+)
+def test_all_floats_of_torch_are_read(kind, torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    one_and_a_half = torch.tensor([1.5]).to(getattr(torch, kind))
+    torch.save({"a": one_and_a_half, "table": torch.tensor([3, 4])}, path)
+    read = read_tensors(path)
+    assert read["a"].dtype == np.float32 and read["a"] == 1.5
+    np.testing.assert_array_equal(read["table"], [3, 4])
+
+
+def test_a_tensor_without_values_is_named(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    torch.save({"a": torch.ones(1, device="meta")}, path)
+    with pytest.raises(WeightsError, match="holds 'a' as torch.float32, which cannot"):
+        read_tensors(path)
+
+
+def test_nested_parts_are_read_by_their_whole_names(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    parts = {"backbone": {"conv1": torch.ones(1)}, "head": {"bias": torch.ones(1)}}
+    torch.save(parts, path)
+    assert set(read_tensors(path)) == {"backbone.conv1", "head.bias"}
+
+
+def test_nothing_but_our_sentence_is_printed(torch, tmp_path, capfd, recwarn):
+    path = tmp_path / "weights.pdparams"  # PaddlePaddle's, of which torch warns.
+    path.write_bytes(pickle.dumps({"a": np.ones(3)}, protocol=4))
+    with pytest.raises(WeightsError, match="is refused: .* another program"):
+        read_tensors(str(path))
+    assert capfd.readouterr().err == "" and not recwarn.list
 
 
 def test_an_official_file_converts_from_pth_as_from_safetensors(
