@@ -3,13 +3,16 @@
 Call it as greet --name=NAME.
 """
 
+import io
 import logging
+import sys
 
 import pytest
 from absl import flags
 
 from hrnet_tf import command_line
 from hrnet_tf.messages import UserError
+from hrnet_tf.progress import Progress
 
 
 class GreetingError(UserError):
@@ -155,6 +158,27 @@ def test_flags_of_every_kind(capsys):
 def test_flags_stay_out_of_the_process_wide_set():
     assert _run("--name=Ada") == 0
     assert "times" not in flags.FLAGS
+
+
+def test_the_log_is_written_above_progress_bars(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    def command(values):
+        with Progress(10, "Training") as progress:
+            progress.advance(4)
+            logging.getLogger("hrnet_tf.training").info("First evaluation.")
+
+    assert command_line.run(command, flags.FlagValues(), ["command"]) == 0
+    # The bar is wiped before the sentence, and drawn again on the line after it.
+    before, after = terminal.getvalue().split("First evaluation.\n")
+    wiped = before.rstrip("\r").rpartition("\r")[2]
+    assert "Training" in before and not wiped.strip()
+    assert "Training" in after
 
 
 def test_the_package_s_log_is_shown_and_nobody_else_s(capsys):

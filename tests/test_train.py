@@ -167,6 +167,19 @@ def test_reports_progress_as_lines_where_there_is_no_terminal(trained):
     assert "\r" not in stderr and "Traceback" not in stderr
 
 
+def test_says_what_it_does_before_the_first_progress(trained):
+    _, _, stderr = trained
+    lines = [line.split(":")[0] for line in stderr.splitlines()]
+    expected = [
+        *("Runs on the CPU", "Building the model.", "Reading the data.", "First step"),
+        *("First evaluation", "Evaluating"),
+    ]
+    places = [lines.index(line) for line in expected]
+    assert places == sorted(places)
+    assert all(lines.count(line) == 1 for line in expected[1:5])
+    assert "Progress is shown every 2 steps (trainer.steps_per_loop)." in stderr
+
+
 def test_writes_scalars_and_pictures_for_tensorboard(trained):
     model_dir, _, _ = trained
     summaries = read_summaries(*event_files(model_dir / "train"))
@@ -323,6 +336,23 @@ def test_refuses_a_checkpoint_of_another_model(
     assert (trained_dir / "params.yaml").read_text() == saved_params
 
 
+def test_an_evaluation_does_not_look_for_what_it_does_not_use(
+    trained_dir, toy_command, run_here
+):
+    best = tf.train.latest_checkpoint(trained_dir / "best_checkpoint")
+    unused = override(
+        "task.init_checkpoint=/no/ckpt",
+        "task.train_data.input_path=/no/records",
+        "trainer.optimizer_config.learning_rate.cosine.decay_steps=99",
+    )
+    for flags in ([f"--checkpoint={best}"], []):
+        code, stdout, stderr = run_here(
+            toy_command(trained_dir, "--mode=eval", unused, *flags)
+        )
+        assert code == 0, stderr
+        assert "Evaluation at step" in stdout and "decay_steps" not in stderr
+
+
 # ---- a run that is killed ----
 
 LONG_RUN = override(
@@ -366,6 +396,39 @@ def test_continues_after_a_kill(tmp_path, toy_command, run_here):
         tf.train.load_checkpoint(last),
         tf.train.load_checkpoint(str(tmp_path / f"ckpt-{last_step + 2}")),
         learning_rate=0.002,
+    )
+
+
+def test_a_changed_learning_rate_counts_when_a_run_goes_on(
+    tmp_path, toy_command, run_here
+):
+    def command(rate: float, steps: int) -> list[str]:
+        path = "trainer.optimizer_config.learning_rate"
+        return toy_command(
+            tmp_path,
+            "--mode=train",
+            override(
+                f"{path}.type=constant",
+                f"{path}.constant.learning_rate={rate}",
+                f"trainer.train_steps={steps}",
+            ),
+        )
+
+    code, _, stderr = run_here(command(0.002, 4))
+    assert code == 0, stderr
+    first_run_events = event_files(tmp_path / "train")
+    code, _, stderr = run_here(command(0.0005, 6))
+    assert code == 0, stderr
+    sentence = "learning_rate is 0.0005 now; the checkpoint was trained with 0.002."
+    assert sentence in stderr
+    second_run_events = set(event_files(tmp_path / "train")) - set(first_run_events)
+    rates = read_summaries(*second_run_events)["learning_rate"]
+    assert rates == {6: pytest.approx(0.0005)}
+    assert "learning_rate=0.0005" in stderr
+    assert_is_two_steps_of_adam(
+        tf.train.load_checkpoint(str(tmp_path / "ckpt-4")),
+        tf.train.load_checkpoint(str(tmp_path / "ckpt-6")),
+        learning_rate=0.0005,
     )
 
 

@@ -1,3 +1,4 @@
+import gc
 import logging
 
 import numpy as np
@@ -181,6 +182,20 @@ def test_a_head_of_another_size_is_refused(tmp_path):
     path = save(pose_model(num_keypoints=5), tmp_path)
     with pytest.raises(CheckpointError, match=r"\(5,\).*\(7,\).*head"):
         load_modules(pose_model(num_keypoints=7), path, "all")
+
+
+def test_tensorflow_does_not_list_what_our_sentence_says(tmp_path, caplog, monkeypatch):
+    log = tf.get_logger()
+    monkeypatch.setattr(log, "filters", [])
+    path = save(pose_model(num_keypoints=5), tmp_path)
+    for _ in range(2):
+        with pytest.raises(CheckpointError):
+            load_modules(pose_model(num_keypoints=7), path, "all")
+        gc.collect()
+    assert not caplog.messages
+    assert len(log.filters) == 1
+    log.warning("Something else could not be found.")
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize(
