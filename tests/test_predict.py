@@ -1,17 +1,18 @@
 import dataclasses
 import json
-import logging
 
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 from hrnet_tf import predict
 from hrnet_tf.data.files import media
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.serving import kinds
 from hrnet_tf.serving.metadata import ModelError
-from hrnet_tf.serving.pose.predictor import PosePredictor
+from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
 
 SKELETON = load_skeleton("coco17")
 
@@ -46,15 +47,6 @@ def fake_model(monkeypatch):
         return FakePredictor(style)
 
     monkeypatch.setattr(kinds, "load_predictor", load)
-
-
-@pytest.fixture
-def log(caplog):
-    """What the package has logged so far."""
-    logger = logging.getLogger("hrnet_tf")
-    logger.addHandler(caplog.handler)
-    yield lambda: caplog.text
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture
@@ -117,6 +109,120 @@ def test_goes_on_past_what_cannot_be_read(photos, tmp_path, capsys):
     assert "1 could not be read:" in error
     assert f"{photos}/0.jpg: not an image, or a damaged one." in error
     assert len(read_results(tmp_path)) == 3
+
+
+def test_one_huge_image_does_not_stop_the_rest(photos, tmp_path, capsys, monkeypatch):
+    for name, width in (("0.jpg", 90), ("5.jpg", 91), ("6.jpg", 92)):
+        cv2.imwrite(str(photos / name), np.full((60, width, 3), 90, np.uint8))
+    predict_people = FakePredictor.predict_people
+    faults = {
+        90: MemoryError(),
+        91: cv2.error("too many columns"),
+        92: tf.errors.InvalidArgumentError(None, None, "no such size"),
+    }
+
+    def fail(self, image, boxes):
+        if image.shape[1] in faults:
+            raise faults[image.shape[1]]
+        return predict_people(self, image, boxes)
+
+    monkeypatch.setattr(FakePredictor, "predict_people", fail)
+    assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
+    error = capsys.readouterr().err
+    assert "3 could not be read:" in error
+    assert "0.jpg: there is not enough memory to predict its 90x60 pixels." in error
+    assert "5.jpg: its 91x60 pixels cannot be predicted: too many columns" in error
+    assert "6.jpg: its 92x60 pixels cannot be predicted: no such size" in error
+    assert len(read_results(tmp_path)) == 3
+
+
+def test_without_pictures_there_are_results_alone(photos, tmp_path):
+    earlier = tmp_path / "out/1.jpg"
+    earlier.parent.mkdir()
+    earlier.write_bytes(b"stays")
+    flags = ["--whole_image", "--no_pictures"]
+    assert run(tmp_path, f"--input={photos}", *flags) == 0
+    assert len(read_results(tmp_path)) == 3
+    assert [path.name for path in sorted(earlier.parent.iterdir())] == [
+        "1.jpg",
+        "results.json",
+    ]
+    assert earlier.read_bytes() == b"stays"
+    assert run(tmp_path, f"--input={photos}", *flags) == 1  # Results exist already.
+
+    info = media.VideoInfo(64, 48, 10.0, None)
+    with media.VideoWriter(str(tmp_path / "v.mp4"), info) as writer:
+        writer.write(np.full((48, 64, 3), 90, np.uint8))
+    output = f"--output_dir={tmp_path}/film"
+    assert run(tmp_path, f"--input={tmp_path}/v.mp4", *flags, output) == 0
+    assert [path.name for path in (tmp_path / "film").iterdir()] == ["results.json"]
+
+
+def test_label_maps_are_named_by_their_path(photos, tmp_path, monkeypatch, capsys):
+    labels = property(lambda self: np.full((60, 80), 7, np.uint8))
+    monkeypatch.setattr(PosePrediction, "label_map", labels)
+    flags = [f"--input={photos}", "--whole_image", "--no_pictures"]
+    assert run(tmp_path, *flags) == 0
+    paths = [row["label_map"] for row in read_results(tmp_path)]
+    assert paths == [
+        "1.jpg.labels.png",
+        "2.png.labels.png",
+        "more/3.bmp.png.labels.png",
+    ]
+    for path in paths:
+        assert (media.read_image(str(tmp_path / "out" / path)) == 7).all()
+    (tmp_path / "out/results.json").unlink()
+    assert run(tmp_path, *flags) == 1  # They are results, too.
+    assert "1.jpg.labels.png exists already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def phone(tmp_path):
+    """A photo of 80x60 pixels that viewers show as 60x80."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(
+        folder / "1.jpg", exif=exif
+    )
+    return folder
+
+
+def test_pictures_are_turned_by_their_orientation(phone, tmp_path):
+    assert run(tmp_path, f"--input={phone}", "--whole_image") == 0
+    assert read_results(tmp_path)[0]["bbox"] == [0, 0, 60, 80]
+    assert media.read_image(str(tmp_path / "out/1.jpg")).shape == (80, 60, 3)
+    flags = ["--whole_image", "--exif=ignore", "--overwrite"]
+    assert run(tmp_path, f"--input={phone}", *flags) == 0
+    assert read_results(tmp_path)[0]["bbox"] == [0, 0, 80, 60]
+
+
+def annotate(tmp_path, width, height):
+    row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [9, 9, 20, 20]}
+    image = {"id": 1, "file_name": "1.jpg", "width": width, "height": height}
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps({"images": [image], "annotations": [row]}))
+    return f"--boxes={path}"
+
+
+def test_boxes_of_turned_pictures_and_of_stored_pixels(phone, tmp_path, capsys, log):
+    flags = [f"--input={phone}", annotate(tmp_path, 80, 60)]
+    assert run(tmp_path, *flags) == 1
+    error = capsys.readouterr().err
+    assert "turn it from 80x60 to 60x80 pixels" in error and "--exif=ignore" in error
+    assert not (tmp_path / "out").exists()
+    assert run(tmp_path, *flags, "--exif=ignore") == 0
+    flags = [f"--input={phone}", annotate(tmp_path, 60, 80), "--overwrite"]
+    assert run(tmp_path, *flags, "--exif=ignore") == 1
+    assert "Its boxes are for 60x80: say --exif=apply." in capsys.readouterr().err
+    assert run(tmp_path, *flags) == 0
+    assert "turned by their EXIF" not in log()
+    # Results of a detector list no sizes.
+    rows = [{"image_id": 1, "bbox": [9, 9, 20, 20], "score": 1, "category_id": 1}]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    assert run(tmp_path, *flags) == 0
+    assert "1 images are turned by their EXIF orientation, the first is" in log()
 
 
 def test_existing_output_is_kept_unless_told(photos, tmp_path, capsys):

@@ -104,6 +104,7 @@ def choose_exif(
             were, or were not, turned by their EXIF orientation.
     """
     chosen = exif or "apply"
+    doubtful: list[str] = []
     for file in inputs if boxes else ():
         by, stored = media.orientation_of(file.path)
         if by == 1 or stored is None:
@@ -119,12 +120,14 @@ def choose_exif(
                 f"boxes are for {sizes[other][0]}x{sizes[other][1]}: say "
                 f"--exif={other}."
             )
-        if exif is None and listed != shown:
-            _log.warning(
-                "%s is turned by its EXIF orientation (%d); say --exif=ignore if its "
-                "boxes are of the pixels as they are stored.",
-                *(file.path, by),
-            )
+        if shown == stored or listed != shown:
+            doubtful.append(file.path)
+    if doubtful and exif is None:
+        _log.warning(
+            "%d images are turned by their EXIF orientation, the first is %s. Say "
+            "--exif=ignore if their boxes are of the pixels as they are stored.",
+            *(len(doubtful), doubtful[0]),
+        )
     return chosen
 
 

@@ -95,3 +95,17 @@ def test_the_picture_is_darkest_on_a_perfect_diagonal():
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
     dark_blue = (picture.astype(int)[..., 2] - picture[..., 0]) > 60
     assert 0.03 < dark_blue.mean() < 0.3
+
+
+def test_classes_that_never_occur_are_named():
+    evaluator = SegmentationEvaluator(["sky", "road", "car", "tree"])
+    evaluator.update(np.diag([3, 0, 2, 0]) + np.eye(4, k=1, dtype=int))
+    evaluator.confusion[1] = evaluator.confusion[3] = 0
+    metrics = evaluator.evaluate()
+    never = {name for name in metrics if name.startswith("never_labelled/")}
+    assert never == {"never_labelled/road", "never_labelled/tree"}
+    table = format_table(metrics, ["sky", "road", "car", "tree"], "single scale")
+    assert "No pixel is labelled road, tree. The mean IoU leaves" in table
+    full = {f"accuracy/{name}": 1.0 for name in ("sky", "road", "car", "tree")}
+    table = format_table({**metrics, **full}, ["sky", "road", "car", "tree"], "once")
+    assert "No pixel is labelled" not in table

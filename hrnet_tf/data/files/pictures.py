@@ -30,6 +30,7 @@ _ORIENTATION = 0x0112
 
 # Pillow warns at half of the limit, where nothing is wrong yet.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 # OpenCV's own lines about a damaged file say nothing that our sentences do not.
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

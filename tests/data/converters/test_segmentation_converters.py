@@ -1,6 +1,8 @@
 """The converters of segmentation data sets, on layouts like the published ones."""
 
 import json
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -386,3 +388,296 @@ def test_earlier_records_are_kept_unless_told(folder, run):
     assert run(segmentation_folder, *folder_flags(folder))[0] == 0
     code, _, error = run(segmentation_folder, *folder_flags(folder))
     assert code == 1 and "--overwrite" in error
+
+
+# ---- masks as people store them ----
+
+
+def classes(folder, text):
+    (folder / "classes.yaml").write_text(text)
+
+
+def write_both(folder, first, second=None):
+    """The same label image for both images, or one for each."""
+    first.save(folder / "labels/a.png")
+    (second or first).save(folder / "labels/deep/b.png")
+
+
+def palette_image(labels, colors, **options):
+    image = Image.frombytes("P", labels.shape[::-1], labels.tobytes())
+    image.putpalette([value for color in colors for value in color])
+    image.info.update(options)
+    return image
+
+
+def converted(folder, run, *flags):
+    code, output, error = run(
+        segmentation_folder, *folder_flags(folder, "--overwrite", *flags)
+    )
+    assert code == 0, error
+    num_classes = output.count("% of pixels") - 1
+    return read_records(folder / "records/train", num_classes)[0], output, error
+
+
+def refused(folder, run, *flags):
+    code, _, error = run(segmentation_folder, *folder_flags(folder, *flags))
+    assert code == 1
+    assert nothing_is_left(folder / "records")
+    return error
+
+
+BINARY = label_block(0, 255)
+
+
+def test_a_class_without_pixels_while_255_occurs_is_refused(folder, run):
+    classes(folder, "classes: [background, tumour]")
+    write_both(folder, Image.fromarray(BINARY), Image.fromarray(label_block(0)))
+    error = refused(folder, run)
+    assert "None of 2 label images has a pixel of the class tumour" in error
+    assert f"1 of them hold the value 255 ({(BINARY == 255).sum()} pixels)" in error
+    for advice in ("values: [0, 255]", "ignore: [255]", "--ignore_value=255"):
+        assert advice in error
+
+    labels, output, error = converted(folder, run, "--ignore_value=255")
+    np.testing.assert_array_equal(labels["a.jpg"], BINARY)
+    assert "No pixel has the class tumour." in error
+    classes(folder, "classes: [background, tumour]\nignore: [255]")
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], BINARY)
+    classes(folder, "classes: [background, tumour]\nvalues: [0, 255]")
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], BINARY // 255)
+
+
+def test_a_class_without_pixels_alone_is_told_of(folder, run):
+    classes(folder, "classes: [background, tumour, bone]")
+    write_both(folder, Image.fromarray(label_block(0, 2)))
+    _, _, error = converted(folder, run)
+    assert error.splitlines()[-1] == "No pixel has the class tumour."
+
+
+def test_other_values_and_colours_can_be_ignored(folder, run):
+    classes(folder, "classes: [sky, road]\nignore: [9, 77]")
+    write_both(folder, Image.fromarray(label_block(9, 1, 77, 0)))
+    expected = label_block(255, 1, 255, 0)
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], expected)
+    classes(folder, "classes: [sky, road]\nignore: [9]")
+    np.testing.assert_array_equal(
+        converted(folder, run, "--ignore_value=77")[0]["a.jpg"], expected
+    )
+    classes(
+        folder,
+        "classes: [sky, road]\ncolors: [[5, 5, 5], [6, 6, 6]]\n"
+        "ignore: [[0, 0, 0], [9, 9, 9]]",
+    )
+    grey = label_block(0, 6, 9, 5)
+    write_both(folder, Image.fromarray(np.repeat(grey[..., np.newaxis], 3, -1)))
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], expected)
+
+
+def test_unknown_colours_are_counted_and_can_be_ignored(folder, run):
+    labels = colored(label_block(26, 7, 0))
+    labels[:2] = [9, 8, 7]
+    write_both(folder, Image.fromarray(labels))
+    error = refused(folder, run)
+    assert f"the colour [9, 8, 7] at row 0, column 0 ({2 * WIDTH} pixels)" in error
+    assert "add ignore: [[9, 8, 7]]" in error
+
+
+COLORS = [(0, 0, 0), (128, 64, 128), (0, 0, 142)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_palettes_are_read_by_colour(folder, run, order):
+    classes(folder, f"classes: [a, b, c]\ncolors: {[list(c) for c in COLORS]}")
+    colors = [COLORS[place] for place in order]
+    write_both(
+        folder,
+        palette_image(label_block(2, 1, 0), colors),
+        palette_image(label_block(2, 1, 0), COLORS),
+    )
+    labels, _, _ = converted(folder, run)
+    np.testing.assert_array_equal(labels["a.jpg"], label_block(*order[::-1]))
+    np.testing.assert_array_equal(labels["b.png"], label_block(2, 1, 0))
+
+
+def test_what_palettes_have_besides_colours_of_classes(folder, run):
+    text = f"classes: [a, b, c]\ncolors: {[list(c) for c in COLORS]}"
+    classes(folder, text)
+    # The index 255 of PASCAL VOC has a colour of its own.
+    colors = [*COLORS, *[(1, 1, 1)] * 252, (224, 224, 192)]
+    void = label_block(255, 2, 1, 0)
+    write_both(folder, palette_image(void, colors))
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], void)
+    # Grey images may be stored with a palette, too.
+    write_both(folder, palette_image(void, [(v, v, v) for v in range(256)]))
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], void)
+    # An unknown colour that occurs is refused, and may be ignored.
+    other = palette_image(label_block(3, 2, 1, 0), [*COLORS, (7, 8, 9)])
+    write_both(folder, other)
+    (folder / "records/train-00000-of-00002.tfrecord").unlink()
+    (folder / "records/train-00001-of-00002.tfrecord").unlink()
+    error = refused(folder, run)
+    assert f"the colour [7, 8, 9] as palette index 3 ({HEIGHT} pixels)" in error
+    classes(folder, f"{text}\nignore: [[7, 8, 9]]")
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], void)
+
+
+def test_palettes_that_contradict_each_other_are_refused(folder, run):
+    classes(folder, "classes: [a, b, c]")
+    one = palette_image(label_block(2, 1, 0), COLORS)
+    write_both(folder, one)
+    np.testing.assert_array_equal(
+        converted(folder, run)[0]["a.jpg"], label_block(2, 1, 0)
+    )
+    write_both(folder, one, palette_image(label_block(2, 1, 0), COLORS[::-1]))
+    code, _, error = run(
+        segmentation_folder, *folder_flags(folder, "--overwrite", "--on_error=skip")
+    )
+    assert code == 1
+    assert "The palettes of label images contradict each other: index" in error
+    assert "labels/a.png" in error and "labels/deep/b.png" in error
+    assert "colors: ..." in error
+    # Indices that do not occur may have any colour.
+    write_both(folder, one, palette_image(label_block(2, 1), [(9, 9, 9), *COLORS[1:]]))
+    converted(folder, run)
+
+
+def test_alpha_is_dropped_if_all_is_opaque(folder, run):
+    classes(folder, f"classes: [a, b, c]\ncolors: {[list(c) for c in COLORS]}")
+    labels = label_block(2, 1, 0)
+    opaque = np.full_like(labels, 255)
+    write_both(folder, Image.fromarray(np.dstack([labels, opaque]), "LA"))
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], labels)
+    rgb = np.array(COLORS, np.uint8)[labels]
+    write_both(folder, Image.fromarray(np.dstack([rgb, opaque])))
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], labels)
+
+    opaque[2, 3:5] = 254
+    for file in (folder / "records").iterdir():
+        file.unlink()
+    for pixels in ([labels, opaque], [rgb, opaque]):
+        write_both(folder, Image.fromarray(np.dstack(pixels)))
+        assert "a.png has 2 pixels that are not opaque" in refused(folder, run)
+    write_both(folder, palette_image(labels, COLORS))
+    palette_image(labels, COLORS).save(folder / "labels/a.png", transparency=1)
+    assert "transparent colours, such as that of index 1" in refused(folder, run)
+
+
+@pytest.mark.parametrize(
+    ("values", "bits", "expected"),
+    [
+        ("", 1, (0, 1)),
+        ("values: [0, 1]", 1, (0, 1)),
+        ("values: [0, 255]", 1, (0, 1)),
+        ("values: [255, 0]", 1, (1, 0)),
+        ("", 2, (0, 1)),
+        ("values: [0, 85]", 2, (0, 1)),
+        ("values: [0, 17]", 4, (0, 1)),
+    ],
+)
+def test_values_of_few_bits(folder, run, values, bits, expected):
+    classes(folder, f"classes: [a, b]\n{values}")
+    # OpenCV and Pillow write 1 bit only.
+    content = png_of_few_bits(label_block(0, 1), bits)
+    for name in ("a", "deep/b"):
+        (folder / f"labels/{name}.png").write_bytes(content)
+    labels, _, _ = converted(folder, run)
+    np.testing.assert_array_equal(labels["a.jpg"], label_block(*expected))
+
+
+def png_of_few_bits(samples, bits):
+    weights = 2 ** np.arange(8 - bits, -1, -bits)
+    per_byte = 8 // bits
+    padded = np.pad(samples, ((0, 0), (0, -WIDTH % per_byte)))
+    packed = (padded.reshape(HEIGHT, -1, per_byte) * weights).sum(-1).astype(np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, 0, 0, 0, 0)
+    pixels = zlib.compress(rows)
+    signature = b"\x89PNG\r\n\x1a\n"
+    chunks = (chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b""))
+    return signature + b"".join(chunks)
+
+
+def test_colours_of_16_bits_are_refused(folder, run):
+    cv2.imwrite(str(folder / "labels/a.png"), np.ones((HEIGHT, WIDTH, 3), np.uint16))
+    assert "a.png has 16 bits per channel" in refused(folder, run)
+
+
+def test_labels_and_images_are_turned_alike(folder, run):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a.jpg", "deep/b.png"):
+        Image.fromarray(PIXELS).save(folder / "images" / name, exif=exif)
+    error = refused(folder, run)
+    assert "2 image files have an EXIF orientation" in error and "a.jpg (6)" in error
+
+    stored, shown = label_block(26, 7, 0), np.rot90(label_block(26, 7, 0), 3)
+    expected = label_block(2, 1, 0)
+    write_both(folder, Image.fromarray(stored))
+    labels, output, _ = converted(folder, run, "--exif=ignore")
+    np.testing.assert_array_equal(labels["a.jpg"], expected)
+    assert "2  image files with an EXIF orientation, ignored" in output
+    for file in (folder / "records").iterdir():
+        file.unlink()
+    assert "20x12 pixels, but its image" in refused(folder, run, "--exif=apply")
+    # Labels drawn on what viewers show; and labels that viewers turn, too.
+    write_both(folder, Image.fromarray(shown))
+    Image.fromarray(stored).save(folder / "labels/deep/b.png", exif=exif)
+    code, output, _ = run(segmentation_folder, *folder_flags(folder, "--exif=apply"))
+    assert code == 0 and "3  image files turned" in output
+    files = sorted(map(str, (folder / "records").iterdir()))
+    for serialized in tf.data.TFRecordDataset(files):
+        record = segmentation_records.parse_image_record(serialized, 3)
+        found = tf.io.decode_png(record["labels_encoded"])[..., 0].numpy()
+        np.testing.assert_array_equal(found, np.rot90(expected, 3))
+        image = tf.io.decode_image(record["encoded"]).numpy()
+        if b"JFIF" not in record["encoded"].numpy():
+            np.testing.assert_array_equal(image, np.rot90(PIXELS, 3))
+        assert image.shape == (WIDTH, HEIGHT, 3)
+
+
+def test_the_reason_why_an_image_cannot_be_used(folder, run, monkeypatch):
+    content = bytearray((folder / "images/deep/b.png").read_bytes())
+    content[16:24] = (33000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    for name in ("images/a.jpg", "labels/deep/b.png"):
+        (folder / name).write_bytes(content)
+    (folder / "images/c.jpg").write_bytes(b"")
+    (folder / "images/._d.jpg").write_bytes(b"of a Mac")
+    (folder / "images/e.heic").write_bytes(b"of a phone")
+    error = refused(folder, run, "--on_error=skip")
+    assert "All 3 images were skipped" in error
+    write_both(folder, Image.fromarray(label_block(26, 7, 0)))
+    (folder / "labels/c.png").write_bytes(b"")
+    _, output, error = converted(folder, run, "--on_error=skip")
+    assert "images/a.jpg is too large: it has 1089000000 pixels" in error
+    assert "images/c.jpg is not an image, or a damaged one: the file is empty" in error
+    assert "2  skipped: unreadable image" in output
+
+    def fail(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(tf.io, "decode_image", fail)
+    (folder / "images/a.jpg").unlink()
+    (folder / "images/c.jpg").unlink()
+    flags = folder_flags(folder, "--on_error=skip", "--overwrite")
+    _, _, error = run(segmentation_folder, *flags)
+    assert "deep/b.png: there is not enough memory to decode it" in error
+
+
+def test_records_tell_which_classes_they_lack(folder, run):
+    classes(folder, "classes: [sky, road, car, tree]\nignore: 255")
+    write_both(folder, *(Image.fromarray(label_block(*v)) for v in ((0, 2), (0, 255))))
+    converted(folder, run)
+    files = sorted(map(str, (folder / "records").iterdir()))
+    assert segmentation_records.missing_classes(files, 4) == [1, 3]
+    assert segmentation_records.missing_classes(files, 5) == []
+    assert segmentation_records.missing_classes([str(folder / "classes.yaml")], 4) == []
+    old = tf.train.Example()
+    with tf.io.TFRecordWriter(str(folder / "old.tfrecord")) as writer:
+        writer.write(old.SerializeToString())
+    assert segmentation_records.missing_classes([str(folder / "old.tfrecord")], 4) == []

@@ -1,6 +1,10 @@
+import math
+import os
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from hrnet_tf.data.files import media
 
@@ -38,6 +42,66 @@ def test_damaged_images_are_named(content, tmp_path):
         media.MediaError, match="broken.jpg: not an image, or a damaged"
     ):
         media.read_image(str(path))
+
+
+def test_what_is_no_readable_file_is_named(tmp_path):
+    (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to("/nowhere.jpg")
+    for name, reason in (
+        ("folder.jpg", "not a file"),
+        ("pipe.jpg", "not a file"),
+        ("link.jpg", "a link to /nowhere.jpg, No such file"),
+        ("gone.jpg", "No such file"),
+    ):
+        with pytest.raises(media.MediaError, match=f"{name}: {reason}"):
+            media.read_image(str(tmp_path / name))
+
+
+def test_too_little_memory_is_the_reason(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(media.pictures, "decode", fail)
+    with pytest.raises(media.MediaError, match="not enough memory"):
+        media.read_image(write(tmp_path / "a.png"))
+
+
+def test_pictures_are_turned_unless_told_otherwise(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = str(tmp_path / "phone.png")
+    Image.fromarray(IMAGE).save(path, exif=exif)
+    np.testing.assert_array_equal(media.read_image(path), np.rot90(IMAGE, 3))
+    np.testing.assert_array_equal(media.read_image(path, "ignore"), IMAGE)
+    assert media.orientation_of(path) == (6, (32, 24))
+    assert media.orientation_of(str(tmp_path / "gone.png")) == (1, None)
+
+
+def test_files_that_macs_add_are_passed_over(tmp_path, log):
+    good = write(tmp_path / "a.jpg")
+    for name in ("._a.jpg", ".DS_Store", "b.HEIC", "c.heif"):
+        (tmp_path / name).write_bytes(b"something else")
+    assert media.find_images(str(tmp_path)) == [good]
+    assert "Skipped: 2 " in log() and "b.HEIC" in log() and "c.heif" in log()
+    os.remove(good)
+    with pytest.raises(media.MediaError, match=r"holds no image.*HEIC.*b\.HEIC"):
+        media.find_images(str(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".avif", ".webp", ".tif", ".TIFF"])
+def test_all_suffixes_are_found(suffix, tmp_path):
+    kind = {".jfif": "JPEG", ".avif": "AVIF", ".webp": "WEBP"}.get(suffix, "TIFF")
+    path = str(tmp_path / f"a{suffix}")
+    Image.fromarray(IMAGE).save(path, kind)
+    assert media.find_images(str(tmp_path)) == [path]
+    assert media.read_image(path).shape == IMAGE.shape
+
+
+def test_a_folder_may_be_named_like_a_video(tmp_path):
+    (tmp_path / "clips.mp4").mkdir()
+    assert not media.is_video(str(tmp_path / "clips.mp4"))
+    assert media.is_video(str(tmp_path / "clip.mp4"))
 
 
 def test_finds_images_in_subfolders_and_nothing_else(tmp_path):
@@ -84,3 +148,92 @@ def test_what_is_no_video_is_named(tmp_path):
         media.open_video(str(tmp_path / "v.mp4"))
     with pytest.raises(media.MediaError, match="There is no video"):
         media.open_video(str(tmp_path / "w.mp4"))
+
+
+class Capture:
+    """A video whose header says what a test wants."""
+
+    properties = {
+        cv2.CAP_PROP_FRAME_WIDTH: 32,
+        cv2.CAP_PROP_FRAME_HEIGHT: 24,
+        cv2.CAP_PROP_FRAME_COUNT: 5,
+    }
+
+    def __init__(self, rate, frames):
+        self.properties = {**self.properties, cv2.CAP_PROP_FPS: rate}
+        self.frames = frames
+
+    def get(self, which):
+        return self.properties[which]
+
+    def isOpened(self):
+        return True
+
+    def read(self):
+        frame = self.frames.pop(0)
+        if isinstance(frame, Exception):
+            raise frame
+        return True, frame
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf, 1000, 90000])
+def test_what_is_no_frame_rate_is_replaced(rate, tmp_path, monkeypatch, log):
+    path = tmp_path / "v.webm"
+    path.write_bytes(b"")
+    monkeypatch.setattr(media.cv2, "VideoCapture", lambda path: Capture(rate, []))
+    info, _ = media.open_video(str(path))
+    assert info.frames_per_second == 25
+    assert "v.webm gives" in log() and "25 is assumed" in log()
+
+
+def test_a_frame_that_raises_ends_a_video(tmp_path, monkeypatch, log):
+    path = tmp_path / "v.webm"
+    path.write_bytes(b"")
+    capture = Capture(240, [IMAGE, cv2.error("no memory")])
+    monkeypatch.setattr(media.cv2, "VideoCapture", lambda path: capture)
+    info, frames = media.open_video(str(path))
+    assert info.frames_per_second == 240 and log() == ""
+    assert len(list(frames)) == 1
+
+
+def write_video(path):
+    info = media.VideoInfo(64, 48, 10.0, None)
+    with media.VideoWriter(path, info) as writer:
+        for level in range(0, 250, 25):
+            writer.write(np.full((48, 64, 3), level, np.uint8))
+
+
+def codec_of(path):
+    capture = cv2.VideoCapture(path)
+    return int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").lower()
+
+
+def test_videos_are_vp9_where_opencv_has_it(tmp_path, monkeypatch, log):
+    path = str(tmp_path / "v.mp4")
+    write_video(path)
+    assert codec_of(path) in (b"vp09", b"vp90")
+    assert log() == ""
+    monkeypatch.setattr(media, "_CODECS", ("none", "mp4v"))
+    write_video(path)
+    assert codec_of(path) in (b"mp4v", b"fmp4")
+    assert f"cannot write VP9: {path} is MPEG-4 Part 2" in log()
+
+
+def test_videos_play_in_chromium(tmp_path, chromium):
+    write_video(str(tmp_path / "v.mp4"))
+    (tmp_path / "page.html").write_text("<video src=v.mp4 muted></video>")
+    tab = chromium.new_page()
+    tab.goto((tmp_path / "page.html").as_uri())
+    played = tab.evaluate(
+        """async () => {
+            const video = document.querySelector("video");
+            await video.play();
+            while (!video.ended) await new Promise(done => setTimeout(done, 50));
+            return [video.videoWidth, video.videoHeight, video.duration];
+        }"""
+    )
+    assert played[:2] == [64, 48]
+    assert played[2] == pytest.approx(1, abs=0.05)

@@ -79,6 +79,15 @@ def test_a_file_is_read_and_written_again(tmp_path):
         ("classes: [a, b]\nvalues: [1, 1]", "different whole numbers"),
         ("classes: [a, b]\nvalues: [1]", "2 numbers"),
         ("classes: [a, b]\nflip_pairs: 3", "must be a list of pairs"),
+        ("classes: [a, b]\nignore: x", "ignore must be a list of pixel values"),
+        ("classes: [a, b]\nignore: [70000]", "ignore must be a list of pixel values"),
+        ("classes: [a, b]\nignore: [[0, 0]]", "ignore must be a list of pixel values"),
+        ("classes: [a, b]\nignore: [1]", "the value 1, which is that of a class"),
+        ("classes: [a, b]\nvalues: [0, 9]\nignore: 9", "the value 9"),
+        (
+            "classes: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nignore: [[1, 1, 1]]",
+            "ignore has the colour [1, 1, 1], that of a class",
+        ),
         ("classes: [a, b]\ncolor: []", "did you mean 'colors'"),
         ("classes: [a, b", "could not be read as YAML"),
         ("classes: [a, b]\nclasses: [c, d]", "'classes' is given twice"),
@@ -105,3 +114,42 @@ def test_colours_of_many_classes_differ():
     distances = np.abs(colors[:, None] - colors[None]).sum(-1)
     np.fill_diagonal(distances, 999)
     assert distances.min() > 8
+
+
+def test_ignored_values_and_colours():
+    spec = {"classes": ["a", "b"], "ignore": [255, [1, 2, 3], 7]}
+    label_set = label_set_from_spec(spec, "mine")
+    assert label_set.ignored_values == (255, 7)
+    assert label_set.ignored_colors == ((1, 2, 3),)
+    assert label_set_from_spec({**spec, "ignore": 9}, "mine").ignored_values == (9,)
+    assert label_set.ignoring(None) == label_set == label_set.ignoring(7)
+    assert label_set.ignoring(8).ignored_values == (255, 7, 8)
+    with pytest.raises(LabelSetError, match="--ignore_value=1 is the value of a class"):
+        label_set.ignoring(1)
+
+
+def test_mirror_images_that_are_not_listed_are_told_of(tmp_path, log):
+    path = tmp_path / "parts.yaml"
+    path.write_text("classes: [skin, left_arm, right_arm, leg_l, leg_r]\n")
+    label_set = load_label_set(str(path))
+    assert label_set.flip_pairs == ()
+    advice = "flip_pairs: [[left_arm, right_arm], [leg_l, leg_r]]"
+    assert str(path) in log() and advice in log() and "flip_pairs: auto" in log()
+    load_label_set(str(path))
+    assert log().count(advice) == 1  # Files are read several times in a run.
+
+    path = tmp_path / "listed.yaml"
+    path.write_text(f"classes: [skin, left_arm, right_arm, leg_l, leg_r]\n{advice}\n")
+    assert load_label_set(str(path)).flip_permutation == [0, 2, 1, 4, 3]
+    derived = tmp_path / "derived.yaml"
+    derived.write_text(path.read_text().replace(advice, "flip_pairs: auto"))
+    assert load_label_set(str(derived)).flip_permutation == [0, 2, 1, 4, 3]
+    none = tmp_path / "none.yaml"
+    none.write_text(path.read_text().replace(advice, "flip_pairs: []"))
+    assert load_label_set(str(none)).flip_permutation == [0, 1, 2, 3, 4]
+    for quiet in (path, derived, none):
+        assert str(quiet) not in log()
+    some = tmp_path / "some.yaml"
+    some.write_text(path.read_text().replace(", [leg_l, leg_r]", ""))
+    load_label_set(str(some))
+    assert f"{some}: flip_pairs does not" in log() and "[[leg_l, leg_r]]" in log()

@@ -111,6 +111,22 @@ def test_optional_keys_have_defaults(tmp_path):
     assert mug.limbs == mug.limb_colors == mug.upper_body == ()
 
 
+def test_flip_pairs_are_derived_if_asked_for_and_else_told_of(tmp_path, log):
+    auto = skeletons.load_skeleton(write_skeleton(tmp_path, flip_pairs="auto"))
+    assert auto.flip_pairs == ((0, 1), (2, 3))
+    assert log() == ""
+    (tmp_path / "without").mkdir()
+    path = write_skeleton(tmp_path / "without", flip_pairs=None)
+    mug = skeletons.load_skeleton(path)
+    assert mug.flip_pairs == ()
+    pairs = "flip_pairs: [[rim_left, rim_right], [base_left, base_right]]"
+    assert path in log() and pairs in log()
+    (tmp_path / "none").mkdir()
+    path = write_skeleton(tmp_path / "none", flip_pairs=[])
+    assert skeletons.load_skeleton(path).flip_pairs == ()
+    assert path not in log()
+
+
 def test_sigmas_by_name(tmp_path):
     names = ["handle", "base_right", "base_left", "rim_right", "rim_left"]
     path = write_skeleton(tmp_path, sigmas=dict(zip(names, range(1, 6), strict=True)))

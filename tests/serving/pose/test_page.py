@@ -1,5 +1,4 @@
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -116,23 +115,9 @@ def address(saved_model_dir):
         process.wait(30)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs chromium")
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
-        )
-        yield launched
-        launched.close()
-
-
-def test_in_chromium(address, browser, tmp_path):
+def test_in_chromium(address, chromium, tmp_path):
     cv2.imwrite(str(tmp_path / "photo.png"), IMAGE[..., ::-1])
-    tab = browser.new_page(viewport={"width": 1280, "height": 1400})
+    tab = chromium.new_page(viewport={"width": 1280, "height": 1400})
     foreign = []
     tab.on(
         "request",
@@ -161,11 +146,11 @@ def test_in_chromium(address, browser, tmp_path):
     assert foreign == []
 
 
-def test_large_uploads_are_refused(address, browser, tmp_path):
+def test_large_uploads_are_refused(address, chromium, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (800, 900, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "large.png"), noise)
     assert (tmp_path / "large.png").stat().st_size > 1_000_000
-    tab = browser.new_page()
+    tab = chromium.new_page()
     tab.goto(address)
     tab.locator("input[type=file]").first.set_input_files(str(tmp_path / "large.png"))
     tab.get_by_text("exceed the maximum allowed size").first.wait_for(timeout=20_000)

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.data.records.segmentation import encode_image_record
+from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.training.validation import segmentation
+
+CONFIG = Path(__file__).parents[2] / "configs/segmentation/custom.yaml"
+
+
+@pytest.mark.parametrize(
+    ("classes", "values", "missing"),
+    [
+        ("[sky, road, car]", [0, 1, 255], "car"),
+        ("[sky, road, car]", [0, 1, 2], None),
+        # The labels of cars are in the second file only.
+        ("[sky, road, car, tree]", [[0, 1], [2, 255]], "tree"),
+    ],
+)
+def test_classes_without_training_pixels_are_told_of(
+    classes, values, missing, tmp_path, log
+):
+    (tmp_path / "classes.yaml").write_text(f"classes: {classes}")
+    for number, some in enumerate(values if isinstance(values[0], list) else [values]):
+        labels = np.tile(np.array(some, np.uint8), (4, 1))
+        encoded = cv2.imencode(".png", np.dstack([labels] * 3))[1].tobytes()
+        record = encode_image_record(encoded, "a.png", labels, classes.count(",") + 1)
+        path = tmp_path / f"train-{number}"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(record)
+    overrides = [
+        f"task.label_set={tmp_path}/classes.yaml",
+        f"task.train_data.input_path={tmp_path}/train-*",
+    ]
+    params = parse_config("hrnet_seg_custom", [str(CONFIG)], overrides)
+    assert list(segmentation.mistakes(params, trains=False, evaluates=False)) == []
+    assert log() == ""
+    assert list(segmentation.mistakes(params, trains=True, evaluates=False)) == []
+    told = f"No pixel of task.train_data has the class {missing} of task.label_set"
+    assert (told in log()) == (missing is not None)
