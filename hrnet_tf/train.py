@@ -69,6 +69,7 @@ def train(values: flags.FlagValues) -> None:
     from hrnet_tf.training.experiment import parse_config
     from hrnet_tf.training.run import run
     from hrnet_tf.training.validation import validate
+    from hrnet_tf.weights.restoring import find_checkpoint
 
     params = parse_config(
         values.experiment,
@@ -79,7 +80,8 @@ def train(values: flags.FlagValues) -> None:
     )
     use_gpus(params)
     kind = kinds.kind_of(params.task)
-    validate(params, values.mode, kind.mistakes)
+    continues = find_checkpoint(values.model_dir) is not None
+    validate(params, values.mode, kind.mistakes, continues)
     run(
         params,
         values.mode,

@@ -353,6 +353,16 @@ def test_an_evaluation_does_not_look_for_what_it_does_not_use(
         assert "Evaluation at step" in stdout and "decay_steps" not in stderr
 
 
+def test_a_run_that_goes_on_does_not_look_for_where_it_began(
+    trained_dir, toy_command, run_here
+):
+    saved_params = (trained_dir / "params.yaml").read_text()
+    gone = override("task.init_checkpoint=/no/ckpt")
+    code, _, stderr = run_here(toy_command(trained_dir, gone))
+    (trained_dir / "params.yaml").write_text(saved_params)
+    assert code == 0, stderr
+
+
 # ---- a run that is killed ----
 
 LONG_RUN = override(

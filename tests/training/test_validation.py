@@ -253,6 +253,14 @@ def test_parts_of_an_initial_checkpoint(good, modules):
     check([*good, f"task.init_checkpoint_modules={modules}"])
 
 
+def test_a_training_that_goes_on_needs_no_initial_checkpoint(good):
+    gone = [*good, "task.init_checkpoint=/nowhere/ckpt"]
+    params = parse_config("hrnet_pose_coco", [], gone)
+    validate(params, "train", pose.mistakes, continues=True)
+    with pytest.raises(ConfigError, match="task.init_checkpoint is '/nowhere/ckpt'"):
+        validate(params, "train", pose.mistakes)
+
+
 # ---- upsampling of the backbone and of the decoder ----
 
 UPSAMPLING_DECODERS = {

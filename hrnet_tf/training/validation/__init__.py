@@ -26,19 +26,21 @@ def validate(
     params: cfg.ExperimentConfig,
     mode: str | None,
     task_mistakes: Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]],
+    continues: bool = False,
 ) -> None:
     """Checks an experiment with all changes applied.
 
     `mode`, one of `MODES`, decides which files are needed; None needs none.
     `task_mistakes` is called with the experiment, whether it is trained and whether it
-    is evaluated. Raises `ConfigError` with one sentence and line per mistake.
+    is evaluated; `continues` says that a training goes on from its checkpoint. Raises
+    `ConfigError` with one sentence and line per mistake.
     """
     # Values of the wrong type would only confuse the checks of what they mean.
     mistakes = list(type_mistakes(params))
     if not mistakes:
         trains, evaluates = "train" in (mode or ""), "eval" in (mode or "")
         # An evaluation has a checkpoint of its own.
-        starts = trains or mode is None
+        starts = (trains and not continues) or mode is None
         mistakes = [
             *([] if mode is None else one_of("--mode", mode, MODES)),
             *trainer_mistakes(params, trains),
