@@ -19,7 +19,8 @@ from hrnet_tf.configs import backbones, pose
 from hrnet_tf.data.converters import coco_pose
 from hrnet_tf.data.inputs.batching import PADDING_ID
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.evaluation.coco_keypoints import METRICS, AnnotationFileError
+from hrnet_tf.evaluation.coco_files import AnnotationFileError
+from hrnet_tf.evaluation.coco_keypoints import METRICS
 from hrnet_tf.modeling import pose_model
 from hrnet_tf.modeling.blocks import ConvNorm, ConvSettings
 from hrnet_tf.modeling.heads import HeatmapHead
