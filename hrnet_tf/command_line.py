@@ -134,7 +134,9 @@ def run(
     except (flags.Error, UsageError) as error:
         print(f"{error}\nSee --help.", file=sys.stderr)
         return 2
-    except (UserError, OSError, *_tensorflow_file_errors()) as error:
+    except Exception as error:
+        if not isinstance(error, (UserError, OSError, *_tensorflow_file_errors())):
+            raise
         print(getattr(error, "message", error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
