@@ -99,6 +99,18 @@ class Flags:
         flags.DEFINE_float(name, default, text, flag_values=self.values)
 
 
+def check_num_threads(values: flags.FlagValues, *models: str | None) -> None:
+    """Refuses --num_threads if none of the models is a file: SavedModels have no use.
+
+    Raises:
+        UsageError: If so.
+    """
+    if values.num_threads and all(map(os.path.isdir, filter(None, models))):
+        raise UsageError(
+            "--num_threads goes with .tflite files; a SavedModel uses all cores."
+        )
+
+
 def run(
     command: Callable[[flags.FlagValues], Any],
     values: flags.FlagValues,

@@ -34,6 +34,7 @@ def define_flags() -> flags.FlagValues:
     define.integer(
         "num_threads",
         "CPU threads for a .tflite file; as many as there are cores if not given.",
+        least=1,
     )
     return define.values
 
@@ -49,6 +50,7 @@ def serve(values: flags.FlagValues) -> None:
         raise command_line.UsageError(
             f"--max_upload_mb={values.max_upload_mb} must be at least 1."
         )
+    command_line.check_num_threads(values, values.model)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio

@@ -87,6 +87,7 @@ def define_flags() -> flags.FlagValues:
     define.integer(
         "num_threads",
         "CPU threads for a .tflite file; as many as there are cores if not given.",
+        least=1,
     )
     define.boolean("overwrite", "Whether to replace existing output.")
     return define.values
@@ -101,6 +102,7 @@ def predict(values: flags.FlagValues) -> None:
     """
     if sum(map(bool, (values.boxes, values.whole_image, values.detector))) > 1:
         raise command_line.UsageError(_WHERE_PEOPLE_ARE)
+    command_line.check_num_threads(values, values.model, values.detector)
 
     from hrnet_tf.data.files import media
     from hrnet_tf.data.files.person_boxes import PersonBoxes
@@ -111,6 +113,8 @@ def predict(values: flags.FlagValues) -> None:
     pictures = not values.no_pictures
     predicting.check_outputs(inputs, values.output_dir, values.overwrite, pictures)
     is_video = media.is_video(values.input)
+    if is_video and values.exif:
+        raise command_line.UsageError("--exif goes with images; --input is a video.")
     if boxes and not is_video:
         boxes.check([file.name for file in inputs])
     exif = predicting.choose_exif([] if is_video else inputs, boxes, values.exif)
@@ -123,6 +127,14 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     return command_line.run(predict, define_flags(), argv)
 
+
+# The flags that say how predictions are told and drawn, by the fields of `Style`.
+_STYLE_FLAGS = {
+    "category_id": "category_id",
+    "keypoint_score_threshold": "score_threshold",
+    "box_score_threshold": "box_score_threshold",
+    "draw_boxes": "draw_boxes",
+}
 
 _WHERE_PEOPLE_ARE = (
     "A pose model needs to know where people are. Give one of --detector=MODEL, "
@@ -138,34 +150,36 @@ def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
     from hrnet_tf.serving.predictor import Style
 
     style = Style(
-        values.category_id,
-        values.score_threshold,
-        values.box_score_threshold,
-        values.draw_boxes,
+        **{field: values[flag].value for field, flag in _STYLE_FLAGS.items()},
         full_legend=is_video,
     )
     predictor = load_predictor(values.model, values.num_threads, style)
     gives_people = bool(values.boxes) or values.whole_image
-    if predictor.needs_boxes:
-        if gives_people == bool(values.detector):
-            raise command_line.UsageError(_WHERE_PEOPLE_ARE)
-        if not values.detector:
-            return predictor
-        detector = load_predictor(values.detector, values.num_threads)
-        try:
-            return TwoStagePredictor(
-                detector, predictor, values.category_id, values.box_score_threshold
-            )
-        except ModelError as error:
-            raise ModelError(f"--detector={values.detector}: {error}") from error
+    if predictor.needs_boxes and gives_people == bool(values.detector):
+        raise command_line.UsageError(_WHERE_PEOPLE_ARE)
     for flag, is_given in (
         ("--boxes and --whole_image go", gives_people),
         ("--detector goes", values.detector),
     ):
-        if is_given:
+        if is_given and not predictor.needs_boxes:
             kind = predictor.metadata.task
             raise command_line.UsageError(
                 f"{values.model} is a {kind} model: {flag} with pose models."
+            )
+    if values.detector:
+        detector = load_predictor(values.detector, values.num_threads)
+        try:
+            predictor = TwoStagePredictor(
+                detector, predictor, values.category_id, values.box_score_threshold
+            )
+        except ModelError as error:
+            raise ModelError(f"--detector={values.detector}: {error}") from error
+    for field, flag in _STYLE_FLAGS.items():
+        is_used = field in predictor.style_fields
+        if not is_used and not values[flag].using_default_value:
+            raise command_line.UsageError(
+                f"--{flag} changes nothing here: leave it out. {values.model} is a "
+                f"{predictor.metadata.task} model."
             )
     return predictor
 

@@ -65,6 +65,13 @@ def test_export_and_predict(run, toy_data, tmp_path, capsys):
     # The same objects as in the evaluation, but for the resizing of JPEG's pixels.
     expected = json.loads((run / "results.json").read_text())
     assert abs(len(rows) - len(expected)) <= 0.1 * len(expected) + 1
+    for flag in ("score_threshold=0.5", "category_id=2", "nodraw_boxes"):
+        wrong = [f"--model={tmp_path}/exported", f"--{flag}", "--overwrite"]
+        assert predict.main(["predict", *wrong, *flags]) == 2
+        assert "changes nothing here" in capsys.readouterr().err
+    wrong = [f"--model={tmp_path}/exported", "--num_threads=2", "--overwrite"]
+    assert predict.main(["predict", *wrong, *flags]) == 2
+    assert "--num_threads goes with .tflite files" in capsys.readouterr().err
     wrong = [f"--model={tmp_path}/exported", f"--detector={tmp_path}/exported"]
     assert predict.main(["predict", *wrong, *flags, "--overwrite"]) == 2
     assert "--detector goes with pose models" in capsys.readouterr().err

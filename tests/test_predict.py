@@ -136,6 +136,19 @@ def test_one_huge_image_does_not_stop_the_rest(photos, tmp_path, capsys, monkeyp
     assert len(read_results(tmp_path)) == 3
 
 
+def test_a_picture_that_jpeg_cannot_hold_does_not_stop_the_rest(
+    photos, tmp_path, capsys
+):
+    Image.new("RGB", (65501, 2)).save(photos / "4.webp", "PNG")
+    Image.new("RGB", (65501, 2)).save(photos / "5.jpg", "PNG")
+    assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
+    error = capsys.readouterr().err
+    assert "1 could not be read:" in error
+    assert "5.jpg: 65501x2 pixels are too many for a file of the type .jpg." in error
+    assert len(read_results(tmp_path)) == 4
+    assert not (tmp_path / "out/5.jpg").exists()
+
+
 def test_without_pictures_there_are_results_alone(photos, tmp_path):
     earlier = tmp_path / "out/1.jpg"
     earlier.parent.mkdir()
@@ -297,6 +310,8 @@ def test_a_broken_video_leaves_nothing(tmp_path, capsys):
         ([], 2, "Give one of --detector=MODEL, --boxes=FILE.json, or --whole_image"),
         (["--whole_image", "--boxes=b.json"], 2, "Give one of"),
         (["--whole_image", "--detector=d"], 2, "Give one of"),
+        (["--whole_image", "--box_score_threshold=0.5"], 2, "changes nothing here"),
+        (["--whole_image", "--num_threads=0"], 2, "num_threads"),
         (["--boxes=/nowhere.json"], 1, "--boxes=/nowhere.json: No such file"),
         (["--whole_image", "--model=other"], 1, "There is no model other"),
         (["--whole_image", "--input=/nowhere"], 1, "There is no file or folder"),

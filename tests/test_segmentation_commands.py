@@ -130,7 +130,10 @@ def test_a_run_is_exported_and_predicts(run_dir, parsing_data, tmp_path, capsys)
 
     assert predict.main(["predict", *flags, f"--output_dir={tmp_path}/out"]) == 1
     assert "exists already" in capsys.readouterr().err
-    flags += ["--whole_image", f"--output_dir={tmp_path}/again"]
+    flags += [f"--output_dir={tmp_path}/again"]
+    assert predict.main(["predict", *flags, "--box_score_threshold=0.5"]) == 2
+    assert "--box_score_threshold changes nothing here" in capsys.readouterr().err
+    flags += ["--whole_image"]
     assert predict.main(["predict", *flags]) == 2
     assert "--boxes and --whole_image go with pose models" in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ from hrnet_tf import visualization
 from hrnet_tf.data.files import media
 from hrnet_tf.data.files.person_boxes import PersonBoxes, number_of
 from hrnet_tf.messages import UserError, one_line
-from hrnet_tf.output_files import check_output, write_json
+from hrnet_tf.output_files import OutputError, check_output, write_json
 from hrnet_tf.progress import Progress
 from hrnet_tf.serving.predictor import Boxes, Predictor
 
@@ -192,6 +192,8 @@ def _guarded(path: str, image: np.ndarray) -> Iterator[None]:
         raise media.MediaError(
             f"{path}: there is not enough memory to predict its {size}."
         ) from None
+    except OutputError as error:
+        raise media.MediaError(str(error)) from error
     except (cv2.error, tf.errors.OpError) as error:
         raise media.MediaError(
             f"{path}: its {size} cannot be predicted: {one_line(error)}"

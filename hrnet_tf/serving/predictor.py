@@ -99,6 +99,7 @@ class Predictor(abc.ABC):
         unit: What the rows of its predictions are, in the plural.
         columns: Those of its predictions' tables.
         needs_boxes: Whether it must be told where people are.
+        style_fields: The fields of `Style` that change its predictions.
         metadata_type: The class of its description.
         metadata: What the model says of itself.
         style: How its predictions are told and drawn.
@@ -107,6 +108,7 @@ class Predictor(abc.ABC):
     unit: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     needs_boxes: ClassVar[bool] = False
+    style_fields: ClassVar[frozenset[str]] = frozenset()
     metadata_type: ClassVar[type[Metadata]]
     metadata: Metadata
 

@@ -92,6 +92,7 @@ class DetectionPredictor(ImagePredictor):
     """
 
     unit = "objects"
+    style_fields = frozenset({"box_score_threshold"})
     columns = DetectionPrediction.columns
     metadata_type = DetectionMetadata
     metadata: DetectionMetadata

@@ -16,6 +16,7 @@ class TwoStagePredictor(ImagePredictor):
     """A detector and a pose model, one after the other."""
 
     unit = "people"
+    style_fields = PosePredictor.style_fields | {"box_score_threshold"}
     columns = PosePrediction.columns
     metadata: PeopleMetadata
 
@@ -83,6 +84,7 @@ class PeoplePredictor(ImagePredictor):
     """A SavedModel that `hrnet_tf.join` wrote."""
 
     unit = "people"
+    style_fields = frozenset({"keypoint_score_threshold", "draw_boxes"})
     columns = PosePrediction.columns
     metadata_type = PeopleMetadata
     metadata: PeopleMetadata

@@ -84,6 +84,7 @@ class PosePredictor(Predictor):
     unit = "people"
     columns = PosePrediction.columns
     needs_boxes = True
+    style_fields = frozenset({"category_id", "keypoint_score_threshold", "draw_boxes"})
     metadata_type = PoseMetadata
     metadata: PoseMetadata
 
