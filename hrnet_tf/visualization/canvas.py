@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hrnet_tf.output_files import written_whole
+from hrnet_tf.output_files import OutputError, written_whole
 
 Color = tuple[int, int, int]
 
@@ -103,7 +103,12 @@ def write_labels(path: str | os.PathLike[str], labels: np.ndarray) -> None:
 
 
 def _write(path: str, suffix: str, image: np.ndarray) -> None:
-    _, encoded = cv2.imencode(suffix, image)
+    is_written, encoded = cv2.imencode(suffix, image)
+    if not is_written:
+        raise OutputError(
+            f"{path}: {image.shape[1]}x{image.shape[0]} pixels are too many for a file "
+            f"of the type {suffix}."
+        )
     with written_whole(path) as partial, open(partial, "wb") as file:
         file.write(encoded.tobytes())
 

@@ -17,6 +17,7 @@ from hrnet_tf.data.converters.segmentation import (
     check_folder,
     read_lines,
 )
+from hrnet_tf.data.files.coco_masks import read_mask
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.media import is_hidden
 from hrnet_tf.messages import listed
@@ -126,15 +127,14 @@ def _read_regions(
     height, width, image_id = by_name[pair.labels]
     labels = np.zeros((height, width), np.int64)
     for region in regions.get(image_id, []):
+        where = f"A region of {pair.labels} (image_id {image_id}) cannot be drawn: "
         try:
-            inside = coco_mask.decode(region["segmentation"]).astype(bool)
-            labels[inside] = region["category_id"]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise Unusable(
-                "damaged region",
-                f"A region of {pair.labels} (image_id {image_id}) cannot be drawn: "
-                f"{error!r}.",
-            ) from None
+            mask = read_mask(region.get("segmentation"), height, width)
+            labels[coco_mask.decode(mask).astype(bool)] = region["category_id"]
+        except Unusable as fault:
+            raise Unusable("damaged region", f"{where}{fault.sentence}") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unusable("damaged region", f"{where}{error!r}.") from None
     source = f"The regions of {pair.labels}"
     return map_values(labels, _CLASSES_OF_LABELS, source, "PASCAL-Context's 459 labels")
 
@@ -142,11 +142,14 @@ def _read_regions(
 def _read_mat(pair: Pair) -> np.ndarray:
     try:
         labels = scipy_io.loadmat(pair.labels)["LabelMap"]
+        if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+            raise TypeError(f"it is {labels.dtype} {list(labels.shape)}")
     except FileNotFoundError:
         raise Unusable("missing labels", f"{pair.labels} does not exist.") from None
-    except (KeyError, ValueError, TypeError, OSError) as error:
+    except Exception as error:  # SciPy raises all kinds at damaged files.
         raise Unusable(
-            "corrupt labels", f"{pair.labels} holds no LabelMap: {error!r}."
+            "corrupt labels",
+            f"{pair.labels} holds no LabelMap of whole numbers: {error!r}.",
         ) from None
     return map_values(
         labels, _CLASSES_OF_LABELS, pair.labels, "PASCAL-Context's 459 labels"

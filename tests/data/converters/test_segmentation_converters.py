@@ -224,6 +224,13 @@ def test_pascal_context_from_mat_files(voc_dir, tmp_path, run):
     scipy.io.savemat(path, {"Labels": labels})
     code, _, error = run(pascal_context, *flags, "--overwrite")
     assert code == 1 and f"{path} holds no LabelMap" in error
+    scipy.io.savemat(path, {"LabelMap": labels * 0.5})
+    code, _, error = run(pascal_context, *flags, "--overwrite")
+    assert code == 1 and "it is float64 [12, 20]" in error
+    for content in (b"", b"x" * 200, path.read_bytes()[:150]):
+        path.write_bytes(content)
+        code, _, error = run(pascal_context, *flags, "--overwrite")
+        assert code == 1 and f"{path} holds no LabelMap" in error
 
 
 def test_pascal_context_from_json(voc_dir, tmp_path, run):
@@ -249,6 +256,15 @@ def test_pascal_context_from_json(voc_dir, tmp_path, run):
     flags = [f"--data_dir={voc_dir}", f"--annotations={path}", "--output_prefix"]
     assert run(pascal_context, *flags, tmp_path / "records/val", "--split=val")[0] == 0
     check_context(tmp_path / "records/val", "2008_000003.jpg")
+
+    for mistake in ({"counts": "0"}, {"size": [3, 3]}, None):
+        broken = annotations[0]["segmentation"] | mistake if mistake else None
+        first = {**annotations[0], "segmentation": broken}
+        changed = {**content, "annos_segmentation": [first, *annotations[1:]]}
+        path.write_text(json.dumps(changed))
+        code, _, error = run(pascal_context, *flags, tmp_path / "bad/v", "--split=val")
+        assert code == 1
+        assert "A region of 2008_000003.jpg (image_id 5) cannot be drawn" in error
 
     path.write_text(json.dumps({"images": []}))
     code, _, error = run(pascal_context, *flags, tmp_path / "r/v", "--split=val")
