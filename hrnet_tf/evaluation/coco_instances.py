@@ -11,6 +11,7 @@ annotation file, those without any detection included.
     print(format_table(evaluator.evaluate(), "1088x1088"))
 """
 
+import collections
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -146,9 +147,13 @@ class COCOInstanceEvaluator:
         }
         # Thresholds, recalls, categories, areas (first: all), numbers (last: 100).
         precision = evaluation.eval["precision"][:, :, :, 0, -1]
+        uses = collections.Counter(self.categories.values())
         for place, category_id in enumerate(evaluation.params.catIds):
             values = precision[:, :, place]
-            name = f"{prefix}AP/{self.categories[category_id]}"
+            label = self.categories[category_id]
+            # Of two categories with one name, the second would hide the first.
+            label = label if uses[label] == 1 else f"{label} ({category_id})"
+            name = f"{prefix}AP/{label}"
             defined = values[values > UNDEFINED]
             metrics[name] = float(defined.mean()) if defined.size else UNDEFINED
         return metrics

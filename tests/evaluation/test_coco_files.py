@@ -422,6 +422,13 @@ def test_categories_that_share_the_skeleton_become_one(tmp_path):
         data.read(9)
 
 
+def test_an_empty_list_of_names_is_as_good_as_none(tmp_path):
+    data = Pose(tmp_path)
+    data.content["categories"][0]["keypoints"] = []
+    data.convert()
+    assert data.perfect(data.read()) == pytest.approx(1)
+
+
 def test_categories_of_another_skeleton_are_refused_together(tmp_path):
     data = Pose(tmp_path)
     other = {"id": 2, "name": "dog", "keypoints": ["nose"]}

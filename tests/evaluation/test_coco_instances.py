@@ -94,6 +94,16 @@ def test_all_found(annotation_file):
     assert len(evaluator.results) == 3
 
 
+def test_categories_of_one_name_are_told_apart(annotation_file):
+    content = json.loads(annotation_file.read_text())
+    content["categories"][1]["name"] = "cat"
+    annotation_file.write_text(json.dumps(content))
+    evaluator = make_evaluator(annotation_file, with_masks=False)
+    evaluator.update(detections([3]))
+    metrics = evaluator.evaluate()
+    assert metrics["AP/cat (1)"] < metrics["AP/cat (2)"] == pytest.approx(1)
+
+
 def test_images_without_detection_count_as_missed(annotation_file):
     evaluator = make_evaluator(annotation_file, with_masks=False)
     evaluator.update(detections([3]))

@@ -208,7 +208,7 @@ def _compare_keypoints(
     """Warnings about keypoints whose names differ; refuses another number or order."""
     named = category.get("keypoints")
     expected = list(skeleton.keypoints)
-    if not isinstance(named, list) or named == expected:
+    if not isinstance(named, list) or not named or named == expected:
         return []
     if len(named) != len(expected):
         raise ConversionError(
