@@ -8,6 +8,7 @@ from official.modeling import hyperparams
 from official.vision.configs import common
 
 from hrnet_tf.configs import backbones, decoders, recipes
+from hrnet_tf.configs.color import Color
 
 # People with labelled keypoints in COCO train2017 after the official filtering; with
 # the batch size it turns the paper's epochs into steps.
@@ -79,6 +80,7 @@ class Augmentation(hyperparams.Config):
         rotation: It is turned by N(0, rotation) degrees, clipped to twice that.
         rotation_probability: Chance to be turned at all.
         flip_probability: Chance to be mirrored, left and right keypoints swapped.
+        color: Changes of colours; none by default.
     """
 
     half_body_probability: float = 0.3
@@ -89,6 +91,7 @@ class Augmentation(hyperparams.Config):
     rotation: float = 45.0
     rotation_probability: float = 0.6
     flip_probability: float = 0.5
+    color: Color = dataclasses.field(default_factory=Color)
 
 
 @dataclasses.dataclass
@@ -150,6 +153,23 @@ class Evaluation(hyperparams.Config):
 
 
 @dataclasses.dataclass
+class Loss(hyperparams.Config):
+    """What training makes small. The default is the paper's.
+
+    Attributes:
+        name: `mse`, the mean squared error of all heatmaps, or `ohkm`, that of the
+            hardest keypoints of each person alone.
+        top_k: How many keypoints are the hardest, with `ohkm`.
+        keypoint_weights: A factor for each keypoint of the skeleton, in its order;
+            empty for 1. As in the official code, it stands inside the square.
+    """
+
+    name: str = "mse"
+    top_k: int = 8
+    keypoint_weights: list[float] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
 class PoseTask(cfg.TaskConfig):
     """The pose task.
 
@@ -157,6 +177,7 @@ class PoseTask(cfg.TaskConfig):
         skeleton: `coco17`, `mpii16` or a YAML file that describes your own.
         weight_decay: Factor of L2 regularisation on all kernels. The paper's pose
             recipe has none, and adding it is known to ruin training.
+        loss: What is made small besides.
         init_checkpoint_modules: What to load from `init_checkpoint`: `all`,
             `backbone` or `decoder`, or a list of the latter two.
     """
@@ -178,6 +199,7 @@ class PoseTask(cfg.TaskConfig):
     )
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     weight_decay: float = 0.0
+    loss: Loss = dataclasses.field(default_factory=Loss)
     init_checkpoint_modules: str | list[str] = "all"
     allow_image_summary: bool = True
 

@@ -12,6 +12,7 @@ from official.modeling import hyperparams
 from official.vision.configs import semantic_segmentation
 
 from hrnet_tf.configs import backbones, decoders, recipes
+from hrnet_tf.configs.color import Color
 
 RESIZING_METHODS = ("long_side", "fixed")
 COMBINATIONS = ("exp_logits", "probabilities")
@@ -51,12 +52,14 @@ class Augmentation(hyperparams.Config):
         scale_max: Greatest factor.
         scale_step: Factors are `scale_min` plus a multiple of this; 0 draws any.
         flip_probability: Chance to be mirrored; the label set's pairs change places.
+        color: Changes of colours; none by default.
     """
 
     scale_min: float = 0.5
     scale_max: float = 2.1
     scale_step: float = 0.1
     flip_probability: float = 0.5
+    color: Color = dataclasses.field(default_factory=Color)
 
 
 @dataclasses.dataclass

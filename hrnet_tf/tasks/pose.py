@@ -19,7 +19,7 @@ from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_files import Truth, facts, read_people
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator, format_table
 from hrnet_tf.evaluation.report import Report
-from hrnet_tf.losses.heatmap import heatmap_mse
+from hrnet_tf.losses.heatmap import heatmap_loss
 from hrnet_tf.losses.weight_decay import weight_decay
 from hrnet_tf.modeling.pose_model import build_pose_model
 from hrnet_tf.ops import affine, heatmaps
@@ -81,7 +81,9 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         aux_losses: Any = None,
     ) -> tf.Tensor:
         """Mean heatmap loss of the batch's real rows plus regularisation."""
-        losses = heatmap_mse(model_outputs, labels["heatmaps"], labels["weights"])
+        losses = heatmap_loss(
+            model_outputs, labels["heatmaps"], labels["weights"], self.task_config.loss
+        )
         is_real = tf.cast(labels["image_id"] != PADDING_ID, tf.float32)
         loss = tf.math.divide_no_nan(
             tf.reduce_sum(losses * is_real), tf.reduce_sum(is_real)

@@ -75,6 +75,32 @@ def test_good_configuration_passes(good):
         ),
         ("task.codec.name=mrsa", ["task.codec.name", "msra", "dark, udp"]),
         ("task.codec.sigma=0.0", ["task.codec.sigma", "above 0"]),
+        ("task.loss.name=okhm", ["task.loss.name", "did you mean 'ohkm'", "mse"]),
+        (
+            "{task: {loss: {name: ohkm, top_k: 18}}}",
+            ["task.loss.top_k is 18", "from 1 to 17"],
+        ),
+        ("{task: {loss: {name: ohkm, top_k: 0}}}", ["task.loss.top_k is 0"]),
+        (
+            "{task: {loss: {keypoint_weights: [1.0, 1.5]}}}",
+            ["task.loss.keypoint_weights has 2 numbers", "it must have 17"],
+        ),
+        (
+            f"{{task: {{loss: {{keypoint_weights: {[0.0] * 17}}}}}}}",
+            ["task.loss.keypoint_weights", "nor all of them 0"],
+        ),
+        (
+            f"{{task: {{loss: {{keypoint_weights: {[-1.0] + [1.0] * 16}}}}}}}",
+            ["task.loss.keypoint_weights", "below 0"],
+        ),
+        (
+            "task.train_data.augmentation.color.brightness=1.0",
+            ["augmentation.color.brightness is 1.0", "in [0, 1)"],
+        ),
+        (
+            "task.train_data.augmentation.color.hue=0.6",
+            ["augmentation.color.hue is 0.6", "in [0, 0.5]"],
+        ),
         ("task.skeleton=coco71", ["task.skeleton", "coco17"]),
         (
             "task.train_data.input_path=/nowhere/x*",

@@ -22,6 +22,7 @@ from official.core import input_reader
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.files.detections import Detections, load_detections
 from hrnet_tf.data.inputs.batching import PADDING_ID, batch_per_replica
+from hrnet_tf.data.inputs.color import change_colors
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.inputs.pose_augmentation import augment_person
 from hrnet_tf.data.records import pose as pose_records
@@ -149,10 +150,13 @@ class PoseInput:
     def parse(
         self, person: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Normalises a crop and renders its target heatmaps."""
+        """Normalises a crop, in training after its colours changed; renders targets."""
         keypoints = person.pop("keypoints")
         visible = person.pop("visible")
-        image = normalize_image(person.pop("crop"))
+        crop = person.pop("crop")
+        if self._data.is_training:
+            crop = change_colors(crop, self._data.augmentation.color)
+        image = normalize_image(crop)
         targets, weights = heatmaps.encode(
             self._codec.name, keypoints, visible, self._crop_size, self._codec.sigma
         )

@@ -16,6 +16,7 @@ from official.core import input_reader
 
 from hrnet_tf.configs import segmentation as segmentation_config
 from hrnet_tf.data.inputs.batching import batch_per_replica
+from hrnet_tf.data.inputs.color import change_colors
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
@@ -114,7 +115,7 @@ class SegmentationInput:
     def _augment(
         self, example: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Scales, crops and mirrors at random."""
+        """Scales, crops, mirrors and perhaps changes colours at random."""
         augmentation = self._data.augmentation
         size = tf.shape(example["image"])[:2]
         scaled = self._scaled_size(size, _draw_scale(augmentation))
@@ -136,7 +137,8 @@ class SegmentationInput:
         )
         labels = tf.cast(labels, tf.uint8)
         labels = tf.where(is_mirrored, self._swap_sides(labels), labels)
-        image = tf.where(is_inside, tf.round(image), 0.0)
+        image = change_colors(tf.round(image), augmentation.color)
+        image = tf.where(is_inside, image, 0.0)
         labels = tf.where(is_inside, labels, tf.cast(self._ignore_label, tf.uint8))
         return normalize_image(image), self._labels(labels, size)
 

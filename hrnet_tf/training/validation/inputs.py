@@ -7,6 +7,7 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
+from hrnet_tf.configs.color import Color
 from hrnet_tf.training.validation import choices
 
 
@@ -87,6 +88,14 @@ def role_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterat
         yield "task.train_data.is_training is not true; it must be true."
     if evaluates and task.validation_data.is_training is not False:
         yield "task.validation_data.is_training is not false; it must be false."
+
+
+def color_mistakes(path: str, color: Color) -> Iterator[str]:
+    """Checks the random changes of colours under the key `path`."""
+    names = ("brightness", "contrast", "saturation")
+    yield from choices.in_range(path, color, choices.BELOW_1, *names)
+    half_a_turn = ("in [0, 0.5]", lambda value: 0 <= value <= 0.5)
+    yield from choices.in_range(path, color, half_a_turn, "hue")
 
 
 def cache_mistakes(data: cfg.DataConfig, example: str) -> Iterator[str]:

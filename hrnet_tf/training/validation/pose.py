@@ -10,6 +10,7 @@ from hrnet_tf.configs import pose
 from hrnet_tf.data.files.detections import DetectionsError, load_detections
 from hrnet_tf.data.vocabularies.skeletons import SkeletonError, load_skeleton
 from hrnet_tf.evaluation import coco_files, coco_keypoints
+from hrnet_tf.losses.heatmap import LOSSES
 from hrnet_tf.ops.heatmaps import CODECS
 from hrnet_tf.training.validation import backbone, choices, inputs, trainer
 
@@ -57,15 +58,38 @@ def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
             "1 or 3."
         )
     try:
-        load_skeleton(task.skeleton)
+        skeleton = load_skeleton(task.skeleton)
     except SkeletonError as error:
         yield f"task.skeleton: {error}"
+    else:
+        yield from _loss_mistakes(task.loss, skeleton.num_keypoints)
     yield from choices.in_range("task", task, choices.NOT_NEGATIVE, "weight_decay")
     if task.weight_decay > 0:
         logging.getLogger(__name__).warning(
             "task.weight_decay is %s: the paper's pose recipe has none, and users who "
             "added some report an AP of 12.",
             task.weight_decay,
+        )
+
+
+def _loss_mistakes(loss: pose.Loss, num_keypoints: int) -> Iterator[str]:
+    path = "task.loss"
+    yield from choices.one_of(f"{path}.name", loss.name, LOSSES)
+    if loss.name == "ohkm" and not 1 <= loss.top_k <= num_keypoints:
+        yield (
+            f"{path}.top_k is {loss.top_k}; it must be from 1 to {num_keypoints}, the "
+            "number of keypoints of task.skeleton."
+        )
+    weights = loss.keypoint_weights
+    if len(weights) not in (0, num_keypoints):
+        yield (
+            f"{path}.keypoint_weights has {len(weights)} numbers; it must have "
+            f"{num_keypoints}, one per keypoint of task.skeleton, or none."
+        )
+    elif weights and (min(weights) < 0 or max(weights) == 0):
+        yield (
+            f"{path}.keypoint_weights is {weights}; no weight may be below 0, nor all "
+            "of them 0."
         )
 
 
@@ -150,3 +174,4 @@ def _augmentation_mistakes(augmentation: pose.Augmentation) -> Iterator[str]:
     yield from choices.in_range(
         path, augmentation, choices.ABOVE_0, "half_body_padding"
     )
+    yield from inputs.color_mistakes(f"{path}.color", augmentation.color)

@@ -179,6 +179,7 @@ def _training_mistakes(data: segmentation.SegmentationData) -> Iterator[str]:
     yield from choices.in_range(
         f"{path}.augmentation", augmentation, choices.SHARE, "flip_probability"
     )
+    yield from inputs.color_mistakes(f"{path}.augmentation.color", augmentation.color)
     low, high = augmentation.scale_min, augmentation.scale_max
     if not 0 < low <= high:
         yield (

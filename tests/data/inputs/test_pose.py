@@ -333,6 +333,28 @@ def test_without_augmentation_training_sees_the_crops_of_an_evaluation(codec):
 UPPER, LOWER = FIGURE[:11], FIGURE[11:]
 
 
+def test_colors_change_in_training_alone(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (*IMAGE_SIZE, 3), np.uint8)
+    path = _write(tmp_path / "people-0", [_record([_person()], image)])
+    colors = {**NO_AUGMENTATION, "color": {"brightness": 0.9}}
+
+    def crops(is_training: bool, augmentation: dict) -> list[np.ndarray]:
+        source = _input(
+            is_training, augmentation=augmentation, input_path=path, global_batch_size=1
+        )
+        batches = source.dataset().repeat().take(2)
+        return [normalization.denormalize_image(images[0]) for images, _ in batches]
+
+    same = crops(True, NO_AUGMENTATION)[0]
+    for crop in [*crops(True, NO_AUGMENTATION), *crops(False, colors)]:
+        np.testing.assert_array_equal(crop, same)
+    first, second = crops(True, colors)
+    for crop in (first, second):
+        assert 0.1 <= crop.mean() / same.mean() <= 1.9
+        assert (crop[same == 0] == 0).all()
+    assert np.abs(first.astype(int) - second).max() > 2
+
+
 def _half_body_crop(upper_probability, v=2, min_keypoints=8, skeleton=COCO) -> dict:
     augmentation = {
         **NO_AUGMENTATION,

@@ -102,6 +102,18 @@ def test_small_images_are_padded_black_and_ignored(write_records):
     assert (mask[20:] == 255).all() and (mask[:, 30:] == 255).all()
 
 
+def test_colors_change_but_not_those_of_the_padding(write_records):
+    image, labels = smooth_image(20, 30), quadrants(20, 30)
+    path = write_records((image, labels))
+    data = training(path, [32, 48], color={"contrast": 0.9, "hue": 0.5})
+    (first, mask), (second, _) = read(data, Resizing(long_side=30), count=2)
+    assert np.abs(first - second).max() > 2
+    np.testing.assert_array_equal(mask[:20, :30], labels)
+    for found in (first, second):
+        assert not found[20:].any() and not found[:, 30:].any()
+        assert found[:20, :30].any()
+
+
 def test_mirroring_swaps_left_and_right(write_records):
     image, labels = smooth_image(24, 36), quadrants(24, 36)
     path = write_records((image, labels))
