@@ -142,7 +142,8 @@ def _read_regions(
 def _read_mat(pair: Pair) -> np.ndarray:
     try:
         labels = scipy_io.loadmat(pair.labels)["LabelMap"]
-        if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        numbers = labels.astype(np.int64)
+        if labels.ndim != 2 or (numbers != labels).any():
             raise TypeError(f"it is {labels.dtype} {list(labels.shape)}")
     except FileNotFoundError:
         raise Unusable("missing labels", f"{pair.labels} does not exist.") from None
@@ -152,7 +153,7 @@ def _read_mat(pair: Pair) -> np.ndarray:
             f"{pair.labels} holds no LabelMap of whole numbers: {error!r}.",
         ) from None
     return map_values(
-        labels, _CLASSES_OF_LABELS, pair.labels, "PASCAL-Context's 459 labels"
+        numbers, _CLASSES_OF_LABELS, pair.labels, "PASCAL-Context's 459 labels"
     )
 
 

@@ -224,6 +224,9 @@ def test_pascal_context_from_mat_files(voc_dir, tmp_path, run):
     scipy.io.savemat(path, {"Labels": labels})
     code, _, error = run(pascal_context, *flags, "--overwrite")
     assert code == 1 and f"{path} holds no LabelMap" in error
+    scipy.io.savemat(path, {"LabelMap": labels.astype(float)})
+    assert run(pascal_context, *flags, "--overwrite")[0] == 0
+    check_context(tmp_path / "records/train", "2008_000002.jpg")
     scipy.io.savemat(path, {"LabelMap": labels * 0.5})
     code, _, error = run(pascal_context, *flags, "--overwrite")
     assert code == 1 and "it is float64 [12, 20]" in error
