@@ -23,6 +23,7 @@ class FakePredictor(PosePredictor):
     has_heatmaps = False
 
     class metadata:
+        task = "pose"
         skeleton = SKELETON
 
     def __init__(self, style):
