@@ -127,7 +127,7 @@ def _agreed(
     key: str, configured: Any, recorded: Any, conversion: conversions.Conversion
 ) -> Any:
     """The choice of the configuration or of the conversion, which must not differ."""
-    if configured and recorded and configured != recorded:
+    if configured and recorded and sorted(configured) != sorted(recorded):
         raise ConversionError(
             f"task.evaluation.{key} is {configured}, but the records were converted "
             f"with {recorded}, as {conversion.path} tells: leave the key out, or "

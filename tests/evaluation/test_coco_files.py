@@ -401,7 +401,7 @@ def test_categories_that_share_the_skeleton_become_one(tmp_path):
         data.read()
     for category, number, people in (
         ("all", [1, 2], 3),
-        ("child, person", [2, 1], 3),
+        ("child, person", [1, 2], 3),
         ("child", 2, 1),
     ):
         summary = data.convert(category=category, overwrite=True)
