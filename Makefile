@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert demo demo-segmentation demo-detection lint test test-slow test-all lock clean clean-demo
+.PHONY: help env env-convert demo demo-segmentation demo-detection tensorboard lint test test-slow test-all lock clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -27,6 +27,7 @@ help:
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
 	@echo 'make demo-segmentation   the same for the parts of their bodies'
 	@echo 'make demo-detection      the same for boxes and masks of people and things'
+	@echo 'make tensorboard open TensorBoard on runs/; LOGDIR=runs/mine on one run'
 	@echo 'make test        lint, then every test not marked slow'
 	@echo 'make test-slow   the tests marked slow'
 	@echo 'make test-all    lint, then every test'
@@ -105,6 +106,12 @@ $(DEMO_DATA)/detection/.%: $(DEMO_DRAWN)
 	  --annotations=$(DEMO_DATA)/annotations/instances_$*.json \
 	  --output_prefix=$(DEMO_DATA)/detection/$*
 	@touch $@
+
+# Runs of all folders below it are shown, one beside the other.
+LOGDIR ?= runs
+
+tensorboard: $(STAMP)
+	$(BIN)/tensorboard --logdir=$(LOGDIR)
 
 # ---- checks ----
 

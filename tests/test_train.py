@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -194,6 +195,56 @@ def test_writes_scalars_and_pictures_for_tensorboard(trained):
         assert len(pictures) == 1
         picture = tf.io.decode_png(pictures[0]).numpy()
         assert picture.shape == (int(height), int(width), 3) and picture.std() > 10
+
+
+@pytest.fixture
+def tensorboard(trained):
+    """Returns what a TensorBoard on the run answers to a path of its HTTP interface."""
+    process = subprocess.Popen(
+        [Path(sys.executable).parent / "tensorboard", f"--logdir={trained[0]}"]
+        + ["--port=0"],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address, told = None, []
+    for line in process.stderr:
+        told.append(line)
+        if found := re.search(r"TensorBoard [\d.]+ at (http://\S+:\d+)/", line):
+            address = found[1]
+            break
+    assert address, "".join(told)
+
+    def get(path: str) -> bytes:
+        with urllib.request.urlopen(f"{address}/data/{path}", timeout=60) as answer:
+            return answer.read()
+
+    yield get
+    process.terminate()
+    process.communicate()
+
+
+def test_tensorboard_shows_scalars_and_pictures(trained, tensorboard):
+    deadline = time.monotonic() + 60
+    tags: dict[str, dict] = {}
+    # It answers before it has read all files.
+    while not {"train", "validation"} <= set(tags) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        tags = json.loads(tensorboard("plugin/scalars/tags"))
+    assert {"training_loss", "learning_rate"} <= set(tags["train"])
+    assert set(METRICS) <= set(tags["validation"])
+    query = "plugin/scalars/scalars?run=train&tag=training_loss"
+    values = json.loads(tensorboard(query))
+    assert [step for _, step, _ in values] == [2, 4]
+    assert all(value > 0 for *_, value in values)
+    tags = json.loads(tensorboard("plugin/images/tags"))
+    assert set(tags["validation"]) == {"image/heatmaps", "image/predictions"}
+    query = "plugin/images/images?run=validation&tag=image/predictions&sample=0"
+    last = json.loads(tensorboard(query))[-1]
+    picture = tensorboard(f"plugin/images/individualImage?{last['query']}")
+    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    expected = cv2.imread(str(trained[0] / "predictions.png"))
+    np.testing.assert_array_equal(decoded, expected)
 
 
 def test_keeps_the_best_checkpoint_apart(trained):
