@@ -259,7 +259,7 @@ def _predict_video(
                     height, width = picture.shape[:2]
                     size = dataclasses.replace(info, height=height, width=width)
                     writer = stack.enter_context(media.VideoWriter(file.output, size))
-                writer.write(picture)
+                writer.write(picture, frames.seconds)
             results += _identified(rows, count, file.name)
             count += 1
             progress.advance(results=len(results))

@@ -45,6 +45,11 @@ def find_pairs(
     return pairs
 
 
+def read_labels(pair: Pair, label_set: LabelSet) -> np.ndarray:
+    """Reads one label image by itself: see `FolderLabels`."""
+    return FolderLabels(label_set).read(pair)
+
+
 class FolderLabels:
     """Reads class numbers by a label set's values and colours.
 

@@ -30,6 +30,9 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 _DEFAULT_FRAMES_PER_SECOND = 25.0
 _ABSURD_FRAMES_PER_SECOND = 1000.0
 
+# Seconds: time stamps that are further apart are taken for mistakes.
+_LONGEST_GAP = 10.0
+
 # VP9 plays in browsers; MPEG-4 Part 2 is what every OpenCV can write.
 _CODECS = ("vp09", "mp4v")
 
@@ -140,7 +143,7 @@ def orientation_of(path: str) -> tuple[int, tuple[int, int] | None]:
         return 1, None
 
 
-def open_video(path: str) -> tuple[VideoInfo, Iterator[np.ndarray]]:
+def open_video(path: str) -> tuple[VideoInfo, "Frames"]:
     """Opens a video, or raises `MediaError`.
 
     Returns:
@@ -174,21 +177,34 @@ def open_video(path: str) -> tuple[VideoInfo, Iterator[np.ndarray]]:
         frames_per_second=rate,
         num_frames=int(count) if count > 0 else None,
     )
-    return info, _frames(capture)
+    return info, Frames(capture)
 
 
-def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    try:
-        while True:
-            try:
-                more, frame = capture.read()
-            except cv2.error:  # Such as a frame that is too large for memory.
-                return
-            if not more:
-                return
-            yield np.ascontiguousarray(frame[..., ::-1])
-    finally:
-        capture.release()
+class Frames(Iterator[np.ndarray]):
+    """The frames of a video.
+
+    Attributes:
+        seconds: When the last one is shown, after the first one.
+    """
+
+    def __init__(self, capture: cv2.VideoCapture):
+        self.seconds = 0.0
+        self._capture = capture
+        self._start: float | None = None
+
+    def __next__(self) -> np.ndarray:
+        try:
+            more, frame = self._capture.read()
+        except cv2.error:  # Such as a frame that is too large for memory.
+            more = False
+        if not more:
+            self._capture.release()
+            raise StopIteration
+        seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if self._start is None:
+            self._start = seconds
+        self.seconds = seconds - self._start
+        return np.ascontiguousarray(frame[..., ::-1])
 
 
 class VideoWriter(contextlib.ExitStack):
@@ -199,6 +215,8 @@ class VideoWriter(contextlib.ExitStack):
         super().__init__()
         self._path = path
         self._info = info
+        self._count = 0
+        self._last: np.ndarray | None = None
 
     def __enter__(self) -> "VideoWriter":
         """Opens a file beside `path`, or raises `MediaError`."""
@@ -224,6 +242,18 @@ class VideoWriter(contextlib.ExitStack):
         self.callback(self._writer.release)
         return self
 
-    def write(self, frame: np.ndarray) -> None:
-        """Appends a frame, uint8 [height, width, 3], RGB."""
-        self._writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    def write(self, frame: np.ndarray, seconds: float = 0.0) -> None:
+        """Appends a frame, uint8 [height, width, 3], RGB.
+
+        `seconds` is when it is due: the one before is repeated until then, so that a
+        video whose rate varies takes as long as before.
+        """
+        rate = self._info.frames_per_second
+        gap = min(seconds * rate - self._count, _LONGEST_GAP * rate)
+        current = np.ascontiguousarray(frame[..., ::-1])
+        before = current if self._last is None else self._last
+        repeats = round(gap) if math.isfinite(seconds) else 0
+        for picture in [*[before] * repeats, current]:
+            self._writer.write(picture)
+            self._count += 1
+        self._last = current

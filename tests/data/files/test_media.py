@@ -157,6 +157,7 @@ class Capture:
         cv2.CAP_PROP_FRAME_WIDTH: 32,
         cv2.CAP_PROP_FRAME_HEIGHT: 24,
         cv2.CAP_PROP_FRAME_COUNT: 5,
+        cv2.CAP_PROP_POS_MSEC: 0,
     }
 
     def __init__(self, rate, frames):
@@ -170,6 +171,8 @@ class Capture:
         return True
 
     def read(self):
+        if not self.frames:
+            return False, None
         frame = self.frames.pop(0)
         if isinstance(frame, Exception):
             raise frame
@@ -209,6 +212,20 @@ def write_video(path):
 def codec_of(path):
     capture = cv2.VideoCapture(path)
     return int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").lower()
+
+
+def test_a_video_whose_rate_varies_keeps_its_time(tmp_path):
+    info = media.VideoInfo(64, 48, 10.0, None)
+    path = str(tmp_path / "v.mp4")
+    times = (0, 0.1, 0.2, 0.5, 0.9, 0.9, 1.0, 99, float("inf"))
+    with media.VideoWriter(path, info) as writer:
+        for number, seconds in enumerate(times):
+            writer.write(np.full((48, 64, 3), 25 * number, np.uint8), seconds)
+    _, frames = media.open_video(path)
+    levels = [round(frame.mean() / 25) for frame in frames]
+    assert levels[:12] == [0, 1, 2, 2, 2, 3, 3, 3, 3, 4, 5, 6]
+    assert levels[12:] == [6] * 100 + [7, 8]  # Ten seconds at most.
+    assert frames.seconds == pytest.approx((len(levels) - 1) / 10)
 
 
 def test_videos_are_vp9_where_opencv_has_it(tmp_path, monkeypatch, log):
