@@ -1,9 +1,22 @@
 """What the experiments of all tasks have in common."""
 
+import dataclasses
 from typing import Any
 
 from official.core import config_definitions as cfg
 from official.modeling import optimization
+
+
+@dataclasses.dataclass
+class ProfiledTrainer(cfg.TrainerConfig):
+    """The Garden's trainer, which can be profiled.
+
+    Attributes:
+        profile_steps: [first, last] step to profile, rounded up to whole loops of
+            `steps_per_loop`; empty for none.
+    """
+
+    profile_steps: list[int] = dataclasses.field(default_factory=list)
 
 
 def experiment(
@@ -28,7 +41,7 @@ def experiment(
         choices["warmup"] = warmup
     return cfg.ExperimentConfig(
         task=task,
-        trainer=cfg.TrainerConfig(
+        trainer=ProfiledTrainer(
             train_steps=train_steps,
             steps_per_loop=100,
             summary_interval=100,

@@ -4,10 +4,11 @@ The Garden's trainer calls each with the loop's outputs: scalars by name.
 """
 
 import json
+import logging
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -17,6 +18,8 @@ from official.core import config_definitions as cfg
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.messages import UserError
 from hrnet_tf.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 
 class TrainingError(UserError):
@@ -102,6 +105,44 @@ class StopOnDivergence:
             f"Checkpoints in {self._model_dir} are from before; the same command "
             "continues from the last of them."
         )
+
+
+class Profile:
+    """Profiles some steps of training, for TensorBoard; see `configs.recipes`.
+
+    Train inside its `with` block, which ends a profile that has begun.
+    """
+
+    def __init__(self, global_step: tf.Variable, steps: Sequence[int], model_dir: str):
+        self._global_step = global_step
+        self._steps = list(steps)
+        self._model_dir = model_dir
+        self._is_running = False
+
+    def __enter__(self) -> "Profile":
+        # A run that goes on from a later step has been profiled before.
+        if self._steps and int(self._global_step.numpy()) >= self._steps[0]:
+            self._steps = []
+        return self
+
+    def __call__(self, output: Mapping[str, Any]) -> None:
+        """Begins or ends the profile after a loop: the first one, compiling, is out."""
+        step = int(self._global_step.numpy())
+        if self._is_running and step >= self._steps[1]:
+            self._stop()
+        elif not self._is_running and self._steps and step >= self._steps[0]:
+            tf.profiler.experimental.start(self._model_dir)
+            self._is_running = True
+
+    def _stop(self) -> None:
+        tf.profiler.experimental.stop()
+        self._is_running = False
+        self._steps = []
+        _log.info("Wrote a profile to %s/plugins/profile.", self._model_dir)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._is_running:
+            self._stop()
 
 
 class ReportEvaluation:

@@ -87,6 +87,8 @@ def run(
         report_progress = actions.ReportProgress(
             step, train_steps, params.task.train_data.global_batch_size
         )
+        profiled = getattr(params.trainer, "profile_steps", [])
+        profile = actions.Profile(step, profiled if is_chief else [], model_dir)
         report_evaluation = actions.ReportEvaluation(step, model_dir, told, output)
         runner = checkpoints.Runner(
             distribution_strategy=strategy,
@@ -96,6 +98,7 @@ def run(
             model_dir=worker_dir,
             trainer=trainer,
             train_actions=[
+                profile,
                 report_progress,
                 actions.StopOnDivergence(step, params.trainer, model_dir),
             ],
@@ -110,6 +113,7 @@ def run(
         if trains:
             _announce_first_step(params, step)
             stack.enter_context(report_progress)
+            stack.enter_context(profile)
         if mode == "train_and_eval" and step.numpy() >= train_steps:
             # Trained before, and perhaps stopped before or in the last evaluation.
             runner.controller.evaluate(params.trainer.validation_steps)

@@ -187,3 +187,36 @@ def test_a_later_evaluation_replaces_the_metrics(tmp_path):
     _evaluate(tmp_path, {"accuracy": 0.1})
     _evaluate(tmp_path, {"accuracy": 0.2})
     assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] == 0.2
+
+
+# ---- profiles ----
+
+
+@pytest.mark.parametrize(
+    "start, steps, expected",
+    [
+        (0, [3, 5], ["start at 4", "stop at 6"]),
+        (0, [3, 4], ["start at 4", "stop at 6"]),
+        (0, [2, 6], ["start at 2", "stop at 6"]),
+        (0, [7, 100], ["start at 8", "stop at 10"]),
+        (2, [2, 6], []),  # Before the run was interrupted, these steps were.
+        (0, [], []),
+    ],
+)
+def test_steps_are_profiled_in_whole_loops(
+    start, steps, expected, tmp_path, monkeypatch
+):
+    seen = []
+    step = tf.Variable(start, dtype=tf.int64)
+
+    def note(word: str):
+        return lambda *args: seen.append((f"{word} at {int(step)}", *args))
+
+    monkeypatch.setattr(tf.profiler.experimental, "start", note("start"))
+    monkeypatch.setattr(tf.profiler.experimental, "stop", note("stop"))
+    with actions.Profile(step, steps, str(tmp_path)) as profile:
+        while int(step) < 10:
+            step.assign_add(2)
+            profile({})
+    assert [word for word, *_ in seen] == expected
+    assert [args for _, *args in seen if args] == [[str(tmp_path)]] * bool(expected)

@@ -74,6 +74,8 @@ def test_good_configuration_passes(good):
             ["task.model.input_size", "multiples of 32", "250"],
         ),
         ("task.codec.name=mrsa", ["task.codec.name", "msra", "dark, udp"]),
+        ("{trainer: {profile_steps: [5]}}", ["trainer.profile_steps is [5]"]),
+        ("{trainer: {profile_steps: [9, 5]}}", ["trainer.profile_steps", "[first,"]),
         ("task.codec.sigma=0.0", ["task.codec.sigma", "above 0"]),
         ("task.loss.name=okhm", ["task.loss.name", "did you mean 'ohkm'", "mse"]),
         (

@@ -49,10 +49,22 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         "checkpoint_interval",
         "validation_interval",
     )
+    yield from _profile_mistakes(trainer)
     if trainer.steps_per_loop > 0 and trainer.summary_interval % trainer.steps_per_loop:
         yield (
             f"trainer.summary_interval is {trainer.summary_interval}; it must be a "
             f"multiple of trainer.steps_per_loop, {trainer.steps_per_loop}."
+        )
+
+
+def _profile_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
+    steps = getattr(trainer, "profile_steps", [])
+    if steps and not (
+        len(steps) == 2 and 0 < steps[0] < steps[1] <= trainer.train_steps
+    ):
+        yield (
+            f"trainer.profile_steps is {steps}; it must be [first, last], above 0 and "
+            f"up to {trainer.train_steps} (trainer.train_steps), or empty."
         )
 
 
