@@ -15,8 +15,9 @@ finds.
 
 Pose models need to know where people are: --detector names an exported detector that
 finds them; --boxes names COCO annotations or a detector's results (COCO's JSON; matched
-by file_name, or by the number that ends an image's name, in a video by the number of
-the frame from 0); --whole_image takes every image for one person.
+by file_name, which may have the folders below --input, or else by the number that ends
+an image's name, in a video by the number of the frame from 0); --whole_image takes
+every image for one person.
 
 The output directory receives the pictures under their names, or the video as MP4 (VP9,
 which browsers play), and results.json; --no_pictures writes results alone. For pose
