@@ -1,6 +1,7 @@
 """A folder of images and one of label images, in a label set's values or colours."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -92,9 +93,9 @@ class FolderLabels:
     def _from_values(self, pair: Pair, image: LabelImage) -> np.ndarray:
         # Black and white of 1 bit are 0 and 1 to who counts classes, and 0 and 255 to
         # who looks at them.
-        own = self._label_set.values
-        is_counted = own is None or max(own) < 2**image.bits
-        values = image.values if is_counted else image.shown
+        values, own = image.values, self._label_set.values
+        if own and (IGNORE in own if image.bits == 1 else not _is_among(values, own)):
+            values = image.shown
         if self._is_undeclared:
             self._undeclared[pair] = np.count_nonzero(values == IGNORE)
         allowed = f"the label set {self._label_set.name}; its `ignore` may name it"
@@ -181,6 +182,10 @@ class FolderLabels:
         places = np.minimum(np.searchsorted(known[order], codes), len(order) - 1)
         is_known = known[order][places] == codes
         return np.where(is_known, np.array(classes)[order][places], -1)
+
+
+def _is_among(values: np.ndarray, allowed: Sequence[int]) -> bool:
+    return set(np.unique(values).tolist()) <= set(allowed)
 
 
 def _code(colors: np.ndarray) -> np.ndarray:

@@ -591,10 +591,14 @@ def test_alpha_is_dropped_if_all_is_opaque(folder, run):
         ("", 2, (0, 1)),
         ("values: [0, 85]", 2, (0, 1)),
         ("values: [0, 17]", 4, (0, 1)),
+        ("values: [17, 1, 0]", 4, (2, 1)),
+        ("values: [7, 1, 0]", 1, (2, 1)),
+        ("values: [0, 1, 255]", 1, (0, 2)),
     ],
 )
 def test_values_of_few_bits(folder, run, values, bits, expected):
-    classes(folder, f"classes: [a, b]\n{values}")
+    names = "abc"[: max(2, values.count(",") + 1)]
+    classes(folder, f"classes: {list(names)}\n{values}")
     # OpenCV and Pillow write 1 bit only.
     content = png_of_few_bits(label_block(0, 1), bits)
     for name in ("a", "deep/b"):
