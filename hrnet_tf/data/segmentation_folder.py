@@ -15,10 +15,10 @@ ending, such as --label_suffix=_mask.png. The file of --label_set lists the clas
 
 Label images are PNG files: grey images with a class's value in every pixel, or RGB
 images in the label set's colours. Palette images are read by their colours if the label
-set has colors, and by their indices if it has none. Values of 1-bit images are 0 and 1,
-or, if `values` asks for more than 1, 0 and 255 as viewers show them. Pixels of `ignore`
-or --ignore_value have no class and are neither learned nor scored. The value 255 is
-ignored without being listed, unless a class has no pixel: then it has to be.
+set has colors, and by their indices if it has none. White of 1-bit images is 1, or, if
+`values` has it, 255 as viewers show it. Pixels of `ignore` or --ignore_value have no
+class and are neither learned nor scored. The value 255 is ignored without being listed,
+unless a class has no pixel at all: then it has to be.
 """
 
 import sys
