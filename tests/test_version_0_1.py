@@ -50,7 +50,9 @@ def test_a_run_is_evaluated_as_before(run_dir, toy_command, toy_data, tmp_path):
     before = json.loads((OLD / "run_metrics.json").read_text())
     now = json.loads((run_dir / "metrics.json").read_text())
     assert now["step"] == 4
-    assert now.keys() == before.keys() - {"best_keypoint_AP"}
+    # Since then, the file also says how the numbers were found.
+    assert now["codec"] == "msra" and now["flip_test"] is True
+    assert now.keys() == before.keys() - {"best_keypoint_AP"} | {"codec", "flip_test"}
     assert now["validation_loss"] == pytest.approx(before["validation_loss"], rel=1e-4)
     for name, value in before.items():
         if name.startswith("keypoint_"):
