@@ -21,6 +21,9 @@ def test_training_leaves_metrics_results_and_pictures(run, detection_data):
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["step"] == 4 and {"AP", "mask_AP", "AP/person"} <= metrics.keys()
     assert metrics["annotation_file"].endswith("instances_val.json")
+    assert metrics["canvas"] == "128x128"
+    categories = json.loads((run / "run.json").read_text())["categories"]
+    assert categories == {"1": "person", "2": "disc", "3": "box", "4": "bar"}
     results = json.loads((run / "results.json").read_text())
     assert {row["image_id"] for row in results} <= {1, 2, 3, 4}
     assert all(row["segmentation"]["size"] for row in results)

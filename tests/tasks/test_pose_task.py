@@ -244,6 +244,19 @@ def test_padding_rows_do_not_count():
     assert float(only_padding) == 0.0
 
 
+def test_loss_is_the_configured_one():
+    targets = np.zeros((2, 8, 6, 17))
+    predicted = np.broadcast_to(np.sqrt(2 * np.arange(17.0)), targets.shape)
+    config = _config()
+    config.loss = pose.Loss(name="ohkm", top_k=2)
+    loss = _task(config).build_losses(_labels([5, 6], targets), predicted)
+    # Half the squared error of keypoint k is k.
+    assert float(loss) == pytest.approx((15 + 16) / 2, rel=1e-5)
+    config.loss = pose.Loss(keypoint_weights=[0.0] * 16 + [2.0])
+    loss = _task(config).build_losses(_labels([5, 6], targets), predicted)
+    assert float(loss) == pytest.approx(4 * 16 / 17, rel=1e-5)
+
+
 def test_loss_adds_regularisation():
     targets = np.zeros((1, 8, 6, 17))
     loss = _task(_config()).build_losses(
