@@ -26,9 +26,11 @@ _log = logging.getLogger(__name__)
 def use_gpus(params: cfg.ExperimentConfig) -> None:
     """Puts the GPUs that are there in place of `runtime.num_gpus` -1."""
     runtime = params.runtime
-    if runtime.num_gpus != ALL_GPUS:
+    strategy = runtime.distribution_strategy
+    # Another type is a mistake, which the checks name.
+    if runtime.num_gpus != ALL_GPUS or not isinstance(strategy, str):
         return
-    strategy = str(runtime.distribution_strategy).lower()
+    strategy = strategy.lower()
     count = _count_gpus()
     if strategy in ("off", "one_device"):
         count = min(count, 1)

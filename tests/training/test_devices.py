@@ -41,13 +41,21 @@ def test_all_gpus_that_are_there(
 ):
     caplog.set_level(logging.INFO, "hrnet_tf")
     gpus(monkeypatch, there)
-    params = parse(f"runtime.distribution_strategy={strategy}")
+    params = parse(f"runtime.distribution_strategy='{strategy}'")
     assert params.runtime.num_gpus == devices.ALL_GPUS  # The experiments' default.
     devices.use_gpus(params)
     assert params.runtime.num_gpus == used
     assert params.runtime.distribution_strategy == resolved
     devices.log_devices(params.runtime)
     assert caplog.messages == [sentence] * bool(sentence)
+
+
+def test_a_strategy_that_is_no_text_is_left_to_the_checks():
+    params = parse("runtime.distribution_strategy=off")  # To YAML, false.
+    devices.use_gpus(params)
+    assert params.runtime.distribution_strategy is False
+    with pytest.raises(ConfigError, match="distribution_strategy is false.*quotes"):
+        validate(params, None, pose.mistakes)
 
 
 def test_a_given_number_of_gpus_stays(monkeypatch, caplog):
