@@ -98,7 +98,8 @@ def load_initial(model: tf_keras.Model, task: cfg.TaskConfig) -> None:
 
 def saved_step(path: str) -> int:
     """The step at which a checkpoint was written; 0 if training did not write it."""
-    reader = tf.train.load_checkpoint(path)
+    with restoring.whole_files(path):
+        reader = tf.train.load_checkpoint(path)
     return int(reader.get_tensor(_STEP)) if reader.has_tensor(_STEP) else 0
 
 
@@ -106,6 +107,8 @@ def saved_step(path: str) -> int:
 def _advice(text: str) -> Iterator[None]:
     try:
         yield
+    except restoring.DamagedCheckpointError:
+        raise
     except restoring.CheckpointError as error:
         raise ConfigError(
             f"{error} {text}; those of a run are in the params.yaml of its --model_dir."
@@ -116,7 +119,8 @@ class _Checkpoint(tf.train.Checkpoint):
     """Does not complain about what is not restored: the optimizer, in an evaluation."""
 
     def restore(self, save_path: str, options: Any = None) -> Any:
-        return super().restore(save_path, options).expect_partial()
+        with restoring.whole_files(save_path):
+            return super().restore(save_path, options).expect_partial()
 
 
 class _TrainerCheckpoint(_Checkpoint):

@@ -105,7 +105,7 @@ def load_pytorch_checkpoint(
             f"{'; '.join(left_out)}. Nothing was written. "
             f"{' '.join([_advice(task), *choice])}"
         )
-    _check_finite(path, tensors, network)
+    _check_numbers(path, tensors, network, choice)
     _assign(tensors, network)
     return Conversion(path, network, notes, left_out)
 
@@ -281,19 +281,27 @@ def _fitting(
             yield name, value
 
 
-def _check_finite(
-    path: str, tensors: Mapping[str, np.ndarray], network: Network
+def _check_numbers(
+    path: str, tensors: Mapping[str, np.ndarray], network: Network, choice: list[str]
 ) -> None:
-    bad = [
-        f"{name} ({value.size - finite} of {value.size} numbers)"
-        for name, value in _fitting(tensors, network)
-        if (finite := np.count_nonzero(np.isfinite(value))) < value.size
-    ]
+    bad = []
+    for name, value in _fitting(tensors, network):
+        usable = np.isfinite(value)
+        if name.endswith("running_var"):
+            usable &= value >= 0
+        if count := value.size - np.count_nonzero(usable):
+            bad.append(f"{name} ({count} of {value.size} numbers)")
     if bad:
         raise WeightsError(
-            f"{path} has NaN or infinite weights (as float32) in {listed(bad)}; "
-            "nothing was written, since such a network answers NaN: take a checkpoint "
-            "from before its training diverged."
+            " ".join(
+                [
+                    f"{path} has NaN or infinite weights or negative variances (as "
+                    f"float32) in {listed(bad)}; nothing was written, since such a "
+                    "network answers NaN: take a checkpoint from before its training "
+                    "diverged.",
+                    *choice,
+                ]
+            )
         )
 
 

@@ -5,8 +5,9 @@ initial values. Training from half a backbone looks like training from scratch, 
 worse; so everything asked for must be there, and the log says how much was restored.
 """
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,6 +22,10 @@ _log = logging.getLogger(__name__)
 
 class CheckpointError(UserError):
     """A checkpoint that does not hold what is asked for."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose files are not all there, or not whole."""
 
 
 def find_checkpoint(path: str) -> str | None:
@@ -100,26 +105,45 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
     root = tf.train.Checkpoint(**parts)
     misfit = f"The checkpoint {path} does not fit the model"
     try:
-        matched = tf.train.CheckpointView(path).match(root)
-        found = {id(item) for item in matched.values()}
-        for name, part in parts.items():
-            variables = _variables(part)
-            missing = [item for item in variables if id(item) not in found]
-            if missing:
-                total = len(variables)
-                held = sorted(tf.train.CheckpointView(path).children(0))
-                raise CheckpointError(
-                    f"{misfit}: it has only {total - len(missing)} of {total} "
-                    f"variables of {name}; {missing[0].name}, for example, is missing. "
-                    f"It holds {', '.join(held)}."
-                )
-        root.read(path).expect_partial().assert_existing_objects_matched()
-    except CheckpointError:
-        raise
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        with whole_files(path):
+            matched = tf.train.CheckpointView(path).match(root)
+            found = {id(item) for item in matched.values()}
+            for name, part in parts.items():
+                variables = _variables(part)
+                missing = [item for item in variables if id(item) not in found]
+                if missing:
+                    total = len(variables)
+                    held = sorted(tf.train.CheckpointView(path).children(0))
+                    raise CheckpointError(
+                        f"{misfit}: it has only {total - len(missing)} of {total} "
+                        f"variables of {name}; {missing[0].name}, for example, is "
+                        f"missing. It holds {', '.join(held)}."
+                    )
+            root.read(path).expect_partial().assert_existing_objects_matched()
+    except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         _silence_list_of_misfits()
-        reason = one_line(str(error).split("\n")[0]).rstrip(".")
-        raise CheckpointError(f"{misfit}: {reason}.") from error
+        raise CheckpointError(f"{misfit}: {_reason(error)}.") from error
+
+
+@contextlib.contextmanager
+def whole_files(path: str) -> Iterator[None]:
+    """Raises `DamagedCheckpointError` if the files of a checkpoint cannot be read."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError:
+        raise  # The files can be read; what they hold is not what is asked for.
+    except (IndexError, tf.errors.OpError) as error:
+        _silence_list_of_misfits()
+        raise DamagedCheckpointError(
+            f"The files of the checkpoint {path} are damaged or not all there: "
+            f"{_reason(error)}. Copy them again, or take another checkpoint."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return one_line(str(error).split("\n")[0]).rstrip(".")
 
 
 def _silence_list_of_misfits() -> None:

@@ -91,9 +91,16 @@ def test_weights_that_are_no_numbers_are_named(value, allow_partial, changed, of
     with pytest.raises(WeightsError) as error:
         load_pytorch_checkpoint(path, allow_partial=allow_partial)
     assert str(error.value).startswith(
-        f"{path} has NaN or infinite weights (as float32) in conv1.weight (3 of 1728 "
-        "numbers), bn2.bias (64 of 64 numbers); nothing was written"
+        f"{path} has NaN or infinite weights or negative variances (as float32) in "
+        "conv1.weight (3 of 1728 numbers), bn2.bias (64 of 64 numbers); nothing was "
+        "written"
     )
+
+
+def test_negative_variances_are_named(changed):
+    path = changed({"bn2.running_var": np.full(64, -0.5, np.float32)})
+    with pytest.raises(WeightsError, match=r"bn2\.running_var \(64 of 64 numbers\)"):
+        load_pytorch_checkpoint(path)
 
 
 def test_weights_that_are_not_taken_may_be_anything(changed):
@@ -101,17 +108,20 @@ def test_weights_that_are_not_taken_may_be_anything(changed):
     assert load_pytorch_checkpoint(path, "backbone").left_out == []
 
 
-def test_averages_that_do_not_fit_advise_to_take_the_model_s_own(official, tmp_path):
+@pytest.mark.parametrize("fault", ["missing: ", "NaN or infinite"])
+def test_averages_that_do_not_fit_advise_to_take_the_model_s_own(
+    fault, official, tmp_path
+):
     own = official(POSE).weights
-    averages = {
-        f"state_dict_ema.{name}": value
-        for name, value in own.items()
-        if not name.endswith("running_mean")
-    }
+    averages = {f"state_dict_ema.{name}": value for name, value in own.items()}
+    if fault == "missing: ":
+        del averages["state_dict_ema.bn1.running_mean"]
+    else:
+        averages["state_dict_ema.bn1.bias"] = np.full(64, np.nan, np.float32)
     path = str(tmp_path / "both.safetensors")
     own = {f"state_dict.{name}": value for name, value in own.items()}
     safetensors.numpy.save_file(own | averages, path)
-    with pytest.raises(WeightsError, match="missing: .*--state=model takes the model"):
+    with pytest.raises(WeightsError, match=f"{fault}.*--state=model takes the model"):
         load_pytorch_checkpoint(path)
     assert load_pytorch_checkpoint(path, state="model").left_out == []
 

@@ -1,5 +1,6 @@
 import gc
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ SPEC = backbones.HRNetSpec(
     width=2, modules=[1, 1, 2], blocks=1, layer1_planes=4, layer1_blocks=1, stem_width=4
 )
 NORM = common.NormActivation(use_sync_bn=False)
+DATA = ".data-00000-of-00001"
 IMAGES = tf_keras.layers.InputSpec(shape=[None, 64, 64, 3])
 
 
@@ -213,13 +215,25 @@ def test_modules_that_cannot_be_loaded_are_refused(modules, sentence, tmp_path):
         load_modules(model, path, modules)
 
 
-def test_a_checkpoint_that_is_missing_or_damaged_is_refused(tmp_path):
+def test_a_checkpoint_that_is_missing_is_refused(tmp_path):
     model = pose_model()
     with pytest.raises(CheckpointError, match="There is no checkpoint .*nothing"):
         load_modules(model, str(tmp_path / "nothing"))
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         load_modules(model, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kept"),
+    [(".index", 0), (".index", 0.5), (DATA, 0), (DATA, 0.5), (DATA, None)],
+)
+def test_a_checkpoint_that_is_not_whole_is_called_damaged(suffix, kept, tmp_path):
+    model = pose_model()
     path = save(model, tmp_path)
-    (tmp_path / "ckpt.index").write_bytes(b"not an index")
-    with pytest.raises(CheckpointError, match=f"{path} does not fit the model"):
+    file = Path(path + suffix)
+    if kept is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: int(kept * file.stat().st_size)])
+    with pytest.raises(CheckpointError, match=f"{path} are damaged or not all there"):
         load_modules(model, path)
