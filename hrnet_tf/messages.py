@@ -31,6 +31,11 @@ def shown(value: Any, none: str = "null") -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def shown_at(key: str, entry: Mapping[str, Any]) -> str:
+    """The value at a key of a JSON object, as `shown`; "missing" without the key."""
+    return shown(entry[key]) if key in entry else "missing"
+
+
 def listed(names: Sequence[str], most: int = 3) -> str:
     """The first few names, and how many more there are."""
     more = len(names) - most

@@ -30,6 +30,12 @@ def test_what_is_shown_is_short():
     assert messages.shown(None, none="missing") == "missing"
 
 
+def test_what_is_missing_is_not_null():
+    assert messages.shown_at("id", {}) == "missing"
+    assert messages.shown_at("id", {"id": None}) == "null"
+    assert messages.shown_at("id", {"id": "7"}) == "'7'"
+
+
 @pytest.mark.parametrize(
     ("names", "text"),
     [

@@ -180,7 +180,7 @@ BAD_ANNOTATIONS = {
     "id twice": ({"id": 101}, "the id is used twice"),
     "unknown image": ({"image_id": 77}, "image_id 77 is not in 'images'"),
     "image text": ({"image_id": "1"}, "image_id is '1'"),
-    "no category": ({"category_id": None}, "category_id is missing"),
+    "no category": ({"category_id": None}, "category_id is null"),
     "box NaN": ({"bbox": [1, 2, 3, float("nan")]}, "four finite numbers"),
     "box null": ({"bbox": [1, 2, 3, None]}, "four finite numbers"),
     "box text": ({"bbox": "1 2 3 4"}, "four finite numbers"),
@@ -199,14 +199,14 @@ BAD_PEOPLE = {
     "text": ({"keypoints": ["9", 5, 2, *[0] * 6]}, "finite numbers"),
     "visibility": ({"keypoints": [9, 5, 3, *[0] * 6]}, "visibility 3"),
     "too few": ({"keypoints": [9, 5, 2]}, "has 3 numbers; .* need 9"),
-    "keypoints null": ({"keypoints": None}, "keypoints is missing"),
+    "keypoints null": ({"keypoints": None}, "keypoints is null"),
     "area 0": ({"area": 0}, "area is 0 .*area_from"),
-    "area missing": ({"area": None}, "area is missing; .*area_from"),
+    "area missing": ({"area": None}, "area is null; .*area_from"),
     "nothing to crop": ({"bbox": [63.5, 2, 9, 9]}, "nothing to crop"),
     "a pixel": ({"bbox": [3, 2, 1, 1]}, "nothing to crop"),
 }
 BAD_MASKS = {
-    "missing": (None, "segmentation is missing"),
+    "missing": (None, "segmentation is null"),
     "empty list": ([], r"segmentation is \[\]"),
     "empty polygon": ([[]], r"the polygon \[\]"),
     "empty and whole": ([[], [1, 1, 9, 1, 9, 9]], r"the polygon \[\]"),
@@ -221,6 +221,9 @@ BAD_MASKS = {
     "turned": ({"size": [64, 48], "counts": COUNTS}, r"the size \[64, 48\]"),
     "other size": ({"size": [48, 64], "counts": COUNTS + COUNTS}, "do not add up"),
     "negative": ({"size": [48, 64], "counts": [3080, -8]}, "do not add up"),
+    "off the image": ([[1000, 1000, 1010, 1000, 1010, 1010]], "covers no pixel"),
+    "line": ([[1, 1, 5, 1, 9, 1]], "covers no pixel of the 64x48 image"),
+    "background": ({"size": [48, 64], "counts": [3072]}, "covers no pixel"),
 }
 CASES = [
     *((kind, case) for kind in (Pose, Objects) for case in BAD_ANNOTATIONS.items()),
@@ -278,8 +281,10 @@ def test_what_the_converter_refuses_no_evaluation_accepts(tmp_path, kind, case):
         ({"id": "1"}, "id is '1'; it must be a whole number"),
         ({"id": 0}, "image 0: the id is used twice"),
         ({"width": 2**40}, "less than 2.31 pixels"),
-        ({"height": None}, "height is missing"),
+        ({"height": None}, "height is null"),
         ({"file_name": 3}, "file_name is 3"),
+        ({"file_name": "\ud800.jpg"}, r"file_name is '\\ud800.jpg'; .* name a file"),
+        ({"file_name": "1\0.png"}, r"file_name is '1\\x00.png'; .* name a file"),
     ],
 )
 def test_images_are_read_by_one_rule(tmp_path, kind, changes, message):
@@ -458,6 +463,28 @@ def test_areas_may_come_from_elsewhere(tmp_path, source, area, given):
     data.validate(f"task.evaluation.area_from={source}")
     with pytest.raises(ConfigError, match="area_from is 'boxes'"):
         data.validate("task.evaluation.area_from=boxes")
+
+
+@pytest.mark.parametrize("kind", [Pose, Objects])
+@pytest.mark.parametrize("changes", [None, {"segmentation": [[1, 1, 5, 1, 9, 1]]}])
+def test_areas_of_objects_without_a_mask(tmp_path, kind, changes):
+    """Pose has no masks to leave out; without masks, there are none to leave out."""
+    data = kind(tmp_path)
+    data.content["annotations"][1].update(changes or {}, area=0)
+    if changes is None:
+        del data.content["annotations"][1]["segmentation"]
+    options = {} if kind is Pose else {"include_masks": False}
+    with pytest.raises(ConversionError, match="--area_from=box") as refusal:
+        data.convert(area_from="segmentation", **options)
+    assert "--noinclude_masks" not in str(refusal.value)
+    assert data.convert(area_from="box", **options).measured_areas == 1
+
+
+def test_a_missing_key_is_not_null(tmp_path):
+    data = Pose(tmp_path)
+    del data.content["annotations"][1]["area"]
+    with pytest.raises(ConversionError, match="area is missing; correct it"):
+        data.convert()
 
 
 def test_areas_of_objects(tmp_path):

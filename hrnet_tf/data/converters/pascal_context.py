@@ -17,7 +17,7 @@ from hrnet_tf.data.converters.segmentation import (
     check_folder,
     read_lines,
 )
-from hrnet_tf.data.files.coco_masks import read_mask
+from hrnet_tf.data.files.coco_masks import compress
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.media import is_hidden
 from hrnet_tf.messages import listed
@@ -129,7 +129,7 @@ def _read_regions(
     for region in regions.get(image_id, []):
         where = f"A region of {pair.labels} (image_id {image_id}) cannot be drawn: "
         try:
-            mask = read_mask(region.get("segmentation"), height, width)
+            mask = compress(region, height, width)
             labels[coco_mask.decode(mask).astype(bool)] = region["category_id"]
         except Unusable as fault:
             raise Unusable("damaged region", f"{where}{fault.sentence}") from None

@@ -18,14 +18,15 @@ from pycocotools import mask as coco_mask
 
 from hrnet_tf.data.files.coco_masks import is_number_list, read_mask
 from hrnet_tf.data.files.faults import ConversionError, EntryRef, Faults, Unusable
-from hrnet_tf.data.files.images import read_image_file
-from hrnet_tf.messages import shown
+from hrnet_tf.data.files.images import can_be_path, read_image_file
+from hrnet_tf.messages import shown, shown_at
 
 # COCO rounds boxes to hundredths of a pixel: a smaller overhang does not count.
 _BOX_ROUNDING = 0.01
 # No decoder reads larger images, and COCO's masks count pixels in 32 bits.
 _MOST_PIXELS = 2**31
 LARGEST_ID = 2**63 - 1  # what a TFRecord and an int64 tensor hold
+_NO_MASKS = "To take areas from boxes, convert with --area_from=box."
 LISTS = ("images", "annotations", "categories")
 
 Annotation = TypeVar("Annotation")
@@ -196,10 +197,7 @@ def _read_image(entry: Any, place: int) -> ImageEntry:
     # Batches are filled with images below 0, so that a real one would vanish.
     require_ids(kind, entry, "id", least=0)
     require_ids(kind, entry, "width", "height")
-    file_name = entry.get("file_name")
-    if not isinstance(file_name, str) or not file_name:
-        received = shown(file_name, none="missing")
-        raise Unusable(kind, f"file_name is {received}; it must be a text.")
+    file_name = read_file_name(kind, entry)
     width, height = entry["width"], entry["height"]
     if min(width, height) < 1 or width * height >= _MOST_PIXELS:
         raise Unusable(
@@ -208,6 +206,17 @@ def _read_image(entry: Any, place: int) -> ImageEntry:
             "have less than 2^31 pixels.",
         )
     return ImageEntry(entry["id"], file_name, width, height, place)
+
+
+def read_file_name(kind: str, entry: dict) -> str:
+    """Checks that `file_name` can name a file. Raises `Unusable`."""
+    name = entry.get("file_name")
+    if not isinstance(name, str) or not can_be_path(name):
+        received = shown_at("file_name", entry)
+        raise Unusable(
+            kind, f"file_name is {received}; it must be a text that can name a file."
+        )
+    return name
 
 
 def read_annotated_image(
@@ -247,22 +256,22 @@ def read_box(
         raise Unusable(
             "unknown image id", f"image_id {entry['image_id']} is not in 'images'."
         )
-    bbox = read_bbox(entry.get("bbox"))
+    bbox = read_bbox(entry)
     _check_bbox(bbox, image)
     iscrowd = entry.get("iscrowd", 0)
     if iscrowd not in (0, 1):
-        received = shown(iscrowd, none="missing")
-        raise Unusable(kind, f"iscrowd is {received}; it must be 0 or 1.")
+        raise Unusable(kind, f"iscrowd is {shown(iscrowd)}; it must be 0 or 1.")
     return image, bbox, bool(iscrowd)
 
 
-def read_bbox(bbox: Any) -> list[float]:
-    """Checks that a box is four finite numbers. Raises `Unusable`."""
+def read_bbox(entry: dict[str, Any]) -> list[float]:
+    """Checks that `bbox` is four finite numbers. Raises `Unusable`."""
+    bbox: Any = entry.get("bbox")
     if not is_number_list(bbox) or len(bbox) != 4:
         raise Unusable(
             "bad box",
-            f"bbox is {shown(bbox, none='missing')}; it must be four finite numbers, "
-            "x, y, width and height.",
+            f"bbox is {shown_at('bbox', entry)}; it must be four finite numbers, x, y, "
+            "width and height.",
         )
     return bbox
 
@@ -313,13 +322,12 @@ def read_area(
         if source == "box":
             _, _, width, height = clip(bbox, image)
             return width * height, True
-        mask = read_mask(entry.get("segmentation"), image.height, image.width)
+        mask = read_mask(entry, image.height, image.width, _NO_MASKS)
         return float(coco_mask.area(mask)), True
     if not is_number or area < 0:
         raise Unusable(
             "bad area",
-            f"area is {shown(area, none='missing')}; it must be a number of pixels "
-            ">= 0.",
+            f"area is {shown_at('area', entry)}; it must be a number of pixels >= 0.",
         )
     return area, False
 
@@ -332,7 +340,7 @@ def require_ids(kind: str, entry: dict, *keys: str, least: int = -(2**63)) -> No
         if number is None or number < least:
             is_int = isinstance(value, int) and not isinstance(value, bool)
             bounds = f" from {least} to {LARGEST_ID}" if is_int else ""
-            received = shown(value, none="missing")
+            received = shown_at(key, entry)
             raise Unusable(
                 kind, f"{key} is {received}; it must be a whole number{bounds}."
             )

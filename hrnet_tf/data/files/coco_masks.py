@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.messages import shown
+from hrnet_tf.messages import shown, shown_at
 
 _KIND = "bad mask"
 # Characters of the compressed text carry 6 bits from "0" on: 5 of a number and one that
@@ -23,11 +23,30 @@ _LONGEST = 7
 _LONGEST_OUTLINE = 200
 
 
-def read_mask(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Compresses a mask: polygons, or run lengths of either kind.
+def read_mask(
+    entry: dict[str, Any], height: int, width: int, advice: str
+) -> dict[str, Any]:
+    """Compresses the `segmentation` of an object, which must cover a pixel.
+
+    Raises `Unusable`, with `advice` for objects without a mask, if it cannot be used.
+    """
+    rle = compress(entry, height, width, advice)
+    if not coco_mask.area(rle):
+        raise Unusable(
+            "empty mask",
+            f"segmentation covers no pixel of the {width}x{height} image. {advice}",
+        )
+    return rle
+
+
+def compress(
+    entry: dict[str, Any], height: int, width: int, advice: str = ""
+) -> dict[str, Any]:
+    """Compresses a `segmentation`: polygons, or run lengths of either kind.
 
     Raises `Unusable` if it is neither, or belongs to an image of another size.
     """
+    segmentation = entry.get("segmentation")
     if isinstance(segmentation, list) and segmentation:
         for polygon in segmentation:
             _check_polygon(polygon, height, width)
@@ -37,9 +56,8 @@ def read_mask(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     ):
         raise Unusable(
             _KIND,
-            f"segmentation is {shown(segmentation, none='missing')}; it must be a list "
-            "of polygons or an object with size and counts. To leave masks out, "
-            "convert with --noinclude_masks.",
+            f"segmentation is {shown_at('segmentation', entry)}; it must be a list of "
+            f"polygons or an object with size and counts. {advice}".rstrip(),
         )
     size, counts = segmentation["size"], segmentation["counts"]
     if size != [height, width]:

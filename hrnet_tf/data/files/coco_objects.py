@@ -19,6 +19,8 @@ from hrnet_tf.data.files.coco_annotations import (
 from hrnet_tf.data.files.coco_masks import read_mask
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 
+_NO_MASKS = "To leave masks out, convert with --noinclude_masks."
+
 
 @dataclasses.dataclass(frozen=True)
 class CocoObject:
@@ -130,7 +132,7 @@ def _read_object(
         )
     rle = None
     if with_masks:
-        rle = read_mask(entry.get("segmentation"), image.height, image.width)
+        rle = read_mask(entry, image.height, image.width, _NO_MASKS)
     area, is_measured = read_area(
         entry, bbox, image, area_from, "segmentation" if rle else "box"
     )

@@ -20,7 +20,7 @@ from hrnet_tf.data.files.coco_annotations import (
 from hrnet_tf.data.files.coco_masks import is_number_list
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
-from hrnet_tf.messages import shown
+from hrnet_tf.messages import shown, shown_at
 
 ALL = "all"  # stands for all categories with keypoints
 
@@ -243,7 +243,8 @@ def _read_person(
     _check_keypoints(keypoints, num_keypoints)
     if entry.get("area") is None and not area_from:
         raise Unusable(
-            "bad area", f"area is missing; correct it, or {faults.area_advice}."
+            "bad area",
+            f"area is {shown_at('area', entry)}; correct it, or {faults.area_advice}.",
         )
     area, is_measured = read_area(entry, bbox, image, area_from)
     person = Person(entry["id"], bbox, area, iscrowd, keypoints, is_measured)
@@ -283,7 +284,7 @@ def _check_keypoints(keypoints: Any, num_keypoints: int) -> None:
         received = (
             f"has {len(keypoints)} numbers"
             if isinstance(keypoints, list)
-            else f"is {shown(keypoints, none='missing')}"
+            else f"is {shown(keypoints)}"
         )
         raise Unusable(
             "wrong number of keypoint values",

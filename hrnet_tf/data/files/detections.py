@@ -8,7 +8,7 @@ import numpy as np
 from hrnet_tf.data.files.coco_annotations import read_bbox, read_json, require_ids
 from hrnet_tf.data.files.coco_masks import is_number_list
 from hrnet_tf.data.files.faults import ConversionError, Unusable
-from hrnet_tf.messages import UserError, shown
+from hrnet_tf.messages import UserError, shown, shown_at
 
 _KIND = "bad result"
 
@@ -77,14 +77,15 @@ def _read_row(
         require_ids(_KIND, result, "image_id", least=0)
         if result["category_id"] != category_id:
             return None
-        return read_bbox(result.get("bbox")), read_score(result.get("score"))
+        return read_bbox(result), read_score(result)
     except Unusable as fault:
         raise ConversionError(f"results[{place}]: {fault.sentence}") from None
 
 
-def read_score(score: Any) -> float:
+def read_score(result: dict[str, Any]) -> float:
     """Checks a result's score. Raises `Unusable`."""
+    score: Any = result.get("score")
     if not is_number_list([score]):
-        received = shown(score, none="missing")
+        received = shown_at("score", result)
         raise Unusable(_KIND, f"score is {received}; it must be a finite number.")
     return score

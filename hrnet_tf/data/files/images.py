@@ -5,6 +5,7 @@ as viewers show it must be stored that way: `--exif=apply` turns it.
 """
 
 import io
+import re
 
 import cv2
 import numpy as np
@@ -72,8 +73,15 @@ def _encode(pixels: np.ndarray, as_png: bool) -> bytes:
     return cv2.imencode(suffix, pixels[..., ::-1], options)[1].tobytes()
 
 
+def can_be_path(text: str) -> bool:
+    """Whether a text can name a file: not empty, all of it in UTF-8, and no NUL."""
+    return bool(text) and not re.search("[\0\ud800-\udfff]", text)
+
+
 def orientation_of(path: str) -> int:
     """The EXIF orientation of an image file, 1 to 8; 1 if it cannot be read."""
+    if not can_be_path(path):
+        return 1
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return pictures.orientation(file)
@@ -83,6 +91,8 @@ def orientation_of(path: str) -> int:
 
 def read_file(path: str, kind: str, identity: str = "") -> bytes:
     """Reads a file, or raises `Unusable`; faults are counted by its `kind`: "image"."""
+    if not can_be_path(path):
+        raise Unusable(f"missing {kind}", f"{path!r} cannot be the name of a file.")
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()

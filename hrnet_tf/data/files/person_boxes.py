@@ -21,6 +21,7 @@ import numpy as np
 from hrnet_tf.data.files.coco_annotations import (
     LARGEST_ID,
     read_bbox,
+    read_file_name,
     read_json,
     require_ids,
 )
@@ -170,18 +171,18 @@ class PersonBoxes:
         _require_object(row)
         if row.get("category_id", category_id) != category_id or row.get("iscrowd"):
             return
-        name = row.get("file_name") if names is None else None
+        has_name = names is None and row.get("file_name") is not None
+        name = _normalized(read_file_name(_KIND, row)) if has_name else None
         if name is None or "image_id" in row:
             require_ids(_KIND, row, "image_id", least=0)
         if names is not None:
             name = names.get(row["image_id"])
             if name is None:
                 raise Unusable(_KIND, f"image_id {row['image_id']} is not in 'images'.")
-        box = [*read_bbox(row.get("bbox")), read_score(row.get("score", 1.0))]
+        box = [*read_bbox(row), read_score({"score": 1.0, **row})]
         if min(box[2:4]) <= 0:
             return
         if name is not None:
-            name = _normalized(name)
             self._by_name.setdefault(name, []).append(box)
             if "image_id" in row:
                 self._ids.setdefault(name, row["image_id"])
@@ -216,15 +217,11 @@ def _read_name(image: Any) -> tuple[int, str]:
     """Id and name of an entry of `images`."""
     _require_object(image)
     require_ids(_KIND, image, "id", least=0)
-    name = image.get("file_name")
-    return image["id"], _normalized(name)
+    return image["id"], _normalized(read_file_name(_KIND, image))
 
 
-def _normalized(name: Any) -> str:
+def _normalized(name: str) -> str:
     """A file's name with / between folders, and no folders that mean nothing."""
-    if not isinstance(name, str) or not name:
-        received = shown(name, none="missing")
-        raise Unusable(_KIND, f"file_name is {received}; it must be a text.")
     return posixpath.normpath(name.replace("\\", "/"))
 
 

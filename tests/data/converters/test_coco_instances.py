@@ -150,7 +150,7 @@ def test_masks_can_be_left_out(dataset):
         ({"category_id": 5}, "annotation 1 of a.png: category_id 5 is not in"),
         ({"bbox": [1, 2, 3]}, "bbox is .* four finite numbers"),
         ({"bbox": [70, 2, 3, 4]}, "wholly outside the 60x40 image"),
-        ({"segmentation": None}, "segmentation is missing; .*--noinclude_masks"),
+        ({"segmentation": None}, "segmentation is null; .*--noinclude_masks"),
         ({"segmentation": [[1, 2, 3]]}, r"the polygon \[1, 2, 3\]"),
         (
             {"segmentation": {"size": [4, 4], "counts": [16]}},

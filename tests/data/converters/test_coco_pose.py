@@ -208,7 +208,7 @@ def test_boxes_partly_beyond_the_border(bbox, outside):
 
 
 BAD_ANNOTATIONS = {
-    "missing box": ({"bbox": None}, "bad box", "bbox is missing"),
+    "missing box": ({"bbox": None}, "bad box", "bbox is null"),
     "three-number box": ({"bbox": [1, 2, 3]}, "bad box", "four finite numbers"),
     "NaN in box": ({"bbox": [1, 2, 3, float("nan")]}, "bad box", "finite"),
     "box of zero width": ({"bbox": [1, 2, 0, 4]}, "bad box", "positive"),
@@ -226,7 +226,7 @@ BAD_ANNOTATIONS = {
     "no keypoints": (
         {"keypoints": None},
         "wrong number of keypoint values",
-        "keypoints is missing",
+        "keypoints is null",
     ),
     "text keypoint": (
         {"keypoints": [1, "2", 2, 1, 2, 2]},
@@ -321,7 +321,7 @@ def test_bad_image(dataset, case):
 @pytest.mark.parametrize(
     ("changes", "kind", "expected"),
     [
-        ({"width": None}, "bad image entry", "width is missing"),
+        ({"width": None}, "bad image entry", "width is null"),
         ({"height": 0}, "bad image entry", "must be positive"),
         ({"file_name": ""}, "bad image entry", "file_name is ''"),
         ({"id": "x"}, "bad image entry", "id is 'x'"),

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from hrnet_tf.data.files.coco_masks import read_mask
+from hrnet_tf.data.files.coco_masks import compress, read_mask
 from hrnet_tf.data.files.faults import Unusable
 
 HEIGHT, WIDTH = 48, 64
 SIZE = [HEIGHT, WIDTH]
+
+
+def read(segmentation, height=HEIGHT, width=WIDTH):
+    return read_mask({"segmentation": segmentation}, height, width, "ADVICE")
 
 
 def compressed(mask) -> str:
@@ -28,7 +32,8 @@ def random_masks(count=60):
 
 def test_compressed_run_lengths_are_read_as_pycocotools_reads_them():
     for mask in random_masks():
-        rle = read_mask({"size": SIZE, "counts": compressed(mask)}, HEIGHT, WIDTH)
+        segmentation = {"size": SIZE, "counts": compressed(mask)}
+        rle = compress({"segmentation": segmentation}, HEIGHT, WIDTH)
         np.testing.assert_array_equal(coco_mask.decode(rle), mask)
 
 
@@ -36,7 +41,7 @@ def test_masks_of_many_pixels():
     mask = np.zeros((3000, 4000), np.uint8)
     mask[100:2900, 7:3990] = 1
     segmentation = {"size": [3000, 4000], "counts": compressed(mask)}
-    assert coco_mask.area(read_mask(segmentation, 3000, 4000)) == mask.sum()
+    assert coco_mask.area(read(segmentation, 3000, 4000)) == mask.sum()
 
 
 GOOD = compressed(np.tri(HEIGHT, WIDTH, dtype=np.uint8))
@@ -73,6 +78,7 @@ LARGER = compressed(np.ones((2 * HEIGHT, WIDTH), np.uint8))
         [HEIGHT * WIDTH + 5, -5],
         [2**70, -(2**70) + HEIGHT * WIDTH],
         [2**61, 2**61, HEIGHT * WIDTH],
+        [*[2**61] * 8, HEIGHT * WIDTH],  # Their sum wraps round in 64 bits.
         [HEIGHT * WIDTH, *[0] * (HEIGHT * WIDTH + 9)],
         [3, 4],
         ["3", "4"],
@@ -81,7 +87,7 @@ LARGER = compressed(np.ones((2 * HEIGHT, WIDTH), np.uint8))
 )
 def test_bad_run_lengths_are_refused(counts):
     with pytest.raises(Unusable, match="segmentation's counts"):
-        read_mask({"size": SIZE, "counts": counts}, HEIGHT, WIDTH)
+        read({"size": SIZE, "counts": counts})
 
 
 def test_any_damage_is_refused_or_adds_up():
@@ -94,7 +100,8 @@ def test_any_damage_is_refused_or_adds_up():
         for place in rng.integers(0, len(text), 2):
             text[place] = rng.choice(alphabet)
         try:
-            rle = read_mask({"size": SIZE, "counts": "".join(text)}, HEIGHT, WIDTH)
+            segmentation = {"size": SIZE, "counts": "".join(text)}
+            rle = compress({"segmentation": segmentation}, HEIGHT, WIDTH)
         except Unusable:
             continue
         accepted += 1
@@ -106,7 +113,7 @@ def test_any_damage_is_refused_or_adds_up():
 @pytest.mark.parametrize("size", [None, [WIDTH, HEIGHT], [HEIGHT], "48x64", 48, {}])
 def test_bad_sizes_are_refused(size):
     with pytest.raises(Unusable, match=r"the size .*the image has \[48, 64\]"):
-        read_mask({"size": size, "counts": GOOD}, HEIGHT, WIDTH)
+        read({"size": size, "counts": GOOD})
 
 
 SQUARE = [1, 1, 9, 1, 9, 9, 1, 9]
@@ -138,9 +145,31 @@ SQUARE = [1, 1, 9, 1, 9, 9, 1, 9]
 )
 def test_other_bad_masks_are_refused(segmentation):
     with pytest.raises(Unusable, match="segmentation"):
-        read_mask(segmentation, HEIGHT, WIDTH)
+        read(segmentation)
 
 
 def test_polygons_may_leave_the_image():
     square = [-20, -9.5, 200, -9.5, 200, 100, -20, 100]
-    assert coco_mask.area(read_mask([square], HEIGHT, WIDTH)) == HEIGHT * WIDTH
+    assert coco_mask.area(read([square])) == HEIGHT * WIDTH
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[1000, 1000, 1010, 1000, 1010, 1010]],
+        [[1, 1, 5, 1, 9, 1]],
+        [[3.1, 3.1, 3.2, 3.1, 3.2, 3.2]],
+        {"size": SIZE, "counts": [HEIGHT * WIDTH]},
+        {"size": SIZE, "counts": compressed(np.zeros((HEIGHT, WIDTH), np.uint8))},
+    ],
+    ids=["outside", "line", "tiny", "background", "compressed background"],
+)
+def test_masks_without_a_pixel_are_refused(segmentation):
+    with pytest.raises(Unusable, match="no pixel of the 64x48 image. ADVICE") as fault:
+        read(segmentation)
+    assert fault.value.kind == "empty mask"
+
+
+def test_one_pixel_is_a_mask():
+    counts = [HEIGHT * WIDTH - 1, 1]
+    assert coco_mask.area(read({"size": SIZE, "counts": counts})) == 1

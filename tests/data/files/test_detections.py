@@ -34,14 +34,14 @@ def test_a_byte_order_mark_is_no_fault(tmp_path, encoding):
         ({"image_id": 2**63}, "image_id is 9223372036854775808"),
         ({"image_id": 7.0}, "image_id is 7.0"),
         ({"image_id": True}, "image_id is true"),
-        ({"image_id": None}, "image_id is missing"),
+        ({"image_id": None}, "image_id is null"),
         ({"category_id": "person"}, "category_id is 'person'"),
         ({"bbox": [1, 2, float("nan"), 4]}, ".*four finite numbers"),
         ({"bbox": [1, 2, None, 4]}, ".*four finite numbers"),
         ({"bbox": [1, 2, float("inf"), 4]}, ".*four finite numbers"),
         ({"score": float("nan")}, "score is nan"),
         ({"score": "0.9"}, "score is '0.9'"),
-        ({"score": None}, "score is missing"),
+        ({"score": None}, "score is null"),
     ],
 )
 def test_a_bad_result_is_named(tmp_path, changes, message):

@@ -169,7 +169,7 @@ def test_a_number_does_not_stand_for_a_name(tmp_path):
         ({"bbox": [1, 2, float("nan"), 4]}, "four finite numbers"),
         ({"bbox": [1, 2, "3", 4]}, "four finite numbers"),
         ({"score": float("nan")}, "score is nan"),
-        ({"score": None}, "score is missing"),
+        ({"score": None}, "score is null"),
         ({"file_name": 3}, "file_name is 3"),
     ],
 )

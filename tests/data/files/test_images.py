@@ -1,0 +1,14 @@
+import pytest
+
+from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.images import orientation_of, read_image_file
+
+
+@pytest.mark.parametrize("path", ["a\ud800.jpg", "a\udcff.jpg", "a\0.jpg", ""])
+def test_a_text_that_names_no_file_is_a_missing_image(path):
+    """TensorFlow raises other errors at these than for files that are not there."""
+    assert orientation_of(path) == 1
+    with pytest.raises(Unusable, match="cannot be the name of a file") as fault:
+        read_image_file(path)
+    assert fault.value.kind == "missing image"
+    fault.value.sentence.encode()
