@@ -387,6 +387,20 @@ def test_refuses_a_checkpoint_of_another_model(
     assert (trained_dir / "params.yaml").read_text() == saved_params
 
 
+def test_a_run_whose_checkpoint_was_cut_off_says_that(
+    trained_dir, toy_command, run_here
+):
+    latest = tf.train.latest_checkpoint(str(trained_dir))
+    data = Path(f"{latest}.data-00000-of-00001")
+    # What the optimizer keeps is at the end; the model alone can still be read.
+    data.write_bytes(data.read_bytes()[:-64])
+    code, _, stderr = run_here(
+        toy_command(trained_dir, override("trainer.train_steps=6"))
+    )
+    assert code == 1
+    assert f"{latest} are damaged or not all there" in stderr.splitlines()[-1]
+
+
 def test_an_evaluation_does_not_look_for_what_it_does_not_use(
     trained_dir, toy_command, run_here
 ):
