@@ -83,7 +83,7 @@ def convert(
     create_example = _garden_function()
 
     def encode(image: ImageEntry) -> bytes:
-        read_annotated_image(image, image_dir, conversion.exif)
+        encoded = read_annotated_image(image, image_dir, conversion.exif)
         objects = dataset.objects[image.id]
         example, num_skipped = create_example(
             dataclasses.asdict(image),
@@ -93,11 +93,15 @@ def convert(
         )
         if num_skipped:
             raise AssertionError(f"The Garden left out {num_skipped} checked objects.")
+        # The Garden has read the file itself, in which the picture may lie on its side.
+        features = tfrecord_lib.image_info_to_feature_dict(
+            image.height, image.width, image.file_name, image.id, encoded, "jpg"
+        )
         if include_masks and objects:
             masks = [_mask_png(found, max_mask_side) for found in objects]
-            example.features.feature["image/object/mask"].CopyFrom(
-                tfrecord_lib.convert_to_feature(masks)
-            )
+            features["image/object/mask"] = tfrecord_lib.convert_to_feature(masks)
+        for name, feature in features.items():
+            example.features.feature[name].CopyFrom(feature)
         return example.SerializeToString()
 
     written = conversion.write_records(

@@ -1,5 +1,6 @@
 """Object annotations become records that the Garden's decoder reads."""
 
+import hashlib
 import json
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official.vision.dataloaders import tf_example_decoder
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from hrnet_tf.data import coco_instances as command
@@ -188,6 +190,28 @@ def test_faults_are_named_and_nothing_is_written(dataset, changes, message):
 def test_impossible_categories(dataset, categories, message):
     with pytest.raises(ConversionError, match=message):
         convert(dataset([annotation()], categories))
+
+
+def test_pictures_are_turned_if_their_annotations_are(dataset):
+    folder = dataset([annotation()])
+    shown = cv2.imread(str(folder / "images/b.png"))[..., ::-1]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(shown)).save(folder / "images/a.png", exif=exif)
+    with pytest.raises(ConversionError, match="1 image files have an EXIF orientation"):
+        convert(folder)
+    with pytest.raises(ConversionError, match="40x60 pixels, but its annotations say"):
+        convert(folder, exif="ignore")
+    summary = convert(folder, exif="apply")
+    assert "1  image files turned by their EXIF orientation" in str(summary)
+    for record in decode(summary):
+        np.testing.assert_array_equal(record["image"], shown)
+        assert (record["height"], record["width"]) == (HEIGHT, WIDTH)
+    (serialized, _) = tf.data.TFRecordDataset(summary.files)
+    features = tf.train.Example.FromString(serialized.numpy()).features.feature
+    (encoded,) = features["image/encoded"].bytes_list.value
+    (digest,) = features["image/key/sha256"].bytes_list.value
+    assert digest.decode() == hashlib.sha256(encoded).hexdigest()
 
 
 def test_a_missing_image_is_a_fault(dataset):
