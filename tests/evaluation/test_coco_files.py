@@ -1,6 +1,5 @@
 """Annotation files are read by one set of rules: converted, checked and evaluated."""
 
-import copy
 import json
 import logging
 import types
@@ -279,7 +278,6 @@ def test_what_the_converter_refuses_no_evaluation_accepts(tmp_path, kind, case):
         ({"id": True}, "id is true; it must be a whole number"),
         ({"id": 1.0}, "id is 1.0; it must be a whole number"),
         ({"id": "1"}, "id is '1'; it must be a whole number"),
-        ({"id": 0}, "image 0: the id is used twice"),
         ({"width": 2**40}, "less than 2.31 pixels"),
         ({"height": None}, "height is null"),
         ({"file_name": 3}, "file_name is 3"),
@@ -290,10 +288,7 @@ def test_what_the_converter_refuses_no_evaluation_accepts(tmp_path, kind, case):
 def test_images_are_read_by_one_rule(tmp_path, kind, changes, message):
     data = kind(tmp_path)
     data.content["images"][1].update(changes)
-    if changes.get("id") != 0:
-        data.content["annotations"][1]["image_id"] = data.content["images"][1]["id"]
-    else:
-        del data.content["annotations"][1]
+    data.content["annotations"][1]["image_id"] = data.content["images"][1]["id"]
     with pytest.raises(ConversionError, match=message):
         data.convert()
     with pytest.raises(AnnotationFileError, match=message):
@@ -302,6 +297,26 @@ def test_images_are_read_by_one_rule(tmp_path, kind, changes, message):
     truth = data.read()
     assert [image.id for image in truth.content.images] == [0, 2]
     assert "1 image" in truth.left_out
+    assert data.perfect(truth) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", [Pose, Objects])
+@pytest.mark.parametrize("changes", [{}, {"width": None}])
+def test_nobody_is_put_on_an_image_whose_id_is_used_twice(tmp_path, kind, changes):
+    data = kind(tmp_path)
+    data.content["images"][1]["id"] = 0
+    data.content["images"][0].update(changes)
+    data.content["annotations"][1]["image_id"] = 0
+    data.write()
+    for refuse in (data.convert, data.read):
+        with pytest.raises((ConversionError, AnnotationFileError), match="image 0: "):
+            refuse()
+    summary = data.convert(on_error="skip")
+    assert sum(summary.skipped.values()) == 2 and summary.images == 1
+    assert any("the id is used twice" in fault for fault in summary.faults)
+    truth = data.read()
+    assert [image.id for image in truth.content.images] == [2]
+    assert "2 images that" in truth.left_out
     assert data.perfect(truth) == pytest.approx(1)
 
 
@@ -535,22 +550,50 @@ def test_large_ids_stay_apart(tmp_path, kind):
     assert data.perfect(truth) == pytest.approx(1)
 
 
-def test_images_of_nothing_need_no_categories(tmp_path, caplog):
-    data = Objects(tmp_path)
-    clean = copy.deepcopy(data.content)
-    for categories in ([], None):
-        data.content = {**clean, "annotations": [], "categories": categories}
-        if categories is None:
-            del data.content["categories"]
-        summary = data.convert(overwrite=True)
-        assert (summary.images, summary.images_without_objects) == (3, 3)
+@pytest.mark.parametrize("kind", [Pose, Objects])
+@pytest.mark.parametrize(
+    "categories", [[], None, "missing", [{"id": 0, "name": "bg"}]], ids=str
+)
+def test_images_of_nothing_need_no_categories(tmp_path, caplog, kind, categories):
+    data = kind(tmp_path)
+    data.content |= {"annotations": [], "categories": categories}
+    if categories == "missing":
+        del data.content["categories"]
+    summary = data.convert()
+    assert summary.images == 3
+    if kind is Pose:
+        assert summary.images_without_people == 3
+        with pytest.raises(AnnotationFileError, match="has a labelled keypoint"):
+            data.read()
+    else:
+        assert summary.images_without_objects == 3
         assert "num_classes" not in str(summary)
+        assert len(summary.warnings) == (categories == [{"id": 0, "name": "bg"}])
         data.read().log()
         assert "has no object" in caplog.text
-    data.content = {**clean}
-    del data.content["categories"]
+
+
+@pytest.mark.parametrize("kind", [Pose, Objects])
+@pytest.mark.parametrize("categories", [None, "missing"])
+def test_annotations_need_categories(tmp_path, kind, categories):
+    data = kind(tmp_path)
+    data.content["categories"] = categories
+    if categories == "missing":
+        del data.content["categories"]
     with pytest.raises(ConversionError, match="no list 'categories'"):
-        data.convert(overwrite=True)
+        data.convert()
+
+
+@pytest.mark.parametrize("kind", [Pose, Objects])
+def test_two_categories_of_one_id_are_refused(tmp_path, kind):
+    data = kind(tmp_path)
+    data.content["categories"].append({**data.content["categories"][0], "name": "dog"})
+    options = [{"category": name} for name in ("all", "person", None)]
+    for some in options if kind is Pose else [{}]:
+        with pytest.raises(ConversionError, match="'person' and 'dog' have the same"):
+            data.convert(**some)
+    with pytest.raises(AnnotationFileError, match="'dog' have the same id 1"):
+        data.read()
 
 
 def test_a_category_0_that_nothing_uses_is_ignored(tmp_path):

@@ -6,6 +6,7 @@ the file as a whole raises `ConversionError`; a mistake in one image or annotati
 `Unusable`, which goes to `Faults`.
 """
 
+import collections
 import dataclasses
 import json
 import os
@@ -75,28 +76,38 @@ def read_json(
         raise ConversionError(f"{what} is not valid JSON: {error}.") from None
 
 
-def load(
-    path: str,
-    read_entry: Callable[[dict], dict] | None = None,
-    needed: Sequence[str] = LISTS,
-) -> dict[str, Any]:
+def load(path: str, read_entry: Callable[[dict], dict] | None = None) -> dict[str, Any]:
     """Reads an annotation file; see `read_json`.
 
-    Raises `ConversionError` if it cannot be read, is not JSON or lacks a needed list.
+    Raises `ConversionError` if it cannot be read, is not JSON, lacks a list or has two
+    categories of one id.
     """
     content = read_json(path, f"The annotation file {path}", read_entry)
-    require_lists(path, content, needed)
-    return content
-
-
-def require_lists(path: str, content: Any, needed: Sequence[str] = LISTS) -> None:
-    """Raises `ConversionError` if a needed list is missing."""
-    for key in needed:
+    # A split that shows nothing but background may describe no categories.
+    is_background = isinstance(content, dict) and content.get("annotations") == []
+    if is_background and content.get("categories") is None:
+        content["categories"] = []
+    for key in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ConversionError(
                 f"The annotation file {path} has no list {key!r}; COCO annotations "
                 "have the lists 'images', 'annotations' and 'categories'."
             )
+    _check_category_ids(path, content["categories"])
+    return content
+
+
+def _check_category_ids(path: str, categories: list[Any]) -> None:
+    names: dict[int, Any] = {}
+    for entry in categories:
+        number = as_id(entry.get("id")) if isinstance(entry, dict) else None
+        if number in names:
+            raise ConversionError(
+                f"{path}: the categories {shown(names[number])} and "
+                f"{shown(entry.get('name'))} have the same id {number}."
+            )
+        if number is not None:
+            names[number] = entry.get("name")
 
 
 def without_outline(entry: dict) -> dict:
@@ -171,13 +182,15 @@ def _read_images(
     """The usable images by id, and the ids of the unusable ones."""
     images: dict[int, ImageEntry] = {}
     unusable_ids: set[int] = set()
-    for place, entry in enumerate(entries):
-        ref = _ref("images", place, entry)
+    refs = [_ref("images", place, entry) for place, entry in enumerate(entries)]
+    uses = collections.Counter(ref.id for ref in refs)
+    for ref, entry in zip(refs, entries, strict=True):
         try:
             if faults.leaves_out(ref):
                 raise Unusable("left out", "")
-            image = _read_image(entry, place)
-            if image.id in images:
+            image = _read_image(entry, ref.place)
+            # Nobody can tell which of the images the annotations are of.
+            if uses[image.id] > 1:
                 raise Unusable("duplicate image id", "the id is used twice.")
         except Unusable as fault:
             if fault.sentence:
@@ -187,7 +200,7 @@ def _read_images(
                 unusable_ids.add(ref.id)
         else:
             images[image.id] = image
-    return images, unusable_ids - images.keys()
+    return images, unusable_ids
 
 
 def _read_image(entry: Any, place: int) -> ImageEntry:

@@ -61,11 +61,7 @@ def read_coco_objects(
     content = coco_annotations.load(
         path,
         None if needs_outlines else coco_annotations.without_outline,
-        needed=("images", "annotations"),
     )
-    # A split that shows nothing but background may describe no categories.
-    if content["annotations"] or "categories" in content:
-        coco_annotations.require_lists(path, content)
     categories, warnings = _read_categories(path, content)
     images, objects, num_without_image = coco_annotations.read_entries(
         path,
@@ -89,21 +85,16 @@ def _read_categories(
     }
     categories: dict[int, str] = {}
     below_1: dict[int, str] = {}
-    for place, entry in enumerate(content.get("categories", [])):
+    for place, entry in enumerate(content["categories"]):
         number = as_id(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("name") if isinstance(entry, dict) else None
         if number is None or not isinstance(name, str):
             raise ConversionError(
                 f"{path}: categories[{place}] needs an id, a whole number, and a name."
             )
-        if number in categories:
-            raise ConversionError(
-                f"{path}: the categories {categories[number]!r} and {name!r} have the "
-                f"same id {number}."
-            )
         (categories if number > 0 else below_1)[number] = name
     for number, name in below_1.items():
-        if number in used or not categories:
+        if number in used or (content["annotations"] and not categories):
             raise ConversionError(
                 f"{path}: the category {name!r} has the id {number}; detectors keep 0 "
                 "for the background, so number categories from 1."

@@ -126,9 +126,10 @@ def read_coco_people(
 def no_keypoints(path: str, category_ids: Sequence[int]) -> str:
     """The sentence about a file without a labelled person."""
     numbers = " or ".join(map(str, category_ids))
+    of_category = f" of category {numbers}" if numbers else ""
     return (
-        f"No annotation of category {numbers} in {path} has a labelled keypoint: give "
-        "a person_keypoints_*.json with ground truth."
+        f"No annotation{of_category} in {path} has a labelled keypoint: give a "
+        "person_keypoints_*.json with ground truth."
     )
 
 
@@ -138,7 +139,9 @@ def _choose_categories(
     wanted: str | Sequence[int] | None,
     faults: Faults,
 ) -> list[dict[str, Any]]:
-    """The entries of the categories to read."""
+    """The entries of the categories to read; none for images of nothing alone."""
+    if not content["categories"] and not content["annotations"]:
+        return []
     categories = [
         entry
         for entry in content["categories"]

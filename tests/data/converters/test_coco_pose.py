@@ -325,7 +325,6 @@ def test_bad_image(dataset, case):
         ({"height": 0}, "bad image entry", "must be positive"),
         ({"file_name": ""}, "bad image entry", "file_name is ''"),
         ({"id": "x"}, "bad image entry", "id is 'x'"),
-        ({"id": 10}, "duplicate image id", "image 10: the id is used twice"),
     ],
 )
 def test_bad_image_entry(dataset, changes, kind, expected):
@@ -339,6 +338,18 @@ def test_bad_image_entry(dataset, changes, kind, expected):
     assert summary.skipped == {kind: 1}, "its people are not faults of their own"
     assert summary.people_of_skipped_images == (0 if "id" in changes else 1)
     assert sorted(read_records(summary.files)) == [10, 12, 13]
+
+
+def test_images_of_one_id_are_left_out_with_their_people(dataset):
+    dataset.content["images"][1]["id"] = 10
+    dataset.content["annotations"][1]["image_id"] = 10
+    with pytest.raises(ConversionError, match="image 10: the id is used twice"):
+        dataset.convert()
+    dataset.assert_nothing_written()
+    summary = dataset.convert(on_error="skip")
+    assert summary.skipped == {"duplicate image id": 2}
+    assert summary.people_of_skipped_images == 2
+    assert sorted(read_records(summary.files)) == [12, 13]
 
 
 def test_nothing_usable_is_a_failure(dataset):
