@@ -15,6 +15,11 @@ class UserError(ValueError):
     Every command prints the message, without a traceback, and ends with exit code 1.
     """
 
+    def __init__(self, message: str):
+        super().__init__(message)
+        # The text of what passes through gin, as in the Garden's trainer, gets longer.
+        self.message = message
+
 
 def did_you_mean(received: Any, allowed: Iterable[Any]) -> str:
     """Returns " (did you mean ...?)" if an allowed text is much like `received`."""

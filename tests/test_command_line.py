@@ -7,6 +7,7 @@ import io
 import logging
 import sys
 
+import gin
 import pytest
 from absl import flags
 
@@ -110,6 +111,15 @@ def test_tensorflow_s_errors_about_files_are_failures(tmp_path, capsys):
     assert command_line.run(write, _flags(), arguments) == 1
     error = capsys.readouterr().err
     assert f"{tmp_path}/file" in error and len(error.splitlines()) == 1
+
+
+def test_what_gin_appends_is_not_shown(capsys):
+    @gin.configurable
+    def train():
+        raise UserError("The boxes are of other images.")
+
+    assert command_line.run(lambda values: train(), _flags(), ["x", "--name=y"]) == 1
+    assert capsys.readouterr().err == "The boxes are of other images.\n"
 
 
 def test_interruption_is_no_traceback(capsys):
