@@ -23,13 +23,15 @@ CASCADE_IOU_THRESHOLDS = (0.6, 0.7)
 
 @dataclasses.dataclass
 class Evaluation(hyperparams.Config):
-    """What an evaluation writes besides metrics.
+    """What an evaluation scores, and what it writes besides metrics.
 
     Attributes:
+        category_id: Which categories to score, a number or a list. Null or []: all.
         num_pictures: Validation images to draw into predictions.png; 0 for none.
         picture_score_threshold: Detections that score less are not drawn.
     """
 
+    category_id: int | list[int] | None = None
     num_pictures: int = 8
     picture_score_threshold: float = 0.5
 

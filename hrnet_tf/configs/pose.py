@@ -106,8 +106,8 @@ class PoseData(cfg.DataConfig):
         augmentation: Random changes; used when `is_training`.
         detections_file: COCO results JSON of person boxes to evaluate on. Empty:
             ground-truth boxes. Not used in training.
-        detections_category_id: Which of the file's categories to take; COCO's person
-            is 1.
+        detections_category_id: Which of the file's categories to take, a number or a
+            list. Null or []: those that are evaluated.
         detection_score_threshold: Boxes that score lower are left out.
     """
 
@@ -117,7 +117,7 @@ class PoseData(cfg.DataConfig):
     box_padding: float = 1.25
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     detections_file: str = ""
-    detections_category_id: int = 1
+    detections_category_id: int | list[int] | None = None
     detection_score_threshold: float = 0.0
 
 
@@ -128,8 +128,8 @@ class Evaluation(hyperparams.Config):
     Attributes:
         annotation_file: The COCO keypoint JSON that `validation_data` was made from.
         category_id: Which of its categories to evaluate; several, which must share the
-            skeleton, become one. Empty: as the records were converted, or else the
-            only category that has keypoints.
+            skeleton, become one. Null or []: as the records were converted, or else
+            the only category that has keypoints.
         area_from: `box` or `segmentation`, where the area of people comes from who
             have none. Empty: as the records were converted.
         flip_test: Whether to average heatmaps with those of the mirrored crop.

@@ -9,11 +9,12 @@ import contextlib
 import dataclasses
 import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from pycocotools.coco import COCO
 
+from hrnet_tf.data.files.coco_annotations import id_list
 from hrnet_tf.data.files.coco_objects import CocoObjects, read_coco_objects
 from hrnet_tf.data.files.coco_people import CocoPeople, no_keypoints, read_coco_people
 from hrnet_tf.data.files.faults import ConversionError, EntryRef, Faults, Unusable
@@ -35,6 +36,8 @@ class Truth(Generic[ContentT]):
     path: str
     content: ContentT
     left_out: str  # what the conversion of the records left out, for messages
+    # The categories of objects that are scored; all of them if there are none here.
+    category_ids: Sequence[int] = ()
 
     def log(self) -> None:
         """Says what is not evaluated as the file has it."""
@@ -64,13 +67,17 @@ class _Task(Protocol):
     def truth(self) -> Truth: ...
 
 
-def facts(task: _Task) -> dict[str, str]:
+def facts(task: _Task) -> dict[str, str | list[int]]:
     """What metrics.json says of a task's ground truth besides the name of its file."""
     try:
-        left_out = task.truth.left_out
+        truth = task.truth
     except AnnotationFileError:  # A run that only trains need not have any.
-        left_out = ""
-    return {"left_out": left_out} if left_out else {}
+        return {}
+    told: dict[str, str | list[int]] = {
+        "left_out": truth.left_out,
+        "category_ids": list(truth.category_ids),
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def read_people(
@@ -87,9 +94,8 @@ def read_people(
     """
     with _as_ground_truth():
         conversion = conversions.find(input_path)
-        wanted = [category_id] if isinstance(category_id, int) else category_id
         category_ids = _agreed(
-            "category_id", list(wanted or []), conversion.category_ids, conversion
+            "category_id", id_list(category_id), conversion.category_ids, conversion
         )
         area_from = _agreed("area_from", area_from, conversion.area_from, conversion)
         faults = RecordedFaults(conversion)
@@ -103,16 +109,52 @@ def read_people(
 
 
 def read_objects(
-    path: str, with_masks: bool, input_path: Any = ""
+    path: str,
+    with_masks: bool,
+    input_path: Any = "",
+    category_id: int | Sequence[int] | None = None,
 ) -> Truth[CocoObjects]:
-    """Reads object annotations (`instances_*.json`); see `read_people`."""
+    """Reads object annotations (`instances_*.json`); see `read_people`.
+
+    `configs.detection.Evaluation` describes `category_id`.
+    """
     with _as_ground_truth():
         conversion = conversions.find(input_path)
         faults = RecordedFaults(conversion)
         content = read_coco_objects(path, with_masks, faults, conversion.area_from)
         if not content.images:
             raise ConversionError(f"{path} lists no image.")
-        return Truth(path, content, faults.summary)
+        category_ids = id_list(category_id)
+        _check_categories(path, content, category_ids)
+        return Truth(path, content, faults.summary, category_ids)
+
+
+def _check_categories(
+    path: str, objects: CocoObjects, category_ids: Sequence[int]
+) -> None:
+    """Refuses categories without an object: their AP would be undefined."""
+    present = {found.category_id for some in objects.objects.values() for found in some}
+    names = {n: name for n, name in objects.categories.items() if n in present}
+    for category_id in category_ids:
+        if category_id not in names:
+            raise ConversionError(
+                f"{path} has no object of the category {category_id} "
+                "(task.evaluation.category_id); it has objects of: "
+                f"{numbered(names) or 'none'}."
+            )
+
+
+def check_images(path: str, known: Container[int], image_ids: Iterable[int]) -> None:
+    """Refuses images to evaluate on that an annotation file does not list.
+
+    Raises `AnnotationFileError`.
+    """
+    unknown = [image_id for image_id in sorted(image_ids) if image_id not in known]
+    if unknown:
+        raise AnnotationFileError(
+            f"The validation records have image {unknown[0]}, which is not in {path}: "
+            "give the annotation file that they were converted from."
+        )
 
 
 @contextlib.contextmanager

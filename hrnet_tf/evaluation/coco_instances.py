@@ -13,7 +13,7 @@ annotation file, those without any detection included.
 
 import collections
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from pycocotools.coco import COCO
 from hrnet_tf import output_files
 from hrnet_tf.data.files.coco_objects import CocoObjects
 from hrnet_tf.evaluation import coco_metrics
-from hrnet_tf.evaluation.coco_files import AnnotationFileError, Truth, index
+from hrnet_tf.evaluation.coco_files import Truth, check_images, index
 from hrnet_tf.evaluation.coco_metrics import UNDEFINED, format_value
 
 # In the order of pycocotools' `stats`, by the names that the Garden gives them.
@@ -39,14 +39,22 @@ _LISTED_CATEGORIES = 25
 
 
 class COCOInstanceEvaluator:
-    """Collects detections and computes COCO's AP of boxes and, with masks, of masks."""
+    """Collects detections and computes COCO's AP of boxes and, with masks, of masks.
+
+    Attributes:
+        categories: The names of all categories that the annotation file describes.
+        results: The detections of the categories that are chosen, or of all.
+    """
 
     def __init__(self, truth: Truth[CocoObjects], with_masks: bool):
         """Takes the ground truth, from `coco_files.read_objects`, with masks or not."""
         self._annotation_file = truth.path
         self._with_masks = with_masks
         self.categories = truth.content.categories
-        self._ground_truth = _ground_truth(truth.content)
+        self._chosen = truth.category_ids
+        self._ground_truth = _ground_truth(
+            truth.content, self._chosen or self.categories
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -72,11 +80,7 @@ class COCOInstanceEvaluator:
         for place, image_id in enumerate(np.asarray(detections["image_id"]).tolist()):
             if image_id < 0:
                 continue
-            if image_id not in self._ground_truth.imgs:
-                raise AnnotationFileError(
-                    f"The validation records have image {image_id}, which is not in "
-                    f"{self._annotation_file}: evaluate on the images of that file."
-                )
+            check_images(self._annotation_file, self._ground_truth.imgs, [image_id])
             count = int(detections["num_detections"][place])
             found = {
                 name: np.asarray(detections[name][place][:count])
@@ -100,7 +104,11 @@ class COCOInstanceEvaluator:
                     rows, encode_masks(masks, found["boxes"], size), strict=True
                 ):
                     row["segmentation"] = rle
-            self.results += rows
+            self.results += [
+                row
+                for row in rows
+                if not self._chosen or row["category_id"] in self._chosen
+            ]
 
     def write_results(self, path: str | os.PathLike[str]) -> None:
         """Writes `results` as JSON, in COCO's results format."""
@@ -226,11 +234,13 @@ def format_table(metrics: Mapping[str, float], canvas: str) -> str:
     return "\n".join(lines)
 
 
-def _ground_truth(objects: CocoObjects) -> COCO:
-    """What COCOeval reads."""
+def _ground_truth(objects: CocoObjects, category_ids: Container[int]) -> COCO:
+    """What COCOeval reads of these categories."""
     annotations: list[dict[str, Any]] = []
     for image_id, some in objects.objects.items():
         for found in some:
+            if found.category_id not in category_ids:
+                continue
             annotation = {
                 # To COCOeval, a match with id 0 is no match: count from 1.
                 "id": len(annotations) + 1,
@@ -247,7 +257,11 @@ def _ground_truth(objects: CocoObjects) -> COCO:
         {"id": image.id, "height": image.height, "width": image.width}
         for image in objects.images
     ]
-    categories = [{"id": n, "name": name} for n, name in objects.categories.items()]
+    categories = [
+        {"id": number, "name": name}
+        for number, name in objects.categories.items()
+        if number in category_ids
+    ]
     return index(
         {"images": images, "categories": categories, "annotations": annotations}
     )

@@ -28,7 +28,7 @@ from pycocotools.coco import COCO
 from hrnet_tf import output_files
 from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.evaluation import coco_metrics
-from hrnet_tf.evaluation.coco_files import Truth, index
+from hrnet_tf.evaluation.coco_files import Truth, check_images, index
 from hrnet_tf.evaluation.coco_metrics import format_value
 from hrnet_tf.messages import UserError
 from hrnet_tf.ops import oks
@@ -96,8 +96,9 @@ class COCOKeypointEvaluator:
                     square pixels of the original image.
 
         Raises:
-            ValueError: a wrong shape, a number that is not finite, or an image that
-                the annotation file does not list.
+            ValueError: a wrong shape.
+            PredictionError: a number that is not finite.
+            AnnotationFileError: an image that the annotation file does not list.
         """
         image_id = np.asarray(predictions["image_id"], np.int64)
         batch_size = len(image_id)
@@ -125,12 +126,8 @@ class COCOKeypointEvaluator:
                     f"The predicted {name} are NaN or infinite in image "
                     f"{batch['image_id'][broken[0]]}: the model has probably diverged."
                 )
-        unknown = sorted(set(batch["image_id"].tolist()) - set(self._ground_truth.imgs))
-        if unknown:
-            raise ValueError(
-                f"Predictions came for image {unknown[0]}, which is not in "
-                f"{self._annotation_file}: evaluate on the images of that file."
-            )
+        image_ids = batch["image_id"].tolist()
+        check_images(self._annotation_file, self._ground_truth.imgs, image_ids)
         self._batches.append(batch)
         self._results = None
 

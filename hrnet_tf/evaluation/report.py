@@ -25,5 +25,7 @@ class Report:
 
     data: str
     format_table: Callable[[Mapping[str, float]], str] = format_metrics
-    facts: Mapping[str, str | bool] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, str | bool | list[int]] = dataclasses.field(
+        default_factory=dict
+    )
     categories: Mapping[int, str] = dataclasses.field(default_factory=dict)

@@ -73,6 +73,7 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
             self.task_config.annotation_file or "",
             self.has_masks,
             self.task_config.validation_data.input_path,
+            self.task_config.evaluation.category_id,
         )
         truth.log()
         return truth

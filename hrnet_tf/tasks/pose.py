@@ -67,11 +67,13 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         params: pose_config.PoseData,
         input_context: tf.distribute.InputContext | None = None,
     ) -> tf.data.Dataset:
+        is_detected = params.detections_file and not params.is_training
         return pose_input.PoseInput(
             params,
             self.task_config.codec,
             self.task_config.model.input_size,
             self.skeleton,
+            self.truth.content.category_ids if is_detected else (),
         ).dataset(input_context)
 
     def build_losses(

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.converters import coco_instances, coco_pose
 from hrnet_tf.data.files.faults import ConversionError
-from hrnet_tf.data.records import conversions
+from hrnet_tf.data.records import conversions, image_ids
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation import coco_files
 from hrnet_tf.evaluation.coco_files import AnnotationFileError
@@ -476,7 +476,10 @@ def test_areas_may_come_from_elsewhere(tmp_path, source, area, given):
         data.read()
     assert data.read(area_from=source).content.people[1][0].area == area
     data.validate(f"task.evaluation.area_from={source}")
-    with pytest.raises(ConfigError, match="area_from is 'boxes'"):
+    with pytest.raises(
+        ConfigError,
+        match="area_from is 'boxes'.*; it must be one of box, segmentation, or empty",
+    ):
         data.validate("task.evaluation.area_from=boxes")
 
 
@@ -619,3 +622,77 @@ def test_object_files_are_no_keypoint_files(tmp_path):
     del data.content["categories"][0]["keypoints"]
     with pytest.raises(ConversionError, match="No category .* has keypoints"):
         data.convert()
+
+
+# ---- other files of a run: detections, another split's annotations ----
+
+
+def a_detection(image_id, category_id=1, **changes):
+    box = {"bbox": [8, 4, 40, 40], "score": 0.5}
+    return {"image_id": image_id, "category_id": category_id, **box, **changes}
+
+
+def detections_file(data, detections):
+    path = data.folder / "detections.json"
+    path.write_text(json.dumps(detections))
+    return f"task.validation_data.detections_file={path}"
+
+
+def test_detections_follow_the_category_of_the_records(tmp_path):
+    data = Pose(tmp_path)
+    data.content["categories"] += [
+        {**data.content["categories"][0], "id": number, "name": name}
+        for number, name in ((2, "zebra"), (3, "antelope"))
+    ]
+    data.content["annotations"][1]["category_id"] = 2
+    data.convert(category="zebra")
+    data.validate(detections_file(data, [a_detection(1, 2)]))
+    others = detections_file(data, [a_detection(1, 1), a_detection(2, 3)])
+    with pytest.raises(ConfigError, match="no box of category 2: .* category 1 or 3;"):
+        data.validate(others)
+    data.validate(others, "task.validation_data.detections_category_id=3")
+    data.validate(others, "task.validation_data.detections_category_id=[1, 3]")
+
+
+def test_boxes_of_other_images_are_told(tmp_path, caplog):
+    data = Pose(tmp_path)
+    data.convert()
+    boxes = [a_detection(image_id) for image_id in (0, 1, 7, 8)]
+    data.validate(detections_file(data, boxes))
+    assert "2 of the 4 boxes in" in caplog.text
+    caplog.clear()
+    data.validate(detections_file(data, boxes[:2]))
+    assert "boxes in" not in caplog.text
+    with pytest.raises(ConfigError, match="none of its 2 boxes is on an image of task"):
+        data.validate(detections_file(data, boxes[2:]))
+
+
+@pytest.mark.parametrize("kind", [Pose, Objects])
+@pytest.mark.parametrize("most_records", [5000, 1])
+def test_annotations_of_another_split_are_found_before_the_first_step(
+    tmp_path, monkeypatch, kind, most_records
+):
+    monkeypatch.setattr(image_ids, "_MOST_RECORDS", most_records)
+    data = kind(tmp_path)
+    data.convert(num_shards=1)
+    data.validate()
+    for number, image in enumerate(data.content["images"]):
+        image["id"] = 50 + number
+        data.content["annotations"][number]["image_id"] = 50 + number
+    data.write()
+    with pytest.raises(
+        ConfigError, match="annotation_file: The validation records have image 0, which"
+    ):
+        data.validate()
+
+
+def test_a_detector_s_category_must_be_annotated(tmp_path):
+    data = Objects(tmp_path)
+    data.content["categories"].append({"id": 2, "name": "dog"})
+    data.convert()
+    data.validate()
+    data.validate("task.evaluation.category_id=[1]")
+    with pytest.raises(
+        ConfigError, match=r"category 2 \(task.evaluation.category_id\).*: 1 \(person\)"
+    ):
+        data.validate("task.evaluation.category_id=2")

@@ -51,8 +51,9 @@ def annotation_file(tmp_path):
     return path
 
 
-def make_evaluator(path, with_masks):
-    return COCOInstanceEvaluator(read_objects(str(path), with_masks), with_masks)
+def make_evaluator(path, with_masks, category_id=None):
+    truth = read_objects(str(path), with_masks, "", category_id)
+    return COCOInstanceEvaluator(truth, with_masks)
 
 
 def detections(image_ids, shift=0.0):
@@ -92,6 +93,42 @@ def test_all_found(annotation_file):
     assert metrics["mask_AP"] > 0.9 and metrics["mask_AP50"] == pytest.approx(1)
     assert metrics["APl"] == -1
     assert len(evaluator.results) == 3
+
+
+def test_only_the_chosen_categories_are_scored(annotation_file):
+    """The cats are found; the dog is not, and a dog is seen where there is none."""
+    predicted = detections([3, 4, 5])
+    predicted["classes"][0, 1] = 1
+    predicted["num_detections"][0] = 2
+    predicted["classes"][2, 0] = 2
+    predicted["num_detections"][2] = 1
+    scores = {}
+    for chosen in (None, [], [1, 2], [2], 1):
+        evaluator = make_evaluator(annotation_file, with_masks=True, category_id=chosen)
+        evaluator.update(predicted)
+        scores[str(chosen)] = metrics = evaluator.evaluate()
+        assert evaluator.categories == {1: "cat", 2: "dog"}
+        names = {"1": {"AP/cat"}, "[2]": {"AP/dog"}}
+        assert {name for name in metrics if name.startswith("AP/")} == names.get(
+            str(chosen), {"AP/cat", "AP/dog"}
+        )
+        kept = {row["category_id"] for row in evaluator.results}
+        assert kept == {"1": {1}, "[2]": {2}}.get(str(chosen), {1, 2})
+        drawn = [row["category_id"] for row in evaluator.objects(3)]
+        assert drawn == {"1": [1], "[2]": [2]}.get(str(chosen), [1, 2])
+    assert scores["[]"] == scores["[1, 2]"] == scores["None"]
+    assert scores["1"]["AP"] == scores["None"]["AP/cat"] > 0.6
+    assert scores["[2]"]["AP"] == scores["None"]["AP/dog"] == 0
+    assert scores["1"]["mask_AP"] == scores["None"]["mask_AP/cat"] > 0.5
+
+
+@pytest.mark.parametrize("chosen", [3, [1, 3], 9])
+def test_a_category_without_an_object_cannot_be_chosen(annotation_file, chosen):
+    content = json.loads(annotation_file.read_text())
+    content["categories"].append({"id": 3, "name": "horse"})
+    annotation_file.write_text(json.dumps(content))
+    with pytest.raises(AnnotationFileError, match=r"(3|9) .*: 1 \(cat\), 2 \(dog\)\."):
+        make_evaluator(annotation_file, with_masks=False, category_id=chosen)
 
 
 def test_categories_of_one_name_are_told_apart(annotation_file):

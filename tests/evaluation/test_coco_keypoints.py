@@ -338,7 +338,7 @@ def test_table_shows_the_metrics_and_the_box_source():
 def test_unknown_image_is_refused(annotation_file, annotations):
     predictions = perfect_predictions(annotations, 17)
     predictions["image_id"][3] = 12345
-    with pytest.raises(ValueError, match="12345.*people.json"):
+    with refused("have image 12345, which is not in .*people.json"):
         make_evaluator(annotation_file).update(predictions)
 
 

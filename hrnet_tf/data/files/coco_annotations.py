@@ -188,7 +188,7 @@ def _read_images(
         try:
             if faults.leaves_out(ref):
                 raise Unusable("left out", "")
-            image = _read_image(entry, ref.place)
+            image = read_image(entry, ref.place)
             # Nobody can tell which of the images the annotations are of.
             if uses[image.id] > 1:
                 raise Unusable("duplicate image id", "the id is used twice.")
@@ -203,7 +203,8 @@ def _read_images(
     return images, unusable_ids
 
 
-def _read_image(entry: Any, place: int) -> ImageEntry:
+def read_image(entry: Any, place: int) -> ImageEntry:
+    """Checks an entry of `images`. Raises `Unusable`."""
     kind = "bad image entry"
     if not isinstance(entry, dict):
         raise Unusable(kind, f"it is {shown(entry)}; it must be an object.")
@@ -270,11 +271,16 @@ def read_box(
             "unknown image id", f"image_id {entry['image_id']} is not in 'images'."
         )
     bbox = read_bbox(entry)
-    _check_bbox(bbox, image)
+    check_bbox(bbox, image)
+    return image, bbox, read_iscrowd(kind, entry)
+
+
+def read_iscrowd(kind: str, entry: dict) -> bool:
+    """Whether an annotation surrounds a crowd. Raises `Unusable` if that is unclear."""
     iscrowd = entry.get("iscrowd", 0)
     if iscrowd not in (0, 1):
         raise Unusable(kind, f"iscrowd is {shown(iscrowd)}; it must be 0 or 1.")
-    return image, bbox, bool(iscrowd)
+    return bool(iscrowd)
 
 
 def read_bbox(entry: dict[str, Any]) -> list[float]:
@@ -289,12 +295,18 @@ def read_bbox(entry: dict[str, Any]) -> list[float]:
     return bbox
 
 
-def _check_bbox(bbox: list[float], image: ImageEntry) -> None:
+def check_bbox(bbox: list[float], image: ImageEntry | None) -> None:
+    """Refuses a box without an extent, or off its image. Raises `Unusable`.
+
+    `image` is None if its size is not known.
+    """
     x, y, width, height = bbox
     if width <= 0 or height <= 0:
         raise Unusable(
             "bad box", f"bbox is {bbox}; its width and height must be positive."
         )
+    if image is None:
+        return
     if x >= image.width or y >= image.height or x + width <= 0 or y + height <= 0:
         raise Unusable(
             "box outside the image",
@@ -357,6 +369,11 @@ def require_ids(kind: str, entry: dict, *keys: str, least: int = -(2**63)) -> No
             raise Unusable(
                 kind, f"{key} is {received}; it must be a whole number{bounds}."
             )
+
+
+def id_list(chosen: int | Sequence[int] | None) -> list[int]:
+    """A choice of ids by configuration; empty if there is none."""
+    return [chosen] if isinstance(chosen, int) else list(chosen or [])
 
 
 def as_id(value: Any) -> int | None:

@@ -1,6 +1,7 @@
 """A detector's results, COCO's list of {"image_id", "category_id", "bbox", "score"}."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,13 @@ class Detections:
 
 
 def load_detections(
-    path: str, category_id: int = 1, score_threshold: float = 0.0
+    path: str, category_ids: Sequence[int] = (), score_threshold: float = 0.0
 ) -> Detections:
     """Reads person boxes from COCO's results JSON, to evaluate on.
 
-    Boxes of other categories, those that score lower and those without an extent are
-    left out. Raises `DetectionsError` if the file is something else, or no box is left.
+    Boxes of categories other than `category_ids` (if there are any), those that score
+    lower and those without an extent are left out. Raises `DetectionsError` if the file
+    is something else, or no box is left.
     """
     try:
         results = read_json(path, "it")
@@ -41,7 +43,7 @@ def load_detections(
         rows = sorted(
             (result["image_id"], *box, score)
             for place, result in enumerate(results)
-            if (found := _read_row(place, result, category_id))
+            if (found := _read_row(place, result, category_ids))
             for box, score in [found]
             if score >= score_threshold and min(box[2:]) > 0
         )
@@ -50,11 +52,18 @@ def load_detections(
             f"detections_file {path} must be a JSON list of objects with image_id, "
             f"category_id, bbox [x, y, width, height] and score; {error}"
         ) from None
+    present = sorted({result["category_id"] for result in results})
+    if present and category_ids and not set(category_ids) & set(present):
+        raise DetectionsError(
+            f"detections_file {path} has no box of category {_either(category_ids)}: "
+            f"its {len(results)} results are of category {_either(present)}; "
+            "choose with task.validation_data.detections_category_id."
+        )
     if not rows:
         raise DetectionsError(
             f"detections_file {path} leaves no box to evaluate on: none of its "
-            f"{len(results)} results has category_id {category_id} "
-            "(detections_category_id) and a score of at least "
+            f"{len(results)} results has category_id {_either(category_ids or present)}"
+            " (detections_category_id), an extent and a score of at least "
             f"{score_threshold} (detection_score_threshold)."
         )
     table = np.array([row[1:] for row in rows], np.float64)
@@ -66,8 +75,12 @@ def load_detections(
     )
 
 
+def _either(category_ids: Sequence[int]) -> str:
+    return " or ".join(map(str, category_ids))
+
+
 def _read_row(
-    place: int, result: Any, category_id: int
+    place: int, result: Any, category_ids: Sequence[int]
 ) -> tuple[list[float], float] | None:
     """Box and score of a result; None if it is of another category."""
     try:
@@ -75,11 +88,21 @@ def _read_row(
             raise Unusable(_KIND, f"it is {shown(result)}; it must be an object.")
         require_ids(_KIND, result, "category_id")
         require_ids(_KIND, result, "image_id", least=0)
-        if result["category_id"] != category_id:
+        if category_ids and result["category_id"] not in category_ids:
             return None
-        return read_bbox(result), read_score(result)
+        return read_result_box(result), read_score(result)
     except Unusable as fault:
         raise ConversionError(f"results[{place}]: {fault.sentence}") from None
+
+
+def read_result_box(result: dict[str, Any]) -> list[float]:
+    """Checks a result's box; it may be a mere line or point. Raises `Unusable`."""
+    bbox = read_bbox(result)
+    if min(bbox[2:]) < 0:
+        raise Unusable(
+            _KIND, f"bbox is {bbox}; its width and height must not be negative."
+        )
+    return bbox
 
 
 def read_score(result: dict[str, Any]) -> float:

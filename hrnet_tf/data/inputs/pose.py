@@ -20,6 +20,7 @@ from official.core import config_definitions as cfg
 from official.core import input_reader
 
 from hrnet_tf.configs import pose as pose_config
+from hrnet_tf.data.files.coco_annotations import id_list
 from hrnet_tf.data.files.detections import Detections, load_detections
 from hrnet_tf.data.inputs.batching import PADDING_ID, batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
@@ -40,10 +41,12 @@ class PoseInput:
         codec: pose_config.Codec,
         crop_size: Sequence[int],
         skeleton: Skeleton,
+        category_ids: Sequence[int] = (),
     ):
         """Reads the detections file, if there is one, but no records yet.
 
-        `crop_size` is [height, width]. Raises `DetectionsError` if the file is wrong.
+        `crop_size` is [height, width]; for `category_ids` see `read_detections`.
+        Raises `DetectionsError` if the file is wrong.
         """
         self._data = data
         self._codec = codec
@@ -53,11 +56,7 @@ class PoseInput:
         self._udp = codec.name == "udp"
         self._detections = None
         if data.detections_file and not data.is_training:
-            self._detections = load_detections(
-                data.detections_file,
-                data.detections_category_id,
-                data.detection_score_threshold,
-            )
+            self._detections = read_detections(data, category_ids)
 
     def dataset(
         self, input_context: tf.distribute.InputContext | None = None
@@ -266,6 +265,20 @@ class PoseInput:
                 [last - first, self._skeleton.num_keypoints, 3], tf.float32
             ),
         }
+
+
+def read_detections(
+    data: pose_config.PoseData, category_ids: Sequence[int]
+) -> Detections:
+    """Reads the boxes of the categories that `data` names, or else of `category_ids`.
+
+    Raises `DetectionsError`.
+    """
+    return load_detections(
+        data.detections_file,
+        id_list(data.detections_category_id) or category_ids,
+        data.detection_score_threshold,
+    )
 
 
 def clean_boxes(

@@ -19,9 +19,10 @@ def one_of(path: str, received: Any, allowed: Iterable[str]) -> Iterator[str]:
 
 def not_one_of(path: str, received: Any, allowed: list[str]) -> str:
     """The sentence about a value that is not allowed."""
+    names = ", ".join(filter(None, allowed)) + (", or empty" if "" in allowed else "")
     return (
         f"{path} is {received!r}{did_you_mean(received, allowed)}; it must be one of "
-        f"{', '.join(allowed)}."
+        f"{names}."
     )
 
 

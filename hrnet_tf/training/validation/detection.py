@@ -9,6 +9,8 @@ from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
 from hrnet_tf.configs import detection
+from hrnet_tf.data.records.image_ids import read_image_ids
+from hrnet_tf.data.records.instances import IMAGE_ID
 from hrnet_tf.evaluation import coco_files
 from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
 from hrnet_tf.training.validation import backbone, inputs, trainer
@@ -132,11 +134,17 @@ def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
     with_masks = getattr(task.model, "include_mask", False)
     try:
         truth = coco_files.read_objects(
-            path, with_masks, task.validation_data.input_path
+            path,
+            with_masks,
+            task.validation_data.input_path,
+            task.evaluation.category_id,
         )
     except coco_files.AnnotationFileError as error:
         yield f"{key}: {error}"
         return
+    yield from inputs.image_mistakes(
+        key, truth, read_image_ids(task.validation_data.input_path, IMAGE_ID, tf.string)
+    )
     highest = max(truth.content.categories, default=0)
     if highest >= task.model.num_classes:
         yield (

@@ -8,6 +8,8 @@ from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
 from hrnet_tf.configs.color import Color
+from hrnet_tf.data.records.image_ids import ImageIds
+from hrnet_tf.evaluation.coco_files import AnnotationFileError, Truth, check_images
 from hrnet_tf.training.validation import choices
 
 
@@ -125,6 +127,18 @@ def completeness_mistakes(params: cfg.ExperimentConfig, examples: str) -> Iterat
             "multi_worker_mirrored, or every worker scores its own share of the "
             f"{examples}."
         )
+
+
+def image_mistakes(path: str, truth: Truth, records: ImageIds) -> Iterator[str]:
+    """Checks that the annotation file under the key `path` lists the records' images.
+
+    That of another split would end the first evaluation, after all the training.
+    """
+    known = {image.id for image in truth.content.images}
+    try:
+        check_images(truth.path, known, records.ids)
+    except AnnotationFileError as error:
+        yield f"{path}: {error}"
 
 
 def missing_file(path: str, file: str) -> str:

@@ -1,18 +1,26 @@
 """What the pose task needs."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
+import numpy as np
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
 from hrnet_tf.configs import pose
-from hrnet_tf.data.files.detections import DetectionsError, load_detections
+from hrnet_tf.data.files.coco_people import CocoPeople
+from hrnet_tf.data.files.detections import DetectionsError
+from hrnet_tf.data.inputs.pose import read_detections
+from hrnet_tf.data.records.image_ids import ImageIds, read_image_ids
+from hrnet_tf.data.records.pose import IMAGE_ID
 from hrnet_tf.data.vocabularies.skeletons import SkeletonError, load_skeleton
 from hrnet_tf.evaluation import coco_files, coco_keypoints
+from hrnet_tf.evaluation.coco_files import Truth
 from hrnet_tf.losses.heatmap import LOSSES
 from hrnet_tf.ops.heatmaps import CODECS
 from hrnet_tf.training.validation import backbone, choices, inputs, trainer
+
+_log = logging.getLogger(__name__)
 
 _ADVICE = "write records with python -m hrnet_tf.data.coco_pose, or correct the path"
 
@@ -65,7 +73,7 @@ def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
         yield from _loss_mistakes(task.loss, skeleton.num_keypoints)
     yield from choices.in_range("task", task, choices.NOT_NEGATIVE, "weight_decay")
     if task.weight_decay > 0:
-        logging.getLogger(__name__).warning(
+        _log.warning(
             "task.weight_decay is %s: the paper's pose recipe has none, and users who "
             "added some report an AP of 12.",
             task.weight_decay,
@@ -99,28 +107,12 @@ def _data_mistakes(path: str, data: pose.PoseData) -> Iterator[str]:
 
 
 def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
-    detections_file = task.validation_data.detections_file
-    if detections_file and not tf.io.gfile.exists(detections_file):
-        yield inputs.missing_file(
-            "task.validation_data.detections_file", detections_file
-        )
-    elif detections_file:
-        yield from _detection_mistakes(task.validation_data)
-    annotation_file = task.evaluation.annotation_file
-    key = "task.evaluation.annotation_file"
-    if not annotation_file:
-        yield (
-            f"{key} is empty; it must name the COCO keypoint JSON that the "
-            "validation records were converted from."
-        )
-    elif not tf.io.gfile.exists(annotation_file):
-        yield inputs.missing_file(key, annotation_file)
-    elif wrong_choice := list(
-        choices.one_of("task.evaluation.area_from", task.evaluation.area_from, _AREAS)
-    ):
-        yield from wrong_choice
-    else:
-        yield from _annotation_mistakes(task)
+    records = read_image_ids(task.validation_data.input_path, IMAGE_ID, tf.int64)
+    truth = yield from _annotation_mistakes(task)
+    if truth:
+        key = "task.evaluation.annotation_file"
+        yield from inputs.image_mistakes(key, truth, records)
+    yield from _detection_mistakes(task.validation_data, truth, records)
     yield from choices.in_range(
         "task.evaluation",
         task.evaluation,
@@ -130,32 +122,72 @@ def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
     )
 
 
-def _annotation_mistakes(task: pose.PoseTask) -> Iterator[str]:
-    """Reads the annotations as the evaluation will, which is too late for mistakes."""
+def _annotation_mistakes(
+    task: pose.PoseTask,
+) -> Generator[str, None, Truth[CocoPeople] | None]:
+    """Reads and returns the truth, since the evaluation is too late for mistakes."""
     evaluation = task.evaluation
-    try:
-        coco_files.read_people(
-            evaluation.annotation_file,
-            load_skeleton(task.skeleton),
-            evaluation.category_id,
-            evaluation.area_from,
-            task.validation_data.input_path,
+    key, path = "task.evaluation.annotation_file", evaluation.annotation_file
+    if not path:
+        yield (
+            f"{key} is empty; it must name the COCO keypoint JSON that the "
+            "validation records were converted from."
         )
-    except coco_files.AnnotationFileError as error:
-        yield f"task.evaluation.annotation_file: {error}"
-    except SkeletonError:
-        pass  # `_model_mistakes` has said so.
+    elif not tf.io.gfile.exists(path):
+        yield inputs.missing_file(key, path)
+    elif wrong_choice := list(
+        choices.one_of("task.evaluation.area_from", evaluation.area_from, _AREAS)
+    ):
+        yield from wrong_choice
+    else:
+        try:
+            return coco_files.read_people(
+                path,
+                load_skeleton(task.skeleton),
+                evaluation.category_id,
+                evaluation.area_from,
+                task.validation_data.input_path,
+            )
+        except coco_files.AnnotationFileError as error:
+            yield f"{key}: {error}"
+        except SkeletonError:
+            pass  # `_model_mistakes` has said so.
+    return None
 
 
-def _detection_mistakes(data: pose.PoseData) -> Iterator[str]:
+def _detection_mistakes(
+    data: pose.PoseData, truth: Truth[CocoPeople] | None, records: ImageIds
+) -> Iterator[str]:
+    """Reads the detector's boxes, and tells how many are of other images."""
+    key, path = "task.validation_data.detections_file", data.detections_file
+    if not path:
+        return
+    if not tf.io.gfile.exists(path):
+        yield inputs.missing_file(key, path)
+        return
     try:
-        load_detections(
-            data.detections_file,
-            data.detections_category_id,
-            data.detection_score_threshold,
-        )
+        found = read_detections(data, truth.content.category_ids if truth else ())
     except DetectionsError as error:
         yield f"task.validation_data.{error}"
+        return
+    if not records.is_complete:
+        return
+    known = np.array(sorted(records.ids), np.int64)
+    total = len(found.image_ids)
+    others = total - np.count_nonzero(np.isin(found.image_ids, known))
+    if others == total:
+        yield (
+            f"{key} is {path!r}, but none of its {total} boxes is on an image of "
+            "task.validation_data.input_path."
+        )
+    elif others:
+        _log.warning(
+            "%d of the %d boxes in %s are on images that are not in the records; they "
+            "are not used.",
+            others,
+            total,
+            path,
+        )
 
 
 def _augmentation_mistakes(augmentation: pose.Augmentation) -> Iterator[str]:

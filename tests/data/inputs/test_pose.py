@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.files.coco_people import Person
-from hrnet_tf.data.files.detections import load_detections
+from hrnet_tf.data.files.detections import DetectionsError, load_detections
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.data.records import pose as pose_records
@@ -525,7 +525,11 @@ def test_detected_boxes_are_cropped_untouched(tmp_path):
         ],
     )
     records = [_record([_person()], image_id=image_id) for image_id in (3, 5, 7)]
-    source = _input(detections_file=detections, detection_score_threshold=0.2)
+    source = _input(
+        detections_file=detections,
+        detections_category_id=1,
+        detection_score_threshold=0.2,
+    )
     crops = _crops(source, records)
     found = sorted((c["image_id"], round(float(c["box_score"]), 2)) for c in crops)
     assert found == [(3, 0.9), (7, 0.25), (7, 0.5)]
@@ -547,9 +551,37 @@ def test_training_ignores_detections(tmp_path):
 
 def test_detections_of_another_category(tmp_path):
     path = _detections_file(tmp_path, [_detection(1, [1, 2, 3, 4], 0.5, category_id=5)])
-    assert load_detections(path, category_id=5).boxes.tolist() == [[1, 2, 3, 4]]
-    with pytest.raises(ValueError, match="leaves no box .* category_id 1 "):
-        load_detections(path)
+    for category_ids in ([5], [1, 5], []):
+        boxes = load_detections(path, category_ids).boxes
+        assert boxes.tolist() == [[1, 2, 3, 4]]
+    with pytest.raises(
+        DetectionsError, match="no box of category 1 or 2: .* 1 results .* category 5"
+    ):
+        load_detections(path, [1, 2])
+    with pytest.raises(DetectionsError, match="leaves no box .* category_id 5 .* 0.9"):
+        load_detections(path, [5], score_threshold=0.9)
+
+
+@pytest.mark.parametrize(
+    ("configured", "evaluated", "taken"),
+    [
+        (None, [2], [2]),
+        ([], [2, 3], [2, 3]),
+        (1, [2], [1]),
+        ([1, 3], [2], [1, 3]),
+        (None, [], [1, 2, 3]),
+    ],
+)
+def test_detections_are_of_the_evaluated_categories_unless_others_are_named(
+    tmp_path, configured, evaluated, taken
+):
+    results = [_detection(1, [n, 2, 3, 4], 0.5, category_id=n) for n in (1, 2, 3)]
+    data = pose_config.PoseData(
+        detections_file=_detections_file(tmp_path, results),
+        detections_category_id=configured,
+    )
+    found = pose_input.read_detections(data, evaluated)
+    assert found.boxes[:, 0].tolist() == taken
 
 
 @pytest.mark.parametrize(
