@@ -6,26 +6,35 @@ crowds, are matched with images by file name. Results are matched by "file_name"
 have one, else by the number at the end of the image's file name, as in COCO's
 000000000139.jpg; in a video, by the number of the frame, from 0.
 
+Annotations are checked as ground truth is, except that ids and categories of
+annotations and sizes of images may be missing. A detector's boxes may lack an extent:
+these are left out.
+
 Names are compared from their end, as far as folders agree: cam1/a.jpg is the image
 cam1/a.jpg rather than cam2/a.jpg or a.jpg. Where that leaves a choice, it is refused.
 """
 
+import contextlib
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from hrnet_tf.data.files.coco_annotations import (
     LARGEST_ID,
+    ImageEntry,
+    check_bbox,
     read_bbox,
     read_file_name,
+    read_image,
+    read_iscrowd,
     read_json,
     require_ids,
 )
-from hrnet_tf.data.files.detections import read_score
+from hrnet_tf.data.files.detections import read_result_box, read_score
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.messages import UserError, listed, shown
 
@@ -144,68 +153,91 @@ class PersonBoxes:
 
     def _read(self, path: str, category_id: int) -> None:
         content = read_json(path, "it")
-        names: dict[int, str] | None = None
-        rows, group = content, "results"
         if isinstance(content, dict):
             for key in ("images", "annotations"):
                 if not isinstance(content.get(key), list):
                     raise ConversionError(f"it has no list {key!r}.")
-            names = _each("images", content["images"], _read_name)
-            self._ids = {name: number for number, name in names.items()}
-            self._sizes = {
-                names[image["id"]]: (image.get("width"), image.get("height"))
-                for image in content["images"]
-            }
-            rows, group = content["annotations"], "annotations"
-        if not isinstance(rows, list):
-            raise ConversionError(f"It is {shown(rows)}.")
+            self._read_annotations(content, category_id)
+        elif isinstance(content, list):
+            for place, row in enumerate(content):
+                with _named("results", place):
+                    if _is_of(row, category_id):
+                        self._add_result(row)
+        else:
+            raise ConversionError(f"It is {shown(content)}.")
 
-        def add(row: Any) -> tuple[None, None]:
-            self._add(row, names, category_id)
-            return None, None
+    def _read_annotations(self, content: dict[str, Any], category_id: int) -> None:
+        images = self._read_images(content["images"])
+        seen_ids: set[int] = set()
+        for place, row in enumerate(content["annotations"]):
+            with _named("annotations", place):
+                if not _is_of(row, category_id):
+                    continue
+                require_ids(_KIND, row, "image_id")
+                image = images.get(row["image_id"])
+                if image is None:
+                    raise Unusable(
+                        _KIND, f"image_id {row['image_id']} is not in 'images'."
+                    )
+                box = read_bbox(row)
+                check_bbox(box, image if image.width else None)
+                if "id" in row:
+                    require_ids(_KIND, row, "id")
+                    if row["id"] in seen_ids:
+                        raise Unusable(_KIND, f"the id {row['id']} is used twice.")
+                    seen_ids.add(row["id"])
+                if not read_iscrowd(_KIND, row):
+                    score = read_score({"score": 1.0, **row})
+                    self._keep([*box, score], _normalized(image.file_name), image.id)
 
-        _each(group, rows, add)
+    def _read_images(self, entries: list[Any]) -> dict[int, ImageEntry]:
+        images: dict[int, ImageEntry] = {}
+        for place, entry in enumerate(entries):
+            with _named("images", place):
+                image = _read_image(entry, place)
+                name = _normalized(image.file_name)
+                if image.id in images:
+                    raise Unusable(_KIND, f"the id {image.id} is used twice.")
+                if name in self._ids:
+                    raise Unusable(
+                        _KIND,
+                        f"file_name is {name!r}, as that of the image "
+                        f"{self._ids[name]}; list an image once.",
+                    )
+                images[image.id] = image
+                self._ids[name] = image.id
+                if image.width:
+                    self._sizes[name] = image.width, image.height
+        return images
 
-    def _add(self, row: Any, names: dict[int, str] | None, category_id: int) -> None:
-        """Keeps a box of the category; `names` are those of the images, if listed."""
-        _require_object(row)
-        if row.get("category_id", category_id) != category_id or row.get("iscrowd"):
-            return
-        has_name = names is None and row.get("file_name") is not None
-        name = _normalized(read_file_name(_KIND, row)) if has_name else None
+    def _add_result(self, row: dict[str, Any]) -> None:
+        name = None
+        if row.get("file_name") is not None:
+            name = _normalized(read_file_name(_KIND, row))
         if name is None or "image_id" in row:
             require_ids(_KIND, row, "image_id", least=0)
-        if names is not None:
-            name = names.get(row["image_id"])
-            if name is None:
-                raise Unusable(_KIND, f"image_id {row['image_id']} is not in 'images'.")
-        box = [*read_bbox(row), read_score({"score": 1.0, **row})]
-        if min(box[2:4]) <= 0:
-            return
+        box = [*read_result_box(row), read_score({"score": 1.0, **row})]
+        if min(box[2:4]) > 0:
+            self._keep(box, name, row.get("image_id"))
+
+    def _keep(self, box: list[float], name: str | None, image_id: int | None) -> None:
         if name is not None:
             self._by_name.setdefault(name, []).append(box)
-            if "image_id" in row:
-                self._ids.setdefault(name, row["image_id"])
-        else:
-            self._by_number.setdefault(row["image_id"], []).append(box)
-        if "image_id" in row:
-            self._by_frame.setdefault(row["image_id"], []).append(box)
+            if image_id is not None:
+                self._ids.setdefault(name, image_id)
+        elif image_id is not None:
+            self._by_number.setdefault(image_id, []).append(box)
+        if image_id is not None:
+            self._by_frame.setdefault(image_id, []).append(box)
 
 
-def _each(
-    group: str, rows: Iterable[Any], read: Callable[[Any], tuple[Any, Any]]
-) -> dict[Any, Any]:
-    """Reads the entries of a list; raises `ConversionError` that names a faulty one."""
-    found = {}
-    for place, row in enumerate(rows):
-        try:
-            key, value = read(row)
-            if key is not None and key in found:
-                raise Unusable(_KIND, f"the id {key} is used twice.")
-        except Unusable as fault:
-            raise ConversionError(f"{group}[{place}]: {fault.sentence}") from None
-        found[key] = value
-    return found
+@contextlib.contextmanager
+def _named(group: str, place: int) -> Iterator[None]:
+    """Names the entry whose reading raises `Unusable`, in a `ConversionError`."""
+    try:
+        yield
+    except Unusable as fault:
+        raise ConversionError(f"{group}[{place}]: {fault.sentence}") from None
 
 
 def _require_object(row: Any) -> None:
@@ -213,11 +245,21 @@ def _require_object(row: Any) -> None:
         raise Unusable(_KIND, f"it is {shown(row)}; it must be an object.")
 
 
-def _read_name(image: Any) -> tuple[int, str]:
-    """Id and name of an entry of `images`."""
-    _require_object(image)
-    require_ids(_KIND, image, "id", least=0)
-    return image["id"], _normalized(read_file_name(_KIND, image))
+def _is_of(row: Any, category_id: int) -> bool:
+    """Whether a box is of this category, or of none."""
+    _require_object(row)
+    if "category_id" in row:
+        require_ids(_KIND, row, "category_id")
+    return row.get("category_id", category_id) == category_id
+
+
+def _read_image(entry: Any, place: int) -> ImageEntry:
+    """Checks an entry of `images`; its size is 0 if it tells none."""
+    _require_object(entry)
+    if "width" in entry or "height" in entry:
+        return read_image(entry, place)
+    require_ids(_KIND, entry, "id", least=0)
+    return ImageEntry(entry["id"], read_file_name(_KIND, entry), 0, 0, place)
 
 
 def _normalized(name: str) -> str:

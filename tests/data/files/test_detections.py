@@ -39,6 +39,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path, encoding):
         ({"bbox": [1, 2, float("nan"), 4]}, ".*four finite numbers"),
         ({"bbox": [1, 2, None, 4]}, ".*four finite numbers"),
         ({"bbox": [1, 2, float("inf"), 4]}, ".*four finite numbers"),
+        ({"bbox": [1, 2, 3, -4]}, ".*must not be negative"),
         ({"score": float("nan")}, "score is nan"),
         ({"score": "0.9"}, "score is '0.9'"),
         ({"score": None}, "score is null"),

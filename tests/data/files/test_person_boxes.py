@@ -168,6 +168,11 @@ def test_a_number_does_not_stand_for_a_name(tmp_path):
         ({"image_id": 2**63}, "image_id is 9223372036854775808"),
         ({"bbox": [1, 2, float("nan"), 4]}, "four finite numbers"),
         ({"bbox": [1, 2, "3", 4]}, "four finite numbers"),
+        ({"bbox": [1, 2, -3, 4]}, "must not be negative"),
+        ({"category_id": "1"}, "category_id is '1'"),
+        ({"category_id": None}, "category_id is null"),
+        ({"category_id": 1.0}, "category_id is 1.0"),
+        ({"category_id": True}, "category_id is true"),
         ({"score": float("nan")}, "score is nan"),
         ({"score": None}, "score is null"),
         ({"file_name": 3}, "file_name is 3"),
@@ -191,6 +196,80 @@ def test_bad_annotations_are_named(tmp_path):
     ):
         with pytest.raises(BoxesError, match=sentence):
             boxes_of(tmp_path, content)
+
+
+def listed(**changes):
+    """Annotations of one person on a 64x48 image, changed."""
+    return {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],
+        "annotations": [
+            {"id": 5, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]} | changes
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"iscrowd": "0"}, "iscrowd is '0'; it must be 0 or 1"),
+        ({"iscrowd": 2}, "iscrowd is 2"),
+        ({"iscrowd": None}, "iscrowd is null"),
+        ({"iscrowd": 1, "bbox": [1, 2, 3]}, "four finite numbers"),
+        ({"category_id": "1"}, "category_id is '1'; it must be a whole number"),
+        ({"category_id": None}, "category_id is null"),
+        ({"category_id": 1.0}, "category_id is 1.0"),
+        ({"category_id": True}, "category_id is true"),
+        ({"bbox": [9, 2, -3, 4]}, "width and height must be positive"),
+        ({"bbox": [9, 2, 3, 0]}, "width and height must be positive"),
+        ({"bbox": [64, 2, 3, 4]}, "wholly outside the 64x48 image"),
+        ({"id": "5"}, "id is '5'"),
+        ({"image_id": 2}, "image_id 2 is not in 'images'"),
+    ],
+)
+def test_annotations_are_read_by_the_rules_of_converters(tmp_path, changes, sentence):
+    content = listed(**changes)
+    content["annotations"].insert(0, {"image_id": 1, "bbox": [1, 2, 3, 4]})
+    with pytest.raises(BoxesError, match=rf"annotations\[1\]: .*{sentence}"):
+        boxes_of(tmp_path, content)
+
+
+def test_an_annotation_s_id_is_used_once(tmp_path):
+    content = listed()
+    content["annotations"] *= 2
+    with pytest.raises(BoxesError, match=r"annotations\[1\]: the id 5 is used twice"):
+        boxes_of(tmp_path, content)
+
+
+def test_other_categories_and_crowds_are_passed_over(tmp_path):
+    content = listed()
+    content["annotations"] += [{"category_id": 2}, {**ROW, "image_id": 1, "iscrowd": 1}]
+    boxes = boxes_of(tmp_path, content)
+    assert len(boxes.of_image("a.jpg")[0]) == 1
+    assert boxes.size_of("a.jpg") == (64, 48)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "./a.jpg"])
+def test_an_image_is_listed_once(tmp_path, name):
+    content = listed()
+    content["images"].append({**content["images"][0], "id": 2, "file_name": name})
+    with pytest.raises(
+        BoxesError, match=r"images\[1\]: file_name is 'a.jpg', as .* image 1"
+    ):
+        boxes_of(tmp_path, content)
+
+
+@pytest.mark.parametrize("size", [{"width": "64"}, {"width": 64}, {"height": -1}])
+def test_sizes_are_told_wholly_or_not_at_all(tmp_path, size):
+    content = named("a.jpg")
+    boxes_of(tmp_path, content)
+    content["images"][0] |= size
+    with pytest.raises(BoxesError, match=r"images\[0\]: (width|height) is"):
+        boxes_of(tmp_path, content)
+
+
+def test_results_without_an_extent_are_left_out(tmp_path):
+    boxes = boxes_of(tmp_path, [ROW, {**ROW, "bbox": [1, 2, 0, 4]}])
+    assert len(boxes.of_frame(7)[0]) == 1
 
 
 def test_large_ids_stay_apart(tmp_path):
