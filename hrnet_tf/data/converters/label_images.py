@@ -63,7 +63,7 @@ def read_label_image(path: str) -> LabelImage:
             "labels as JPEG",
             f"{path} is a JPEG file, which does not keep labels exactly; use PNG.",
         )
-    return _read(path, image, _bits(encoded, image))
+    return _read(path, image, encoded)
 
 
 def _bits(encoded: bytes, image: Image.Image) -> int:
@@ -73,8 +73,9 @@ def _bits(encoded: bytes, image: Image.Image) -> int:
     return 1 if image.mode == "1" else 8
 
 
-def _read(path: str, image: Image.Image, bits: int) -> LabelImage:
-    mode, array = image.mode, np.asarray(image)
+def _read(path: str, image: Image.Image, encoded: bytes) -> LabelImage:
+    bits = _bits(encoded, image)
+    mode, array = image.mode, pictures.as_stored(np.asarray(image), encoded)
     if mode in ("LA", "RGBA"):
         _check_opacity(path, array[..., -1])
         mode, array = mode[:-1], array[..., :-1]

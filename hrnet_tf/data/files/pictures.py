@@ -24,9 +24,12 @@ EXIF_RULES = ("apply", "ignore")
 # The most that TensorFlow decodes of a JPEG file, and that Pillow opens.
 MAX_PIXELS = 2**29 // 3
 
+# The second two are those of BigTIFF.
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _ORIENTATION = 0x0112
+_WIDTH, _HEIGHT = 0x0100, 0x0101  # of TIFF
 
 # Pillow warns at half of the limit, where nothing is wrong yet.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -94,8 +97,9 @@ def stored_size(file: BinaryIO) -> tuple[int, int] | None:
     """Width and height before a picture is turned; None if they cannot be told."""
     try:
         with Image.open(file) as image:
-            # Pillow has turned TIFF files already.
-            return None if image.format == "TIFF" else image.size
+            if image.format == "TIFF":  # Pillow tells how large it will be turned.
+                return image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
+            return image.size
     except Exception:  # see `check_size`
         return None
 
@@ -131,6 +135,17 @@ def turned(pixels: np.ndarray, by: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
+def as_stored(pixels: np.ndarray, encoded: bytes) -> np.ndarray:
+    """Pixels [H, W, ...] that OpenCV or Pillow decoded, before any turning.
+
+    Both turn TIFF files themselves, whatever they are told.
+    """
+    if not encoded.startswith(_TIFF_SIGNATURES):
+        return pixels
+    by = orientation(io.BytesIO(encoded))
+    return turned(pixels, {6: 8, 8: 6}.get(by, by))
+
+
 def decode(encoded: bytes, exif: str = "apply") -> np.ndarray:
     """Decodes a picture in any format that OpenCV or Pillow knows, uint8 [H, W, 3].
 
@@ -144,15 +159,8 @@ def decode(encoded: bytes, exif: str = "apply") -> np.ndarray:
     except cv2.error:
         image = None
     pixels = _decode_with_pillow(encoded) if image is None else image[..., ::-1]
-    by = orientation(io.BytesIO(encoded))
-    # Both libraries turn TIFF files themselves, whatever they are told.
-    is_turned = encoded.startswith((b"II*\0", b"MM\0*"))
-    if is_turned and exif == "ignore":
-        inverse = {6: 8, 8: 6}.get(by, by)
-        return turned(pixels, inverse)
-    if is_turned or exif == "ignore":
-        return np.ascontiguousarray(pixels)
-    return turned(pixels, by)
+    by = 1 if exif == "ignore" else orientation(io.BytesIO(encoded))
+    return turned(as_stored(pixels, encoded), by)
 
 
 def _decode_with_pillow(encoded: bytes) -> np.ndarray:

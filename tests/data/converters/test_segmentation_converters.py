@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from hrnet_tf.data import cityscapes, lip, pascal_context, segmentation_folder
+from hrnet_tf.data.files import pictures
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
 
@@ -661,6 +662,36 @@ def test_labels_and_images_are_turned_alike(folder, run):
         if b"JFIF" not in record["encoded"].numpy():
             np.testing.assert_array_equal(image, np.rot90(PIXELS, 3))
         assert image.shape == (WIDTH, HEIGHT, 3)
+
+
+@pytest.mark.parametrize("big_tiff", [False, True])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiff_labels_are_turned_once(folder, run, orientation, big_tiff):
+    classes(folder, "classes: [a, b, c]")
+    labels = label_block(2, 1, 0)
+    labels[0] = 1
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("a", "deep/b"):
+        Image.fromarray(PIXELS).save(folder / f"images/{name}.png", exif=exif)
+        Image.fromarray(labels).save(
+            folder / f"labels/{name}.tif",
+            tiffinfo={0x0112: orientation},
+            big_tiff=big_tiff,
+        )
+    (folder / "images/a.jpg").unlink()
+    for rule, expected in (
+        ("ignore", labels),
+        ("apply", pictures.turned(labels, orientation)),
+    ):
+        flags = ("--label_suffix=.tif", "--overwrite", f"--exif={rule}")
+        code, _, error = run(segmentation_folder, *folder_flags(folder, *flags))
+        assert code == 0, error
+        files = sorted(map(str, (folder / "records").iterdir()))
+        for serialized in tf.data.TFRecordDataset(files):
+            record = segmentation_records.parse_image_record(serialized, 3)
+            found = tf.io.decode_png(record["labels_encoded"])[..., 0].numpy()
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_the_reason_why_an_image_cannot_be_used(folder, run, monkeypatch):

@@ -28,10 +28,14 @@ def as_pillow_shows(content):
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-@pytest.mark.parametrize("kind", [*FORMATS, "AVIF"])
+@pytest.mark.parametrize("kind", [*FORMATS, "AVIF", "BigTIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_are_turned_as_viewers_turn_them(kind, orientation):
-    content = encoded(kind, orientation)
+    options = {}
+    if kind == "BigTIFF":
+        kind, options = "TIFF", {"big_tiff": True}
+    content = encoded(kind, orientation, **options)
+    assert pictures.stored_size(io.BytesIO(content)) == PIXELS.shape[1::-1]
     assert pictures.orientation(io.BytesIO(content)) == orientation
     shown = pictures.decode(content)
     if kind == "TIFF":  # Pillow turns it while it loads, and then knows nothing of it.
