@@ -192,6 +192,17 @@ class RecordedFaults(Faults):
         self._expected = {(e.group, e.place): e for e in conversion.left_out}
         self._found: collections.Counter[str] = collections.Counter()
 
+    def check_length(self, group: str, length: int) -> None:
+        last = max(
+            (place for some, place in self._expected if some == group), default=-1
+        )
+        if last >= length:
+            raise ConversionError(
+                f"{self._conversion.path} tells that {group}[{last}] was left out, but "
+                f"there are only {length} {group} here: evaluate on the file that was "
+                "converted, or convert this one."
+            )
+
     def leaves_out(self, entry: EntryRef) -> bool:
         expected = self._expected.get((entry.group, entry.place))
         if expected is None:

@@ -385,11 +385,54 @@ def test_another_file_than_the_converted_one_is_noticed(tmp_path):
         data.read()
 
 
-def test_a_damaged_description_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "is damaged"),
+        ('{"left_out": 3}', "is damaged"),
+        ({"area_from": "bocks"}, "is damaged .*area_from is 'bocks'"),
+        ({"area_from": ["box"]}, r"is damaged .*area_from is \['box'\]"),
+        ({"category_ids": ["1"]}, r"is damaged .*category_ids is \['1'\]"),
+        ({"category_ids": [True]}, "is damaged"),
+        ({"category_ids": "1"}, "is damaged"),
+        ({"category_ids": 1}, "is damaged"),
+        ({"category_ids": {}}, "is damaged"),
+        ({"left_out": None}, "is damaged"),
+        ({"left_out": [3]}, "is damaged"),
+        ({"left_out": [{"group": "dogs", "place": 3, "id": 500}]}, "is damaged"),
+        ({"left_out": [{"group": "images", "place": "3", "id": 5}]}, "is damaged"),
+        ({"left_out": [{"group": "images", "place": -1, "id": 5}]}, "is damaged"),
+        ({"left_out": [{"group": "images", "place": 1, "id": "5"}]}, "is damaged"),
+        ({"left_out": [{"group": [], "place": 1, "id": 5}]}, "is damaged"),
+        ({"left_out": [{"place": 1, "id": 5}]}, "is damaged"),
+    ],
+    ids=str,
+)
+def test_a_damaged_description_is_named(tmp_path, changes, message):
     data = Pose(tmp_path).add(area=-1)
     data.convert(on_error="skip")
-    description(data).write_text('{"left_out": 3}')
-    with pytest.raises(AnnotationFileError, match="val.conversion.json cannot be read"):
+    path = description(data)
+    if isinstance(changes, dict):
+        changes = json.dumps(json.loads(path.read_text()) | changes)
+    path.write_text(changes)
+    with pytest.raises(
+        AnnotationFileError, match=f"val.conversion.json {message}.*onvert the"
+    ):
+        data.read()
+
+
+@pytest.mark.parametrize("kind", [Pose, Objects])
+@pytest.mark.parametrize(("group", "length"), [("annotations", 4), ("images", 3)])
+def test_what_was_left_out_is_in_the_file(tmp_path, kind, group, length):
+    data = kind(tmp_path).add(area=-1)
+    data.convert(on_error="skip")
+    content = json.loads(description(data).read_text())
+    content["left_out"].append({"group": group, "place": length, "id": None})
+    description(data).write_text(json.dumps(content))
+    with pytest.raises(
+        AnnotationFileError, match=rf"{group}\[{length}\].* only {length} {group} here"
+    ):
         data.read()
 
 

@@ -134,6 +134,8 @@ def read_entries(
         The usable images; by image id, the usable annotations of each of them; and the
         number of annotations whose image is not usable.
     """
+    for group in ("images", "annotations"):
+        faults.check_length(group, len(content[group]))
     images, unusable_ids = _read_images(path, content["images"], faults)
     annotations: dict[int, list[Annotation]] = {image_id: [] for image_id in images}
     num_without_image = 0

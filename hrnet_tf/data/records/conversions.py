@@ -15,7 +15,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from hrnet_tf.data.files.coco_annotations import as_id, read_json
 from hrnet_tf.data.files.faults import ConversionError, EntryRef
+from hrnet_tf.messages import shown
 
 _SHARD = re.compile(r"(.*)-\d{5}-of-\d{5}\.tfrecord")
 
@@ -113,18 +115,38 @@ def _read(path: str) -> Conversion:
     if not tf.io.gfile.exists(path):
         return Conversion()
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = json.loads(file.read())
+        content = read_json(path, path)
         return Conversion(
             path,
-            content["category_ids"],
-            content["area_from"],
-            frozenset(
-                EntryRef(entry["group"], entry["place"], entry["id"])
-                for entry in content["left_out"]
-            ),
+            _read_category_ids(content["category_ids"]),
+            _read_area_from(content["area_from"]),
+            frozenset(map(_read_entry, content["left_out"])),
         )
-    except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:
+    except ConversionError as error:
+        raise ConversionError(f"{error} Convert the annotations again.") from None
+    except (LookupError, TypeError, ValueError) as error:
         raise ConversionError(
-            f"{path} cannot be read ({error!r}); convert the annotations again."
+            f"{path} is damaged ({error!r}); convert the annotations again."
         ) from None
+
+
+def _read_category_ids(category_ids: Any) -> list[int] | None:
+    is_list = isinstance(category_ids, list) and None not in map(as_id, category_ids)
+    if category_ids is not None and not is_list:
+        raise ValueError(f"category_ids is {shown(category_ids)}")
+    return category_ids
+
+
+def _read_area_from(area_from: Any) -> str | None:
+    if area_from not in (None, "box", "segmentation"):
+        raise ValueError(f"area_from is {shown(area_from)}")
+    return area_from
+
+
+def _read_entry(entry: Any) -> EntryRef:
+    group, place, number = entry["group"], entry["place"], entry["id"]
+    is_place = as_id(place) is not None and place >= 0
+    is_id = number is None or as_id(number) is not None
+    if group not in ("images", "annotations") or not is_place or not is_id:
+        raise ValueError(f"left_out holds {shown(entry)}")
+    return EntryRef(group, place, number)
