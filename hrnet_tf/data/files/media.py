@@ -21,9 +21,16 @@ from hrnet_tf.output_files import written_whole
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif"),
 )
-# Named when they are left out: phones write them, and nothing here reads them.
-_UNREADABLE_SUFFIXES = (".heic", ".heif")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".3gp"),
+    *(".3g2", ".wmv", ".flv", ".ogv", ".ts", ".mts", ".m2ts"),
+)
+# What is named when it is left out of a folder, and what to do about it.
+_SKIPPED = {
+    (".heic", ".heif"): "HEIC files cannot be read here; convert them to JPEG or PNG.",
+    (".gif", ".jp2"): "GIF and JPEG 2000 files are left out; convert them to PNG.",
+    VIDEO_SUFFIXES: "Videos in a folder are left out; give each as the input.",
+}
 
 # Frame rate assumed when a file gives none, or one that no camera has: some give the
 # unit of their time stamps, such as 1000 or 90000 per second.
@@ -32,6 +39,9 @@ _ABSURD_FRAMES_PER_SECOND = 1000.0
 
 # Seconds: time stamps that are further apart are taken for mistakes.
 _LONGEST_GAP = 10.0
+
+# Failed reads in a row after which a video is over: its end looks like damage.
+_MOST_MISSES = 500
 
 # VP9 plays in browsers; MPEG-4 Part 2 is what every OpenCV can write.
 _CODECS = ("vp09", "mp4v")
@@ -81,19 +91,26 @@ def find_images(path: str) -> list[str]:
         if not is_hidden(name)
     ]
     found = sorted(name for name in files if name.lower().endswith(IMAGE_SUFFIXES))
-    skipped = [name for name in files if name.lower().endswith(_UNREADABLE_SUFFIXES)]
-    told = (
-        f"HEIC files cannot be read here; convert them to JPEG or PNG. Skipped: "
-        f"{len(skipped)} ({listed(sorted(skipped))})."
-    )
+    told = _skipped(files)
     if not found:
-        raise MediaError(
+        sentence = (
             f"{path} holds no image: none of its files ends in "
-            f"{', '.join(IMAGE_SUFFIXES)}." + (f" {told}" if skipped else "")
+            f"{', '.join(IMAGE_SUFFIXES)}."
         )
-    if skipped:
-        _log.warning("%s", told)
+        raise MediaError(" ".join([sentence, *told]))
+    for sentence in told:
+        _log.warning("%s", sentence)
     return found
+
+
+def _skipped(files: list[str]) -> list[str]:
+    """Names those files that people could take for images, or want predicted."""
+    told = []
+    for suffixes, reason in _SKIPPED.items():
+        names = sorted(name for name in files if name.lower().endswith(suffixes))
+        if names:
+            told.append(f"{reason} Skipped: {len(names)} ({listed(names)}).")
+    return told
 
 
 def _tell_of_folder(error: OSError) -> None:
@@ -185,26 +202,34 @@ class Frames(Iterator[np.ndarray]):
 
     Attributes:
         seconds: When the last one is shown, after the first one.
+        missed: How many reads failed before the last one.
     """
 
     def __init__(self, capture: cv2.VideoCapture):
         self.seconds = 0.0
+        self.missed = 0
         self._capture = capture
         self._start: float | None = None
 
     def __next__(self) -> np.ndarray:
-        try:
-            more, frame = self._capture.read()
-        except cv2.error:  # Such as a frame that is too large for memory.
-            more = False
-        if not more:
-            self._capture.release()
-            raise StopIteration
+        # More may follow a damaged spot.
+        for misses in range(_MOST_MISSES):
+            try:
+                is_read, frame = self._capture.read()
+            except cv2.error:  # Such as a frame that is too large for memory.
+                continue
+            if is_read:
+                self._count(misses)
+                return np.ascontiguousarray(frame[..., ::-1])
+        self._capture.release()
+        raise StopIteration
+
+    def _count(self, misses: int) -> None:
+        self.missed += misses
         seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if self._start is None:
             self._start = seconds
         self.seconds = seconds - self._start
-        return np.ascontiguousarray(frame[..., ::-1])
 
 
 class VideoWriter(contextlib.ExitStack):
@@ -217,6 +242,8 @@ class VideoWriter(contextlib.ExitStack):
         self._info = info
         self._count = 0
         self._last: np.ndarray | None = None
+        self._last_seconds = 0.0
+        self._shift = 0.0  # what is added to the frames' times, in frames
 
     def __enter__(self) -> "VideoWriter":
         """Opens a file beside `path`, or raises `MediaError`."""
@@ -245,15 +272,28 @@ class VideoWriter(contextlib.ExitStack):
     def write(self, frame: np.ndarray, seconds: float = 0.0) -> None:
         """Appends a frame, uint8 [height, width, 3], RGB.
 
-        `seconds` is when it is due: the one before is repeated until then, so that a
-        video whose rate varies takes as long as before.
+        `seconds` is when it is due, so that a video whose rate varies takes as long as
+        before: the one before is repeated until then, and a frame that is too late is
+        left out. Times that do not advance, or jump, say nothing.
         """
-        rate = self._info.frames_per_second
-        gap = min(seconds * rate - self._count, _LONGEST_GAP * rate)
+        gap = self._gap(seconds)
+        if gap < -1.5:
+            return
         current = np.ascontiguousarray(frame[..., ::-1])
         before = current if self._last is None else self._last
-        repeats = round(gap) if math.isfinite(seconds) else 0
-        for picture in [*[before] * repeats, current]:
+        for picture in [*[before] * round(gap), current]:
             self._writer.write(picture)
             self._count += 1
         self._last = current
+
+    def _gap(self, seconds: float) -> float:
+        """How many frames are missing before one that is due then."""
+        rate = self._info.frames_per_second
+        if not math.isfinite(seconds):
+            return 0.0
+        gap = seconds * rate + self._shift - self._count
+        most = _LONGEST_GAP * rate
+        usable = min(gap, most) if seconds > self._last_seconds else 0.0
+        self._shift += usable - gap
+        self._last_seconds = seconds
+        return usable

@@ -1,5 +1,6 @@
 import math
 import os
+import threading
 
 import cv2
 import numpy as np
@@ -47,6 +48,11 @@ def test_damaged_images_are_named(content, tmp_path):
 def test_what_is_no_readable_file_is_named(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
+    # Whoever reads the pipe finds it empty, instead of waiting for ever.
+    writer = threading.Thread(
+        target=lambda: (tmp_path / "pipe.jpg").write_bytes(b""), daemon=True
+    )
+    writer.start()
     (tmp_path / "link.jpg").symlink_to("/nowhere.jpg")
     for name, reason in (
         ("folder.jpg", "not a file"),
@@ -102,6 +108,23 @@ def test_a_folder_may_be_named_like_a_video(tmp_path):
     (tmp_path / "clips.mp4").mkdir()
     assert not media.is_video(str(tmp_path / "clips.mp4"))
     assert media.is_video(str(tmp_path / "clip.mp4"))
+
+
+@pytest.mark.parametrize("name", ["a.mpg", "a.MPEG", "a.3gp", "a.wmv", "a.ts"])
+def test_videos_of_all_kinds_are_known_and_named_in_folders(name, tmp_path, log):
+    write(tmp_path / "a.jpg")
+    (tmp_path / name).write_bytes(b"a video")
+    assert media.is_video(str(tmp_path / name))
+    assert media.find_images(str(tmp_path)) == [str(tmp_path / "a.jpg")]
+    assert "Videos in a folder are left out" in log() and name in log()
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.JP2"])
+def test_images_of_other_kinds_are_named_in_folders(name, tmp_path, log):
+    write(tmp_path / "a.jpg")
+    (tmp_path / name).write_bytes(b"an image")
+    assert media.find_images(str(tmp_path)) == [str(tmp_path / "a.jpg")]
+    assert "GIF and JPEG 2000 files are left out" in log() and name in log()
 
 
 def test_finds_images_in_subfolders_and_nothing_else(tmp_path):
@@ -195,11 +218,29 @@ def test_what_is_no_frame_rate_is_replaced(rate, tmp_path, monkeypatch, log):
 def test_a_frame_that_raises_ends_a_video(tmp_path, monkeypatch, log):
     path = tmp_path / "v.webm"
     path.write_bytes(b"")
-    capture = Capture(240, [IMAGE, cv2.error("no memory")])
+    capture = Capture(240, [IMAGE, *[cv2.error("no memory")] * 500, IMAGE])
     monkeypatch.setattr(media.cv2, "VideoCapture", lambda path: capture)
     info, frames = media.open_video(str(path))
     assert info.frames_per_second == 240 and log() == ""
-    assert len(list(frames)) == 1
+    assert len(list(frames)) == 1 and frames.missed == 0
+
+
+def test_frames_after_a_damaged_spot_are_read(tmp_path):
+    path = tmp_path / "v.mp4"
+    info = media.VideoInfo(160, 120, 10.0, None)
+    noise = np.random.default_rng(0)
+    with media.VideoWriter(str(path), info) as writer:
+        for _ in range(30):
+            coarse = noise.integers(0, 256, (30, 40, 3), np.uint8)
+            writer.write(cv2.resize(coarse, (160, 120)))
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"mdat") + 4 + len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(content)
+    _, frames = media.open_video(str(path))
+    count = len(list(frames))
+    assert 25 <= count < 30 and frames.missed == 30 - count
+    assert frames.seconds == pytest.approx(2.9)
 
 
 def write_video(path):
@@ -226,6 +267,34 @@ def test_a_video_whose_rate_varies_keeps_its_time(tmp_path):
     assert levels[:12] == [0, 1, 2, 2, 2, 3, 3, 3, 3, 4, 5, 6]
     assert levels[12:] == [6] * 100 + [7, 8]  # Ten seconds at most.
     assert frames.seconds == pytest.approx((len(levels) - 1) / 10)
+
+
+def written(path, rate, times):
+    """The numbers of the frames that a video of such frames shows."""
+    info = media.VideoInfo(64, 48, rate, None)
+    with media.VideoWriter(path, info) as writer:
+        for number, seconds in enumerate(times):
+            writer.write(np.full((48, 64, 3), 20 + 10 * number, np.uint8), seconds)
+    _, frames = media.open_video(path)
+    return [round((frame.mean() - 20) / 10) for frame in frames]
+
+
+@pytest.mark.parametrize("jump", [3600, 30, -3])
+def test_time_stamps_that_jump_count_once(jump, tmp_path):
+    times = [0, *(jump + place / 10 for place in range(4, 24))]
+    shown = written(str(tmp_path / "v.mp4"), 10.0, times)
+    gap = 100 if jump > 0 else 0
+    assert shown == [0] * gap + list(range(21))
+
+
+def test_a_rate_that_is_too_low_keeps_the_time(tmp_path):
+    shown = written(str(tmp_path / "v.mp4"), 10.0, [n / 40 for n in range(21)])
+    assert len(shown) == pytest.approx(6, abs=2)
+    assert shown == sorted(set(shown)) and shown[-1] >= 16
+
+
+def test_times_that_do_not_advance_leave_no_frame_out(tmp_path):
+    assert written(str(tmp_path / "v.mp4"), 10.0, [0.0] * 9) == list(range(9))
 
 
 def test_videos_are_vp9_where_opencv_has_it(tmp_path, monkeypatch, log):
