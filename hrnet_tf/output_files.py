@@ -9,6 +9,9 @@ from typing import Any
 
 from hrnet_tf.messages import UserError
 
+# Letters of a name, of at most 4 bytes each, that leave room for more among 255 bytes.
+_KEPT_OF_NAMES = 50
+
 
 class OutputError(UserError):
     """Output that cannot be written where it is asked for."""
@@ -36,7 +39,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
     """
     path = os.fspath(path)
     folder, name = os.path.split(path)
-    partial = os.path.join(folder, f".{os.getpid()}.{name}")
+    # The end of the name alone: longer than the name itself could be too long.
+    partial = os.path.join(folder, f".{os.getpid()}.{name[-_KEPT_OF_NAMES:]}")
     os.makedirs(folder or ".", exist_ok=True)
     try:
         yield partial

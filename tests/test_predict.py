@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 
 import cv2
@@ -10,7 +11,7 @@ from PIL import Image
 from hrnet_tf import predict
 from hrnet_tf.data.files import media
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.serving import kinds
+from hrnet_tf.serving import kinds, predicting
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
 
@@ -148,6 +149,57 @@ def test_a_picture_that_jpeg_cannot_hold_does_not_stop_the_rest(
     assert "5.jpg: 65501x2 pixels are too many for a file of the type .jpg." in error
     assert len(read_results(tmp_path)) == 4
     assert not (tmp_path / "out/5.jpg").exists()
+
+
+def test_names_that_are_too_long_do_not_stop_the_rest(
+    photos, tmp_path, capsys, monkeypatch
+):
+    labels = property(lambda self: np.full((60, 80), 7, np.uint8))
+    monkeypatch.setattr(PosePrediction, "label_map", labels)
+    picture = (photos / "1.jpg").read_bytes()
+    for letters in (240, 249):
+        (photos / ("0" * letters + ".jpg")).write_bytes(picture)
+    assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
+    error = capsys.readouterr().err
+    assert "1 could not be read:" in error
+    long = f"{'0' * 249}.jpg"
+    assert f"{long}: its output cannot be written: File name too long." in error
+    names = [row["file_name"] for row in read_results(tmp_path)]
+    assert names == [f"{'0' * 240}.jpg", "1.jpg", "2.png", "more/3.bmp"]
+
+
+def test_a_file_in_the_place_of_a_folder_does_not_stop_the_rest(
+    photos, tmp_path, capsys
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/more").write_text("not a folder")
+    (photos / "z.jpg").write_bytes((photos / "1.jpg").read_bytes())
+    assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
+    assert "more/3.bmp: its output cannot be written" in capsys.readouterr().err
+    assert len(read_results(tmp_path)) == 3
+
+
+def test_a_full_disk_ends_it_with_one_sentence(photos, tmp_path, capsys, monkeypatch):
+    def fail(path, image):
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    monkeypatch.setattr(predicting.visualization, "write_image", fail)
+    assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
+    error = capsys.readouterr().err
+    assert error.count("No space left on device") == 1 and "Traceback" not in error
+    assert not (tmp_path / "out/results.json").exists()
+
+
+@pytest.mark.parametrize("name", ["1.jpg.labels.png", "2.webp.png"])
+def test_outputs_of_one_name_are_refused(name, photos, tmp_path, capsys):
+    Image.new("RGB", (80, 60)).save(photos / name)
+    Image.new("RGB", (80, 60)).save(photos / "2.webp")
+    assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
+    error = capsys.readouterr().err
+    other = {"1.jpg.labels.png": "1.jpg", "2.webp.png": "2.webp"}[name]
+    assert f"{tmp_path}/out/{name} would be the output of both" in error
+    assert f"{photos}/{other} and {photos}/{name}: rename" in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_pictures_there_are_results_alone(photos, tmp_path):
@@ -296,6 +348,65 @@ def test_a_video_of_odd_size_that_announces_more_frames(tmp_path, log, monkeypat
     assert "v.mp4: 3 frames were decoded, of 9 announced." in log()
     assert len(read_results(tmp_path)) == 3
     assert (tmp_path / "out/v.mp4").exists()
+
+
+@pytest.fixture
+def film(tmp_path):
+    info = media.VideoInfo(64, 48, 10.0, None)
+    with media.VideoWriter(str(tmp_path / "v.mp4"), info) as writer:
+        for _ in range(3):
+            writer.write(np.full((48, 64, 3), 90, np.uint8))
+    return tmp_path / "v.mp4"
+
+
+def test_boxes_of_no_frame_are_refused(film, tmp_path, capsys):
+    boxes = [{"image_id": 7, "bbox": [10, 10, 20, 20], "score": 1, "category_id": 1}]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    assert run(tmp_path, f"--input={film}", f"--boxes={tmp_path}/boxes.json") == 1
+    error = capsys.readouterr().err
+    assert f"no box for any of the 3 frames of {film}: in a video, image_id" in error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_frame_that_fails_ends_a_video_and_keeps_results(
+    film, tmp_path, capsys, monkeypatch
+):
+    predict_people, calls = FakePredictor.predict_people, []
+
+    def fail(self, image, boxes):
+        calls.append(boxes)
+        if len(calls) == 3:
+            raise MemoryError
+        return predict_people(self, image, boxes)
+
+    monkeypatch.setattr(FakePredictor, "predict_people", fail)
+    assert run(tmp_path, f"--input={film}", "--whole_image") == 1
+    error = capsys.readouterr().err
+    assert "1 could not be read:" in error
+    assert f"{film}, frame 2: there is not enough memory to predict its 64" in error
+    assert [row["image_id"] for row in read_results(tmp_path)] == [0, 1]
+    assert len(list(media.open_video(str(tmp_path / "out/v.mp4"))[1])) == 2
+
+
+def test_frames_keep_their_numbers_after_a_damaged_spot(
+    film, tmp_path, log, monkeypatch
+):
+    info, frames = media.open_video(str(film))
+    read, calls = frames._capture.read, []
+
+    class Capture:
+        get, release = frames._capture.get, frames._capture.release
+
+        def read(self):
+            calls.append(None)
+            is_read, frame = read()
+            return is_read and len(calls) != 2, frame
+
+    opened = info, media.Frames(Capture())
+    monkeypatch.setattr(media, "open_video", lambda path: opened)
+    assert run(tmp_path, f"--input={film}", "--whole_image") == 0
+    assert [row["image_id"] for row in read_results(tmp_path)] == [0, 2]
+    assert "2 frames were decoded, of 3 announced; 1 between them" in log()
 
 
 def test_a_broken_video_leaves_nothing(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,12 @@ from hrnet_tf.serving.predictor import Boxes, Predictor
 
 _RESULTS = "results.json"
 _LABEL_MAP_SUFFIX = ".labels.png"
+
+# What keeps one file from being written, but not those after it.
+_FAULTS_OF_ONE_FILE = (
+    *(errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY),
+    *(errno.EINVAL, errno.EILSEQ),
+)
 
 Rows = list[dict[str, Any]]
 
@@ -79,19 +86,33 @@ def check_outputs(
     Without `pictures` those that are there stay, and do not matter.
 
     Raises:
-        InputError: If the output would take the place of the input.
+        InputError: If output would take the place of the input, or of other output.
         OutputError: If there is output already.
     """
     originals = {os.path.realpath(file.path) for file in inputs}
-    outputs = [file.output for file in inputs if pictures]
-    outputs += [file.label_map for file in inputs]
-    for output in [*outputs, os.path.join(output_dir, _RESULTS)]:
+    results = os.path.join(output_dir, _RESULTS)
+    sources: dict[str, str] = {}
+    for output, source in [*_outputs(inputs, pictures), (results, "the results")]:
         if os.path.realpath(output) in originals:
             raise InputError(
                 f"{output} would take the place of the input: choose another "
                 "--output_dir."
             )
+        other = sources.setdefault(output, source)
+        if other != source:
+            raise InputError(
+                f"{output} would be the output of both {other} and {source}: rename "
+                "one, or predict them apart."
+            )
         check_output(output, overwrite)
+
+
+def _outputs(inputs: Sequence[Input], pictures: bool) -> Iterator[tuple[str, str]]:
+    """What may be written for the input, each with the path that it is made from."""
+    for file in inputs:
+        if pictures:
+            yield file.output, file.path
+        yield file.label_map, file.path
 
 
 def choose_exif(
@@ -157,6 +178,7 @@ def predict_all(
         rows, failures = _predict_video(predictor, inputs[0], boxes, pictures)
     else:
         rows, failures = [], []
+        os.makedirs(output_dir, exist_ok=True)
         with Progress(len(inputs), "Predicting") as progress:
             for file, image_id in zip(inputs, _image_ids(inputs, boxes), strict=True):
                 try:
@@ -194,6 +216,12 @@ def _guarded(path: str, image: np.ndarray) -> Iterator[None]:
         ) from None
     except OutputError as error:
         raise media.MediaError(str(error)) from error
+    except OSError as error:
+        if error.errno not in _FAULTS_OF_ONE_FILE:
+            raise  # Such as a full disk: nothing more could be written.
+        raise media.MediaError(
+            f"{path}: its output cannot be written: {error.strerror}."
+        ) from error
     except (cv2.error, tf.errors.OpError) as error:
         raise media.MediaError(
             f"{path}: its {size} cannot be predicted: {one_line(error)}"
@@ -238,15 +266,18 @@ def _predict_video(
     info, frames = media.open_video(file.path)
     results: Rows = []
     failures: list[media.MediaError] = []
-    count = 0
+    count = people = 0
     with (
         Progress(info.num_frames, "Predicting", unit="frame") as progress,
         contextlib.ExitStack() as stack,
     ):
         for frame in frames:
-            given = Boxes(*boxes.of_frame(count)) if boxes else None
+            # A read that fails is mostly one frame that cannot be decoded.
+            number = count + frames.missed
+            given = Boxes(*boxes.of_frame(number)) if boxes else None
+            people += len(given.boxes) if given else 0
             try:
-                with _guarded(f"{file.path}, frame {count}", frame):
+                with _guarded(f"{file.path}, frame {number}", frame):
                     prediction = predictor.predict(frame, given)
                     rows = prediction.rows()
                     picture = prediction.draw(frame) if pictures else None
@@ -260,13 +291,19 @@ def _predict_video(
                     size = dataclasses.replace(info, height=height, width=width)
                     writer = stack.enter_context(media.VideoWriter(file.output, size))
                 writer.write(picture, frames.seconds)
-            results += _identified(rows, count, file.name)
+            results += _identified(rows, number, file.name)
             count += 1
             progress.advance(results=len(results))
+        if boxes and count and not people and not failures:
+            raise InputError(
+                f"--boxes has no box for any of the {count} frames of {file.path}: in "
+                "a video, image_id must be the number of the frame, from 0."
+            )
     if not count and not failures:
         raise media.MediaError(f"{file.path}: no frame of it can be decoded.")
     # What the file says of itself is an estimate: edited videos announce frames that
     # are never shown.
     announced = f", of {info.num_frames} announced" if info.num_frames else ""
-    _log.info("%s: %d frames were decoded%s.", file.path, count, announced)
+    missed = f"; {frames.missed} between them could not be" if frames.missed else ""
+    _log.info("%s: %d frames were decoded%s%s.", file.path, count, announced, missed)
     return results, failures
