@@ -51,6 +51,9 @@ def _constants(
             # Schedules are no variables, and so are not restored.
             if isinstance(value, tf.Variable):
                 yield name, value
+    # Newer optimizers keep nothing else in a variable.
+    elif isinstance(inner._learning_rate, tf.Variable):
+        yield "learning_rate", inner._learning_rate
 
 
 def _layers(optimizer: tf_keras.optimizers.Optimizer) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import tf_keras
 from official.core import base_task
 from official.core import config_definitions as cfg
 
-from hrnet_tf.training import checkpoints
+from hrnet_tf.training import checkpoints, field_types
 
 
 def trainer_config(optimizer: dict, learning_rate: float, ema: dict | None = None):
@@ -82,6 +82,33 @@ def test_the_configured_learning_rate_and_momentum_count(tmp_path, caplog, preci
         "trained with 0.5.",
         f"{path}.optimizer.sgd.momentum is 0.25 now; the checkpoint was trained with "
         "0.5.",
+    ]
+
+
+# Those that the Garden can build; validation refuses the others.
+OPTIMIZERS = sorted(
+    set(field_types.choices(cfg.TrainerConfig().optimizer_config.optimizer))
+    - {"adafactor", "slide"}
+)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_the_configured_learning_rate_counts_with_every_optimizer(
+    kind, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO, "hrnet_tf")
+    checkpoint, optimizer, weight = training(trainer_config({kind: {}}, 0.5))
+    one_step(optimizer, weight)
+    path = checkpoint.save(str(tmp_path / "ckpt"))
+
+    checkpoint, optimizer, weight = training(trainer_config({kind: {}}, 0.125))
+    checkpoint.restore(path)
+    # Newer optimizers restore what they create later, at the first step.
+    one_step(optimizer, weight)
+    assert float(tf.convert_to_tensor(optimizer.learning_rate)) == 0.125
+    assert told(caplog) == [
+        "trainer.optimizer_config.learning_rate.constant.learning_rate is 0.125 now; "
+        "the checkpoint was trained with 0.5."
     ]
 
 
