@@ -13,12 +13,14 @@ ending, such as --label_suffix=_mask.png. The file of --label_set lists the clas
     colors: [[0, 0, 0], [128, 64, 128], [0, 0, 142]]      # optional
     ignore: [255, [255, 255, 255]]  # optional: values and colours without a class
 
-Label images are PNG files: grey images with a class's value in every pixel, or RGB
-images in the label set's colours. Palette images are read by their colours if the label
-set has colors, and by their indices if it has none. White of 1-bit images is 1, or, if
-`values` has it, 255 as viewers show it. Pixels of `ignore` or --ignore_value have no
-class and are neither learned nor scored. The value 255 is ignored without being listed,
-unless a class has no pixel at all: then it has to be.
+Label images are PNG files without transparency: grey images with a class's value in
+every pixel, or RGB images in the label set's colours. Palette images are read by their
+colours if the label set has colors, and by their indices if it has none, or if the
+palette has one colour only or shades of grey equal to the indices. White of 1-bit
+images is 1, or, if `values` has it, 255 as viewers show it; without `values`, black and
+white are colours if `colors` has both. Pixels of `ignore` or --ignore_value, which also
+name indices, have no class and are neither learned nor scored. The value 255 is ignored
+without being listed, unless a class has no pixel at all: then it has to be.
 """
 
 import sys

@@ -26,13 +26,15 @@ class LabelImage:
         values: Whole numbers [H, W]: grey values or palette indices; of a coloured
             image uint8 [H, W, 3], RGB.
         bits: How many bits a grey value has.
-        palette: uint8 [256, 4], red, green, blue and opacity, if there is one.
+        palette: The colours of all indices, uint8 [256, 3], if there is a palette.
+        palette_size: How many of them the file gives.
     """
 
     path: str
     values: np.ndarray
     bits: int = 8
     palette: np.ndarray | None = None
+    palette_size: int = 0
 
     @property
     def shown(self) -> np.ndarray:
@@ -77,7 +79,7 @@ def _read(path: str, image: Image.Image, encoded: bytes) -> LabelImage:
     bits = _bits(encoded, image)
     mode, array = image.mode, pictures.as_stored(np.asarray(image), encoded)
     if mode in ("LA", "RGBA"):
-        _check_opacity(path, array[..., -1])
+        _check_opacity(path, array[..., -1] == 255)
         mode, array = mode[:-1], array[..., :-1]
     if mode in ("L", "RGB") and bits > 8:
         # Pillow drops the lower half of every value.
@@ -86,14 +88,17 @@ def _read(path: str, image: Image.Image, encoded: bytes) -> LabelImage:
             f"{path} has {bits} bits per channel; labels in colour or with an alpha "
             "channel must have 8.",
         )
-    if mode == "P":
-        return LabelImage(path, array, palette=_palette(image))
-    if mode == "1":
-        return LabelImage(path, array.astype(np.uint8), bits=1)
     if mode == "L":
-        array = array.reshape(array.shape[:2])
         # Pillow gives values as viewers show them.
-        return LabelImage(path, array // (255 // (2**bits - 1)), bits)
+        array = array.reshape(array.shape[:2]) // (255 // (2**bits - 1))
+    _check_opacity(path, _is_opaque(array, image.info.get("transparency")))
+    if mode == "P":
+        colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(colors)] = colors
+        return LabelImage(path, array, palette=palette, palette_size=len(colors))
+    if mode in ("1", "L"):
+        return LabelImage(path, array.astype(np.uint8), bits)
     is_whole = array.ndim == 2 and np.issubdtype(array.dtype, np.integer)
     if mode != "RGB" and not is_whole:
         raise Unusable(
@@ -104,27 +109,29 @@ def _read(path: str, image: Image.Image, encoded: bytes) -> LabelImage:
     return LabelImage(path, array)
 
 
-def _check_opacity(path: str, alpha: np.ndarray) -> None:
-    if count := np.count_nonzero(alpha != 255):
+def _is_opaque(
+    values: np.ndarray, transparent: bytes | int | tuple[int, ...] | None
+) -> np.ndarray:
+    """Which pixels are, given opacities of the first values, or a transparent one."""
+    if isinstance(transparent, bytes):
+        opacities = np.full(256, 255)
+        opacities[: len(transparent)] = list(transparent)
+        return opacities[values] == 255
+    if transparent is None:
+        return np.full(values.shape[:2], True)
+    if values.dtype == bool:
+        return values != bool(transparent)
+    is_other = values != transparent
+    return is_other.any(-1) if is_other.ndim == 3 else is_other
+
+
+def _check_opacity(path: str, is_opaque: np.ndarray) -> None:
+    if count := np.count_nonzero(~is_opaque):
         raise Unusable(
             "transparent labels",
             f"{path} has {count} pixels that are not opaque, so that their labels are "
-            "not exact; save it without an alpha channel.",
+            "not exact; save it without transparency.",
         )
-
-
-def _palette(image: Image.Image) -> np.ndarray:
-    """The colours of all indices; black where the file gives fewer."""
-    colors = np.array(image.getpalette("RGBA"), np.uint8).reshape(-1, 4)
-    palette = np.tile(np.array([0, 0, 0, 255], np.uint8), (256, 1))
-    palette[: len(colors)] = colors
-    # Pillow keeps opacities apart: bytes for the first indices, or one index.
-    transparency = image.info.get("transparency", b"")
-    if isinstance(transparency, bytes):
-        palette[: len(transparency), 3] = list(transparency)
-    else:
-        palette[transparency, 3] = 0
-    return palette
 
 
 def read_grey_labels(path: str, mapping: np.ndarray, allowed: str) -> np.ndarray:

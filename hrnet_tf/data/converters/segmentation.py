@@ -89,7 +89,8 @@ def convert(
                 f"{listed(missing)}, while {len(undeclared)} of them hold the value "
                 f"{IGNORE} ({sum(undeclared)} pixels), which means no class unless the "
                 f"label set says otherwise. If {IGNORE} is the value of a class, list "
-                "the values of all classes in the label set, such as values: [0, 255]. "
+                "the values of all classes in the label set, such as values: [0, 255]; "
+                "if it is a colour in a palette, give that colour to a class. "
                 f"If these pixels have no class, say ignore: [{IGNORE}] in the label "
                 f"set, or --ignore_value={IGNORE}. Nothing was written."
             )

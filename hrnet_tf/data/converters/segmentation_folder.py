@@ -1,7 +1,6 @@
 """A folder of images and one of label images, in a label set's values or colours."""
 
 import os
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,7 +54,7 @@ class FolderLabels:
     """Reads class numbers by a label set's values and colours.
 
     Grey images are read by their values. Palette images are read by their colours if
-    the label set has colours, and else by their indices.
+    the label set has colours and the palette tells any, and else by their indices.
     """
 
     def __init__(self, label_set: LabelSet):
@@ -78,12 +77,12 @@ class FolderLabels:
         image = read_label_image(pair.labels)
         if image.values.ndim == 3:
             return self._from_colors(image)
-        if image.palette is not None and self._label_set.has_own_colors:
-            labels = self._from_palette(image, image.palette)
-            if labels is not None:
-                return labels
-        elif image.palette is not None:
+        if image.palette is None:
+            return self._from_values(pair, image)
+        if not self._label_set.has_own_colors:
             self._compare_palettes(image, image.palette)
+        elif self._has_colors(image.palette[: image.palette_size]):
+            return self._from_palette(pair, image, image.palette)
         return self._from_values(pair, image)
 
     def count_undeclared(self, pair: Pair) -> int:
@@ -91,50 +90,80 @@ class FolderLabels:
         return self._undeclared.get(pair, 0)
 
     def _from_values(self, pair: Pair, image: LabelImage) -> np.ndarray:
-        # Black and white of 1 bit are 0 and 1 to who counts classes, and 0 and 255 to
-        # who looks at them.
-        values, own = image.values, self._label_set.values
-        if own and (IGNORE in own if image.bits == 1 else not _is_among(values, own)):
-            values = image.shown
+        values = image.values
+        if image.bits < 8 and self._label_set.values:
+            values = self._of_few_bits(image)
+        elif image.bits == 1 and self._label_set.has_own_colors:
+            colors = self._classes_of(np.repeat([[0], [255]], 3, axis=-1))
+            if (colors >= 0).all():
+                return colors[values].astype(np.uint8)
+            if ((colors >= 0) & (colors != self._mapping[:2])).any():
+                raise Unusable(
+                    "unknown colour",
+                    f"{image.path} has 1 bit, but only one of black and white is a "
+                    f"colour of the label set {self._label_set.name}. Give both a "
+                    "class or `ignore` them, or list the classes' `values`.",
+                )
         if self._is_undeclared:
             self._undeclared[pair] = np.count_nonzero(values == IGNORE)
-        allowed = f"the label set {self._label_set.name}; its `ignore` may name it"
+        allowed = (
+            f"the label set {self._label_set.name}; --ignore_value or `ignore` in the "
+            "label set may name it"
+        )
         return map_values(values, self._mapping, image.path, allowed)
 
-    def _from_palette(
-        self, image: LabelImage, palette: np.ndarray
-    ) -> np.ndarray | None:
-        """Reads by colour; None if the palette does not tell classes apart.
+    def _of_few_bits(self, image: LabelImage) -> np.ndarray:
+        """Values as stored, or as shown if the label set knows these alone.
 
-        Such a palette has shades of grey equal to their indices, or one colour only.
+        Black and white of 1 bit are 0 and 1 to who counts classes, and 0 and 255 to
+        who looks at them.
         """
+        if image.bits == 1 and IGNORE in (self._label_set.values or ()):
+            return image.shown
+        if self._knows(image.values) or (image.bits == 1 and self._is_undeclared):
+            return image.values
+        return image.shown if self._knows(image.shown) else image.values
+
+    def _knows(self, values: np.ndarray) -> bool:
+        return bool((np.append(self._mapping, [-1] * 256)[values] >= 0).all())
+
+    def _has_colors(self, palette: np.ndarray) -> bool:
+        """Whether a palette tells classes apart.
+
+        Lost palettes have one colour only, or shades of grey equal to their indices,
+        which say something only of classes that are all grey.
+        """
+        if len(palette) < 2:
+            return True
+        if all(len({*color}) == 1 for color in self._label_set.colors):
+            return True
+        is_ramp = (palette == np.arange(len(palette))[:, np.newaxis]).all()
+        return not is_ramp and not (palette == palette[0]).all()
+
+    def _from_palette(
+        self, pair: Pair, image: LabelImage, palette: np.ndarray
+    ) -> np.ndarray:
         counts = np.bincount(image.values.ravel(), minlength=256)
         used = np.flatnonzero(counts)
         classes = np.full(256, IGNORE)
-        classes[used] = self._classes_of(palette[used, :3])
-        # The index 255 marks pixels without a class in palette images, too.
-        unknown = [index for index in used if classes[index] < 0 and index != IGNORE]
-        if not unknown:
-            see_through = used[palette[used, 3] != 255]
-            if see_through.size:
-                raise Unusable(
-                    "transparent labels",
-                    f"{image.path} has a palette with transparent colours, such as "
-                    f"that of index {see_through[0]}; save it without transparency.",
-                )
-            classes[classes < 0] = IGNORE
-            return classes[image.values].astype(np.uint8)
-        colors = palette[used, :3]
-        is_single = len(used) > 1 and (colors == colors[0]).all()
-        if is_single or (colors == used[:, np.newaxis]).all():
-            return None
-        color = palette[unknown[0], :3]
-        place = f"as palette index {unknown[0]}"
-        raise self._unknown_color(image.path, color, counts[unknown[0]], place)
+        classes[used] = self._classes_of(palette[used])
+        classes[[v for v in self._label_set.ignored_values if v < 256]] = IGNORE
+        if self._is_undeclared and classes[IGNORE] != IGNORE:
+            # Entries that a palette does not need often have the colour of another.
+            is_copy = (palette[:IGNORE] == palette[IGNORE]).all(-1).any()
+            if classes[IGNORE] < 0 or is_copy:
+                classes[IGNORE] = IGNORE
+                self._undeclared[pair] = counts[IGNORE]
+        unknown = np.flatnonzero(classes < 0)
+        if unknown.size:
+            index = unknown[0]
+            place = f"as palette index {index}"
+            raise self._unknown_color(image.path, palette[index], counts[index], place)
+        return classes[image.values].astype(np.uint8)
 
     def _compare_palettes(self, image: LabelImage, palette: np.ndarray) -> None:
         for index in np.unique(image.values).tolist():
-            color = palette[index, :3].tolist()
+            color = palette[index].tolist()
             known, path = self._palette.setdefault(index, (color, image.path))
             if known != color:
                 raise ConversionError(
@@ -168,8 +197,9 @@ class FolderLabels:
             "unknown colour",
             f"{path} has the colour {name} {place} ({count} pixels), which is not a "
             f"colour of the label set {self._label_set.name}. If it means no class, "
-            f"add ignore: [{name}] to the label set. Palette images are read by their "
-            "indices if the label set has no colors.",
+            f"add ignore: [{name}] to the label set's file; instead of a built-in "
+            "label set, give a file with its classes and colors. Palette images are "
+            "read by their indices if the label set has no colors.",
         )
 
     def _classes_of(self, colors: np.ndarray) -> np.ndarray:
@@ -182,10 +212,6 @@ class FolderLabels:
         places = np.minimum(np.searchsorted(known[order], codes), len(order) - 1)
         is_known = known[order][places] == codes
         return np.where(is_known, np.array(classes)[order][places], -1)
-
-
-def _is_among(values: np.ndarray, allowed: Sequence[int]) -> bool:
-    return set(np.unique(values).tolist()) <= set(allowed)
 
 
 def _code(colors: np.ndarray) -> np.ndarray:

@@ -131,16 +131,7 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
     colors = _colors(spec.get("colors"), len(classes), refuse)
     values = _values(spec.get("values"), len(classes), refuse)
     ignored_values, ignored_colors = _ignored(spec.get("ignore"), refuse)
-    for value in ignored_values:
-        if value in (values or range(len(classes))):
-            raise refuse(
-                f"ignore has the value {value}, which is that of a class; a colour is "
-                "a list in the list, such as ignore: [[0, 0, 0]]."
-            )
-    for color in ignored_colors:
-        if spec.get("colors") and color in colors:
-            raise refuse(f"ignore has the colour {list(color)}, that of a class.")
-    return LabelSet(
+    label_set = LabelSet(
         name=str(spec.get("name") or os.path.splitext(os.path.basename(source))[0]),
         classes=classes,
         colors=colors,
@@ -153,6 +144,8 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
             classes, None if pairs is None else flip_pairs
         ),
     )
+    _check_ignored(label_set, refuse)
+    return label_set
 
 
 def _classes(classes: Any, refuse: _Refuse) -> tuple[str, ...]:
@@ -225,6 +218,23 @@ def _ignored(
         tuple(entry for entry in entries if _is_value(entry)),
         tuple((red, green, blue) for red, green, blue in filter(_is_color, entries)),
     )
+
+
+def _check_ignored(label_set: LabelSet, refuse: _Refuse) -> None:
+    for value in label_set.ignored_values:
+        if value in (label_set.values or range(label_set.num_classes)):
+            raise refuse(
+                f"ignore has the value {value}, which is that of a class; a colour is "
+                "a list in the list, such as ignore: [[0, 0, 0]]."
+            )
+    for color in label_set.ignored_colors:
+        if not label_set.has_own_colors:
+            raise refuse(
+                f"ignore has the colour {list(color)}, but without colors no label "
+                "image is read by colour; list colors, or ignore a pixel value."
+            )
+        if color in label_set.colors:
+            raise refuse(f"ignore has the colour {list(color)}, that of a class.")
 
 
 def _is_value(value: Any) -> bool:

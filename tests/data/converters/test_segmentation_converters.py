@@ -500,6 +500,7 @@ def test_unknown_colours_are_counted_and_can_be_ignored(folder, run):
     error = refused(folder, run)
     assert f"the colour [9, 8, 7] at row 0, column 0 ({2 * WIDTH} pixels)" in error
     assert "add ignore: [[9, 8, 7]]" in error
+    assert "instead of a built-in label set, give a file" in error
 
 
 COLORS = [(0, 0, 0), (128, 64, 128), (0, 0, 142)]
@@ -578,8 +579,104 @@ def test_alpha_is_dropped_if_all_is_opaque(folder, run):
         write_both(folder, Image.fromarray(np.dstack(pixels)))
         assert "a.png has 2 pixels that are not opaque" in refused(folder, run)
     write_both(folder, palette_image(labels, COLORS))
-    palette_image(labels, COLORS).save(folder / "labels/a.png", transparency=1)
-    assert "transparent colours, such as that of index 1" in refused(folder, run)
+    path = folder / "labels/a.png"
+    sentence = f"a.png has {HEIGHT} pixels that are not opaque"
+    for colors in (f"\ncolors: {[list(c) for c in COLORS]}", ""):
+        classes(folder, f"classes: [a, b, c]{colors}")
+        for transparency in (1, b"\xff\x80"):
+            palette_image(labels, COLORS).save(path, transparency=transparency)
+            assert sentence in refused(folder, run)
+    classes(folder, f"classes: [a, b, c]\ncolors: {[list(c) for c in COLORS]}")
+    Image.fromarray(labels).save(path, transparency=1)
+    assert sentence in refused(folder, run)
+    Image.fromarray(rgb).save(path, transparency=COLORS[1])
+    assert sentence in refused(folder, run)
+    Image.fromarray(labels == 1).save(path, transparency=255)
+    assert sentence in refused(folder, run)
+    # Transparent values that do not occur change nothing.
+    Image.fromarray(labels).save(path, transparency=7)
+    converted(folder, run)
+
+
+def void_last(colors):
+    """A palette whose index 255 has the last of the colours, and all unused ones."""
+    return [*colors, *[colors[-1]] * (256 - len(colors))]
+
+
+@pytest.mark.parametrize("ignore", ["", "ignore: [255]"])
+def test_index_255_of_palettes_has_no_class(folder, run, ignore):
+    colors = [COLORS[2], COLORS[1], COLORS[0]]  # unused entries are black
+    text = f"classes: [c, b, a]\ncolors: {[list(c) for c in colors]}\n"
+    classes(folder, text + ignore)
+    labels = label_block(255, 2, 1, 0)
+    write_both(folder, palette_image(labels, void_last(colors)))
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], labels)
+
+
+def test_index_255_may_be_a_class_by_its_colour_alone(folder, run):
+    classes(folder, "classes: [a, b]\ncolors: [[255, 255, 255], [0, 0, 0]]")
+    write_both(folder, palette_image(BINARY, [(v, v, v) for v in range(256)]))
+    np.testing.assert_array_equal(
+        converted(folder, run)[0]["a.jpg"], np.where(BINARY, 0, 1)
+    )
+    labels, _, _ = converted(folder, run, "--ignore_value=255")
+    np.testing.assert_array_equal(labels["a.jpg"], np.where(BINARY, 255, 1))
+
+
+@pytest.mark.parametrize("lost", [[(v, v, v) for v in range(256)], [(0, 0, 0)] * 256])
+def test_palettes_that_were_lost_are_read_by_index_throughout(folder, run, lost):
+    classes(
+        folder,
+        "classes: [road, car, bg]\ncolors: [[128, 64, 128], [0, 0, 142], [0, 0, 0]]",
+    )
+    write_both(
+        folder,
+        palette_image(label_block(2, 1, 0), lost),
+        palette_image(label_block(0), lost),
+    )
+    labels, _, _ = converted(folder, run)
+    np.testing.assert_array_equal(labels["a.jpg"], label_block(2, 1, 0))
+    np.testing.assert_array_equal(labels["b.png"], label_block(0))
+
+
+def test_palettes_with_an_undeclared_255_lack_no_class(folder, run):
+    text = "classes: [bg, x]\ncolors: [[0, 0, 0], [255, 0, 0]]\n"
+    classes(folder, text)
+    colors = [(0, 0, 0), (255, 0, 0), *[(1, 1, 1)] * 253, (255, 255, 255)]
+    write_both(folder, palette_image(BINARY, colors))
+    error = refused(folder, run)
+    assert "has a pixel of the class x" in error
+    assert f"2 of them hold the value 255 ({2 * (BINARY == 255).sum()} pixels)" in error
+    classes(folder, f"{text}ignore: [[255, 255, 255]]")
+    np.testing.assert_array_equal(converted(folder, run)[0]["a.jpg"], BINARY)
+    # As a class's value it is no longer one without a class.
+    classes(folder, f"{text}values: [0, 255]")
+    flags = folder_flags(folder, "--overwrite")
+    code, _, error = run(segmentation_folder, *flags)
+    assert code == 1 and "[255, 255, 255] as palette index 255" in error
+
+
+@pytest.mark.parametrize(
+    ("colors", "expected"),
+    [
+        ("[[255, 255, 255], [0, 0, 0]]", (1, 0)),
+        ("[[0, 0, 0], [255, 255, 255]]", (0, 1)),
+        ("[[0, 0, 0], [255, 0, 0]]", (0, 1)),
+        ("[[9, 0, 0], [255, 0, 0]]", (0, 1)),
+        ("[[9, 9, 9], [0, 0, 0]]\nignore: [[255, 255, 255]]", (1, 255)),
+        ("[[255, 255, 255], [0, 0, 0]]\nvalues: [0, 1]", (0, 1)),
+        ("[[255, 255, 255], [255, 0, 0]]", None),
+        ("[[255, 0, 0], [0, 0, 0]]", None),
+    ],
+)
+def test_black_and_white_of_1_bit_are_colours(folder, run, colors, expected):
+    classes(folder, f"classes: [a, b]\ncolors: {colors}")
+    write_both(folder, Image.fromarray(label_block(0, 1) == 1))
+    if expected is None:
+        assert "only one of black and white is a colour" in refused(folder, run)
+    else:
+        labels, _, _ = converted(folder, run)
+        np.testing.assert_array_equal(labels["a.jpg"], label_block(*expected))
 
 
 @pytest.mark.parametrize(
@@ -606,6 +703,33 @@ def test_values_of_few_bits(folder, run, values, bits, expected):
         (folder / f"labels/{name}.png").write_bytes(content)
     labels, _, _ = converted(folder, run)
     np.testing.assert_array_equal(labels["a.jpg"], label_block(*expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "bits", "stored", "expected"),
+    [
+        ("values: [0, 1]\nignore: [3]", 2, (0, 1, 3), (0, 1, 255)),
+        ("values: [0, 17]", 4, (0, 1, 15), (0, 1, 255)),
+        ("values: [0, 17]\nignore: [34]", 4, (0, 1, 2), (0, 1, 255)),
+        ("values: [0, 2]\nignore: [1]", 1, (0, 1), (0, 255)),
+        ("values: [0, 2]\nignore: [255]", 1, (0, 1), (0, 255)),
+        ("values: [0, 1]", 4, (0, 1, 7), "value 7"),
+        ("values: [0, 1]", 2, (0, 1, 3), "value 3"),
+        ("values: [0, 2]", 1, (0, 1), "value 1"),
+    ],
+)
+def test_ignored_and_wrong_values_of_few_bits(
+    folder, run, text, bits, stored, expected
+):
+    classes(folder, f"classes: [a, b]\n{text}")
+    for name in ("a", "deep/b"):
+        content = png_of_few_bits(label_block(*stored), bits)
+        (folder / f"labels/{name}.png").write_bytes(content)
+    if isinstance(expected, str):
+        assert f"a.png holds the {expected}, which is not" in refused(folder, run)
+    else:
+        labels, _, _ = converted(folder, run)
+        np.testing.assert_array_equal(labels["a.jpg"], label_block(*expected))
 
 
 def png_of_few_bits(samples, bits):

@@ -88,6 +88,10 @@ def test_a_file_is_read_and_written_again(tmp_path):
             "classes: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nignore: [[1, 1, 1]]",
             "ignore has the colour [1, 1, 1], that of a class",
         ),
+        (
+            "classes: [a, b]\nignore: [[1, 1, 1]]",
+            "ignore has the colour [1, 1, 1], but without colors",
+        ),
         ("classes: [a, b]\ncolor: []", "did you mean 'colors'"),
         ("classes: [a, b", "could not be read as YAML"),
         ("classes: [a, b]\nclasses: [c, d]", "'classes' is given twice"),
@@ -117,7 +121,8 @@ def test_colours_of_many_classes_differ():
 
 
 def test_ignored_values_and_colours():
-    spec = {"classes": ["a", "b"], "ignore": [255, [1, 2, 3], 7]}
+    colors = [[0, 0, 0], [9, 9, 9]]
+    spec = {"classes": ["a", "b"], "colors": colors, "ignore": [255, [1, 2, 3], 7]}
     label_set = label_set_from_spec(spec, "mine")
     assert label_set.ignored_values == (255, 7)
     assert label_set.ignored_colors == ((1, 2, 3),)
