@@ -78,7 +78,7 @@ def train(values: flags.FlagValues) -> None:
         tpu=values.tpu,
         tf_data_service=values.tf_data_service,
     )
-    use_gpus(params)
+    use_gpus(params, values.mode)
     kind = kinds.kind_of(params.task)
     continues = find_checkpoint(values.model_dir) is not None
     validate(params, values.mode, kind.mistakes, continues)

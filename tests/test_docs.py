@@ -35,7 +35,7 @@ def test_a_snippet_is_a_valid_configuration(block, tmp_path):
     # The paper's number of GPUs is the default, so that its snippet changes nothing.
     if "num_gpus" not in block:
         assert params.as_dict() != before
-    devices.use_gpus(params)
+    devices.use_gpus(params, "train_and_eval")
     assert not list(trainer.trainer_mistakes(params, trains=True))
     validate(params, None, kinds.kind_of(params.task).mistakes)
     runtime = copy.deepcopy(params.runtime)

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.serving import kinds
+from hrnet_tf.training import devices
 from hrnet_tf.training.experiment import parse_config
-from hrnet_tf.training.validation import validate
+from hrnet_tf.training.validation import trainer, validate
 
 REPO = Path(__file__).resolve().parents[1]
 EXPERIMENTS = {"pose": "hrnet_pose_coco", "classification": "hrnet_imagenet"}
@@ -40,6 +42,20 @@ def test_preset_is_valid(path, monkeypatch):
     # Published weights are not part of a clone.
     params.task.init_checkpoint = ""
     validate(params, None, kinds.kind_of(params.task).mistakes)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval", "train_and_eval"])
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
+def test_preset_runs_on_any_number_of_gpus(path, mode, monkeypatch):
+    for count in (3, 6, 8):
+        there = [object()] * count
+        monkeypatch.setattr(
+            tf.config, "list_physical_devices", lambda _, is_=there: is_
+        )
+        params = parse_config(experiment_of(path), [str(path)])
+        devices.use_gpus(params, mode)
+        uses = "train" in mode, "eval" in mode
+        assert not list(trainer.runtime_mistakes(params, *uses))
 
 
 DETECTORS = ("fasterrcnn", "maskrcnn", "cascadercnn", "retinanet")

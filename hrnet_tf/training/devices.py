@@ -1,7 +1,9 @@
 """What a run computes on: the GPUs that are there, or a CPU and what it is good at."""
 
 import logging
+import math
 import re
+from collections.abc import Iterable
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
@@ -23,8 +25,11 @@ _CPU_FLAGS = {
 _log = logging.getLogger(__name__)
 
 
-def use_gpus(params: cfg.ExperimentConfig) -> None:
-    """Puts the GPUs that are there in place of `runtime.num_gpus` -1."""
+def use_gpus(params: cfg.ExperimentConfig, mode: str) -> None:
+    """Puts the GPUs that are there in place of `runtime.num_gpus` -1.
+
+    With the strategy mirrored, these are as many as divide the batches of the mode.
+    """
     runtime = params.runtime
     strategy = runtime.distribution_strategy
     # Another type is a mistake, which the checks name.
@@ -36,7 +41,39 @@ def use_gpus(params: cfg.ExperimentConfig) -> None:
         count = min(count, 1)
     elif strategy == "mirrored" and count == 0:
         strategy = "one_device"
+    elif strategy == "mirrored":
+        count = _share_batches(params, mode, count)
     runtime.override({"num_gpus": count, "distribution_strategy": strategy})
+
+
+def batch_sizes(params: cfg.ExperimentConfig, mode: str) -> dict[str, int]:
+    """The batches that a mode divides among the GPUs, by their keys."""
+    found = {}
+    for name, part in (("train_data", "train"), ("validation_data", "eval")):
+        size = getattr(getattr(params.task, name, None), "global_batch_size", None)
+        # Another type is a mistake, which the checks name.
+        if part in mode and isinstance(size, int) and size > 0:
+            found[f"task.{name}.global_batch_size"] = size
+    return found
+
+
+def largest_share(sizes: Iterable[int], count: int) -> int:
+    """The largest number of GPUs, up to `count`, that divides all batches."""
+    common = math.gcd(*sizes)
+    return max(share for share in range(1, count + 1) if common % share == 0)
+
+
+def _share_batches(params: cfg.ExperimentConfig, mode: str, count: int) -> int:
+    batches = batch_sizes(params, mode)
+    share = largest_share(batches.values(), count)
+    if share < count:
+        _log.info(
+            "Uses %d of %d GPUs, the most that divide %s.",
+            share,
+            count,
+            " and ".join(f"{key} {size}" for key, size in batches.items()),
+        )
+    return share
 
 
 def log_devices(runtime: cfg.RuntimeConfig) -> None:

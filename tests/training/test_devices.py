@@ -43,16 +43,46 @@ def test_all_gpus_that_are_there(
     gpus(monkeypatch, there)
     params = parse(f"runtime.distribution_strategy='{strategy}'")
     assert params.runtime.num_gpus == devices.ALL_GPUS  # The experiments' default.
-    devices.use_gpus(params)
+    devices.use_gpus(params, "train_and_eval")
     assert params.runtime.num_gpus == used
     assert params.runtime.distribution_strategy == resolved
     devices.log_devices(params.runtime)
     assert caplog.messages == [sentence] * bool(sentence)
 
 
+@pytest.mark.parametrize(
+    "mode, train, validation, used",
+    [
+        ("train", 32, 4, 8),
+        ("eval", 32, 4, 4),
+        ("train_and_eval", 32, 4, 4),
+        ("continuous_eval", 32, 6, 6),
+        ("train_and_eval", 12, 4, 4),
+        ("train_and_eval", 9, 4, 1),
+        ("train_and_eval", 64, 8, 8),
+    ],
+)
+def test_as_many_gpus_as_divide_the_batches(
+    mode, train, validation, used, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, "hrnet_tf")
+    gpus(monkeypatch, 8)
+    sizes = {"train_data": train, "validation_data": validation}
+    params = parse(
+        *(f"task.{name}.global_batch_size={size}" for name, size in sizes.items())
+    )
+    devices.use_gpus(params, mode)
+    assert params.runtime.num_gpus == used
+    assert not list(trainer.runtime_mistakes(params, "train" in mode, "eval" in mode))
+    told = [f"Uses {used} of 8 GPUs, the most that divide"] * (used < 8)
+    assert [message[: len(told[0])] for message in caplog.messages] == told
+    if mode == "eval":
+        assert caplog.messages[0].endswith(" task.validation_data.global_batch_size 4.")
+
+
 def test_a_strategy_that_is_no_text_is_left_to_the_checks():
     params = parse("runtime.distribution_strategy=off")  # To YAML, false.
-    devices.use_gpus(params)
+    devices.use_gpus(params, "train_and_eval")
     assert params.runtime.distribution_strategy is False
     with pytest.raises(ConfigError, match="distribution_strategy is false.*quotes"):
         validate(params, None, pose.mistakes)
@@ -63,7 +93,7 @@ def test_a_given_number_of_gpus_stays(monkeypatch, caplog):
     gpus(monkeypatch, 4)
     for count in (0, 2):
         params = parse(f"runtime.num_gpus={count}")
-        devices.use_gpus(params)
+        devices.use_gpus(params, "train_and_eval")
         assert params.runtime.num_gpus == count
         assert params.runtime.distribution_strategy == "mirrored"
         devices.log_devices(params.runtime)
@@ -81,15 +111,20 @@ def test_batches_are_checked_against_the_gpus_that_are_there(monkeypatch, tmp_pa
         f"task.validation_data.input_path={tmp_path}/people",
         f"task.evaluation.annotation_file={tmp_path}/people",
     ]
-    params = parse(*files, "task.train_data.global_batch_size=128")
-    devices.use_gpus(params)
+    params = parse(
+        *files, "task.train_data.global_batch_size=128", "runtime.num_gpus=3"
+    )
     with pytest.raises(ConfigError) as error:
         validate(params, "train", pose.mistakes)
     assert str(error.value) == (
         "task.train_data.global_batch_size is 128; it must be a multiple of "
         "runtime.num_gpus, 3, or use fewer: runtime.num_gpus=2."
     )
-    # The other data is not used.
+    # One number for both batches, or for the one that is used.
+    params.runtime.num_gpus = 3
+    params.task.validation_data.global_batch_size = 5
+    mistakes = list(trainer.runtime_mistakes(params, trains=True, evaluates=True))
+    assert [mistake[-19:] for mistake in mistakes] == ["runtime.num_gpus=1."] * 2
     mistakes = list(trainer.runtime_mistakes(params, trains=False, evaluates=True))
     assert ["validation_data" in mistake for mistake in mistakes] == [True]
 

@@ -73,6 +73,14 @@ def test_good_configuration_passes(good):
             "task.model.input_size=[250, 192]",
             ["task.model.input_size", "multiples of 32", "250"],
         ),
+        (
+            "trainer.optimizer_config.optimizer.type=adafactor",
+            ["optimizer.type is 'adafactor'", "not implement", "adafactor_keras"],
+        ),
+        (
+            "trainer.optimizer_config.optimizer.type=slide",
+            ["optimizer.type is 'slide'", "not implement", "adamw"],
+        ),
         ("task.codec.name=mrsa", ["task.codec.name", "msra", "dark, udp"]),
         ("{trainer: {profile_steps: [5]}}", ["trainer.profile_steps is [5]"]),
         ("{trainer: {profile_steps: [9, 5]}}", ["trainer.profile_steps", "[first,"]),

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
+from official.modeling import optimization
+from official.modeling.optimization import optimizer_factory
 
 from hrnet_tf.messages import did_you_mean
 from hrnet_tf.training import devices
@@ -30,6 +32,7 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         yield from choices.unset_type_mistakes(
             path, getattr(trainer.optimizer_config, name)
         )
+    yield from _optimizer_mistakes(trainer.optimizer_config.optimizer)
     yield from schedules.mistakes(trainer, trains)
     if trainer.best_checkpoint_export_subdir:
         yield from choices.one_of(
@@ -54,6 +57,18 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         yield (
             f"trainer.summary_interval is {trainer.summary_interval}; it must be a "
             f"multiple of trainer.steps_per_loop, {trainer.steps_per_loop}."
+        )
+
+
+def _optimizer_mistakes(optimizer: optimization.OptimizerConfig) -> Iterator[str]:
+    """Checks that the Garden has the optimizer; of some it has only the keys."""
+    classes = optimizer_factory.LEGACY_OPTIMIZERS_CLS
+    kind = optimizer.type
+    if kind is not None and not isinstance(classes.get(kind), type):
+        usable = [name for name, made in classes.items() if isinstance(made, type)]
+        yield (
+            f"trainer.optimizer_config.optimizer.type is {kind!r}, which the Model "
+            f"Garden does not implement; it must be one of {', '.join(usable)}."
         )
 
 
@@ -137,13 +152,14 @@ def _batch_mistakes(
 ) -> Iterator[str]:
     """Checks that every GPU gets as large a share of a batch as the others."""
     num_gpus = params.runtime.num_gpus
-    for name, is_used in (("train_data", trains), ("validation_data", evaluates)):
-        size = getattr(getattr(params.task, name), "global_batch_size", 0)
-        if is_used and size > 0 and size % num_gpus:
-            fewer = max(count for count in range(1, num_gpus) if size % count == 0)
+    mode = "train" * trains + "eval" * evaluates
+    batches = devices.batch_sizes(params, mode)
+    fewer = devices.largest_share(batches.values(), num_gpus)
+    for key, size in batches.items():
+        if size % num_gpus:
             yield (
-                f"task.{name}.global_batch_size is {size}; it must be a multiple of "
-                f"runtime.num_gpus, {num_gpus}, or use fewer: runtime.num_gpus={fewer}."
+                f"{key} is {size}; it must be a multiple of runtime.num_gpus, "
+                f"{num_gpus}, or use fewer: runtime.num_gpus={fewer}."
             )
 
 
