@@ -17,6 +17,7 @@ from hrnet_tf.data.converters.segmentation import (
     check_folder,
     read_lines,
 )
+from hrnet_tf.data.files.coco_annotations import read_file_name
 from hrnet_tf.data.files.coco_masks import compress
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.media import is_hidden
@@ -97,9 +98,13 @@ def _find_in_json(
         for region in content["annos_segmentation"]:
             regions[region["image_id"]].append(region)
         by_name = {
-            entry["file_name"]: (entry["height"], entry["width"], entry["image_id"])
+            read_file_name("", entry): tuple(
+                entry[key] for key in ("height", "width", "image_id")
+            )
             for entry in images
         }
+    except Unusable as fault:
+        raise ConversionError(f"--annotations={path}: {fault.sentence}") from None
     except OSError as error:
         raise ConversionError(
             f"--annotations={path} cannot be read: {error.strerror}; give "

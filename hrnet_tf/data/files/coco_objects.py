@@ -18,6 +18,8 @@ from hrnet_tf.data.files.coco_annotations import (
 )
 from hrnet_tf.data.files.coco_masks import read_mask
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
+from hrnet_tf.data.files.images import is_plain
+from hrnet_tf.messages import shown
 
 _NO_MASKS = "To leave masks out, convert with --noinclude_masks."
 
@@ -88,9 +90,10 @@ def _read_categories(
     for place, entry in enumerate(content["categories"]):
         number = as_id(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("name") if isinstance(entry, dict) else None
-        if number is None or not isinstance(name, str):
+        if number is None or not isinstance(name, str) or not is_plain(name):
             raise ConversionError(
-                f"{path}: categories[{place}] needs an id, a whole number, and a name."
+                f"{path}: categories[{place}] is {shown(entry)}; it needs an id, a "
+                "whole number, and a name."
             )
         (categories if number > 0 else below_1)[number] = name
     for number, name in below_1.items():

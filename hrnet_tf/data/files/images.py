@@ -74,8 +74,13 @@ def _encode(pixels: np.ndarray, as_png: bool) -> bytes:
 
 
 def can_be_path(text: str) -> bool:
-    """Whether a text can name a file: not empty, all of it in UTF-8, and no NUL."""
-    return bool(text) and not re.search("[\0\ud800-\udfff]", text)
+    """Whether a text can name a file."""
+    return bool(text) and is_plain(text)
+
+
+def is_plain(text: str) -> bool:
+    """Whether UTF-8 can hold a text, which has no NUL."""
+    return not re.search("[\0\ud800-\udfff]", text)
 
 
 def orientation_of(path: str) -> int:

@@ -217,7 +217,7 @@ class PersonBoxes:
         if name is None or "image_id" in row:
             require_ids(_KIND, row, "image_id", least=0)
         box = [*read_result_box(row), read_score({"score": 1.0, **row})]
-        if min(box[2:4]) > 0:
+        if min(box[2:4]) > 0 and not read_iscrowd(_KIND, row):
             self._keep(box, name, row.get("image_id"))
 
     def _keep(self, box: list[float], name: str | None, image_id: int | None) -> None:

@@ -180,7 +180,8 @@ def test_faults_are_named_and_nothing_is_written(dataset, changes, message):
     ("categories", "message"),
     [
         ([{"id": 0, "name": "cat"}], "'cat' has the id 0; .*number categories from 1"),
-        ([{"id": 1}], r"categories\[0\] needs an id, a whole number, and a name"),
+        ([{"id": 1}], r"categories\[0\] is {'id': 1}; it needs an id, .* and a name"),
+        ([{"id": 1, "name": "\ud800"}], r"'\\ud800'}; it needs an id, .* and a name"),
         (
             [{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}],
             "'cat' and 'dog' have the same id 1",

@@ -270,6 +270,12 @@ def test_pascal_context_from_json(voc_dir, tmp_path, run):
         assert code == 1
         assert "A region of 2008_000003.jpg (image_id 5) cannot be drawn" in error
 
+    for name, shown in (("\ud800.jpg", r"'\ud800.jpg'"), (3, "3"), (None, "null")):
+        images = [{**content["images"][0], "file_name": name}]
+        path.write_text(json.dumps({**content, "images": images}))
+        code, _, error = run(pascal_context, *flags, tmp_path / "r/v", "--split=val")
+        assert code == 1 and f"{path}: file_name is {shown}; it must be" in error
+
     path.write_text(json.dumps({"images": []}))
     code, _, error = run(pascal_context, *flags, tmp_path / "r/v", "--split=val")
     assert code == 1 and "is unlike PASCAL in Detail's trainval_merged.json" in error

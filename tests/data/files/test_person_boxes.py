@@ -173,6 +173,7 @@ def test_a_number_does_not_stand_for_a_name(tmp_path):
         ({"category_id": None}, "category_id is null"),
         ({"category_id": 1.0}, "category_id is 1.0"),
         ({"category_id": True}, "category_id is true"),
+        ({"iscrowd": "0"}, "iscrowd is '0'"),
         ({"score": float("nan")}, "score is nan"),
         ({"score": None}, "score is null"),
         ({"file_name": 3}, "file_name is 3"),
@@ -267,8 +268,10 @@ def test_sizes_are_told_wholly_or_not_at_all(tmp_path, size):
         boxes_of(tmp_path, content)
 
 
-def test_results_without_an_extent_are_left_out(tmp_path):
-    boxes = boxes_of(tmp_path, [ROW, {**ROW, "bbox": [1, 2, 0, 4]}])
+def test_results_without_an_extent_and_crowds_are_left_out(tmp_path):
+    boxes = boxes_of(
+        tmp_path, [ROW, {**ROW, "bbox": [1, 2, 0, 4]}, {**ROW, "iscrowd": 1}]
+    )
     assert len(boxes.of_frame(7)[0]) == 1
 
 
