@@ -135,10 +135,10 @@ class FolderLabels:
         """
         if len(palette) < 2:
             return True
-        if all(len({*color}) == 1 for color in self._label_set.colors):
-            return True
+        is_single = (palette == palette[0]).all()
         is_ramp = (palette == np.arange(len(palette))[:, np.newaxis]).all()
-        return not is_ramp and not (palette == palette[0]).all()
+        is_grey = all(len({*color}) == 1 for color in self._label_set.colors)
+        return not is_single and (is_grey or not is_ramp)
 
     def _from_palette(
         self, pair: Pair, image: LabelImage, palette: np.ndarray

@@ -5,6 +5,7 @@ as viewers show it must be stored that way: `--exif=apply` turns it.
 """
 
 import io
+import os
 import re
 
 import cv2
@@ -83,9 +84,14 @@ def is_plain(text: str) -> bool:
     return not re.search("[\0\ud800-\udfff]", text)
 
 
+def _waits(path: str) -> bool:
+    """Whether a path is a pipe or the like, in which reading may wait for ever."""
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+
+
 def orientation_of(path: str) -> int:
     """The EXIF orientation of an image file, 1 to 8; 1 if it cannot be read."""
-    if not can_be_path(path):
+    if not can_be_path(path) or _waits(path):
         return 1
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -98,6 +104,8 @@ def read_file(path: str, kind: str, identity: str = "") -> bytes:
     """Reads a file, or raises `Unusable`; faults are counted by its `kind`: "image"."""
     if not can_be_path(path):
         raise Unusable(f"missing {kind}", f"{path!r} cannot be the name of a file.")
+    if _waits(path):
+        raise Unusable(f"unreadable {kind}", f"{path}{identity} is not a file.")
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()

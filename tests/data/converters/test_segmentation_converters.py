@@ -643,6 +643,11 @@ def test_palettes_that_were_lost_are_read_by_index_throughout(folder, run, lost)
     labels, _, _ = converted(folder, run)
     np.testing.assert_array_equal(labels["a.jpg"], label_block(2, 1, 0))
     np.testing.assert_array_equal(labels["b.png"], label_block(0))
+    if lost[0] == lost[1]:
+        classes(folder, "classes: [a, b, c]\ncolors: [[9, 9, 9], [8, 8, 8], [0, 0, 0]]")
+        np.testing.assert_array_equal(
+            converted(folder, run)[0]["a.jpg"], label_block(2, 1, 0)
+        )
 
 
 def test_palettes_with_an_undeclared_255_lack_no_class(folder, run):

@@ -1,7 +1,9 @@
+import os
+
 import pytest
 
 from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.data.files.images import orientation_of, read_image_file
+from hrnet_tf.data.files.images import orientation_of, read_file, read_image_file
 
 
 @pytest.mark.parametrize("path", ["a\ud800.jpg", "a\udcff.jpg", "a\0.jpg", ""])
@@ -12,3 +14,15 @@ def test_a_text_that_names_no_file_is_a_missing_image(path):
         read_image_file(path)
     assert fault.value.kind == "missing image"
     fault.value.sentence.encode()
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    path = str(tmp_path / "p.jpg")
+    os.mkfifo(path)
+    assert orientation_of(path) == 1
+    for read in (read_image_file, lambda path: read_file(path, "image")):
+        with pytest.raises(Unusable, match=r"p\.jpg is not a file") as fault:
+            read(path)
+        assert fault.value.kind == "unreadable image"
+    with pytest.raises(Unusable, match="cannot be read"):
+        read_file(str(tmp_path), "image")
