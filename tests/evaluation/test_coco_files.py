@@ -702,10 +702,10 @@ def test_boxes_of_other_images_are_told(tmp_path, caplog):
     data.convert()
     boxes = [a_detection(image_id) for image_id in (0, 1, 7, 8)]
     data.validate(detections_file(data, boxes))
-    assert "2 of the 4 boxes in" in caplog.text
+    assert "not in the records, and so not used: 2 of 4." in caplog.text
     caplog.clear()
     data.validate(detections_file(data, boxes[:2]))
-    assert "boxes in" not in caplog.text
+    assert "not in the records" not in caplog.text
     with pytest.raises(ConfigError, match="none of its 2 boxes is on an image of task"):
         data.validate(detections_file(data, boxes[2:]))
 

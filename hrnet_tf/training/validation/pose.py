@@ -182,11 +182,11 @@ def _detection_mistakes(
         )
     elif others:
         _log.warning(
-            "%d of the %d boxes in %s are on images that are not in the records; they "
-            "are not used.",
+            "Boxes in %s on images that are not in the records, and so not used: %d of "
+            "%d.",
+            path,
             others,
             total,
-            path,
         )
 
 
