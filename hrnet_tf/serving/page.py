@@ -4,15 +4,41 @@ Made with Gradio, which is an optional dependency: only pages import it.
 """
 
 import dataclasses
+import os
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
+from hrnet_tf.data.files import media
 from hrnet_tf.serving.predictor import Boxes, Predictor
 
 # Larger images, in pixels, would keep the server busy drawing.
 MAX_PIXELS = 40_000_000
+
+
+def mistake(sentence: str) -> gr.Error:
+    """An error that the page shows, and the log does not."""
+    return gr.Error(sentence, print_exception=False)
+
+
+def path_of(upload: dict[str, Any] | None) -> str | None:
+    """Where an uploaded image is: what an event without `preprocess` is given.
+
+    Gradio would read the image itself: turn it by other rules than `media.read_image`,
+    and show no reason if it cannot.
+    """
+    return upload["path"] if upload else None
+
+
+def read(path: str | None) -> np.ndarray:
+    """Reads an uploaded image. Raises `gradio.Error`."""
+    if path is None:
+        return checked(None)
+    try:
+        return checked(media.read_image(path))
+    except media.MediaError as error:
+        raise mistake(str(error).replace(path, os.path.basename(path))) from error
 
 
 def checked(image: np.ndarray | None) -> np.ndarray:
@@ -22,10 +48,10 @@ def checked(image: np.ndarray | None) -> np.ndarray:
         gradio.Error: If there is none yet, or it is too large.
     """
     if image is None:
-        raise gr.Error("Upload a picture first.")
+        raise mistake("Upload a picture first.")
     height, width = image.shape[:2]
     if height * width > MAX_PIXELS:
-        raise gr.Error(
+        raise mistake(
             f"The picture has {height * width / 1e6:.0f} megapixels; at most "
             f"{MAX_PIXELS / 1e6:.0f} are allowed."
         )
@@ -71,9 +97,7 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         gr.Markdown(f"## HRNet, {predictor.metadata.task}\nUpload a picture.")
         with gr.Row():
             with gr.Column():
-                image = gr.Image(
-                    label="Picture", type="numpy", sources=["upload", "webcam"]
-                )
+                image = gr.Image(label="Picture", sources=["upload", "webcam"])
                 threshold = gr.Slider(0, 1, 0.3, label="Least score that is drawn")
                 find = gr.Button("Predict", variant="primary")
             with gr.Column():
@@ -83,9 +107,9 @@ def build_page(predictor: Predictor) -> gr.Blocks:
                 )
 
         def predict(
-            image: np.ndarray | None, threshold: float
+            upload: dict[str, Any] | None, threshold: float
         ) -> tuple[np.ndarray, list[list[Any]]]:
-            return show(predictor, checked(image), threshold)
+            return show(predictor, read(path_of(upload)), threshold)
 
-        find.click(predict, [image, threshold], [picture, table])
+        find.click(predict, [image, threshold], [picture, table], preprocess=False)
     return blocks

@@ -9,7 +9,14 @@ import gradio as gr
 import numpy as np
 
 from hrnet_tf import visualization
-from hrnet_tf.serving.page import checked, picture_output, show
+from hrnet_tf.serving.page import (
+    checked,
+    mistake,
+    path_of,
+    picture_output,
+    read,
+    show,
+)
 from hrnet_tf.serving.pose.predictor import PosePredictor
 from hrnet_tf.serving.predictor import Boxes
 
@@ -80,7 +87,7 @@ class DemoPage:
         image = checked(image)
         given = _boxes(boxes)
         if not (np.isfinite(given).all() and (given[:, 2:] > 0).all()):
-            raise gr.Error("Every box needs four numbers, and a width and height.")
+            raise mistake("Every box needs four numbers, and a width and height.")
         people = Boxes(given, np.ones(len(given))) if len(given) else None
         picture, rows = show(self._predictor, image, score_threshold, people)
         shown = people or Boxes.of_whole(picture)
@@ -108,9 +115,7 @@ def build_page(predictor: PosePredictor) -> gr.Blocks:
         original, corner = gr.State(None), gr.State(None)
         with gr.Row():
             with gr.Column():
-                image = gr.Image(
-                    label="Picture", type="numpy", sources=["upload", "webcam"]
-                )
+                image = gr.Image(label="Picture", sources=["upload", "webcam"])
                 boxes = gr.Dataframe(
                     headers=BOX_COLUMNS,
                     datatype="number",
@@ -133,24 +138,32 @@ def build_page(predictor: PosePredictor) -> gr.Blocks:
                     label="Keypoints in pixels",
                 )
 
+        def take(
+            upload: dict[str, Any] | None,
+        ) -> tuple[str | None, list[Any], None]:
+            return path_of(upload), [], None
+
         def click(
-            original: np.ndarray,
+            original: str | None,
             boxes: list[list[Any]],
             corner: list[int] | None,
             event: gr.SelectData,
         ) -> tuple[np.ndarray, list[list[float]], list[int] | None]:
-            return page.add_corner(original, boxes, corner, event.index)
+            return page.add_corner(read(original), boxes, corner, event.index)
 
-        def forget(original: np.ndarray) -> tuple[np.ndarray, list[Any], None]:
+        def forget(original: str | None) -> tuple[str | None, list[Any], None]:
             return original, [], None
 
+        def predict(
+            original: str | None, boxes: list[list[Any]], threshold: float
+        ) -> tuple[np.ndarray, np.ndarray | None, list[list[Any]]]:
+            return page.predict(read(original), boxes, threshold)
+
         # A new picture by its user, not one that the page itself has drawn boxes on.
-        image.input(lambda new: (new, [], None), image, [original, boxes, corner])
+        image.input(take, image, [original, boxes, corner], preprocess=False)
         image.select(click, [original, boxes, corner], [image, boxes, corner])
         clear.click(forget, original, [image, boxes, corner])
-        find.click(
-            page.predict, [original, boxes, threshold], [picture, heatmaps, table]
-        )
+        find.click(predict, [original, boxes, threshold], [picture, heatmaps, table])
     return blocks
 
 

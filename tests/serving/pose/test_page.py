@@ -13,6 +13,9 @@ from hrnet_tf import demo
 from hrnet_tf.serving.kinds import load_predictor
 
 gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
+gradio_client = pytest.importorskip("gradio_client")
+
+BOX_COLUMNS = ["x", "y", "width", "height"]
 
 IMAGE = np.random.default_rng(5).integers(0, 256, (120, 160, 3), np.uint8)
 
@@ -144,6 +147,27 @@ def test_in_chromium(address, chromium, tmp_path):
     assert "right_wrist" in tab.locator("body").inner_text()
     assert tab.locator("img").count() >= 3
     assert foreign == []
+
+
+def test_what_cannot_be_read_gets_a_sentence(address, tmp_path):
+    client = gradio_client.Client(address, verbose=False)
+
+    def ask(path):
+        client.predict(gradio_client.handle_file(str(path)), api_name="/take")
+        *_, table = client.predict(
+            {"headers": BOX_COLUMNS, "data": []}, 0.2, api_name="/predict"
+        )
+        return table["data"]
+
+    cv2.imwrite(str(tmp_path / "photo.jpg"), IMAGE[..., ::-1])
+    assert len(ask(tmp_path / "photo.jpg")) == 17
+    content = (tmp_path / "photo.jpg").read_bytes()
+    for cut, reason in ((400, "damaged"), (0, "the file is empty")):
+        (tmp_path / "cut.jpg").write_bytes(content[:cut])
+        with pytest.raises(gradio_client.exceptions.AppError) as error:
+            ask(tmp_path / "cut.jpg")
+        assert str(error.value).startswith("cut.jpg: not an image")
+        assert reason in str(error.value)
 
 
 def test_large_uploads_are_refused(address, chromium, tmp_path):
