@@ -126,7 +126,7 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
     classes = _classes(spec.get("classes"), refuse)
     pairs = spec.get("flip_pairs")
     if pairs == vocabulary.AUTO:
-        pairs = vocabulary.mirror_pairs(classes)
+        pairs = vocabulary.derive_pairs(classes, source)
     flip_pairs = _flip_pairs(pairs or [], classes, refuse)
     colors = _colors(spec.get("colors"), len(classes), refuse)
     values = _values(spec.get("values"), len(classes), refuse)

@@ -244,7 +244,7 @@ class _SpecReader:
             return self.pairs("flip_pairs", each_keypoint_once=True)
         return tuple(
             (self._index[left], self._index[right])
-            for left, right in vocabulary.mirror_pairs(self.keypoints)
+            for left, right in vocabulary.derive_pairs(self.keypoints, self._source)
         )
 
     def pairs(self, key: str, each_keypoint_once: bool) -> tuple[tuple[int, int], ...]:

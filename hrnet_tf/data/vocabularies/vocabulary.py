@@ -25,12 +25,21 @@ Vocabulary = TypeVar("Vocabulary", bound=HasUnlistedPairs)
 # What `flip_pairs` may be instead of a list: derive them from the names.
 AUTO = "auto"
 
-# Left in a name: as a word, or as a letter that stands apart; and right, likewise.
-_LEFT = re.compile(
-    r"left|Left|LEFT|(?<![A-Za-z])[lL](?![A-Za-z])"
-    r"|(?<![A-Za-z])[lL](?=[A-Z][a-z])|(?<=[a-z])L(?![A-Za-z])"
+# A side in a name: as a word; as a letter that stands apart, also by case; or in a pair
+# of letters, such as FL for front left or rt for right.
+_SIDE = re.compile(
+    r"left|Left|LEFT|right|Right|RIGHT|(?<![A-Za-z])[lLrR](?![A-Za-z])"
+    r"|(?<![A-Za-z])[lLrR](?=[A-Z][a-z])|(?<=[a-z])[LR](?![A-Za-z])"
+    r"|(?<![A-Za-z])[lLrR](?=[bBfFhHtT](?![A-Za-z]))"
+    r"|(?<![A-Za-z])[lL](?=[rR](?![A-Za-z]))"
+    r"|(?<![A-Za-z][A-Za-z])(?<=[bBfFhHrR])[lL](?![A-Za-z])"
+    r"|(?<![A-Za-z][A-Za-z])(?<=[bBfFhH])[rR](?![A-Za-z])"
 )
-_RIGHT_OF = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
+_OPPOSITE = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
+_OPPOSITE |= {right: left for left, right in _OPPOSITE.items()}
+
+# A name that may begin with a side: lhip. Lakes and rakes do, too.
+_GLUED = re.compile("[lLrR][A-Za-z]{3,}")
 
 _log = logging.getLogger(__name__)
 
@@ -71,34 +80,69 @@ def load(
         ) from None
     vocabulary = from_spec(spec, name_or_path)
     if pairs := vocabulary.unlisted_pairs:
-        listed = ", ".join(f"[{left}, {right}]" for left, right in pairs)
-        _warn_once(
+        _tell_once(
             f"{kind.capitalize()} {name_or_path}: flip_pairs does not list names that "
             "look like mirror images, so that left and right are confused when images "
-            f"are mirrored. Add them:\n  flip_pairs: [{listed}]\nor write flip_pairs: "
-            f"{AUTO}. If they are no mirror images, write flip_pairs: []."
+            f"are mirrored. Add them:\n  flip_pairs: [{_listed(pairs)}]\nor write "
+            f"flip_pairs: {AUTO}. If they are no mirror images, write flip_pairs: [].",
+            logging.WARNING,
         )
     return vocabulary
 
 
 @functools.cache
-def _warn_once(sentence: str) -> None:
+def _tell_once(sentence: str, level: int = logging.INFO) -> None:
     """A file is read several times in a run: for flags, checks and the work."""
-    _log.warning("%s", sentence)
+    _log.log(level, "%s", sentence)
+
+
+def _listed(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"[{left}, {right}]" for left, right in pairs)
+
+
+def derive_pairs(names: Sequence[str], source: str) -> list[tuple[str, str]]:
+    """`mirror_pairs` for the file `source`, which asks for them; logs what they are."""
+    pairs = mirror_pairs(names)
+    _tell_once(f"{source}: flip_pairs: {AUTO} finds {_listed(pairs) or 'no pair'}.")
+    return pairs
 
 
 def mirror_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ in left and right alone: l_eye, r_eye."""
+    """Pairs of names, left and right, that differ in sides alone: l_eye, r_eye."""
+    sides = {name: list(_SIDE.finditer(name)) for name in names}
+    lefts = [(n, side) for n in names for side in sides[n] if side.group()[0] in "lL"]
+    # A left hand's left thumb becomes a right hand's right thumb, if there is one.
+    candidates = [
+        *((n, sides[n]) for n, side in lefts if side is sides[n][0]),
+        *((name, [side]) for name, side in lefts),
+    ]
     pairs: list[tuple[str, str]] = []
     taken: set[str] = set()
-    for name in names:
-        for left in _LEFT.finditer(name):
-            right = _RIGHT_OF[left.group()]
-            other = name[: left.start()] + right + name[left.end() :]
-            if other in names and not taken & {name, other}:
-                pairs.append((name, other))
-                taken |= {name, other}
-    return pairs
+    for name, changed in candidates:
+        other = _swapped(name, changed)
+        if other in names and not taken & {name, other}:
+            pairs.append((name, other))
+            taken |= {name, other}
+    return [*pairs, *_glued_pairs([name for name in names if name not in taken])]
+
+
+def _swapped(name: str, sides: Iterable[re.Match[str]]) -> str:
+    for side in reversed([*sides]):
+        opposite = _OPPOSITE[side.group()]
+        name = name[: side.start()] + opposite + name[side.end() :]
+    return name
+
+
+def _glued_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs such as lhip, rhip, if most names with such a beginning have a partner.
+
+    One pair alone may be a chance, and so may some among many names.
+    """
+    glued = [n for n in names if _GLUED.fullmatch(n[:4]) and not _SIDE.search(n)]
+    lefts = [name for name in glued if name[0] in "lL"]
+    others = [_OPPOSITE[name[0]] + name[1:] for name in lefts]
+    pairs = [pair for pair in zip(lefts, others, strict=True) if pair[1] in glued]
+    return pairs if len(pairs) > 1 and 4 * len(pairs) > len(glued) else []
 
 
 def unlisted_pairs(

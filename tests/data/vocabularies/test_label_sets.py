@@ -133,7 +133,8 @@ def test_ignored_values_and_colours():
         label_set.ignoring(1)
 
 
-def test_mirror_images_that_are_not_listed_are_told_of(tmp_path, log):
+def test_mirror_images_that_are_not_listed_are_told_of(tmp_path, log, caplog):
+    caplog.set_level("INFO", "hrnet_tf")
     path = tmp_path / "parts.yaml"
     path.write_text("classes: [skin, left_arm, right_arm, leg_l, leg_r]\n")
     label_set = load_label_set(str(path))
@@ -152,7 +153,9 @@ def test_mirror_images_that_are_not_listed_are_told_of(tmp_path, log):
     none = tmp_path / "none.yaml"
     none.write_text(path.read_text().replace(advice, "flip_pairs: []"))
     assert load_label_set(str(none)).flip_permutation == [0, 1, 2, 3, 4]
-    for quiet in (path, derived, none):
+    found = "finds [left_arm, right_arm], [leg_l, leg_r]."
+    assert f"{derived}: flip_pairs: auto {found}" in log()
+    for quiet in (path, none):
         assert str(quiet) not in log()
     some = tmp_path / "some.yaml"
     some.write_text(path.read_text().replace(", [leg_l, leg_r]", ""))

@@ -111,10 +111,12 @@ def test_optional_keys_have_defaults(tmp_path):
     assert mug.limbs == mug.limb_colors == mug.upper_body == ()
 
 
-def test_flip_pairs_are_derived_if_asked_for_and_else_told_of(tmp_path, log):
+def test_flip_pairs_are_derived_if_asked_for_and_else_told_of(tmp_path, log, caplog):
+    caplog.set_level("INFO", "hrnet_tf")
     auto = skeletons.load_skeleton(write_skeleton(tmp_path, flip_pairs="auto"))
     assert auto.flip_pairs == ((0, 1), (2, 3))
-    assert log() == ""
+    found = "finds [rim_left, rim_right], [base_left, base_right]."
+    assert f"flip_pairs: auto {found}" in log() and "WARNING" not in log()
     (tmp_path / "without").mkdir()
     path = write_skeleton(tmp_path / "without", flip_pairs=None)
     mug = skeletons.load_skeleton(path)
