@@ -114,6 +114,17 @@ def test_evaluations_end_with_full_batches(parse, tmp_path):
     assert len(list(task.build_inputs(data, context))) == 2
 
 
+def test_a_choice_of_categories_is_reported_and_keeps_the_names(parse, tmp_path):
+    params = parse("hrnet_retinanet_coco")
+    everything = task_factory.get_task(params.task, logging_dir=str(tmp_path)).report()
+    assert "category_ids" not in everything.facts
+    chosen = min(everything.categories)
+    params.task.evaluation.category_id = chosen
+    report = task_factory.get_task(params.task, logging_dir=str(tmp_path)).report()
+    assert report.facts["category_ids"] == [chosen]
+    assert report.categories == everything.categories and len(report.categories) > 1
+
+
 def test_records_of_people_are_refused(parse, toy_data, tmp_path):
     from hrnet_tf.data.records.shards import RecordError
 

@@ -419,7 +419,9 @@ def test_detected_boxes_are_named_and_have_no_loss(dataset, tmp_path):
     assert _task(_config(dataset)).box_source == "ground truth"
     detections = tmp_path / "boxes.json"
     detection = {"image_id": 12, "category_id": 1, "score": 0.5, "bbox": PEOPLE[12][0]}
-    detections.write_text(json.dumps([detection]))
+    # The records are of category 1.
+    other = {**detection, "category_id": 2}
+    detections.write_text(json.dumps([detection, other]))
     config = _config(dataset, validation_data={"detections_file": str(detections)})
     task = _task(config, tmp_path)
     assert task.box_source == str(detections)
