@@ -95,6 +95,12 @@ class StopOnDivergence:
             return
         above = f", above trainer.loss_upper_bound={bound:g}," if loss > bound else ""
         optimizer = self._config.optimizer_config.optimizer.type
+        saved = (
+            f"Checkpoints in {self._model_dir} are from before; the same command "
+            "continues from the last of them."
+            if tf.train.latest_checkpoint(self._model_dir)
+            else f"{self._model_dir} has no checkpoint yet."
+        )
         first = max(last - self._config.steps_per_loop, 0) + 1
         raise TrainingError(
             f"The training loss became {loss:g}{above} between steps {first} and "
@@ -102,8 +108,7 @@ class StopOnDivergence:
             "(trainer.optimizer_config.learning_rate), gradient clipping "
             f"(trainer.optimizer_config.optimizer.{optimizer}.global_clipnorm=1.0), or "
             "float32 or bfloat16 instead of float16 (runtime.mixed_precision_dtype). "
-            f"Checkpoints in {self._model_dir} are from before; the same command "
-            "continues from the last of them."
+            f"{saved}"
         )
 
 

@@ -57,6 +57,8 @@ def type_mistakes(config: hyperparams.Config, path: str = "") -> Iterator[str]:
                 f"{key_path} is {_shown(value)}; it must be {described(annotation)}"
                 f"{_spelling_advice(value, annotation)}."
             )
+        elif not _is_finite(value):
+            yield f"{key_path} is {_shown(value)}; numbers must be finite."
         elif isinstance(value, hyperparams.Config):
             yield from type_mistakes(value, key_path)
         elif isinstance(value, (list, tuple)):
@@ -87,6 +89,12 @@ def fits(value: Any, annotation: Any) -> bool:
         if issubclass(annotation, kind):
             return isinstance(value, kind)
     return True
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _elements_fit(value: Sequence[Any], origin: type, arguments: Any) -> bool:

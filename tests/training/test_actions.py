@@ -87,8 +87,18 @@ def test_training_stops_where_the_loss_is_not_finite(loss):
     assert "between steps 201 and 300" in message
     for advice in ("learning_rate", "sgd.global_clipnorm", "mixed_precision_dtype"):
         assert advice in message
-    assert "Checkpoints in runs/1 are from before" in message
+    assert message.endswith("runs/1 has no checkpoint yet.")
     assert "\n" not in message
+
+
+def test_training_that_stops_names_its_checkpoints(tmp_path):
+    tf.train.Checkpoint().save(str(tmp_path / "ckpt"))
+    trainer = cfg.TrainerConfig(steps_per_loop=100)
+    with pytest.raises(actions.TrainingError) as raised:
+        actions.StopOnDivergence(_step(300), trainer, str(tmp_path))(
+            {"training_loss": math.nan}
+        )
+    assert f"Checkpoints in {tmp_path} are from before" in str(raised.value)
 
 
 def test_steps_of_a_broken_first_loop_begin_at_one():

@@ -74,6 +74,16 @@ def test_good_configuration_passes(good):
             ["task.model.input_size", "multiples of 32", "250"],
         ),
         (
+            f"{{task: {{loss: {{keypoint_weights: [{', '.join(['.nan'] * 17)}]}}}}}}",
+            ["task.loss.keypoint_weights is [nan", "must be finite"],
+        ),
+        ("{task: {codec: {sigma: .inf}}}", ["task.codec.sigma is inf", "be finite"]),
+        (
+            "{trainer: {optimizer_config: {learning_rate: {stepwise: "
+            "{values: [.nan, 0.1, 0.1]}}}}}",
+            ["learning_rate.stepwise.values is [nan, 0.1, 0.1]", "must be finite"],
+        ),
+        (
             "trainer.optimizer_config.optimizer.type=adafactor",
             ["optimizer.type is 'adafactor'", "not implement", "adafactor_keras"],
         ),

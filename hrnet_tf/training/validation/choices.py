@@ -42,8 +42,11 @@ BELOW_1: Range = ("in [0, 1)", lambda value: 0 <= value < 1)
 def in_range(
     path: str, section: hyperparams.Config, allowed: Range, *names: str
 ) -> Iterator[str]:
-    """Checks that keys of the section `path` hold numbers in a range."""
+    """Checks that keys of the section `path` hold numbers, or lists, in a range."""
     for name in names:
         value = getattr(section, name)
-        if not allowed[1](value):
+        if isinstance(value, (list, tuple)):
+            if not all(map(allowed[1], value)):
+                yield f"{path}.{name} is {value}; all of it must be {allowed[0]}."
+        elif not allowed[1](value):
             yield f"{path}.{name} is {value}; it must be {allowed[0]}."

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from official.core import config_definitions as cfg
-from official.modeling import hyperparams
+from official.modeling import hyperparams, optimization
 
 from hrnet_tf.training.validation import choices
 
@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 
 
 def mistakes(trainer: cfg.TrainerConfig, trains: bool) -> Iterator[str]:
-    """Checks learning rate and warm-up; for training, warns of what does not fit."""
+    """Checks the optimizer's numbers; for training, warns of what does not fit."""
     config = trainer.optimizer_config
-    found: list[str] = []
+    found = list(_optimizer_mistakes(config))
     for name in ("learning_rate", "warmup"):
         section = getattr(config, name)
         if section.type is not None:
@@ -58,7 +58,42 @@ def _number_mistakes(path: str, section: hyperparams.Config) -> Iterator[str]:
             yield from choices.in_range(path, section, _RANGES[key], key)
 
 
+def _optimizer_mistakes(config: optimization.OptimizationConfig) -> Iterator[str]:
+    optimizer = config.optimizer
+    sections = {f"{_PATH}.ema": config.ema}
+    if optimizer.type is not None:
+        sections[f"{_PATH}.optimizer.{optimizer.type}"] = optimizer.get()
+    for path, section in sections.items():
+        for key, value in (section.as_dict() if section else {}).items():
+            if value is not None and key in _OPTIMIZER_RANGES:
+                allowed = _OPTIMIZER_RANGES[key]
+                yield from choices.in_range(path, section, allowed, key)
+
+
+_OPTIMIZER_RANGES = {
+    "momentum": choices.BELOW_1,
+    "beta_1": choices.BELOW_1,
+    "beta_2": choices.BELOW_1,
+    "rho": choices.BELOW_1,
+    "average_decay": choices.BELOW_1,
+    "start_step": choices.NOT_NEGATIVE,
+    "decay": choices.NOT_NEGATIVE,
+    "epsilon": choices.NOT_NEGATIVE,
+    "weight_decay": choices.NOT_NEGATIVE,
+    "weight_decay_rate": choices.NOT_NEGATIVE,
+    "initial_accumulator_value": choices.NOT_NEGATIVE,
+    "gradient_clip_norm": choices.NOT_NEGATIVE,  # At 0, it clips nothing.
+    "clipnorm": choices.ABOVE_0,
+    "clipvalue": choices.ABOVE_0,
+    "global_clipnorm": choices.ABOVE_0,
+    "eeta": choices.ABOVE_0,
+}
 _RANGES = {
+    "learning_rate": choices.ABOVE_0,
+    "initial_learning_rate": choices.ABOVE_0,
+    "pre_offset_learning_rate": choices.ABOVE_0,
+    "end_learning_rate": choices.NOT_NEGATIVE,
+    "values": choices.NOT_NEGATIVE,
     "decay_steps": choices.ABOVE_0,
     "total_decay_steps": choices.ABOVE_0,
     "decay_rate": choices.ABOVE_0,
