@@ -40,6 +40,11 @@ _OPPOSITE |= {right: left for left, right in _OPPOSITE.items()}
 
 # A name that may begin with a side: lhip. Lakes and rakes do, too.
 _GLUED = re.compile("[lLrR][A-Za-z]{3,}")
+# What a side may stand before without other names of this kind to prove it.
+_PARTS = (
+    *("arm", "ankle", "ear", "elb", "elbow", "eye", "foot", "hand", "heel", "hip"),
+    *("knee", "leg", "paw", "sho", "shoulder", "thumb", "toe", "wri", "wrist"),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -134,15 +139,19 @@ def _swapped(name: str, sides: Iterable[re.Match[str]]) -> str:
 
 
 def _glued_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs such as lhip, rhip, if most names with such a beginning have a partner.
+    """Pairs such as lhip, rhip.
 
-    One pair alone may be a chance, and so may some among many names.
+    Of other words than parts of a body, a pair alone may be a chance, and so may some
+    among many names: most names with such a beginning must have a partner.
     """
     glued = [n for n in names if _GLUED.fullmatch(n[:4]) and not _SIDE.search(n)]
     lefts = [name for name in glued if name[0] in "lL"]
     others = [_OPPOSITE[name[0]] + name[1:] for name in lefts]
     pairs = [pair for pair in zip(lefts, others, strict=True) if pair[1] in glued]
-    return pairs if len(pairs) > 1 and 4 * len(pairs) > len(glued) else []
+    if len(pairs) > 1 and 4 * len(pairs) > len(glued):
+        return pairs
+    parts = [re.split("[^a-z]", left[1:].lower())[0] for left, _ in pairs]
+    return [pair for pair, part in zip(pairs, parts, strict=True) if part in _PARTS]
 
 
 def unlisted_pairs(
