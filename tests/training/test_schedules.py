@@ -41,6 +41,7 @@ COSINE = {"boundaries": [0, 1000], "values": [0.1, 0.05]}
         {"polynomial": {**RATE, "decay_steps": 200, "cycle": True}},
         {"exponential": {**RATE, "decay_steps": 100, "decay_rate": 0.9}},
         {"exponential": {**RATE, "decay_steps": 1000, "decay_rate": 0.01}},
+        {"polynomial": {**RATE, "decay_steps": 50, "end_learning_rate": 0.1}},
         {"power": RATE},
         {"power_linear": {**RATE, "total_decay_steps": 1000}},
         {"power_with_offset": {**RATE, "offset": 100}},
@@ -148,6 +149,63 @@ def test_schedules_that_do_not_fit_the_run(caplog, learning_rate, fragments):
     # An evaluation has no steps to fit.
     unused = check(caplog, trains=False, learning_rate=learning_rate, warmup=WARMUP)
     assert unused == ([], [])
+
+
+@pytest.mark.parametrize(
+    "learning_rate, warmup, fragments",
+    [
+        (
+            {
+                "exponential": {
+                    **RATE,
+                    "decay_rate": 0.1,
+                    "decay_steps": 100,
+                    "offset": 400,
+                }
+            },
+            0,
+            ["offset is 400", "rate is 1e+03 there and 0.1 at step 400"],
+        ),
+        (
+            {"cosine": {**RATE, "decay_steps": 500, "offset": 500}},
+            100,
+            ["offset is 500, but the warm-up lasts until step 100", "0.1 at step 500"],
+        ),
+        (
+            {"cosine": {**RATE, "decay_steps": 500, "offset": 500}},
+            0,
+            ["until step 0: the learning rate is 0 there and 0.1 at step 500"],
+        ),
+        (
+            {"polynomial": {**RATE, "decay_steps": 500, "offset": 500}},
+            0,
+            ["polynomial.offset is 500", "0.2 there and 0.1 at step 500"],
+        ),
+        (
+            {"stepwise": {"boundaries": [50], "values": [0.1, 0.01], "offset": -60}},
+            0,
+            ["boundaries has step -10: training begins", "after 1 of 1"],
+        ),
+        (
+            {"stepwise": {"boundaries": [-5, 80], "values": [0.1, 0.01, 0.001]}},
+            0,
+            ["boundaries has step -5: training begins", "after 1 of 2"],
+        ),
+        (
+            {"stepwise": {"boundaries": [-5, 80], "values": [0.1, 0.01, 0.001]}},
+            100,
+            ["boundaries has step -5, but the warm-up lasts", "after 2 of 2"],
+        ),
+    ],
+)
+def test_schedules_that_begin_before_or_after_the_run(
+    caplog, learning_rate, warmup, fragments
+):
+    sections = {"warmup": {"linear": {"warmup_steps": warmup}}} if warmup else {}
+    mistakes, (warning,) = check(caplog, learning_rate=learning_rate, **sections)
+    assert not mistakes
+    for fragment in fragments:
+        assert fragment in warning
 
 
 @pytest.mark.parametrize("kind", ["linear", "polynomial"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams, optimization
+from official.modeling.optimization import optimizer_factory
 
 from hrnet_tf.training.validation import choices
 
@@ -151,9 +152,13 @@ def _warn_of_misfits(trainer: cfg.TrainerConfig, path: str, schedule: Any) -> No
             warmup_steps,
             steps,
         )
-    for check in _CHECKS.get(path.rpartition(".")[2], ()):
-        if sentence := check(schedule, steps, warmup_steps):
-            _log.warning("%s.%s", path, sentence)
+    kind = path.rpartition(".")[2]
+    if sentence := _late_offset(kind, schedule, steps, warmup_steps):
+        _log.warning("%s.%s", path, sentence)
+    else:
+        for check in _CHECKS.get(kind, ()):
+            if sentence := check(schedule, steps, warmup_steps):
+                _log.warning("%s.%s", path, sentence)
     ema = trainer.optimizer_config.ema
     if ema is not None and ema.start_step >= steps:
         _log.warning(
@@ -165,6 +170,21 @@ def _warn_of_misfits(trainer: cfg.TrainerConfig, path: str, schedule: Any) -> No
         )
 
 
+def _late_offset(kind: str, schedule: Any, steps: int, warmup_steps: int) -> str:
+    """What the Garden makes of steps before the offset: it goes on with the formula."""
+    if kind not in ("cosine", "polynomial", "exponential"):
+        return ""
+    start, end = warmup_steps, min(schedule.offset, steps)
+    if end <= start:
+        return ""
+    rate = optimizer_factory.LR_CLS[kind](**schedule.as_dict())
+    return (
+        f"offset is {schedule.offset}, but the warm-up lasts until step {start}: the "
+        f"learning rate is {float(rate(start)):.3g} there and {float(rate(end)):.3g} "
+        f"at step {end}."
+    )
+
+
 def _late_boundaries(schedule: Any, steps: int, warmup_steps: int) -> str:
     last = max(schedule.boundaries, default=0) + schedule.offset
     # A cosine ends at its last boundary; a step needs one step more to count.
@@ -173,15 +193,18 @@ def _late_boundaries(schedule: Any, steps: int, warmup_steps: int) -> str:
     return f"boundaries go up to step {last}, but training ends at step {steps}."
 
 
-def _boundaries_in_warmup(schedule: Any, steps: int, warmup_steps: int) -> str:
+def _passed_boundaries(schedule: Any, steps: int, warmup_steps: int) -> str:
     steps_at = [boundary + schedule.offset for boundary in schedule.boundaries]
-    passed = [step for step in steps_at if 0 < step < warmup_steps]
+    # A boundary at 0 begins a cosine.
+    passed = [step for step in steps_at if step < warmup_steps and step != 0]
     if not passed:
         return ""
+    after = f"the learning rate after {len(passed)} of {len(steps_at)} boundaries"
+    if warmup_steps == 0:
+        return f"boundaries has step {passed[0]}: training begins at {after}."
     return (
         f"boundaries has step {passed[0]}, but the warm-up lasts until step "
-        f"{warmup_steps}: it ends at the learning rate after {len(passed)} of "
-        f"{len(steps_at)} boundaries."
+        f"{warmup_steps}: it ends at {after}."
     )
 
 
@@ -191,16 +214,19 @@ def _decay_end(key: str, lowest: str) -> Callable[[Any, int, int], str]:
     def check(schedule: Any, steps: int, warmup_steps: int) -> str:
         decay_steps = getattr(schedule, key)
         end = decay_steps + schedule.offset
-        stays = f"{getattr(schedule, lowest):g}" if lowest else "0"
+        last = getattr(schedule, lowest) if lowest else 0.0
         if lowest == "alpha":
-            stays = f"{schedule.alpha * schedule.initial_learning_rate:g}"
+            last *= schedule.initial_learning_rate
+        if last == schedule.initial_learning_rate:
+            return ""
+        stays = f"{last:g}"
         named = f"{key} is {decay_steps}"
         if schedule.offset:
             named += f" and offset {schedule.offset}"
         if end > steps:
             return (
                 f"{named}, but training ends at step {steps}, before the learning rate "
-                "has fallen all the way."
+                f"is {stays}."
             )
         if end <= warmup_steps:
             return (
@@ -219,7 +245,7 @@ def _decay_end(key: str, lowest: str) -> Callable[[Any, int, int], str]:
 
 def _exponential(schedule: Any, steps: int, warmup_steps: int) -> str:
     named = f"decay_steps is {schedule.decay_steps}"
-    last = steps - schedule.offset
+    last = steps - max(schedule.offset, 0)
     if schedule.decay_steps > last:
         share = schedule.decay_rate ** max(last / schedule.decay_steps, 0)
         share = 1.0 if schedule.staircase else share
@@ -248,8 +274,8 @@ def _offset_beyond_run(schedule: Any, steps: int, warmup_steps: int) -> str:
 
 
 _CHECKS: dict[str, tuple[Callable[[Any, int, int], str], ...]] = {
-    "stepwise": (_late_boundaries, _boundaries_in_warmup),
-    "step_cosine_with_offset": (_late_boundaries, _boundaries_in_warmup),
+    "stepwise": (_late_boundaries, _passed_boundaries),
+    "step_cosine_with_offset": (_late_boundaries, _passed_boundaries),
     "cosine": (_decay_end("decay_steps", "alpha"),),
     "polynomial": (_decay_end("decay_steps", "end_learning_rate"),),
     "power_linear": (_decay_end("total_decay_steps", ""),),
