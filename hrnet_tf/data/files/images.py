@@ -91,7 +91,7 @@ def _waits(path: str) -> bool:
 
 def orientation_of(path: str) -> int:
     """The EXIF orientation of an image file, 1 to 8; 1 if it cannot be read."""
-    if not can_be_path(path) or _waits(path):
+    if _waits(path):
         return 1
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
