@@ -494,7 +494,7 @@ def test_a_changed_learning_rate_counts_when_a_run_goes_on(
     first_run_events = event_files(tmp_path / "train")
     code, _, stderr = run_here(command(0.0005, 6))
     assert code == 0, stderr
-    sentence = "learning_rate is 0.0005 now; the checkpoint was trained with 0.002."
+    sentence = "learning_rate is 0.0005 now; the run was trained with 0.002."
     assert sentence in stderr
     second_run_events = set(event_files(tmp_path / "train")) - set(first_run_events)
     rates = read_summaries(*second_run_events)["learning_rate"]

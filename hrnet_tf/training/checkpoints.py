@@ -126,15 +126,14 @@ class _Checkpoint(tf.train.Checkpoint):
 class _TrainerCheckpoint(_Checkpoint):
     """Restores the state of training, but not what the configuration says."""
 
-    def __init__(self, config: cfg.TrainerConfig, trains: bool, **items: Any):
+    def __init__(self, trains: bool, **items: Any):
         super().__init__(**items)
-        self._config = config
         self._constants = optimizers.Constants(self.optimizer) if trains else None
 
     def restore(self, save_path: str, options: Any = None) -> Any:
         status = super().restore(save_path, options)
         if self._constants is not None:
-            self._constants.set_again(self._config)
+            self._constants.set_again()
         optimizers.begin_averages(self.optimizer, save_path)
         return status
 
@@ -148,7 +147,6 @@ class Trainer(base_trainer.Trainer):
         _log.info("Reading the data.")
         super().__init__(config, *args, train=train, **kwargs)
         self._checkpoint = _TrainerCheckpoint(
-            config.trainer,
             train,
             global_step=self.global_step,
             model=self.model,

@@ -5,13 +5,15 @@ restored, they would silently replace what the configuration says now.
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
-from official.core import config_definitions as cfg
-from official.modeling import optimization
+from official.modeling import hyperparams, optimization
+
+from hrnet_tf.messages import shown
 
 _log = logging.getLogger(__name__)
 
@@ -22,38 +24,27 @@ class Constants:
     def __init__(self, optimizer: tf_keras.optimizers.Optimizer):
         """Creates the variables of the constants, unless they are there already."""
         self._configured = [
-            (name, variable, float(tf.convert_to_tensor(variable)))
-            for name, variable in _constants(optimizer)
+            (variable, float(tf.convert_to_tensor(variable)))
+            for variable in _constants(optimizer)
         ]
 
-    def set_again(self, config: cfg.TrainerConfig) -> None:
-        """Puts the configured constants in place of restored ones; logs differences."""
-        for name, variable, configured in self._configured:
-            restored = float(tf.convert_to_tensor(variable))
-            if restored == configured:
-                continue
+    def set_again(self) -> None:
+        """Puts the configured constants in place of restored ones."""
+        for variable, configured in self._configured:
             variable.assign(configured)
-            _log.info(
-                "%s is %g now; the checkpoint was trained with %g.",
-                _key(config, name),
-                configured,
-                restored,
-            )
 
 
-def _constants(
-    optimizer: tf_keras.optimizers.Optimizer,
-) -> Iterator[tuple[str, tf.Variable]]:
+def _constants(optimizer: tf_keras.optimizers.Optimizer) -> Iterator[tf.Variable]:
     *_, inner = _layers(optimizer)
     if isinstance(inner, tf_keras.optimizers.legacy.Optimizer):
         inner._create_hypers()
-        for name, value in inner._hyper.items():
-            # Schedules are no variables, and so are not restored.
+        # Schedules are no variables, and so are not restored.
+        for value in inner._hyper.values():
             if isinstance(value, tf.Variable):
-                yield name, value
+                yield value
     # Newer optimizers keep nothing else in a variable.
     elif isinstance(inner._learning_rate, tf.Variable):
-        yield "learning_rate", inner._learning_rate
+        yield inner._learning_rate
 
 
 def _layers(optimizer: tf_keras.optimizers.Optimizer) -> Iterator[Any]:
@@ -64,11 +55,44 @@ def _layers(optimizer: tf_keras.optimizers.Optimizer) -> Iterator[Any]:
         layer = getattr(layer, "_optimizer", None)
 
 
-def _key(config: cfg.TrainerConfig, name: str) -> str:
-    path = "trainer.optimizer_config"
-    if name == "learning_rate":
-        return f"{path}.learning_rate.constant.learning_rate"
-    return f"{path}.optimizer.{config.optimizer_config.optimizer.type}.{name}"
+def log_changes(config: optimization.OptimizationConfig, model_dir: str) -> None:
+    """Says what differs from the configuration that a run was trained with so far."""
+    path = os.path.join(model_dir, "params.yaml")
+    if not tf.io.gfile.exists(path):
+        return
+    before = hyperparams.read_yaml_to_params_dict(path).as_dict()
+    old = before.get("trainer", {}).get("optimizer_config", {})
+    for key, was, now in _changes(old, config.as_dict(), "trainer.optimizer_config"):
+        _log.info(
+            "%s is %s now; the run was trained with %s.%s",
+            key,
+            _shown(now),
+            _shown(was),
+            _NEW_STATE if key.endswith(".optimizer.type") else "",
+        )
+
+
+_NEW_STATE = (
+    " The optimizer's state starts afresh, but for what both keep under the same names."
+)
+
+
+def _changes(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Keys whose values differ; of sections of another type, only the type."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        if old != new:
+            yield path, old, new
+    elif old.get("type") != new.get("type"):
+        yield f"{path}.type", old.get("type"), new.get("type")
+    else:
+        for key in new:
+            # A key of a later version was at its default.
+            if key in old:
+                yield from _changes(old[key], new[key], f"{path}.{key}")
+
+
+def _shown(value: Any) -> str:
+    return "a section" if isinstance(value, dict) else shown(value)
 
 
 def begin_averages(optimizer: tf_keras.optimizers.Optimizer, checkpoint: str) -> None:

@@ -15,7 +15,7 @@ from official.modeling import performance
 from official.vision.utils import summary_manager
 
 from hrnet_tf.evaluation.report import Report
-from hrnet_tf.training import actions, checkpoints, devices, run_file
+from hrnet_tf.training import actions, checkpoints, devices, optimizers, run_file
 from hrnet_tf.training.experiment import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -78,6 +78,8 @@ def run(
         told = report(task)
         if is_chief:
             if trains:
+                if latest:
+                    optimizers.log_changes(params.trainer.optimizer_config, model_dir)
                 train_utils.serialize_config(params, model_dir)
             _record(model_dir, experiment, told.categories, trains)
         step = trainer.global_step
