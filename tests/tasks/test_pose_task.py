@@ -415,6 +415,12 @@ def test_report_names_boxes_and_annotations(dataset):
     assert table.splitlines()[0] == title
 
 
+def test_report_names_the_flip_test_as_it_is(dataset):
+    report = _task(_config(dataset, evaluation={"flip_test": False})).report()
+    assert report.facts["flip_test"] is False
+    assert "flip test: off" in report.format_table(dict.fromkeys(METRICS, 0.5))
+
+
 def test_detected_boxes_are_named_and_have_no_loss(dataset, tmp_path):
     assert _task(_config(dataset)).box_source == "ground truth"
     detections = tmp_path / "boxes.json"
