@@ -123,10 +123,17 @@ class Profile:
         self._steps = list(steps)
         self._model_dir = model_dir
         self._is_running = False
+        self._begin = 0
 
     def __enter__(self) -> "Profile":
-        # A run that goes on from a later step has been profiled before.
-        if self._steps and int(self._global_step.numpy()) >= self._steps[0]:
+        step = int(self._global_step.numpy())
+        if self._steps and step >= self._steps[0]:
+            _log.info(
+                "trainer.profile_steps is %s, but the run goes on from step %d: "
+                "nothing is profiled.",
+                self._steps,
+                step,
+            )
             self._steps = []
         return self
 
@@ -138,12 +145,20 @@ class Profile:
         elif not self._is_running and self._steps and step >= self._steps[0]:
             tf.profiler.experimental.start(self._model_dir)
             self._is_running = True
+            self._begin = step
 
     def _stop(self) -> None:
         tf.profiler.experimental.stop()
         self._is_running = False
         self._steps = []
-        _log.info("Wrote a profile to %s/plugins/profile.", self._model_dir)
+        if int(self._global_step.numpy()) == self._begin:
+            _log.warning(
+                "Training ended where the profile of trainer.profile_steps begins, at "
+                "step %d: the profile holds no step.",
+                self._begin,
+            )
+        else:
+            _log.info("Wrote a profile to %s/plugins/profile.", self._model_dir)
 
     def __exit__(self, *exception: object) -> None:
         if self._is_running:

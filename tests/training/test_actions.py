@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import math
 import re
 import sys
@@ -230,3 +231,27 @@ def test_steps_are_profiled_in_whole_loops(
             profile({})
     assert [word for word, *_ in seen] == expected
     assert [args for _, *args in seen if args] == [[str(tmp_path)]] * bool(expected)
+
+
+@pytest.mark.parametrize(
+    "start, steps, sentence",
+    [
+        (0, [3, 5], "Wrote a profile to {}/plugins/profile."),
+        (0, [7, 100], "Wrote a profile to {}/plugins/profile."),
+        (0, [9, 10], "the profile of trainer.profile_steps begins, at step 10: the"),
+        (4, [3, 6], "profile_steps is [3, 6], but the run goes on from step 4"),
+    ],
+)
+def test_only_a_profile_of_steps_is_announced(
+    start, steps, sentence, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, "hrnet_tf")
+    for name in ("start", "stop"):
+        monkeypatch.setattr(tf.profiler.experimental, name, lambda *_: None)
+    step = _step(start)
+    with actions.Profile(step, steps, str(tmp_path)) as profile:
+        while int(step) < 10:
+            step.assign_add(2)
+            profile({})
+    (told,) = caplog.messages
+    assert sentence.format(tmp_path) in told

@@ -94,6 +94,10 @@ def test_good_configuration_passes(good):
         ("task.codec.name=mrsa", ["task.codec.name", "msra", "dark, udp"]),
         ("{trainer: {profile_steps: [5]}}", ["trainer.profile_steps is [5]"]),
         ("{trainer: {profile_steps: [9, 5]}}", ["trainer.profile_steps", "[first,"]),
+        (
+            "{trainer: {profile_steps: [1, 3], train_steps: 100, steps_per_loop: 100}}",
+            ["trainer.profile_steps is [1, 3]", "at step 100, when training is over"],
+        ),
         ("task.codec.sigma=0.0", ["task.codec.sigma", "above 0"]),
         ("task.loss.name=okhm", ["task.loss.name", "did you mean 'ohkm'", "mse"]),
         (

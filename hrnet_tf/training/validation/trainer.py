@@ -81,6 +81,15 @@ def _profile_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
             f"trainer.profile_steps is {steps}; it must be [first, last], above 0 and "
             f"up to {trainer.train_steps} (trainer.train_steps), or empty."
         )
+    elif steps and trainer.steps_per_loop > 0:
+        loop = trainer.steps_per_loop
+        begin = -(-steps[0] // loop) * loop
+        if begin >= trainer.train_steps:
+            yield (
+                f"trainer.profile_steps is {steps}, but profiles begin after a loop of "
+                f"trainer.steps_per_loop, {loop}: this one at step {begin}, when "
+                "training is over. Lower one of the two, or train longer."
+            )
 
 
 def best_metric_mistakes(
