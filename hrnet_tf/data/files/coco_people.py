@@ -205,6 +205,9 @@ def _asked_for(
         yield f"with the name {name!r} (--category)", found
 
 
+_OWN_SKELETON = ": --skeleton=FILE.yaml of the converter, task.skeleton of training"
+
+
 def _compare_keypoints(
     path: str, category: dict[str, Any], skeleton: Skeleton
 ) -> list[str]:
@@ -217,7 +220,7 @@ def _compare_keypoints(
         raise ConversionError(
             f"{path} lists {len(named)} keypoints for category "
             f"{category.get('name')!r}, but the skeleton {skeleton.name} has "
-            f"{len(expected)}; give the data's own with --skeleton=FILE.yaml."
+            f"{len(expected)}; give the data's own{_OWN_SKELETON}."
         )
     place = next(i for i in range(len(named)) if named[i] != expected[i])
     difference = (
@@ -227,7 +230,7 @@ def _compare_keypoints(
     if sorted(map(str, named)) == sorted(expected):
         raise ConversionError(
             f"The keypoints have another order: {difference}; give the data's own "
-            "order with --skeleton=FILE.yaml."
+            f"order{_OWN_SKELETON}."
         )
     return [f"Warning: {difference}; they are taken for the same, place by place."]
 

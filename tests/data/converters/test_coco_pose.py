@@ -470,7 +470,8 @@ def test_keypoint_names_in_another_order_are_refused(dataset):
 
 
 def test_another_number_of_keypoints_is_refused(dataset):
-    with pytest.raises(ConversionError, match="lists 2 keypoints .* coco17 has 17"):
+    advice = "coco17 has 17; .*--skeleton=FILE.yaml of the converter, task.skeleton"
+    with pytest.raises(ConversionError, match=f"lists 2 keypoints .* {advice}"):
         dataset.convert(skeleton=skeletons.load_skeleton("coco17"))
 
 
