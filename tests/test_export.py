@@ -138,7 +138,10 @@ def test_says_what_it_measured(run_dir, tmp_path, capsys):
     assert f"Checkpoint: {run_dir}/ckpt-7, step 7" in captured.out
     assert "people in 2 images, boxes: ground truth, flip test: off" in captured.out
     (checkpoint,) = re.findall(r"^checkpoint .*", captured.out, re.M)
-    assert checkpoint.endswith("(network)")
+    assert checkpoint.endswith(" -")  # What a checkpoint computes is less.
+    assert re.search(
+        r"^The checkpoint's network alone: [0-9.]+ ms per crop$", captured.out, re.M
+    )
     (exported,) = re.findall(r"^tflite .*", captured.out, re.M)
     assert "with 1 thread" in exported and exported.endswith("(network, decoding)")
     path = tmp_path / "pose_custom_64x64.tflite"

@@ -8,7 +8,8 @@ import os
 import tempfile
 
 import tensorflow as tf
-from tensorflow.core.protobuf import fingerprint_pb2
+from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
+from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from hrnet_tf.serving.graphs import ServingModule
@@ -39,7 +40,7 @@ def write_saved_model(
         exported = tf.Module()
         exported.metadata = tf.saved_model.Asset(path)
         tf.saved_model.save(exported, folder, module.signatures())
-    _name_by_content(folder)
+    _make_reproducible(folder)
     if warmup:
         _write_warmup_requests(os.path.join(folder, _WARMUP_FILE), module)
 
@@ -57,16 +58,27 @@ def _write_warmup_requests(path: str, module: ServingModule) -> None:
             writer.write(log.SerializeToString(deterministic=True))
 
 
-def _name_by_content(folder: str) -> None:
-    """Gives a SavedModel an id that depends on nothing but its graphs.
+def _make_reproducible(folder: str) -> None:
+    """Makes the files of a SavedModel depend on nothing but what it computes.
 
-    TensorFlow draws one at random, and the same export would differ each time.
+    TensorFlow writes functions, and the nodes of frozen ones, in the order of a set,
+    and draws the id of a SavedModel at random: the same export would differ each time.
     """
-    with open(os.path.join(folder, "saved_model.pb"), "rb") as file:
-        digest = hashlib.sha256(file.read()).digest()
-    path = os.path.join(folder, "fingerprint.pb")
+    path = os.path.join(folder, "saved_model.pb")
     with open(path, "rb") as file:
-        fingerprint = fingerprint_pb2.FingerprintDef.FromString(file.read())
-    fingerprint.uuid = str(int.from_bytes(digest[:16], "big"))
+        model = saved_model_pb2.SavedModel.FromString(file.read())
+    functions = model.meta_graphs[0].graph_def.library.function
+    # Functions and nodes are referred to by name, so that their order means nothing.
+    functions.sort(key=lambda function: function.signature.name)
+    for function in functions:
+        function.node_def.sort(key=lambda node: node.name)
+    content = model.SerializeToString(deterministic=True)
     with open(path, "wb") as file:
+        file.write(content)
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(
+        fingerprinting.CreateFingerprintDef(folder)
+    )
+    digest = hashlib.sha256(content).digest()
+    fingerprint.uuid = str(int.from_bytes(digest[:16], "big"))
+    with open(os.path.join(folder, "fingerprint.pb"), "wb") as file:
         file.write(fingerprint.SerializeToString(deterministic=True))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import (
     predict_pb2,
     prediction_log_pb2,
@@ -300,3 +301,15 @@ with open(sys.argv[1] + "/m.tflite", "wb") as file:
     assert contents[0] == contents[1]
     with zipfile.ZipFile(tmp_path / "1/m.tflite") as archive:
         assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
+
+
+def test_functions_and_nodes_are_in_the_order_of_their_names(saved_model_dir):
+    """TensorFlow's own order differs each time for detectors and joined models."""
+    content = (saved_model_dir / "saved_model.pb").read_bytes()
+    graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].graph_def
+    functions = list(graph.library.function)
+    names = [function.signature.name for function in functions]
+    assert names == sorted(names) and len(names) > 1
+    for function in functions:
+        nodes = [node.name for node in function.node_def]
+        assert nodes == sorted(nodes)

@@ -25,7 +25,7 @@ class DetectionExporter(Exporter):
 
     maps = "pyramids"
     timed = Timed(
-        "backbone, pyramid",
+        "backbone and pyramid",
         "resizing, backbone, pyramid, heads",
         "backbone, pyramid, heads",
     )
