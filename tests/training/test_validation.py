@@ -87,6 +87,14 @@ def test_good_configuration_passes(good):
             "trainer.optimizer_config.optimizer.type=adafactor",
             ["optimizer.type is 'adafactor'", "not implement", "adafactor_keras"],
         ),
+        *(
+            (
+                "{trainer: {optimizer_config: {ema: {average_decay: 0.5}, "
+                f"optimizer: {{type: {kind}}}}}}}}}",
+                ["optimizer_config.ema does not work with", repr(kind), "use another"],
+            )
+            for kind in ("sgd_experimental", "adam_experimental", "adafactor_keras")
+        ),
         (
             "trainer.optimizer_config.optimizer.type=slide",
             ["optimizer.type is 'slide'", "not implement", "adamw"],

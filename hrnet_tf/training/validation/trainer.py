@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
+import tf_keras
 from official.core import config_definitions as cfg
 from official.modeling import optimization
 from official.modeling.optimization import optimizer_factory
@@ -32,7 +33,7 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         yield from choices.unset_type_mistakes(
             path, getattr(trainer.optimizer_config, name)
         )
-    yield from _optimizer_mistakes(trainer.optimizer_config.optimizer)
+    yield from _optimizer_mistakes(trainer.optimizer_config)
     yield from schedules.mistakes(trainer, trains)
     if trainer.best_checkpoint_export_subdir:
         yield from choices.one_of(
@@ -60,15 +61,25 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         )
 
 
-def _optimizer_mistakes(optimizer: optimization.OptimizerConfig) -> Iterator[str]:
+def _optimizer_mistakes(config: optimization.OptimizationConfig) -> Iterator[str]:
     """Checks that the Garden has the optimizer; of some it has only the keys."""
     classes = optimizer_factory.LEGACY_OPTIMIZERS_CLS
-    kind = optimizer.type
-    if kind is not None and not isinstance(classes.get(kind), type):
+    kind = config.optimizer.type
+    if kind is None:
+        return
+    if not isinstance(classes.get(kind), type):
         usable = [name for name, made in classes.items() if isinstance(made, type)]
         yield (
             f"trainer.optimizer_config.optimizer.type is {kind!r}, which the Model "
             f"Garden does not implement; it must be one of {', '.join(usable)}."
+        )
+    elif config.ema is not None and not issubclass(
+        classes[kind], tf_keras.optimizers.legacy.Optimizer
+    ):
+        yield (
+            "trainer.optimizer_config.ema does not work with optimizer.type "
+            f"{kind!r}, an optimizer of the newer kind; use another such as adam, "
+            "adamw or sgd, or leave ema out."
         )
 
 
