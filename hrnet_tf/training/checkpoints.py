@@ -107,8 +107,6 @@ def saved_step(path: str) -> int:
 def _advice(text: str) -> Iterator[None]:
     try:
         yield
-    except restoring.DamagedCheckpointError:
-        raise
     except restoring.CheckpointError as error:
         raise ConfigError(
             f"{error} {text}; those of a run are in the params.yaml of its --model_dir."

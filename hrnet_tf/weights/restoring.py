@@ -24,7 +24,7 @@ class CheckpointError(UserError):
     """A checkpoint that does not hold what is asked for."""
 
 
-class DamagedCheckpointError(CheckpointError):
+class DamagedCheckpointError(UserError):
     """A checkpoint whose files are not all there, or not whole."""
 
 
@@ -48,6 +48,7 @@ def load_modules(
     Raises:
         CheckpointError: If there is no checkpoint, the model has no such module, or
             any variable of the modules is missing or has another shape.
+        DamagedCheckpointError: If its files cannot be read.
     """
     checkpoint = find_checkpoint(path)
     if checkpoint is None:
@@ -99,8 +100,8 @@ def _variables(module: Any) -> list[tf.Variable]:
 def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
     """Restores every variable of the parts, by their names in the checkpoint.
 
-    Raises `CheckpointError` if it is damaged, or a variable is missing or has another
-    shape.
+    Raises `CheckpointError` if a variable is missing or has another shape, and
+    `DamagedCheckpointError`.
     """
     root = tf.train.Checkpoint(**parts)
     misfit = f"The checkpoint {path} does not fit the model"
@@ -121,7 +122,7 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
                     )
             root.read(path).expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
-        if isinstance(error, CheckpointError):
+        if isinstance(error, UserError):
             raise
         _silence_list_of_misfits()
         raise CheckpointError(f"{misfit}: {_reason(error)}.") from error

@@ -372,7 +372,7 @@ def test_missing_file_is_an_error(tmp_path):
         ("", "is not valid JSON"),
         ("{'a': 1}", "is not valid JSON"),
         ("[]", "has no list 'images'"),
-        ('{"images": [], "annotations": []}', "has no list 'categories'"),
+        ('{"images": [], "annotations": [{}]}', "has no list 'categories'"),
     ],
 )
 def test_file_that_is_not_coco_is_an_error(tmp_path, text, message):

@@ -14,7 +14,11 @@ from official.vision.modeling import factory
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones, decoders, pose
 from hrnet_tf.modeling.pose_model import build_pose_model
-from hrnet_tf.weights.restoring import CheckpointError, load_modules
+from hrnet_tf.weights.restoring import (
+    CheckpointError,
+    DamagedCheckpointError,
+    load_modules,
+)
 
 SPEC = backbones.HRNetSpec(
     width=2, modules=[1, 1, 2], blocks=1, layer1_planes=4, layer1_blocks=1, stem_width=4
@@ -235,5 +239,7 @@ def test_a_checkpoint_that_is_not_whole_is_called_damaged(suffix, kept, tmp_path
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[: int(kept * file.stat().st_size)])
-    with pytest.raises(CheckpointError, match=f"{path} are damaged or not all there"):
+    with pytest.raises(
+        DamagedCheckpointError, match=f"{path} are damaged or not all there"
+    ):
         load_modules(model, path)
