@@ -57,6 +57,16 @@ def test_good_configuration_passes(good):
         check(good, mode)
 
 
+def test_a_pattern_that_matches_more_than_records_is_refused(good, tmp_path):
+    (tmp_path / "train.conversion.json").write_text("{}")
+    with pytest.raises(ConfigError) as error:
+        check(good)
+    assert f"task.train_data.input_path: '{tmp_path}/train*' matches" in str(
+        error.value
+    )
+    assert "train.conversion.json, too, which holds no records" in str(error.value)
+
+
 @pytest.mark.parametrize(
     "override, fragments",
     [

@@ -52,12 +52,20 @@ def _source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
 def pattern_mistakes(
     path: str, patterns: str | list[str], advice: str
 ) -> Iterator[str]:
-    """Checks that every pattern of the key `path` matches a file."""
+    """Checks that every pattern of the key `path` matches records and nothing else."""
     texts = [patterns] if isinstance(patterns, str) else patterns
     for pattern in filter(None, map(str.strip, ",".join(texts).split(","))):
         try:
-            if not tf.io.gfile.glob(pattern):
+            files = tf.io.gfile.glob(pattern)
+            if not files:
                 yield f"{path}: no file matches {pattern!r}; {advice}."
+            # The converters write one beside the records.
+            for file in files:
+                if file.endswith(".json"):
+                    yield (
+                        f"{path}: {pattern!r} matches {file}, too, which holds no "
+                        "records; end the pattern with .tfrecord."
+                    )
         except tf.errors.OpError as error:
             yield f"{path}: {pattern!r} cannot be looked up: {error.message}."
 
