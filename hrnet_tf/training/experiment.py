@@ -64,7 +64,18 @@ def parse_config(
         params_override = [params_override]
     for text in params_override:
         _apply(params, _read_override(text), "--params_override")
+    if tf_data_service is not None and not _uses_data_service(params.task):
+        raise ConfigError(
+            f"--tf_data_service={tf_data_service} changes nothing here; set "
+            "task.train_data.enable_tf_data_service, or that of validation_data, to "
+            "true."
+        )
     return params
+
+
+def _uses_data_service(task: cfg.TaskConfig) -> bool:
+    sources = (task.train_data, task.validation_data)
+    return any(data.enable_tf_data_service for data in sources)
 
 
 # ---- the experiment, and the changes to it ----

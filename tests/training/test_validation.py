@@ -159,6 +159,10 @@ def test_a_pattern_that_matches_more_than_records_is_refused(good, tmp_path):
             ["task.train_data.tf_data_service_address", "--tf_data_service"],
         ),
         (
+            "runtime.tpu=local",
+            ["runtime.tpu (--tpu)", "'local'", "runtime.distribution_strategy"],
+        ),
+        (
             "task.validation_data.drop_remainder=true",
             ["task.validation_data.drop_remainder", "must be false"],
         ),
@@ -300,6 +304,14 @@ def test_files_then_flags_then_overrides(tmp_path):
     assert params.runtime.tpu == "here"
     params = parse_config("hrnet_pose_coco", [str(file)], tpu="there")
     assert params.runtime.tpu == "there"
+
+
+def test_the_address_of_an_unused_service_is_refused(good):
+    with pytest.raises(ConfigError, match="--tf_data_service=grpc://a changes nothing"):
+        parse_config("hrnet_pose_coco", [], good, tf_data_service="grpc://a")
+    enabled = "task.train_data.enable_tf_data_service=true"
+    params = parse_config("hrnet_pose_coco", [], enabled, tf_data_service="grpc://a")
+    assert params.task.train_data.tf_data_service_address == "grpc://a"
 
 
 def test_unimplemented_mode(good):

@@ -122,6 +122,12 @@ def runtime_mistakes(
     runtime = params.runtime
     strategy = runtime.distribution_strategy.lower()
     yield from choices.one_of("runtime.distribution_strategy", strategy, STRATEGIES)
+    if runtime.tpu and strategy != "tpu":
+        yield (
+            f"runtime.tpu (--tpu) is {runtime.tpu!r}, but "
+            f"runtime.distribution_strategy is {strategy}; set it to tpu, or leave the "
+            "address out."
+        )
     precision = runtime.mixed_precision_dtype
     if precision not in PRECISIONS:
         # tf_keras calls its policies mixed_float16 and mixed_bfloat16.
