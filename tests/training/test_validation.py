@@ -1,12 +1,18 @@
 """Every configuration mistake is named before the first step."""
 
 import json
+import subprocess
+import sys
 
+import cv2
+import numpy as np
 import pytest
+import tensorflow as tf
 from official.core import exp_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones
+from hrnet_tf.data.records.segmentation import encode_image_record
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.validation import (
     classification,
@@ -55,6 +61,38 @@ def check(overrides, mode="train_and_eval"):
 def test_good_configuration_passes(good):
     for mode in ("train", "eval", "train_and_eval", "continuous_eval"):
         check(good, mode)
+
+
+def test_validation_leaves_the_runtime_to_the_strategy(good, tmp_path):
+    """A strategy of several workers must be the first to start it."""
+    generator = np.random.default_rng(0)
+    image = cv2.imencode(".png", generator.integers(0, 256, (8, 8, 3), np.uint8))[1]
+    record = encode_image_record(image.tobytes(), "a.png", np.zeros((8, 8), int), 2)
+    with tf.io.TFRecordWriter(str(tmp_path / "labels.tfrecord")) as writer:
+        writer.write(record)
+    program = """
+import sys
+from tensorflow.python.eager import context
+from hrnet_tf import registry_imports
+from hrnet_tf.data.records.segmentation import missing_classes
+from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.training.validation import pose, validate
+validate(parse_config("hrnet_pose_coco", [], sys.argv[2:]), "train", pose.mistakes)
+validate(parse_config("hrnet_pose_coco", [], sys.argv[2:]), "eval", pose.mistakes)
+assert missing_classes([sys.argv[1]], 2) == [1]
+assert context.context()._context_handle is None
+"""
+    cosine = "{initial_learning_rate: 0.1, decay_steps: 900, offset: 50}"
+    schedule = f"{{type: cosine, cosine: {cosine}}}"
+    schedule = f"{{trainer: {{optimizer_config: {{learning_rate: {schedule}}}}}}}"
+    arguments = [str(tmp_path / "labels.tfrecord"), *good, schedule]
+    process = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert (
+        "trainer.optimizer_config.learning_rate.cosine.offset is 50" in process.stderr
+    )
 
 
 def test_a_pattern_that_matches_more_than_records_is_refused(good, tmp_path):

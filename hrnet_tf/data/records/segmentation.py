@@ -12,7 +12,11 @@ import numpy as np
 import tensorflow as tf
 from official.vision.data.tfrecord_lib import convert_to_feature
 
-from hrnet_tf.data.records.shards import check_first_record
+from hrnet_tf.data.records.shards import (
+    RecordError,
+    check_first_record,
+    read_examples,
+)
 from hrnet_tf.data.vocabularies.label_sets import IGNORE
 
 IMAGE_ENCODED = "image/encoded"
@@ -113,16 +117,15 @@ def missing_classes(files: Sequence[str], num_classes: int) -> list[int]:
     Reads until all classes have been seen. Of records that do not count pixels, or that
     cannot be read, nothing is known: no class is missing.
     """
-    counts = tf.io.FixedLenFeature([num_classes + 1], tf.int64)
     missing = set(range(num_classes))
-    dataset = tf.data.TFRecordDataset(files).map(
-        lambda serialized: tf.io.parse_single_example(serialized, {PIXELS: counts})
-    )
     try:
-        for record in dataset:
-            missing -= set(np.flatnonzero(record[PIXELS].numpy()[:-1]).tolist())
+        for example in read_examples(files):
+            counts = example.features.feature[PIXELS].int64_list.value
+            if len(counts) != num_classes + 1:
+                return []
+            missing -= set(np.flatnonzero(counts[:-1]).tolist())
             if not missing:
                 break
-    except tf.errors.OpError:
+    except RecordError:
         return []
     return sorted(missing)

@@ -2,9 +2,11 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.python.lib.io import tf_record
 
 from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import OutputError
@@ -53,6 +55,25 @@ def check_first_record(
         sentence = error.message.strip().splitlines()[0]
         raise RecordError(f"{files[0]}: {sentence}") from error
     raise RecordError(f"{files[0]} and all files beside it hold no record.")
+
+
+def read_examples(files: Sequence[str]) -> Iterator[tf.train.Example]:
+    """Yields the records of files without starting TensorFlow's runtime.
+
+    Where several workers train together, their strategy must be what starts it, so that
+    nothing may use tf.data before. Raises `RecordError` at what cannot be read.
+    """
+    for path in files:
+        offset = 0
+        try:
+            reader = tf_record.tf_record_random_reader(path)
+            while True:
+                serialized, offset = reader.read(offset)
+                yield tf.train.Example.FromString(serialized)
+        except IndexError:
+            continue  # The file's end.
+        except (DecodeError, tf.errors.OpError) as error:
+            raise RecordError(f"{path} is damaged or not a TFRecord file.") from error
 
 
 class RecordShards:

@@ -143,7 +143,7 @@ def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
         yield f"{key}: {error}"
         return
     yield from inputs.image_mistakes(
-        key, truth, read_image_ids(task.validation_data.input_path, IMAGE_ID, tf.string)
+        key, truth, read_image_ids(task.validation_data.input_path, IMAGE_ID)
     )
     highest = max(truth.content.categories, default=0)
     if highest >= task.model.num_classes:

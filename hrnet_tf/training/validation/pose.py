@@ -107,7 +107,7 @@ def _data_mistakes(path: str, data: pose.PoseData) -> Iterator[str]:
 
 
 def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
-    records = read_image_ids(task.validation_data.input_path, IMAGE_ID, tf.int64)
+    records = read_image_ids(task.validation_data.input_path, IMAGE_ID)
     truth = yield from _annotation_mistakes(task)
     if truth:
         key = "task.evaluation.annotation_file"

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams, optimization
 from official.modeling.optimization import optimizer_factory
@@ -177,11 +178,14 @@ def _late_offset(kind: str, schedule: Any, steps: int, warmup_steps: int) -> str
     start, end = warmup_steps, min(schedule.offset, steps)
     if end <= start:
         return ""
-    rate = optimizer_factory.LR_CLS[kind](**schedule.as_dict())
+    # In a session of its own, since a strategy must be what starts the eager runtime.
+    no_gpu = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=no_gpu) as session:
+        rate = optimizer_factory.LR_CLS[kind](**schedule.as_dict())
+        rates = session.run([rate(start), rate(end)])
     return (
         f"offset is {schedule.offset}, but the warm-up lasts until step {start}: the "
-        f"learning rate is {float(rate(start)):.3g} there and {float(rate(end)):.3g} "
-        f"at step {end}."
+        f"learning rate is {rates[0]:.3g} there and {rates[1]:.3g} at step {end}."
     )
 
 
