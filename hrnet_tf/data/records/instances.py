@@ -4,13 +4,14 @@ The Garden reads whatever it finds. Records of another kind have no objects, and
 detector would train on them as if the images were empty.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.core import input_reader
 
-from hrnet_tf.data.records.shards import check_first_record
+from hrnet_tf.data.records.shards import check_first_record, read_examples
 
 # What official/vision/dataloaders/tf_example_decoder.py reads.
 IMAGE_ENCODED = "image/encoded"
@@ -75,18 +76,15 @@ def read_categories(data: cfg.DataConfig) -> dict[int, str]:
     """
     if data.tfds_name or not isinstance(data.input_path, (str, list, tuple)):
         return {}
-    features = {
-        CLASSES: tf.io.VarLenFeature(tf.int64),
-        CLASS_NAMES: tf.io.VarLenFeature(tf.string),
-    }
     categories: dict[int, str] = {}
     try:
-        files = input_reader.match_files(data.input_path)
-        for serialized in tf.data.TFRecordDataset(files).take(_NAMING_RECORDS):
-            record = tf.io.parse_single_example(serialized, features)
-            numbers, names = (record[key].values.numpy() for key in features)
+        examples = read_examples(input_reader.match_files(data.input_path))
+        for example in itertools.islice(examples, _NAMING_RECORDS):
+            feature = example.features.feature
+            numbers = feature[CLASSES].int64_list.value
+            names = feature[CLASS_NAMES].bytes_list.value
             categories |= {
-                int(number): name.decode("utf-8", "replace")
+                number: name.decode("utf-8", "replace")
                 for number, name in zip(numbers, names, strict=False)
             }
     except (ValueError, tf.errors.OpError):
