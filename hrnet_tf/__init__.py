@@ -1,3 +1,54 @@
-"""HRNet in TensorFlow: pose, segmentation and detection on the Model Garden."""
+"""HRNet in TensorFlow: pose, segmentation and detection on the Model Garden.
+
+import hrnet_tf
+
+pose = hrnet_tf.load("exported/pose/1")
+people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 300]])
+people.draw().save("drawn.png")
+
+What is listed in `__all__` is imported when it is first used: TensorFlow takes seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hrnet_tf.api.creation import create_model, list_models
+    from hrnet_tf.api.loading import load
+    from hrnet_tf.api.registration import register
+    from hrnet_tf.messages import UserError
+    from hrnet_tf.serving.predictor import Boxes, Style
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "load": "api.loading",
+    "create_model": "api.creation",
+    "list_models": "api.creation",
+    "register": "api.registration",
+    "UserError": "messages",
+    "Boxes": "serving.predictor",
+    "Style": "serving.predictor",
+}
+
+__all__ = [
+    "Boxes",
+    "Style",
+    "UserError",
+    "create_model",
+    "list_models",
+    "load",
+    "register",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

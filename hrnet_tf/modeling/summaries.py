@@ -7,11 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from hrnet_tf.configs import backbones, decoders
 from hrnet_tf.configs.variants import RECIPES, check_input_size
 from hrnet_tf.modeling import complexity, task_models
 from hrnet_tf.modeling.complexity import Complexity
-from hrnet_tf.modeling.task_models import TaskModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,32 +45,11 @@ def summarize(
     with tf.variable_creator_scope(_create_zeros):
         # AutoGraph would search all layers for control flow to rewrite. There is none,
         # and the search takes a fifth of the time.
-        built = tf.autograph.experimental.do_not_convert(build)(
+        built = tf.autograph.experimental.do_not_convert(task_models.build)(
             task, model_id, num_outputs
         )
     stages = complexity.count_parts(built.model, input_size, built.stages())
     return NetworkSize(task, model_id, input_size, num_outputs, stages)
-
-
-def build(task: str, model_id: str, num_outputs: int) -> TaskModel:
-    """Builds the official network of a task, for a number of keypoints or classes."""
-
-    def backbone(**options: Any) -> backbones.Backbone:
-        hrnet = backbones.HRNet(model_id=model_id, **options)
-        return backbones.Backbone(type="hrnet", hrnet=hrnet)
-
-    if task == "pose":
-        return task_models.build_pose(backbone(multi_scale_output=False), num_outputs)
-    if task == "classification":
-        body = backbone(classification_neck=True)
-        return task_models.build_classification(body, num_outputs)
-    if task == "detection":
-        pyramid = decoders.Decoder(type="hrnetv2p")
-        return task_models.build_detection(backbone(), pyramid)
-    is_ocr = task == "segmentation_ocr"
-    body = backbone(fuse_upsampling="bilinear_align_corners" if is_ocr else "bilinear")
-    decoder = decoders.Decoder(type="hrnetv2_ocr" if is_ocr else "hrnetv2")
-    return task_models.build_segmentation(body, decoder, num_outputs)
 
 
 def _create_zeros(create: Callable[..., tf.Variable], **options: Any) -> tf.Variable:

@@ -6,6 +6,7 @@ backbone, the widths of the decoder and the number of keypoints or classes.
 
 import dataclasses
 import re
+from typing import Any, TypeAlias
 
 import tf_keras
 from official.vision.configs import image_classification as classification_config
@@ -22,7 +23,15 @@ from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
 from hrnet_tf.modeling.pose_model import build_pose_model
 from hrnet_tf.modeling.segmentation_model import build_segmentation_model
 
-ANY_IMAGE = tf_keras.layers.InputSpec(shape=[None, None, None, 3])
+# (height, width) of images in pixels; None where they vary.
+ImageSize: TypeAlias = tuple[int | None, int | None]
+ANY_SIZE: ImageSize = (None, None)
+
+
+def images(size: ImageSize = ANY_SIZE) -> tf_keras.layers.InputSpec:
+    """What a network takes: [B, H, W, 3]."""
+    return tf_keras.layers.InputSpec(shape=[None, *size, 3])
+
 
 # How the names of the backbone's layers begin. A transition makes the branch that the
 # next stage needs, and is counted with that stage.
@@ -76,22 +85,54 @@ class TaskModel:
         }
 
 
+def build(
+    task: str, model_id: str, num_outputs: int, input_size: ImageSize = ANY_SIZE
+) -> TaskModel:
+    """The official network of a task of `RECIPES` and a variant of `VARIANTS`.
+
+    `num_outputs` is the number of keypoints or classes; detection has none.
+    """
+
+    def backbone(**options: Any) -> backbones.Backbone:
+        hrnet = backbones.HRNet(model_id=model_id, **options)
+        return backbones.Backbone(type="hrnet", hrnet=hrnet)
+
+    if task == "pose":
+        body = backbone(multi_scale_output=False)
+        return build_pose(body, num_outputs, input_size=input_size)
+    if task == "classification":
+        body = backbone(classification_neck=True)
+        return build_classification(body, num_outputs, input_size)
+    if task == "detection":
+        pyramid = decoders.Decoder(type="hrnetv2p")
+        return build_detection(backbone(), pyramid, input_size=input_size)
+    is_ocr = task == "segmentation_ocr"
+    body = backbone(fuse_upsampling="bilinear_align_corners" if is_ocr else "bilinear")
+    decoder = decoders.Decoder(type="hrnetv2_ocr" if is_ocr else "hrnetv2")
+    return build_segmentation(body, decoder, num_outputs, input_size)
+
+
 def build_pose(
-    backbone: backbones.Backbone, num_keypoints: int, kernel_size: int = 1
+    backbone: backbones.Backbone,
+    num_keypoints: int,
+    kernel_size: int = 1,
+    input_size: ImageSize = ANY_SIZE,
 ) -> TaskModel:
     """HRNetV1 and a heatmap head of one `kernel_size` x `kernel_size` convolution."""
     config = pose.PoseModel(
         backbone=backbone, head=pose.HeatmapHead(kernel_size=kernel_size)
     )
-    config.override({"input_size": [None, None]})
+    config.override({"input_size": list(input_size)})
     model = build_pose_model(config, num_keypoints)
     return TaskModel(model, model.backbone, model.decoder, model.head)
 
 
-def build_classification(backbone: backbones.Backbone, num_classes: int) -> TaskModel:
+def build_classification(
+    backbone: backbones.Backbone, num_classes: int, input_size: ImageSize = ANY_SIZE
+) -> TaskModel:
     """HRNet-W-C: a backbone with `classification_neck`, pooled, and a linear layer."""
     model = factory.build_classification_model(
-        ANY_IMAGE,
+        images(input_size),
         classification_config.ImageClassificationModel(
             num_classes=num_classes,
             backbone=backbone,
@@ -102,13 +143,16 @@ def build_classification(backbone: backbones.Backbone, num_classes: int) -> Task
 
 
 def build_segmentation(
-    backbone: backbones.Backbone, decoder: decoders.Decoder, num_classes: int
+    backbone: backbones.Backbone,
+    decoder: decoders.Decoder,
+    num_classes: int,
+    input_size: ImageSize = ANY_SIZE,
 ) -> TaskModel:
     """The decoder `hrnetv2` or `hrnetv2_ocr`, and a 1x1 convolution to the classes."""
     model = build_segmentation_model(
         segmentation_config.SemanticSegmentationModel(
             num_classes=num_classes,
-            input_size=[None, None, 3],
+            input_size=[*input_size, 3],
             backbone=backbone,
             decoder=decoder,
             head=segmentation_config.SegmentationHead(
@@ -121,10 +165,15 @@ def build_segmentation(
 
 
 def build_detection(
-    backbone: backbones.Backbone, decoder: decoders.Decoder, max_level: int = 6
+    backbone: backbones.Backbone,
+    decoder: decoders.Decoder,
+    max_level: int = 6,
+    input_size: ImageSize = ANY_SIZE,
 ) -> TaskModel:
     """The part that all detectors share: HRNet and the pyramid from level 2 on."""
-    body = build_hrnet(ANY_IMAGE, backbone, backbones.official_norm_activation())
+    body = build_hrnet(
+        images(input_size), backbone, backbones.official_norm_activation()
+    )
     pyramid = decoder_factory.build_decoder(
         body.output_specs,
         maskrcnn.MaskRCNN(decoder=decoder, min_level=2, max_level=max_level),

@@ -3,7 +3,6 @@
 Made with Gradio, which is an optional dependency: only pages import it.
 """
 
-import dataclasses
 import os
 from typing import Any
 
@@ -75,14 +74,10 @@ def show(
     Returns:
         The picture, and the rows of the prediction's table.
     """
-    prediction = predictor.predict(image, boxes)
-    style = dataclasses.replace(
-        prediction.style,
-        keypoint_score_threshold=score_threshold,
-        box_score_threshold=score_threshold,
+    prediction = predictor.predict_image(image, boxes).styled(
+        keypoint_score_threshold=score_threshold, box_score_threshold=score_threshold
     )
-    prediction = dataclasses.replace(prediction, style=style)
-    return prediction.draw(image), prediction.table()
+    return prediction.picture(), prediction.table()
 
 
 def picture_output(label: str, visible: bool = True) -> gr.Image:

@@ -236,10 +236,10 @@ def _predict_image(
     pictures: bool,
 ) -> Rows:
     """Predicts one image; writes its picture and its label map."""
-    prediction = predictor.predict(image, boxes)
+    prediction = predictor.predict_image(image, boxes)
     rows = prediction.rows()
     if pictures:
-        visualization.write_image(file.output, prediction.draw(image))
+        visualization.write_image(file.output, prediction.picture())
     if prediction.label_map is not None:
         visualization.write_labels(file.label_map, prediction.label_map)
         rows = [{**row, "label_map": file.label_map} for row in rows]
@@ -278,9 +278,9 @@ def _predict_video(
             people += len(given.boxes) if given else 0
             try:
                 with _guarded(f"{file.path}, frame {number}", frame):
-                    prediction = predictor.predict(frame, given)
+                    prediction = predictor.predict_image(frame, given)
                     rows = prediction.rows()
-                    picture = prediction.draw(frame) if pictures else None
+                    picture = prediction.picture() if pictures else None
             except media.MediaError as error:
                 failures.append(error)
                 break

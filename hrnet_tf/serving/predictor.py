@@ -1,21 +1,29 @@
-"""What all loaded models do alike: an image in, a prediction out.
+"""What all loaded models do alike: images in, predictions out.
 
-predictor = kinds.load_predictor("exported/1")
-prediction = predictor.predict(image)  # pose models: predict(image, boxes)
-prediction.rows()  # as in results.json
-prediction.draw(image)
+pose = hrnet_tf.load("exported/pose/1")
+people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 300]])
+people.draw().save("drawn.png")
+people.to_coco(image_id=7)
 """
 
 import abc
+import collections
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
+from PIL import Image
 
 from hrnet_tf.data.files.person_boxes import PERSON_CATEGORY
+from hrnet_tf.serving.images import ImageError, ImageLike, is_image, pixels_of
 from hrnet_tf.serving.loading import LoadedModel
-from hrnet_tf.serving.metadata import Metadata
+from hrnet_tf.serving.metadata import Metadata, ModelError
+
+P = TypeVar("P", bound="Prediction")
+
+# Images of one size, one after the other, that a SavedModel predicts together.
+_BATCH_SIZE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +54,9 @@ class Boxes:
     """The people of an image, for a pose model.
 
     Attributes:
-        boxes: [P, 4], x, y, width and height in pixels of the image. Boxes without a
-            positive width and height are left out.
-        scores: [P], how sure their detector is of them.
+        boxes: float32 [P, 4], x, y, width and height in pixels of the image. Boxes
+            without a positive width and height are left out.
+        scores: float32 [P], how sure their detector is of them.
     """
 
     boxes: np.ndarray
@@ -60,6 +68,49 @@ class Boxes:
         height, width = image.shape[:2]
         return cls(np.array([[0, 0, width, height]], np.float32), np.ones(1))
 
+    def with_size(self) -> "Boxes":
+        """Those that have a positive width and height."""
+        has_size = (self.boxes[:, 2:] > 0).all(axis=-1)
+        return Boxes(self.boxes[has_size], self.scores[has_size])
+
+    @classmethod
+    def of(cls, given: Any) -> "Boxes":
+        """Boxes as people write them: [[x, y, width, height], ...]; [] is nobody.
+
+        Raises:
+            BoxError: If they have another shape, or one has no extent.
+        """
+        if isinstance(given, cls):
+            return given
+        try:
+            boxes = np.asarray(given, np.float32)
+        except (TypeError, ValueError):
+            boxes = np.full([1], np.nan)
+        if boxes.size == 0:
+            boxes = np.zeros([0, 4], np.float32)
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise BoxError(
+                "Boxes must be four numbers for each person of an image, [[x, y, "
+                f"width, height], ...] in pixels; got {_described(given)}."
+            )
+        is_usable = np.isfinite(boxes).all(axis=-1) & (boxes[:, 2:] > 0).all(axis=-1)
+        if not is_usable.all():
+            row = int(np.argmin(is_usable))
+            raise BoxError(
+                "Every box needs four numbers, of which width and height are positive; "
+                f"number {row} (counted from 0) is {boxes[row].tolist()}."
+            )
+        return cls(boxes, np.ones(len(boxes), np.float32))
+
+
+class BoxError(ImageError):
+    """Boxes that are none, or of images that are not there."""
+
+
+def _described(given: Any) -> str:
+    shape = getattr(given, "shape", None)
+    return repr(given)[:80] if shape is None else f"an array of shape {list(shape)}"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction(abc.ABC):
@@ -67,11 +118,13 @@ class Prediction(abc.ABC):
 
     Attributes:
         columns: What the columns of its table are called.
+        image: The image, uint8 [H, W, 3], RGB.
         style: How it is told and drawn.
     """
 
     columns: ClassVar[tuple[str, ...]]
 
+    image: np.ndarray = dataclasses.field(repr=False)
     style: Style = DEFAULT_STYLE
 
     @property
@@ -83,22 +136,45 @@ class Prediction(abc.ABC):
     def rows(self) -> list[dict[str, Any]]:
         """Rows of results.json without the image's id and name; ready for JSON."""
 
+    def to_coco(self, image_id: int, **more: Any) -> list[dict[str, Any]]:
+        """The rows of results.json, as COCO writes results.
+
+        Args:
+            image_id: The image's, in every row.
+            **more: What else is to stand in every row, such as a `file_name`.
+        """
+        return [{"image_id": image_id, **more, **row} for row in self.rows()]
+
     @abc.abstractmethod
     def table(self) -> list[list[Any]]:
         """The same for people to read: rows of `columns`."""
 
     @abc.abstractmethod
-    def draw(self, image: np.ndarray) -> np.ndarray:
-        """Draws it on the image, uint8 [H, W, 3]; a legend makes the result wider."""
+    def picture(self) -> np.ndarray:
+        """It drawn on the image, uint8 [H, W, 3]; a legend makes the picture wider."""
+
+    def draw(self, **style: Any) -> Image.Image:
+        """The picture as a PIL image, which has `save` and `show`.
+
+        Args:
+            **style: Fields of `Style` to change, e.g. keypoint_score_threshold=0.5.
+        """
+        return Image.fromarray(self.styled(**style).picture())
+
+    def styled(self: P, **changes: Any) -> P:
+        """The same, told and drawn in a changed `Style`."""
+        return dataclasses.replace(
+            self, style=dataclasses.replace(self.style, **changes)
+        )
 
 
-class Predictor(abc.ABC):
+class Predictor(abc.ABC, Generic[P]):
     """A loaded model.
 
     Attributes:
         unit: What the rows of its predictions are, in the plural.
         columns: Those of its predictions' tables.
-        needs_boxes: Whether it must be told where people are.
+        needs_boxes: Whether it looks at people whose boxes it is told.
         style_fields: The fields of `Style` that change its predictions.
         metadata_type: The class of its description.
         metadata: What the model says of itself.
@@ -122,31 +198,166 @@ class Predictor(abc.ABC):
         self.style = style
         self._model = model
 
+    def __repr__(self) -> str:
+        path = getattr(getattr(self, "_model", None), "path", "")
+        return f"<{self.metadata.task} model{f' {path}' if path else ''}>"
+
+    @overload
+    def predict(
+        self,
+        images: ImageLike,
+        boxes: Any = None,
+        detector: "Predictor[Any] | None" = None,
+    ) -> P: ...
+    @overload
+    def predict(
+        self,
+        images: Sequence[ImageLike],
+        boxes: Any = None,
+        detector: "Predictor[Any] | None" = None,
+    ) -> list[P]: ...
+    @overload
+    def predict(
+        self,
+        images: Iterator[ImageLike],
+        boxes: Any = None,
+        detector: "Predictor[Any] | None" = None,
+    ) -> Iterator[P]: ...
+
+    def predict(
+        self, images: Any, boxes: Any = None, detector: "Predictor[Any] | None" = None
+    ) -> Any:
+        """Looks at an image, or at many.
+
+        Args:
+            images: A path, the bytes of a file, pixels as uint8 [H, W, 3] in RGB, or a
+                PIL image; or a list, an array [B, H, W, 3] or an iterator of such.
+            boxes: For pose models, where the image's people are: [[x, y, width,
+                height], ...] in pixels of the image as viewers show it. With many
+                images, as many lists of boxes.
+            detector: For pose models, a loaded detector that finds the people. Without
+                it and boxes, one person fills the image.
+
+        Returns:
+            The prediction of an image; a list of predictions for a list, in its order;
+            an iterator of them for an iterator, which is read as they are asked for.
+
+        Raises:
+            ImageError: If something is no image, or boxes are none.
+            MediaError: If a file cannot be read.
+            ModelError: If the model takes no boxes, or the detector finds no people.
+        """
+        if not self.needs_boxes and (boxes is not None or detector is not None):
+            raise ModelError(
+                f"{self!r} takes no boxes and no detector: only pose models do."
+            )
+        if boxes is not None and detector is not None:
+            raise BoxError("Give boxes or a detector, not both.")
+        if not isinstance(detector, (Predictor, type(None))):
+            raise BoxError(
+                "The detector must be a model that hrnet_tf.load returned; got "
+                f"{_described(detector)}."
+            )
+        if is_image(images):
+            (prediction,) = self.predict(
+                [images], None if boxes is None else [boxes], detector
+            )
+            return prediction
+        if not isinstance(images, Iterable):
+            pixels_of(images)  # Says what an image may be.
+        predictions = (
+            prediction
+            for batch in _batches(_paired(images, boxes, detector))
+            for prediction in self.predict_batch(*batch)
+        )
+        is_list = isinstance(images, (Sequence, np.ndarray))
+        return list(predictions) if is_list else predictions
+
     @abc.abstractmethod
-    def predict(self, image: np.ndarray, boxes: Boxes | None = None) -> Prediction:
+    def predict_image(self, image: np.ndarray, boxes: Boxes | None = None) -> P:
         """Looks at one image.
 
         Args:
             image: uint8 [H, W, 3], RGB.
             boxes: The people to look at, for models that need boxes: if None, one who
-                fills the image. Other models take none.
-
-        Raises:
-            ValueError: If the model takes no boxes.
+                fills the image.
         """
 
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
+    ) -> list[P]:
+        """Looks at images of one size; `predict_image` for each, if not faster."""
+        return [self.predict_image(*pair) for pair in zip(images, boxes, strict=True)]
 
-class ImagePredictor(Predictor):
-    """A loaded model that needs nothing but an image."""
+    def find_people(
+        self,
+        image: np.ndarray,
+        category_id: int | None = None,
+        least_score: float | None = None,
+    ) -> Boxes:
+        """The people in an image, for a pose model; only detectors find them.
 
-    def predict(self, image: np.ndarray, boxes: Boxes | None = None) -> Prediction:
-        if boxes is not None:
-            raise ValueError(f"A {self.metadata.task} model takes no boxes.")
-        return self.predict_image(image)
+        Args:
+            image: uint8 [H, W, 3], RGB.
+            category_id: Their category. If None, the one called person, or the only
+                one.
+            least_score: Objects that score less are left out. If None, as drawing does.
 
-    @abc.abstractmethod
-    def predict_image(self, image: np.ndarray) -> Prediction:
-        """Looks at one image, uint8 [H, W, 3], RGB."""
+        Raises:
+            ModelError: If this is no detector, or has no such category.
+        """
+        del image, category_id, least_score
+        raise ModelError(
+            f"{self!r} cannot find people for a pose model: a detector can."
+        )
+
+
+def _paired(
+    images: Any, boxes: Any, detector: Predictor[Any] | None
+) -> Iterator[tuple[np.ndarray, Boxes | None]]:
+    """Yields each image with its boxes; raises `BoxError` if their numbers differ."""
+    if detector is not None:
+        for pixels in map(pixels_of, images):
+            yield pixels, detector.find_people(pixels)
+        return
+    missing = object()
+    given = iter(boxes) if boxes is not None else None
+    count = 0
+    for count, image in enumerate(images, start=1):
+        mine = next(given, missing) if given else None
+        if mine is missing:
+            raise BoxError(
+                f"There are boxes for {count - 1} images, and more images: give as "
+                "many lists of boxes as images."
+            )
+        yield pixels_of(image), None if mine is None else Boxes.of(mine)
+    if given and next(given, missing) is not missing:
+        raise BoxError(
+            f"There are {count} images, and boxes for more: give as many lists of "
+            "boxes as images."
+        )
+
+
+def _batches(
+    pairs: Iterator[tuple[np.ndarray, Boxes | None]],
+) -> Iterator[tuple[list[np.ndarray], list[Boxes | None]]]:
+    """Groups images that follow one another and have one size."""
+    batch: collections.deque[tuple[np.ndarray, Boxes | None]] = collections.deque()
+    for pair in pairs:
+        is_other = batch and pair[0].shape != batch[0][0].shape
+        if is_other or len(batch) == _BATCH_SIZE:
+            yield _split(batch)
+            batch.clear()
+        batch.append(pair)
+    if batch:
+        yield _split(batch)
+
+
+def _split(
+    batch: Iterable[tuple[np.ndarray, Boxes | None]],
+) -> tuple[list[np.ndarray], list[Boxes | None]]:
+    images, boxes = zip(*batch, strict=True)
+    return list(images), list(boxes)
 
 
 def fitted_size(size: Sequence[int], limit: tuple[int, int]) -> tuple[int, int]:

@@ -121,7 +121,7 @@ def _bilinear(align_corners: bool) -> str:
 def _build_backbone(backbone: backbones.Backbone, tensors: Tensors) -> Network:
     del tensors
     model = build_hrnet(
-        task_models.ANY_IMAGE, backbone, backbones.official_norm_activation()
+        task_models.images(), backbone, backbones.official_norm_activation()
     )
     return _network("backbone", backbone, model, {"backbone": model}, {})
 

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -12,13 +12,11 @@ import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.evaluation.coco_instances import encode_masks
+from hrnet_tf.messages import numbered
 from hrnet_tf.serving.detection.metadata import CANVAS_COLOR, DetectionMetadata
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
-from hrnet_tf.serving.predictor import (
-    ImagePredictor,
-    Prediction,
-    fitted_size,
-)
+from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.predictor import Boxes, Prediction, Predictor, fitted_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +28,6 @@ class DetectionPrediction(Prediction):
         classes: int32 [N], category ids.
         scores: float32 [N].
         masks: float32 [N, h, w], probabilities within the boxes, or None.
-        image_size: (height, width) of the image.
         categories: The categories' names by id.
     """
 
@@ -40,14 +37,13 @@ class DetectionPrediction(Prediction):
     classes: np.ndarray
     scores: np.ndarray
     masks: np.ndarray | None
-    image_size: tuple[int, int]
     categories: Mapping[int, str]
 
     @functools.cached_property
     def _encoded_masks(self) -> list[dict[str, Any]]:
         if self.masks is None:
             return []
-        return encode_masks(self.masks, self.boxes, np.array(self.image_size))
+        return encode_masks(self.masks, self.boxes, np.array(self.image.shape[:2]))
 
     def rows(self) -> list[dict[str, Any]]:
         """COCO results; masks in run lengths."""
@@ -75,8 +71,10 @@ class DetectionPrediction(Prediction):
             for row in self._good_rows()
         ]
 
-    def draw(self, image: np.ndarray) -> np.ndarray:
-        return visualization.draw_instances(image, self._good_rows(), self.categories)
+    def picture(self) -> np.ndarray:
+        return visualization.draw_instances(
+            self.image, self._good_rows(), self.categories
+        )
 
     def _good_rows(self) -> list[dict[str, Any]]:
         """The rows of the objects that score enough to be shown."""
@@ -84,7 +82,7 @@ class DetectionPrediction(Prediction):
         return [row for row in self.rows() if row["score"] >= threshold]
 
 
-class DetectionPredictor(ImagePredictor):
+class DetectionPredictor(Predictor[DetectionPrediction]):
     """A loaded detector.
 
     Attributes:
@@ -98,24 +96,54 @@ class DetectionPredictor(ImagePredictor):
     metadata: DetectionMetadata
 
     @abc.abstractmethod
-    def predict_image(self, image: np.ndarray) -> DetectionPrediction:
-        """See `ImagePredictor`."""
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> DetectionPrediction:
+        """See `Predictor`."""
+
+    def find_people(
+        self,
+        image: np.ndarray,
+        category_id: int | None = None,
+        least_score: float | None = None,
+    ) -> Boxes:
+        category_id = self.category_of_people(category_id)
+        found = self.predict_image(image)
+        is_person = found.classes == category_id
+        if least_score is None:
+            least_score = self.style.box_score_threshold
+        is_person &= found.scores >= least_score
+        return Boxes(found.boxes[is_person], found.scores[is_person])
+
+    def category_of_people(self, category_id: int | None = None) -> int:
+        """The category that is asked for, or else "person", or the only one there is.
+
+        Raises:
+            ModelError: If there is no such category.
+        """
+        known = self.metadata.categories
+        likely = [key for key in known if known[key] == "person" or len(known) == 1]
+        wanted = likely[:1] if category_id is None else [category_id]
+        for category in wanted:
+            if category in known:
+                return category
+        asked = f"{category_id} (category_id)" if wanted else "called person"
+        raise ModelError(f"{self!r} has no class {asked}; it has {numbered(known)}.")
 
     def _prediction(
-        self, image: np.ndarray, outputs: Mapping[str, np.ndarray]
+        self, image: np.ndarray, outputs: Mapping[str, np.ndarray], place: int = 0
     ) -> DetectionPrediction:
-        count = int(outputs["num_detections"][0])
+        count = int(outputs["num_detections"][place])
         boxes, classes, scores = (
-            outputs[name][0][:count] for name in ("boxes", "classes", "scores")
+            outputs[name][place][:count] for name in ("boxes", "classes", "scores")
         )
-        height, width = image.shape[:2]
         return DetectionPrediction(
             boxes,
             classes,
             scores,
-            outputs["masks"][0][:count] if "masks" in outputs else None,
-            (height, width),
+            outputs["masks"][place][:count] if "masks" in outputs else None,
             self.metadata.categories,
+            image=image,
             style=self.style,
         )
 
@@ -125,11 +153,21 @@ class SavedModelDetectionPredictor(DetectionPredictor):
 
     _model: LoadedSavedModel
 
-    def predict_image(self, image: np.ndarray) -> DetectionPrediction:
-        outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
-        return self._prediction(
-            image, {name: values.numpy() for name, values in outputs.items()}
-        )
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> DetectionPrediction:
+        (prediction,) = self.predict_batch([image], [boxes])
+        return prediction
+
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
+    ) -> list[DetectionPrediction]:
+        del boxes
+        outputs = self._model.signatures["image"](images=tf.constant(np.stack(images)))
+        arrays = {name: values.numpy() for name, values in outputs.items()}
+        return [
+            self._prediction(image, arrays, place) for place, image in enumerate(images)
+        ]
 
 
 class TFLiteDetectionPredictor(DetectionPredictor):
@@ -137,7 +175,10 @@ class TFLiteDetectionPredictor(DetectionPredictor):
 
     _model: LoadedTFLite
 
-    def predict_image(self, image: np.ndarray) -> DetectionPrediction:
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> DetectionPrediction:
+        del boxes
         canvas, scale = fit_image(image, self.metadata.input_size)
         outputs = dict(self._model.run(image=canvas[np.newaxis]))
         outputs["boxes"] = outputs["boxes"] / scale

@@ -3,16 +3,15 @@
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.messages import numbered
 from hrnet_tf.serving.detection.predictor import DetectionPredictor
 from hrnet_tf.serving.loading import LoadedSavedModel
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.people.metadata import PeopleMetadata
 from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
-from hrnet_tf.serving.predictor import ImagePredictor, Predictor
+from hrnet_tf.serving.predictor import Boxes, Predictor
 
 
-class TwoStagePredictor(ImagePredictor):
+class TwoStagePredictor(Predictor[PosePrediction]):
     """A detector and a pose model, one after the other."""
 
     unit = "people"
@@ -49,11 +48,7 @@ class TwoStagePredictor(ImagePredictor):
                 f"The pose model is a {pose.metadata.task} model; it must be a pose "
                 "model."
             )
-        if category_id not in detector.metadata.categories:
-            raise ModelError(
-                f"The detector has no class {category_id} (category_id); it has "
-                f"{numbered(detector.metadata.categories)}."
-            )
+        detector.category_of_people(category_id)  # Refuses unknown ones.
         self.metadata = PeopleMetadata(
             category_id=category_id,
             box_score_threshold=box_score_threshold,
@@ -64,23 +59,17 @@ class TwoStagePredictor(ImagePredictor):
         self.style = pose.style
         self._detector, self._pose = detector, pose
 
-    def predict_image(self, image: np.ndarray) -> PosePrediction:
-        found = self._detector.predict_image(image)
-        is_person = found.classes == self.metadata.category_id
-        is_person &= found.scores >= self.metadata.box_score_threshold
-        boxes, box_scores = found.boxes[is_person], found.scores[is_person]
-        keypoints, scores = self._pose.predict_people(image, boxes)
-        return PosePrediction(
-            boxes,
-            box_scores,
-            keypoints,
-            scores * box_scores,
-            self.metadata.pose.skeleton,
-            style=self.style,
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> PosePrediction:
+        del boxes
+        people = self._detector.find_people(
+            image, self.metadata.category_id, self.metadata.box_score_threshold
         )
+        return self._pose.predict_image(image, people)
 
 
-class PeoplePredictor(ImagePredictor):
+class PeoplePredictor(Predictor[PosePrediction]):
     """A SavedModel that `hrnet_tf.join` wrote."""
 
     unit = "people"
@@ -90,14 +79,23 @@ class PeoplePredictor(ImagePredictor):
     metadata: PeopleMetadata
     _model: LoadedSavedModel
 
-    def predict_image(self, image: np.ndarray) -> PosePrediction:
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> PosePrediction:
+        del boxes
         outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
         count = int(outputs["num_people"][0])
-        boxes, box_scores, keypoints, scores = (
+        found, box_scores, keypoints, scores = (
             outputs[name][0, :count].numpy()
             for name in ("boxes", "box_scores", "keypoints", "scores")
         )
         skeleton = self.metadata.pose.skeleton
         return PosePrediction(
-            boxes, box_scores, keypoints, scores, skeleton, style=self.style
+            found,
+            box_scores,
+            keypoints,
+            scores,
+            skeleton,
+            image=image,
+            style=self.style,
         )

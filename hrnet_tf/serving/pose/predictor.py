@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,10 @@ class PosePrediction(Prediction):
             for name, keypoint in zip(self.skeleton.keypoints, found, strict=True)
         ]
 
-    def draw(self, image: np.ndarray) -> np.ndarray:
-        """Draws skeletons and, if the style says so, boxes and scores."""
+    def picture(self) -> np.ndarray:
+        """Skeletons and, if the style says so, boxes and scores, on the image."""
         return visualization.draw_skeletons(
-            image,
+            self.image,
             self.keypoints,
             self.skeleton,
             self.style.keypoint_score_threshold,
@@ -74,7 +75,7 @@ class PosePrediction(Prediction):
         )
 
 
-class PosePredictor(Predictor):
+class PosePredictor(Predictor[PosePrediction]):
     """A loaded pose model.
 
     Attributes:
@@ -93,19 +94,34 @@ class PosePredictor(Predictor):
     def has_heatmaps(self) -> bool:
         """Whether `predict_heatmaps` works."""
 
-    def predict(self, image: np.ndarray, boxes: Boxes | None = None) -> PosePrediction:
-        people = boxes or Boxes.of_whole(image)
-        is_person = (people.boxes[:, 2:] > 0).all(axis=-1)
-        found, box_scores = people.boxes[is_person], people.scores[is_person]
-        keypoints, scores = self.predict_people(image, found)
-        return PosePrediction(
-            found,
-            box_scores,
-            keypoints,
-            scores * box_scores,
-            self.metadata.skeleton,
-            style=self.style,
-        )
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> PosePrediction:
+        (prediction,) = self.predict_batch([image], [boxes])
+        return prediction
+
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
+    ) -> list[PosePrediction]:
+        people = [
+            (given or Boxes.of_whole(image)).with_size()
+            for image, given in zip(images, boxes, strict=True)
+        ]
+        found = self.predict_people_of(images, [given.boxes for given in people])
+        return [
+            PosePrediction(
+                given.boxes,
+                given.scores,
+                keypoints,
+                scores * given.scores,
+                self.metadata.skeleton,
+                image=image,
+                style=self.style,
+            )
+            for image, given, (keypoints, scores) in zip(
+                images, people, found, strict=True
+            )
+        ]
 
     @abc.abstractmethod
     def predict_people(
@@ -122,6 +138,12 @@ class PosePredictor(Predictor):
             scores: float32 [P], the people's, without the boxes' own. Keypoints and
                 score of a box without a positive width and height are 0.
         """
+
+    def predict_people_of(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """`predict_people` of each of several images of one size."""
+        return [self.predict_people(*pair) for pair in zip(images, boxes, strict=True)]
 
     @abc.abstractmethod
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
@@ -176,11 +198,24 @@ class SavedModelPosePredictor(PosePredictor):
     def predict_people(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        boxes = np.reshape(np.asarray(boxes, np.float32), [1, -1, 4])
+        (found,) = self.predict_people_of([image], [np.reshape(boxes, [-1, 4])])
+        return found
+
+    def predict_people_of(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        counts = [len(of_image) for of_image in boxes]
+        padded = np.zeros([len(images), max(counts), 4], np.float32)
+        for row, of_image in zip(padded, boxes, strict=True):
+            row[: len(of_image)] = of_image
         outputs = self._model.signatures["image"](
-            images=tf.constant(image[np.newaxis]), boxes=tf.constant(boxes)
+            images=tf.constant(np.stack(images)), boxes=tf.constant(padded)
         )
-        return outputs["keypoints"][0].numpy(), outputs["scores"][0].numpy()
+        keypoints, scores = outputs["keypoints"].numpy(), outputs["scores"].numpy()
+        return [
+            (keypoints[place, :count], scores[place, :count])
+            for place, count in enumerate(counts)
+        ]
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
         outputs = self._model.signatures["crops"](crops=tf.constant(crop[np.newaxis]))

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -11,11 +12,7 @@ import tensorflow as tf
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.label_sets import LabelSet
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
-from hrnet_tf.serving.predictor import (
-    ImagePredictor,
-    Prediction,
-    fitted_size,
-)
+from hrnet_tf.serving.predictor import Boxes, Prediction, Predictor, fitted_size
 from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 
 
@@ -52,19 +49,19 @@ class SegmentationPrediction(Prediction):
         shares = sorted(row["classes"].items(), key=lambda share: -share[1])
         return [[name, round(share, 4)] for name, share in shares]
 
-    def draw(self, image: np.ndarray) -> np.ndarray:
-        """Lays the classes over the image, and a legend beside it."""
+    def picture(self) -> np.ndarray:
+        """The classes laid over the image, and a legend beside it."""
         all_classes = range(self.label_set.num_classes)
         present = np.unique(self.labels).tolist()
         return visualization.draw_labels(
-            image,
+            self.image,
             self.labels,
             self.label_set,
             legend=all_classes if self.style.full_legend else present,
         )
 
 
-class SegmentationPredictor(ImagePredictor):
+class SegmentationPredictor(Predictor[SegmentationPrediction]):
     """A loaded segmentation model.
 
     Attributes:
@@ -77,12 +74,18 @@ class SegmentationPredictor(ImagePredictor):
     metadata: SegmentationMetadata
 
     @abc.abstractmethod
-    def predict_image(self, image: np.ndarray) -> SegmentationPrediction:
-        """See `ImagePredictor`."""
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> SegmentationPrediction:
+        """See `Predictor`."""
 
-    def _prediction(self, label_map: np.ndarray) -> SegmentationPrediction:
+    def _prediction(
+        self, image: np.ndarray, label_map: np.ndarray
+    ) -> SegmentationPrediction:
         label_set = self.metadata.label_set
-        return SegmentationPrediction(label_map, label_set, style=self.style)
+        return SegmentationPrediction(
+            label_map, label_set, image=image, style=self.style
+        )
 
 
 class SavedModelSegmentationPredictor(SegmentationPredictor):
@@ -90,9 +93,19 @@ class SavedModelSegmentationPredictor(SegmentationPredictor):
 
     _model: LoadedSavedModel
 
-    def predict_image(self, image: np.ndarray) -> SegmentationPrediction:
-        outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
-        return self._prediction(outputs["label_map"][0].numpy())
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> SegmentationPrediction:
+        (prediction,) = self.predict_batch([image], [boxes])
+        return prediction
+
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
+    ) -> list[SegmentationPrediction]:
+        del boxes
+        outputs = self._model.signatures["image"](images=tf.constant(np.stack(images)))
+        label_maps = outputs["label_map"].numpy()
+        return list(map(self._prediction, images, label_maps))
 
 
 class TFLiteSegmentationPredictor(SegmentationPredictor):
@@ -100,15 +113,19 @@ class TFLiteSegmentationPredictor(SegmentationPredictor):
 
     _model: LoadedTFLite
 
-    def predict_image(self, image: np.ndarray) -> SegmentationPrediction:
+    def predict_image(
+        self, image: np.ndarray, boxes: Boxes | None = None
+    ) -> SegmentationPrediction:
+        del boxes
         canvas, (height, width) = fit_image(image, self.metadata)
         label_map = self._model.run(image=canvas[np.newaxis])["label_map"][0]
         return self._prediction(
+            image,
             cv2.resize(
                 label_map[:height, :width],
                 (image.shape[1], image.shape[0]),
                 interpolation=cv2.INTER_NEAREST_EXACT,
-            )
+            ),
         )
 
 

@@ -1,0 +1,216 @@
+"""`hrnet_tf.create_model` and `hrnet_tf.list_models`: networks as tf_keras models."""
+
+import fnmatch
+import logging
+import os
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.api.loading import WEIGHTS_SUFFIXES
+from hrnet_tf.configs import backbones
+from hrnet_tf.configs.variants import RECIPES, VARIANTS, check_input_size
+from hrnet_tf.messages import UserError, did_you_mean, listed
+from hrnet_tf.modeling import task_models
+from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
+from hrnet_tf.modeling.task_models import TaskModel
+from hrnet_tf.weights import conversion, official_layout, restoring
+
+_PREFIX = "hrnet_"
+
+_BACKBONE = "backbone"
+
+_log = logging.getLogger(__name__)
+
+
+class CreationError(UserError):
+    """A model that cannot be created as asked."""
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The names that `create_model` knows, those that match a pattern of * and ?.
+
+    >>> import hrnet_tf
+    >>> hrnet_tf.list_models("*w18*")
+    ['hrnet_w18', 'hrnet_w18_small_v1', 'hrnet_w18_small_v2']
+    """
+    names = sorted(f"{_PREFIX}{variant}" for variant in VARIANTS)
+    return fnmatch.filter(names, pattern)
+
+
+def create_model(
+    name: str,
+    task: str | None = None,
+    *,
+    num_keypoints: int | None = None,
+    num_classes: int | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    features_only: bool = False,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+) -> tf_keras.Model:
+    """Builds one of the published networks, with random weights or given ones.
+
+    >>> import hrnet_tf
+    >>> model = hrnet_tf.create_model("hrnet_w18_small_v1", "pose", num_keypoints=5)
+    >>> model.count_params()
+    1309093
+
+    Args:
+        name: The network, see `list_models`; its "hrnet_" may be left out.
+        task: pose, classification, segmentation, segmentation_ocr or detection (the
+            backbone and its pyramid, which all detectors share). If None,
+            classification, unless `features_only`.
+        num_keypoints: Keypoints of a pose network; COCO's 17 if None.
+        num_classes: Classes; if None, ImageNet's 1000, or Cityscapes' 19.
+        weights: An official .pth or .safetensors file of this network, or the prefix of
+            a checkpoint that `hrnet_tf.convert_weights` or a training of this network
+            wrote. If they are for another task, or another number of keypoints or
+            classes, the backbone alone takes them, and a line of the log says so.
+        features_only: Whether to end at the backbone's four resolutions.
+        input_shape: (height, width, 3) of images in pixels, multiples of 32; any size
+            if None.
+
+    Returns:
+        A model of images float32 [B, H, W, 3], RGB / 255 less the mean (0.485, 0.456,
+        0.406), over the deviation (0.229, 0.224, 0.225). It gives, not normalised by a
+        softmax:
+
+        - pose: heatmaps [B, H/4, W/4, K];
+        - classification: logits [B, classes];
+        - segmentation: {"logits": [B, H/4, W/4, classes]};
+        - detection: levels {"2": [B, H/4, W/4, 256], ..., "6"};
+        - features only: {"2": [B, H/4, W/4, C], "3", "4", "5": [B, H/32, W/32, 8C]}.
+
+    Raises:
+        UserError: If there is no such network, or the weights do not fit it.
+    """
+    model_id = _model_id(name)
+    if features_only and task is not None:
+        raise CreationError(
+            "features_only ends at the backbone, which all tasks share: leave out "
+            f"task={task!r}."
+        )
+    task = "backbone" if features_only else task or "classification"
+    count = _num_outputs(task, num_keypoints=num_keypoints, num_classes=num_classes)
+    built = _build(task, model_id, count, _input_size(input_shape))
+    if weights is not None:
+        _load(built, task, model_id, os.fspath(weights))
+    return built.model
+
+
+def _model_id(name: str) -> str:
+    model_id = name.removeprefix(_PREFIX)
+    if model_id not in VARIANTS:
+        known = list_models()
+        meant = did_you_mean(f"{_PREFIX}{model_id}", known)
+        raise CreationError(
+            f"There is no model {name!r}{meant}; there are {', '.join(known)}."
+        )
+    return model_id
+
+
+def _num_outputs(task: str, **given: int | None) -> int:
+    """The number of keypoints or classes: as given, or as published."""
+    if task not in (*RECIPES, _BACKBONE):
+        raise CreationError(
+            f"There is no task {task!r}{did_you_mean(task, RECIPES)}; there are "
+            f"{', '.join(RECIPES)}."
+        )
+    outputs = RECIPES[task].outputs if task in RECIPES else ""
+    for name, number in given.items():
+        if number is None:
+            continue
+        if name != f"num_{outputs}":
+            raise CreationError(f"A {task} network has no {name}: leave it out.")
+        if not isinstance(number, int) or number < 1:
+            raise CreationError(f"{name} must be a whole number from 1; got {number}.")
+        return number
+    return RECIPES[task].num_outputs if task in RECIPES else 0
+
+
+def _input_size(shape: Sequence[int | None] | None) -> task_models.ImageSize:
+    if shape is None:
+        return task_models.ANY_SIZE
+    try:
+        height, width, channels = shape
+        check_input_size((height, width))
+    except (TypeError, ValueError) as error:
+        raise CreationError(
+            f"input_shape must be (height, width, 3); got {shape!r}. {error}"
+        ) from None
+    if channels != 3:
+        raise CreationError(f"Images have 3 channels; input_shape is {shape!r}.")
+    return height, width
+
+
+def _build(
+    task: str, model_id: str, num_outputs: int, size: task_models.ImageSize
+) -> TaskModel:
+    if task != _BACKBONE:
+        return task_models.build(task, model_id, num_outputs, size)
+    body = build_hrnet(
+        task_models.images(size),
+        backbones.Backbone(type="hrnet", hrnet=backbones.HRNet(model_id=model_id)),
+        backbones.official_norm_activation(),
+    )
+    return TaskModel(body, body, decoder=None, head=None)
+
+
+def _load(built: TaskModel, task: str, model_id: str, path: str) -> None:
+    """Loads all weights if they are for this network, or else those of the backbone."""
+    if path.endswith(WEIGHTS_SUFFIXES):
+        found = conversion.load_pytorch_checkpoint(path, model_id=model_id).network
+        theirs = found.model.weights
+        is_same = [v.shape for v in theirs] == [v.shape for v in built.model.weights]
+        if found.task == task.removesuffix("_ocr") and is_same:
+            built.model.set_weights([v.numpy() for v in theirs])
+        else:
+            _load_body(built.backbone, found.variables, path)
+        return
+    checkpoint = restoring.find_checkpoint(path)
+    if checkpoint is None:
+        raise CreationError(
+            f"There are no weights {path}: give an official .pth or .safetensors "
+            "file, or the prefix of a checkpoint."
+        )
+    try:
+        restoring.restore(_parts(built), checkpoint)
+    except restoring.CheckpointError:
+        restoring.restore({"backbone": built.backbone}, checkpoint)
+        _tell_of_body(path)
+
+
+def _load_body(body: HRNet, tensors: Mapping[str, tf.Variable], path: str) -> None:
+    variables = dict(official_layout.backbone_variables(body))
+    missing = [name for name in variables if name not in tensors]
+    if missing:
+        raise CreationError(
+            f"{path} lacks {len(missing)} tensors of this backbone: {listed(missing)}. "
+            "Pose networks are published without what makes the lower resolutions."
+        )
+    for name, variable in variables.items():
+        variable.assign(tensors[name])
+    _tell_of_body(path)
+
+
+def _tell_of_body(path: str) -> None:
+    _log.warning(
+        "%s is for another task or number of outputs: the backbone has its weights, "
+        "all else starts afresh.",
+        path,
+    )
+
+
+def _parts(built: TaskModel) -> dict[str, tf_keras.layers.Layer]:
+    """The modules as checkpoints name them."""
+    parts = {
+        "backbone": built.backbone,
+        "decoder": built.decoder,
+        "head": built.head,
+    }
+    is_whole = built.decoder is None and built.head is not None
+    if is_whole:  # Classification.
+        parts = {"backbone": built.backbone, "model": built.model}
+    return {name: part for name, part in parts.items() if part is not None}

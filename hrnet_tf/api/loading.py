@@ -1,0 +1,208 @@
+"""`hrnet_tf.load`: a trained model, whatever kind of file it is in."""
+
+import dataclasses
+import difflib
+import json
+import os
+import re
+import tempfile
+from typing import Any
+
+import tensorflow as tf
+import yaml
+
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.messages import UserError
+from hrnet_tf.serving.exporter import Options
+from hrnet_tf.serving.in_memory import load_checkpoint
+from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.predictor import DEFAULT_STYLE, Predictor, Style
+from hrnet_tf.weights import conversion
+
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors")
+
+# Number of keypoints or classes of the published data sets.
+_SKELETONS = {17: "coco17", 16: "mpii16"}
+_LABEL_SETS = {
+    19: "cityscapes",
+    20: "lip",
+    59: "pascal_context",
+    60: "pascal_context_60",
+}
+
+# (height, width) in the names of published files: pose_hrnet_w32_256x192.pth.
+_SIZE = re.compile(r"(?<!\d)(\d{2,4})x(\d{2,4})(?!\d)")
+
+_POSE_OUTPUT = "head/conv/bias/.ATTRIBUTES/VARIABLE_VALUE"
+
+_FORMS = (
+    "a SavedModel's folder or a .tflite file (of hrnet_tf.export or hrnet_tf.join), "
+    "the directory of a run (hrnet_tf.train), the prefix of a checkpoint, or an "
+    "official .pth or .safetensors file"
+)
+
+
+class LoadingError(UserError):
+    """Something that `load` cannot load as asked."""
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    skeleton: str | None = None,
+    label_set: str | None = None,
+    input_size: tuple[int, int] | None = None,
+    flip_test: bool = False,
+    num_threads: int | None = None,
+    style: Style = DEFAULT_STYLE,
+) -> Predictor[Any]:
+    """Loads a trained model to predict with.
+
+    >>> import hrnet_tf
+    >>> pose = hrnet_tf.load("exported/pose/1")
+    >>> people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 160]])
+    >>> people.keypoints.shape, people.scores.shape
+    ((1, 17, 3), (1,))
+
+    Args:
+        path: A SavedModel's folder, or one of numbered SavedModels, or a .tflite file,
+            from `hrnet_tf.export` or `hrnet_tf.join`; the directory of a run, of which
+            the best checkpoint is taken, or else the latest; the prefix of a checkpoint
+            in a run, or of one that `hrnet_tf.convert_weights` wrote, with its YAML
+            beside it; an official .pth or .safetensors file.
+        skeleton: The keypoints of official pose weights: a name or the path of a YAML
+            file. If None, COCO's for 17 keypoints and MPII's for 16.
+        label_set: The classes of official segmentation weights, likewise. If None,
+            those of the published data set with as many.
+        input_size: (height, width) of the crops that official pose weights are for. If
+            None, as the file's name says (256x192), or 256x192.
+        flip_test: Whether predictions are averaged with those of the mirrored image. Of
+            exported models that is decided already.
+        num_threads: CPU threads for a .tflite file; as many as there are cores if None.
+        style: How predictions are told and drawn.
+
+    Returns:
+        The model; see `Predictor.predict`.
+
+    Raises:
+        UserError: If it cannot be loaded; the message says why.
+    """
+    path = os.fspath(path)
+    asked = _Asked(skeleton, label_set, input_size)
+    options = Options(flip_test=flip_test)
+    if path.endswith(WEIGHTS_SUFFIXES) and not os.path.isdir(path):
+        converted = conversion.load_pytorch_checkpoint(path)
+        with tempfile.TemporaryDirectory() as folder:
+            prefix = os.path.join(folder, "ckpt")
+            conversion.write_checkpoint(converted, prefix)
+            return _load_converted(path, prefix, asked, options, style)
+    prefix = path.removesuffix(".index")
+    run = _run_of(prefix)
+    if run is None and tf.io.gfile.exists(f"{prefix}.yaml"):
+        return _load_converted(prefix, prefix, asked, options, style)
+    asked.refuse(path)
+    if run is not None:
+        checkpoint = None if run == prefix else prefix
+        return load_checkpoint(run, checkpoint, options=options, style=style)
+    if not os.path.exists(path):
+        raise LoadingError(f"There is no {path}{_nearest(path)}. Give {_FORMS}.")
+    if flip_test:
+        raise LoadingError(
+            f"{path} is an exported model, which has the flip test or not: export it "
+            "with --flip_test instead of giving flip_test."
+        )
+    return load_predictor(path, num_threads, style)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What official weights do not say about themselves; None where nobody does."""
+
+    skeleton: str | None
+    label_set: str | None
+    input_size: tuple[int, int] | None
+
+    def refuse(self, path: str) -> None:
+        """Refuses what is given, since a model says it by itself."""
+        for name, value in vars(self).items():
+            if value is not None:
+                raise LoadingError(
+                    f"{name}={value!r} goes with official weights; {path} has its own: "
+                    "leave it out."
+                )
+
+
+def _run_of(prefix: str) -> str | None:
+    """The run that a directory is, or that a checkpoint lies in; None without one."""
+    folder = os.path.dirname(prefix)
+    is_checkpoint = tf.io.gfile.exists(f"{prefix}.index")
+    candidates = [folder, os.path.dirname(folder)] if is_checkpoint else [prefix]
+    for candidate in candidates:
+        if tf.io.gfile.exists(os.path.join(candidate, "params.yaml")):
+            return candidate
+    return None
+
+
+def _nearest(path: str) -> str:
+    """What a path may have been meant to be, as the end of a clause; or nothing."""
+    folder, name = os.path.split(os.path.normpath(path))
+    names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    close = difflib.get_close_matches(name, names, n=1)
+    return f" (did you mean {os.path.join(folder, close[0])}?)" if close else ""
+
+
+def _load_converted(
+    path: str, prefix: str, asked: _Asked, options: Options, style: Style
+) -> Predictor[Any]:
+    """Loads what `conversion.write_checkpoint` wrote; messages call it `path`."""
+    config_file = f"{prefix}.yaml"
+    with open(config_file, encoding="utf-8") as file:
+        model = yaml.safe_load(file)["task"]["model"]
+    if "decoder" in model and "num_classes" in model:
+        task = _segmentation(path, model["num_classes"], asked)
+    elif "head" in model:
+        (count,) = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()[
+            _POSE_OUTPUT
+        ]
+        task = _pose(path, count, asked)
+    else:
+        raise LoadingError(
+            f"{path} holds no network whose answers could be drawn, but one of "
+            "classification, or parts of a network: give it to hrnet_tf.create_model "
+            "as weights."
+        )
+    overrides = [json.dumps({"task": task})]
+    return load_checkpoint(
+        None, prefix, [config_file], overrides, options, style, name=path
+    )
+
+
+def _pose(path: str, num_keypoints: int, asked: _Asked) -> dict[str, Any]:
+    """The fields of the task that say how a pose network is to be used."""
+    if asked.label_set:
+        raise LoadingError(f"{path} is a pose network: leave out label_set.")
+    skeleton = asked.skeleton or _SKELETONS.get(num_keypoints)
+    if skeleton is None:
+        raise LoadingError(
+            f"{path} finds {num_keypoints} keypoints, which no published data set has: "
+            "name them with skeleton='my_skeleton.yaml'."
+        )
+    size = asked.input_size
+    if size is None and (match := _SIZE.search(os.path.basename(path))):
+        size = int(match.group(1)), int(match.group(2))
+    model = {"model": {"input_size": list(size)}} if size else {}
+    return {"skeleton": skeleton, **model}
+
+
+def _segmentation(path: str, num_classes: int, asked: _Asked) -> dict[str, Any]:
+    """The fields of the task that say how a segmentation network is to be used."""
+    for name, value in (("skeleton", asked.skeleton), ("input_size", asked.input_size)):
+        if value is not None:
+            raise LoadingError(f"{path} is a segmentation network: leave out {name}.")
+    label_set = asked.label_set or _LABEL_SETS.get(num_classes)
+    if label_set is None:
+        raise LoadingError(
+            f"{path} tells {num_classes} classes apart, as no published data set does: "
+            "name them with label_set='my_classes.yaml'."
+        )
+    return {"label_set": label_set}
