@@ -5,7 +5,6 @@ as viewers show it must be stored that way: `--exif=apply` turns it.
 """
 
 import io
-import os
 import re
 
 import cv2
@@ -14,6 +13,7 @@ import tensorflow as tf
 
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.input_files import TOO_LARGE, InputFileError, open_input, read_bytes
 
 _JPEG_SIGNATURE, _PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _JPEG_QUALITY = 95
@@ -84,19 +84,12 @@ def is_plain(text: str) -> bool:
     return not re.search("[\0\ud800-\udfff]", text)
 
 
-def _waits(path: str) -> bool:
-    """Whether a path is a pipe or the like, in which reading may wait for ever."""
-    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
-
-
 def orientation_of(path: str) -> int:
     """The EXIF orientation of an image file, 1 to 8; 1 if it cannot be read."""
-    if _waits(path):
-        return 1
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with open_input(path) as file:
             return pictures.orientation(file)
-    except tf.errors.OpError:
+    except InputFileError:
         return 1
 
 
@@ -104,19 +97,9 @@ def read_file(path: str, kind: str, identity: str = "") -> bytes:
     """Reads a file, or raises `Unusable`; faults are counted by its `kind`: "image"."""
     if not can_be_path(path):
         raise Unusable(f"missing {kind}", f"{path!r} cannot be the name of a file.")
-    if _waits(path):
-        raise Unusable(f"unreadable {kind}", f"{path}{identity} is not a file.")
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
-    except tf.errors.NotFoundError:
-        raise Unusable(f"missing {kind}", f"{path}{identity} does not exist.") from None
-    except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise Unusable(
-            f"{kind} too large for memory",
-            f"{path}{identity}: there is not enough memory to read it.",
-        ) from None
-    except tf.errors.OpError as error:
-        raise Unusable(
-            f"unreadable {kind}", f"{path}{identity} cannot be read: {error.message}."
-        ) from None
+        return read_bytes(path)
+    except InputFileError as error:
+        fault = error.fault
+        what = f"{kind} {fault}" if fault == TOO_LARGE else f"{fault} {kind}"
+        raise Unusable(what, f"{path}{identity} {error.reason}.") from None
