@@ -50,7 +50,7 @@ def test_the_highest_version_is_taken(saved_model_dir, tmp_path):
     for version in ("1", "10", "9"):
         shutil.copytree(saved_model_dir, tmp_path / version)
     (tmp_path / "10/assets/hrnet_tf.json").unlink()
-    with pytest.raises(ModelError, match=r"10 was not exported by hrnet_tf"):
+    with pytest.raises(ModelError, match="10 is not as it was exported: assets/hrnet_tf.json"):
         load_predictor(str(tmp_path))
 
 
