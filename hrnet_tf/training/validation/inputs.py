@@ -7,7 +7,6 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
-from hrnet_tf.configs.color import Color
 from hrnet_tf.data.records.image_ids import ImageIds
 from hrnet_tf.evaluation.coco_files import AnnotationFileError, Truth, check_images
 from hrnet_tf.training.validation import choices
@@ -83,7 +82,7 @@ def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[s
 
 def reading_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     """Checks how data is read, wherever it comes from."""
-    yield from choices.in_range(path, data, choices.ABOVE_0, "global_batch_size")
+    yield from choices.above_0(path, data, "global_batch_size")
     if data.enable_tf_data_service and not data.tf_data_service_address:
         yield (
             f"{path}.enable_tf_data_service is true, but "
@@ -98,14 +97,6 @@ def role_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterat
         yield "task.train_data.is_training is not true; it must be true."
     if evaluates and task.validation_data.is_training is not False:
         yield "task.validation_data.is_training is not false; it must be false."
-
-
-def color_mistakes(path: str, color: Color) -> Iterator[str]:
-    """Checks the random changes of colours under the key `path`."""
-    names = ("brightness", "contrast", "saturation")
-    yield from choices.in_range(path, color, choices.BELOW_1, *names)
-    half_a_turn = ("in [0, 0.5]", lambda value: 0 <= value <= 0.5)
-    yield from choices.in_range(path, color, half_a_turn, "hue")
 
 
 def cache_mistakes(data: cfg.DataConfig, example: str) -> Iterator[str]:
