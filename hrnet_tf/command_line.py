@@ -4,8 +4,8 @@
 be understood, 128 and a signal's number the end that the signal asked for: 130 for
 Ctrl-C, 143 for SIGTERM.
 
-A command keeps its flags in a `FlagValues` of its own, not in absl's process-wide set, so
-that its module can be imported beside any other.
+A command keeps its flags in a `FlagValues` of its own, not in absl's process-wide set,
+so that its module can be imported beside any other.
 
 Help and bad usage must not wait for TensorFlow, which takes seconds to import: the
 modules of commands import it, and all that imports it, inside the function that works.
@@ -21,7 +21,7 @@ from typing import Any
 from absl import flags
 
 from hrnet_tf import signals
-from hrnet_tf.input_files import InputFileError, read_bytes
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, read_bytes
 from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import failure_to_write
 
@@ -29,8 +29,6 @@ from hrnet_tf.output_files import failure_to_write
 flags.disclaim_key_flags()
 
 
-# More than any camera takes in one picture: the largest, of telephones, have 200.
-MAX_PIXELS = 250_000_000
 _LARGEST_FLAGFILE = 1_000_000  # bytes
 
 

@@ -1,8 +1,10 @@
 """What a command writes: whole under its own name, or not at all."""
 
 import contextlib
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,18 @@ from hrnet_tf.messages import UserError
 
 # Letters of a name, of at most 4 bytes each, that leave room for more among 255 bytes.
 _KEPT_OF_NAMES = 50
+
+
+# What can be wrong with a disk, a folder or a name.
+_CAUSES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES),
+    *(errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+    *(errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EMLINK, errno.ELOOP),
+)
+# TensorFlow writes "PATH; CAUSE" in the midst of its messages.
+_TENSORFLOW_CAUSE = re.compile(
+    rf"(?P<path>[^\s;]+); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
+)
 
 
 class OutputError(UserError):
@@ -28,6 +42,20 @@ def check_output(path: str, overwrite: bool, flag: str = "--output_dir") -> None
             f"{path} exists already: choose another {flag}, or replace it with "
             "--overwrite."
         )
+
+
+def failure_to_write(error: BaseException) -> str | None:
+    """What an error of Python's or TensorFlow's says about a disk: a path and a cause.
+
+    None if it is about something else.
+    """
+    if isinstance(error, OSError):
+        if error.errno not in _CAUSES:
+            return None
+        where = f"{os.fspath(error.filename)}: " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}"
+    match = _TENSORFLOW_CAUSE.search(getattr(error, "message", None) or "")
+    return match and f"{match['path']}: {match['cause']}"
 
 
 @contextlib.contextmanager
