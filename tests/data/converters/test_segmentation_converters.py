@@ -372,12 +372,12 @@ def wrong_color(folder):
         (lambda f: (f / "labels/a.png").unlink(), "labels/a.png does not exist"),
         (
             lambda f: (f / "labels/a.png").write_bytes(b"nothing"),
-            "labels/a.png is damaged or not an image",
+            "labels/a.png is not an image, or of a format that",
         ),
         (wrong_color, "[9, 9, 9] at row 3, column 5"),
         (
             lambda f: (f / "images/a.jpg").write_bytes(b"\xff\xd8\xff" + 9 * b"x"),
-            "images/a.jpg is damaged or truncated",
+            "images/a.jpg is not an image, or a damaged one",
         ),
         (
             lambda f: (f / "classes.yaml").write_text("classes: [a]"),
