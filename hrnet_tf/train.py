@@ -65,6 +65,11 @@ def train(values: flags.FlagValues) -> None:
             "training from a checkpoint set task.init_checkpoint."
         )
 
+    if set("*?[\\") & set(values.model_dir):
+        raise UserError(
+            f"--model_dir={values.model_dir} has one of * ? [ \\ in it, which "
+            "TensorFlow takes for a pattern when it reads checkpoints: choose another."
+        )
     if os.path.exists(values.model_dir) and not os.path.isdir(values.model_dir):
         raise UserError(
             f"--model_dir={values.model_dir} is a file: name a directory, which is "

@@ -100,7 +100,9 @@ def survey(folder: str) -> Survey:
         return Survey(folder)
     # A listing of some remote folders ends the names of folders with "/".
     files = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
-    names, remark = _listed(folder)
+    paths, remark = _listed(folder)
+    # The folder may have been moved since they were written.
+    names = None if paths is None else [os.path.basename(path) for path in paths]
     found = _found(files, names)
     unfinished = _unfinished(files)
     damaged: list[tuple[str, str]] = []
@@ -175,9 +177,9 @@ def _reasons(surveyed: Survey) -> str:
 
 
 def _listed(folder: str) -> tuple[list[str] | None, str | None]:
-    """The names that a folder's state file lists, oldest first, and what is wrong.
+    """The paths that a folder's state file lists, oldest first, and what is wrong.
 
-    The names are None if there is no such file.
+    The paths are None if there is no such file.
     """
     path = os.path.join(folder, STATE_FILE)
     if not tf.io.gfile.exists(path):
@@ -188,12 +190,9 @@ def _listed(folder: str) -> tuple[list[str] | None, str | None]:
             text_format.Parse(file.read(), state)
     except (text_format.ParseError, UnicodeDecodeError, tf.errors.OpError):
         return [], f"its file {STATE_FILE} cannot be understood"
-    # The folder may have been moved since.
     paths = [*state.all_model_checkpoint_paths, state.model_checkpoint_path]
-    names = [os.path.basename(path) for path in paths if path]
-    if not names:
-        return [], f"its file {STATE_FILE} is empty"
-    return list(dict.fromkeys(names)), None
+    paths = list(dict.fromkeys(path for path in paths if path))
+    return paths, None if paths else f"its file {STATE_FILE} is empty"
 
 
 def _state_remark(names: Sequence[str] | None, name: str) -> str | None:
