@@ -41,11 +41,16 @@ ANNOTATIONS = {
 }
 
 
+def write_record(path):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(tf.train.Example().SerializeToString())
+
+
 @pytest.fixture
 def good(tmp_path):
     """Overrides that make hrnet_pose_coco valid in every mode."""
     for name in ("train.tfrecord", "val.tfrecord"):
-        (tmp_path / name).write_text("x")
+        write_record(tmp_path / name)
     (tmp_path / "val.json").write_text(json.dumps(ANNOTATIONS))
     return [
         f"task.train_data.input_path={tmp_path}/train*",
@@ -456,7 +461,7 @@ def check_segmentation(*overrides, mode="train", **hrnet):
 
 
 def test_segmentation_with_hrnet_passes(tmp_path):
-    (tmp_path / "train.tfrecord").write_text("x")
+    write_record(tmp_path / "train.tfrecord")
     data = {"input_path": f"{tmp_path}/train*"}
     check_segmentation(
         {
@@ -512,7 +517,7 @@ def test_segmentation_with_hrnet_passes(tmp_path):
     ],
 )
 def test_segmentation_mistake(tmp_path, task, hrnet, fragments):
-    (tmp_path / "train.tfrecord").write_text("x")
+    write_record(tmp_path / "train.tfrecord")
     records = {"task": {"train_data": {"input_path": f"{tmp_path}/train*"}}}
     with pytest.raises(ConfigError) as error:
         check_segmentation(records, {"task": task}, **hrnet)
@@ -522,7 +527,7 @@ def test_segmentation_mistake(tmp_path, task, hrnet, fragments):
 
 
 def test_classification_with_another_backbone(tmp_path):
-    (tmp_path / "train.tfrecord").write_text("x")
+    write_record(tmp_path / "train.tfrecord")
     records = f"task.train_data.input_path={tmp_path}/train*"
     mistakes = classification.mistakes
     validate(parse_config("resnet_imagenet", [], records), "train", mistakes)

@@ -23,7 +23,7 @@ from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records import conversions, names
 from hrnet_tf.data.records.conversions import Shard
 from hrnet_tf.data.records.names import ShardName
-from hrnet_tf.data.records.shards import AGAIN, RecordError, read_serialized
+from hrnet_tf.data.records.shards import AGAIN, RecordError, is_folder, read_serialized
 from hrnet_tf.data.records.writing import sha256_of
 from hrnet_tf.messages import listed
 
@@ -41,11 +41,12 @@ _LISTED = 3
 _ONE_BY_ONE = "to read the others alone, name them one by one, without * and ?"
 
 
-def faults(input_path: Any) -> Iterator[str]:
+def faults(input_path: Any, reads: bool = True) -> Iterator[str]:
     """Yields a sentence about each fault of the records that patterns match.
 
-    That a pattern matches nothing is no fault of records. Raises `tf.errors.OpError` if
-    a folder cannot be looked into.
+    `reads` is false for files that are compressed, or no TFRecord files at all. That a
+    pattern matches nothing is no fault of records. Raises `tf.errors.OpError` if a
+    folder cannot be looked into.
     """
     matched = {
         pattern: names.match([pattern]) for pattern in names.patterns_of(input_path)
@@ -63,7 +64,7 @@ def faults(input_path: Any) -> Iterator[str]:
         for pattern, files in matched.items():
             if names.is_pattern(pattern):
                 found += _incomplete_sets(pattern, files)
-    yield from dict.fromkeys(found) if found else _damaged_files(shards)
+    yield from dict.fromkeys(found) if found else _damaged_files(shards, reads)
 
 
 def _incomplete_sets(pattern: str, files: Sequence[str]) -> Iterator[str]:
@@ -145,12 +146,12 @@ def _described(prefix: str, files: Sequence[str]) -> dict[str, Shard]:
     return {path: conversion.shards[os.path.basename(path)] for path in files}
 
 
-def _damaged_files(shards: Mapping[str, Shard | None]) -> Iterator[str]:
+def _damaged_files(shards: Mapping[str, Shard | None], reads: bool) -> Iterator[str]:
     """Compares files with their descriptions, or at least looks into them."""
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         sizes = list(pool.map(_size_of, shards))
         total = sum(size for size in sizes if isinstance(size, int))
-        check = functools.partial(_fault, reads=total <= _READ_WHOLE)
+        check = functools.partial(_fault, reads=reads and total <= _READ_WHOLE)
         yield from filter(None, pool.map(check, shards.items(), sizes))
 
 
@@ -158,7 +159,7 @@ def _size_of(path: str) -> int | str:
     """The size in bytes, or what is wrong."""
     try:
         if tf.io.gfile.isdir(path):
-            return f"{path} is a folder, not a TFRecord file: correct the path."
+            return is_folder(path)
         return tf.io.gfile.stat(path).length
     except tf.errors.OpError as error:
         return f"{path} cannot be looked at: {error.message}."

@@ -58,6 +58,8 @@ def read_serialized(path: str) -> Iterator[bytes]:
     """Yields the records of a file as they are; see `read_examples`."""
     number, offset = 1, 0
     try:
+        if tf.io.gfile.isdir(path):
+            raise RecordError(is_folder(path))
         size = tf.io.gfile.stat(path).length
         reader = tf_record.tf_record_random_reader(path)
         # The reader takes less than the beginning of a record for the end of the file.
@@ -71,6 +73,11 @@ def read_serialized(path: str) -> Iterator[bytes]:
         raise damaged(path, number, one_line(error.message)) from error
     except tf.errors.OpError as error:
         raise RecordError(f"{one_line(error.message)}: {AGAIN}.") from error
+
+
+def is_folder(path: str) -> str:
+    """The sentence about a folder in place of a file."""
+    return f"{path} is a folder, not a TFRecord file: correct the path."
 
 
 def damaged(path: str, number: int, reason: str) -> RecordError:

@@ -50,7 +50,8 @@ def validate(
             *task_mistakes(params, trains, evaluates),
         ]
     if mistakes:
-        raise ConfigError("\n".join(mistakes))
+        # Two checks may come upon one damaged record.
+        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
     try:
         params.validate()
     except KeyError as error:

@@ -9,7 +9,6 @@ from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
 from hrnet_tf.configs import detection
-from hrnet_tf.data.records.image_ids import read_image_ids
 from hrnet_tf.data.records.instances import IMAGE_ID
 from hrnet_tf.evaluation import coco_files
 from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
@@ -206,9 +205,9 @@ def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
     except coco_files.AnnotationFileError as error:
         yield f"{key}: {error}"
         return
-    yield from inputs.image_mistakes(
-        key, truth, read_image_ids(task.validation_data.input_path, IMAGE_ID)
-    )
+    data = task.validation_data
+    records = yield from inputs.image_ids("task.validation_data", data, IMAGE_ID)
+    yield from inputs.image_mistakes(key, truth, records)
     highest = max(truth.content.categories, default=0)
     if highest >= task.model.num_classes:
         yield (

@@ -11,7 +11,7 @@ from hrnet_tf.configs import pose
 from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.data.files.detections import DetectionsError
 from hrnet_tf.data.inputs.pose import read_detections
-from hrnet_tf.data.records.image_ids import ImageIds, read_image_ids
+from hrnet_tf.data.records.image_ids import ImageIds
 from hrnet_tf.data.records.pose import IMAGE_ID
 from hrnet_tf.data.vocabularies.skeletons import SkeletonError, load_skeleton
 from hrnet_tf.evaluation import coco_files, coco_keypoints
@@ -88,12 +88,13 @@ def _data_mistakes(path: str, data: pose.PoseData) -> Iterator[str]:
 
 
 def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
-    records = read_image_ids(task.validation_data.input_path, IMAGE_ID)
+    data = task.validation_data
+    records = yield from inputs.image_ids("task.validation_data", data, IMAGE_ID)
     truth = yield from _annotation_mistakes(task)
     if truth:
         key = "task.evaluation.annotation_file"
         yield from inputs.image_mistakes(key, truth, records)
-    yield from _detection_mistakes(task.validation_data, truth, records)
+    yield from _detection_mistakes(data, truth, records)
 
 
 def _annotation_mistakes(
