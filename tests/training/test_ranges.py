@@ -108,7 +108,7 @@ def test_documentation_states_the_same_ranges(section, path):
         is_number = own.get(field.name) in (int, float, list[int], list[float])
         if is_number and stated and stated.words.startswith("in ["):
             begin = documentation.find(f" {field.name}: ")
-            end = re.search(r" [a-z_0-9]+: |$", documentation[begin + 2 :])
+            end = re.search(r" (?!pixels)[a-z_0-9]+: |$", documentation[begin + 2 :])
             entry = documentation[begin : begin + 2 + end.end()]
             words = stated.words.removeprefix("in ")
             assert words in entry, f"{section.__name__}.{field.name}: {words}"
