@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from hrnet_tf.input_files import open_input, read_bytes
 from hrnet_tf.messages import listed
 from hrnet_tf.serving.metadata import ModelError
 
@@ -23,8 +24,8 @@ MANIFEST = os.path.join("assets.extra", "hrnet_tf.sha256")
 
 _PREFIX = b"sha256:"
 _DIGITS = 64
-# Bytes that are read at once.
-_BLOCK = 2**20
+# Bytes that are read at once, and of the longest list.
+_BLOCK = _LARGEST_MANIFEST = 2**20
 # A line of what sha256sum writes.
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _ADVICE = "copy or export it again, or take it as it is with --unverified."
@@ -71,6 +72,12 @@ def has_manifest(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, MANIFEST))
 
 
+def check_readable(folder: str) -> None:
+    """Raises `InputFileError` if a file of a SavedModel cannot be read, or is none."""
+    for name in _files(folder):
+        open_input(os.path.join(folder, name)).close()
+
+
 def check_folder(folder: str) -> None:
     """Compares the files of a SavedModel with the list in it.
 
@@ -90,8 +97,10 @@ def check_folder(folder: str) -> None:
         (sorted(there - set(listed_files)), "no part of what was exported"),
     ):
         if names:
+            # A damaged list may name anything.
+            shown_names = [n if n.isprintable() else repr(n) for n in names]
             raise ModelError(
-                f"{folder} is not as it was exported: {listed(names)} "
+                f"{folder} is not as it was exported: {listed(shown_names)} "
                 f"{'is' if len(names) == 1 else 'are'} {mistake}; {_ADVICE}"
             )
 
@@ -107,8 +116,7 @@ def lost(path: str) -> ModelError:
 
 def _read_manifest(folder: str) -> Mapping[str, str]:
     path = os.path.join(folder, MANIFEST)
-    with open(path, "rb") as file:
-        text = file.read().decode("utf-8", "replace")
+    text = read_bytes(path, _LARGEST_MANIFEST).decode("utf-8", "replace")
     matches = [_LINE.fullmatch(line) for line in text.split("\n")[:-1]]
     digests = {match[2]: match[1] for match in matches if match}
     if not text.endswith("\n") or len(digests) < len(matches):
@@ -120,19 +128,18 @@ def _read_manifest(folder: str) -> Mapping[str, str]:
 
 
 def _files(folder: str) -> list[str]:
-    """The paths of all regular files below a folder, but for the list of them."""
-    paths = sorted(
-        os.path.join(parent, name)
+    """The paths of all files below a folder, but for the list of them."""
+    names = sorted(
+        os.path.relpath(os.path.join(parent, name), folder)
         for parent, _, names in os.walk(folder)
         for name in names
     )
-    names = [os.path.relpath(path, folder) for path in paths if os.path.isfile(path)]
     return [name for name in names if name != MANIFEST]
 
 
 def _digest(folder: str, name: str) -> str:
     digest = hashlib.sha256()
-    with open(os.path.join(folder, name), "rb") as file:
+    with open_input(os.path.join(folder, name)) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

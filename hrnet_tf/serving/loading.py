@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from hrnet_tf.input_files import read_bytes
 from hrnet_tf.messages import one_line
 from hrnet_tf.serving import checksums, metadata, tflite_metadata
 from hrnet_tf.serving.metadata import Interface, ModelError
@@ -97,15 +98,19 @@ def load_model(
     Raises:
         ModelError: If there is no such model.
     """
-    if os.path.isfile(path):
-        return load_tflite(path, num_threads, verify)
-    if not os.path.isdir(path):
+    if not os.path.exists(path):
         raise ModelError(
             f"There is no model {path}: give the directory or the .tflite file that "
             "python -m hrnet_tf.export wrote."
         )
+    if not os.path.isdir(path):
+        return load_tflite(path, num_threads, verify)
     if not tf.saved_model.contains_saved_model(path):
-        versions = [name for name in os.listdir(path) if name.isdecimal()]
+        versions = [
+            name
+            for name in os.listdir(path)
+            if name.isdecimal() and os.path.isdir(os.path.join(path, name))
+        ]
         if not versions:
             raise ModelError(
                 f"{path} holds no SavedModel: there is neither a saved_model.pb in it "
@@ -125,11 +130,12 @@ def load_saved_model(path: str, verify: bool = True) -> LoadedSavedModel:
     is_listed = checksums.has_manifest(path)
     if verify and is_listed:
         checksums.check_folder(path)
+    else:
+        checksums.check_readable(path)
     asset = os.path.join(path, "assets", metadata.FILE_NAME)
-    if not os.path.isfile(asset):
+    if not os.path.exists(asset):
         raise ModelError(f"{path} was not exported by hrnet_tf: it has no {asset}.")
-    with open(asset, "rb") as file:
-        description = metadata.parse(file.read(), path)
+    description = metadata.parse(read_bytes(asset, metadata.MAX_BYTES), path)
     if verify and not is_listed:
         _check_lost(description, path)
     try:
@@ -152,8 +158,7 @@ def load_tflite(
         ModelError: If it cannot be loaded, was changed since it was exported, or this
             package did not export it.
     """
-    with open(path, "rb") as file:
-        content = file.read()
+    content = read_bytes(path)
     tflite_metadata.check_kind(content, path)
     is_sealed = checksums.is_sealed(content)
     if verify and is_sealed:

@@ -22,10 +22,12 @@ from official.modeling import hyperparams
 
 import hrnet_tf
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN, IMAGE_STD
+from hrnet_tf.input_files import parse_json
 from hrnet_tf.messages import UserError, one_line, shown
 from hrnet_tf.training.field_types import described, fits, type_mistakes
 
 FILE_NAME = "hrnet_tf.json"
+MAX_BYTES = 2**24
 
 # Done inside the model; for those who cut the network out of it.
 NORMALIZATION = {
@@ -278,7 +280,7 @@ def parse(text: str | bytes, source: str) -> dict[str, Any]:
         ModelError: If it is something else.
     """
     with reading(source):
-        values = json.loads(text, parse_constant=_refuse_constant)
+        values = parse_json(text, FILE_NAME)
         if not isinstance(values, dict):
             raise ValueError(f"it holds {shown(values)}, not an object")
         for key in ("task", "hrnet_tf_version"):
@@ -286,10 +288,6 @@ def parse(text: str | bytes, source: str) -> dict[str, Any]:
                 raise ValueError(f"{key} is {shown(values[key])}; it must be a text")
         _check_version(values["hrnet_tf_version"], source)
         return values
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"it holds the number {name}")
 
 
 def _check_version(version: str, source: str) -> None:

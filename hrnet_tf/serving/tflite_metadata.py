@@ -29,8 +29,6 @@ _FILE_IDENTIFIER = b"M001"
 _TFLITE_IDENTIFIER = b"TFL3"
 # The earliest time that a ZIP archive can hold.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-# In bytes; what claims more is no description.
-_LARGEST_DESCRIPTION = 2**24
 # What reading a damaged archive raises, encryption and odd methods included.
 _FAULTS_OF_ARCHIVES = (
     *(zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError),
@@ -95,7 +93,7 @@ def read_description(content: bytes, source: str) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entry = archive.getinfo(metadata_lib.FILE_NAME)
-            if entry.file_size > _LARGEST_DESCRIPTION:
+            if entry.file_size > metadata_lib.MAX_BYTES:
                 raise zipfile.BadZipFile("it is too large")
             text = archive.read(entry)
     except _FAULTS_OF_ARCHIVES as error:

@@ -34,15 +34,19 @@ def _write_categories(categories: Mapping[int, str]) -> list[dict[str, Any]]:
     return [{"id": number, "name": name} for number, name in categories.items()]
 
 
-def _read_categories(values: list[dict[str, Any]], _: str) -> dict[int, str]:
-    for category in values:
-        number, name = category["id"], category["name"]
+def _read_categories(values: list[Any], _: str) -> dict[int, str]:
+    categories: dict[int, str] = {}
+    for entry in values:
+        category = entry if isinstance(entry, dict) else {}
+        number: Any = category.get("id")
+        name: Any = category.get("name")
         if not (fits(number, int) and 0 <= number <= _LARGEST_ID and fits(name, str)):
             raise ValueError(
-                f"categories holds {shown(category)}; it must hold an id from 0 to "
+                f"categories holds {shown(entry)}; it must hold an id from 0 to "
                 f"{_LARGEST_ID} and a name"
             )
-    return {category["id"]: category["name"] for category in values}
+        categories[number] = name
+    return categories
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
