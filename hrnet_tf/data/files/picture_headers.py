@@ -5,9 +5,11 @@ read it. Where these could find another size than is found here, as in a JPEG fi
 two headers of a frame, the file counts as damaged.
 """
 
+import contextlib
 import dataclasses
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -150,7 +152,14 @@ def count_scans(encoded: bytes) -> int:
     return scans
 
 
-# ---- PNG, BMP, GIF, WebP, AVIF ----
+# ---- PNG ----
+
+# What stands before the compressed part of those chunks that have one.
+_COMPRESSED = {
+    b"zTXt": re.compile(rb"[^\0]*\0.", re.DOTALL),
+    b"iCCP": re.compile(rb"[^\0]*\0.", re.DOTALL),
+    b"iTXt": re.compile(rb"[^\0]*\0\x01.[^\0]*\0[^\0]*\0", re.DOTALL),
+}
 
 
 def _read_png(file: BinaryIO) -> Header:
@@ -159,17 +168,50 @@ def _read_png(file: BinaryIO) -> Header:
         raise DamagedHeaderError("it does not begin with its header")
     width, height = (int.from_bytes(start[i : i + 4], "big") for i in (16, 20))
     orientation = None
-    file.seek(8)
-    for _ in range(_MOST_PARTS):
-        head = file.read(8)
-        length = int.from_bytes(head[:4], "big")
-        if len(head) < 8:
-            break
-        if head[4:] == b"eXIf":
+    for kind, length in _png_chunks(file):
+        if kind == b"eXIf":
             orientation = exif_orientation(file.read(min(length, _LARGEST_EXIF)))
             break
-        file.seek(length + 4, io.SEEK_CUR)
     return Header("PNG", width, height, _upright_unless(orientation))
+
+
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kinds and lengths of chunks; the file is at their content."""
+    place = 8
+    for _ in range(_MOST_PARTS):
+        file.seek(place)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        length = int.from_bytes(head[:4], "big")
+        yield head[4:], length
+        place += length + 12
+    raise DamagedHeaderError("it has too many chunks")
+
+
+def count_text_bytes(encoded: bytes, most: int) -> int:
+    """How much the texts and profiles of a PNG file become; no more than 1 over `most`.
+
+    Its decoder keeps them in memory, whoever reads them.
+    """
+    file = io.BytesIO(encoded)
+    count = 0
+    for kind, length in _png_chunks(file):
+        before = _COMPRESSED.get(kind)
+        if before is None:
+            continue
+        content = file.read(length)
+        if begun := before.match(content):
+            with contextlib.suppress(zlib.error):  # Then its decoder has nothing, too.
+                left = most + 1 - count
+                inflater = zlib.decompressobj()
+                count += len(inflater.decompress(content[begun.end() :], left))
+        if count > most:
+            break
+    return count
+
+
+# ---- BMP, GIF, WebP, AVIF ----
 
 
 def _read_bmp(file: BinaryIO) -> Header:

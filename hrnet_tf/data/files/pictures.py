@@ -26,6 +26,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 # Times that the decoder of a JPEG file may go over as many pixels as an image may have.
 # Those of cameras need about ten.
 _MOST_SCANS = 16
+_MOST_TEXT = 2**26  # bytes
 
 warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 # OpenCV's own lines about a damaged file say nothing that our sentences do not.
@@ -61,16 +62,28 @@ def read_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> Header:
                 f"too large: it has {header.pixels} pixels, and an image may have at "
                 f"most {max_pixels}; make it smaller, or allow more with --max_pixels"
             )
-        if header.format == "JPEG":
-            scans = picture_headers.count_scans(encoded)
-            if scans * header.pixels > _MOST_SCANS * max_pixels:
-                raise PictureError(
-                    f"made of {scans} scans, which would take minutes to decode; save "
-                    "it anew"
-                )
+        _check_effort(encoded, header, max_pixels)
     except DamagedHeaderError as error:
         raise PictureError(f"not an image, or a damaged one: {error}") from None
     return header
+
+
+def _check_effort(encoded: bytes, header: Header, max_pixels: int) -> None:
+    """Refuses what takes its decoder much more than its pixels do."""
+    if header.format == "JPEG":
+        scans = picture_headers.count_scans(encoded)
+        if scans * header.pixels > _MOST_SCANS * max_pixels:
+            raise PictureError(
+                f"made of {scans} scans, which would take minutes to decode; save it "
+                "anew"
+            )
+    if header.format == "PNG":
+        count = picture_headers.count_text_bytes(encoded, _MOST_TEXT)
+        if count > _MOST_TEXT:
+            raise PictureError(
+                f"more text than picture: it holds more than {_MOST_TEXT} bytes of "
+                "texts and profiles; save it without"
+            )
 
 
 def open_with_pillow(encoded: bytes, header: Header) -> Image.Image:
