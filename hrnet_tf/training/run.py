@@ -17,6 +17,7 @@ from official.vision.utils import summary_manager
 
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.output_files import failure_to_write
+from hrnet_tf.tasks.records import naming_culprits
 from hrnet_tf.training import (
     actions,
     best_checkpoint,
@@ -29,6 +30,7 @@ from hrnet_tf.training import (
     workers,
 )
 from hrnet_tf.training.experiment import ConfigError
+from hrnet_tf.training.record_watch import RecordWatch
 from hrnet_tf.training.trainer import COMPILING, Runner, Trainer
 from hrnet_tf.weights import whole_checkpoints
 
@@ -76,6 +78,9 @@ def run(
             workers.worker_dir(params, model_dir, is_chief)
         )
         stack.enter_context(strategy.scope())
+        sources = _sources(params.task, mode)
+        stack.enter_context(naming_culprits(params.task, *sources))
+        watch = RecordWatch(*sources)
 
         _log.info("Building the model.")
         task = task_factory.get_task(params.task, logging_dir=model_dir)
@@ -121,6 +126,7 @@ def run(
                 profile,
                 report_progress,
                 actions.StopOnDivergence(step, params.trainer, model_dir),
+                watch,
             ],
             eval_actions=[report_evaluation] if is_chief else None,
             eval_summary_manager=summary_manager.maybe_build_eval_summary_manager(
@@ -137,6 +143,13 @@ def run(
             # Trained before, and perhaps stopped before or in the last evaluation.
             runner.controller.evaluate(params.trainer.validation_steps)
         runner.run()
+        watch.check()
+
+
+def _sources(config: cfg.TaskConfig, mode: str) -> list[cfg.DataConfig]:
+    """The data that a mode reads."""
+    data = {"train": config.train_data, "eval": config.validation_data}
+    return [source for name, source in data.items() if name in mode]
 
 
 @contextlib.contextmanager

@@ -51,7 +51,9 @@ def read_examples(files: Sequence[str]) -> Iterator[tf.train.Example]:
             try:
                 yield tf.train.Example.FromString(serialized)
             except DecodeError as error:
-                raise damaged(path, number, "it is no tf.train.Example") from error
+                raise damaged(
+                    path, number, "it is no tf.train.Example", is_readable=True
+                ) from error
 
 
 def read_serialized(path: str) -> Iterator[bytes]:
@@ -80,8 +82,10 @@ def is_folder(path: str) -> str:
     return f"{path} is a folder, not a TFRecord file: correct the path."
 
 
-def damaged(path: str, number: int, reason: str) -> RecordError:
+def damaged(
+    path: str, number: int, reason: str, is_readable: bool = False
+) -> RecordError:
     """The error about one record of a file; the first one has the number 1."""
-    if number == 1:
+    if number == 1 and not is_readable:
         reason += ", or the file is no TFRecord file"
     return RecordError(f"{path}: record {number} is damaged ({reason}); {AGAIN}.")
