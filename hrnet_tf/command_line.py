@@ -196,7 +196,8 @@ def run(
         failure = failure_to_write(error)
         if failure is None and not isinstance(error, failures):
             raise
-        print(failure or getattr(error, "message", error), file=sys.stderr)
+        told = getattr(error, "message", error)
+        print(told if failure is None else f"{failure}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
         print(f"Interrupted{f' ({error})' if str(error) else ''}.", file=sys.stderr)

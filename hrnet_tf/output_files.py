@@ -26,6 +26,9 @@ _TENSORFLOW_CAUSE = re.compile(
     rf"(?P<path>[^\s;]+); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
 )
 
+# Ends of names that TensorFlow writes under until all is written.
+_TEMPORARY = re.compile(r"_temp/part-.*|\.tempstate\d+|\.tmp[0-9a-f]+$")
+
 
 class OutputError(UserError):
     """Output that cannot be written where it is asked for."""
@@ -44,18 +47,46 @@ def check_output(path: str, overwrite: bool, flag: str = "--output_dir") -> None
         )
 
 
+class WriteError(UserError):
+    """A disk that is full, a folder that is gone, and the like."""
+
+
 def failure_to_write(error: BaseException) -> str | None:
     """What an error of Python's or TensorFlow's says about a disk: a path and a cause.
 
     None if it is about something else.
     """
+    if isinstance(error, WriteError):
+        return error.message.rstrip(".")
+    path, cause = _path_and_cause(error)
+    return f"{path}: {cause}" if path and cause else cause
+
+
+def _path_and_cause(error: BaseException) -> tuple[str | None, str | None]:
     if isinstance(error, OSError):
-        if error.errno not in _CAUSES:
-            return None
-        where = f"{os.fspath(error.filename)}: " if error.filename else ""
-        return f"{where}{os.strerror(error.errno)}"
+        path = error.filename and os.fsdecode(error.filename)
+        return path, os.strerror(error.errno) if error.errno in _CAUSES else None
     match = _TENSORFLOW_CAUSE.search(getattr(error, "message", None) or "")
-    return match and f"{match['path']}: {match['cause']}"
+    return (
+        (_TEMPORARY.sub("", match["path"]), match["cause"]) if match else (None, None)
+    )
+
+
+@contextlib.contextmanager
+def naming(path: str, partial: str) -> Iterator[None]:
+    """Names `path` in errors that are about writing it as `partial`.
+
+    Raises:
+        WriteError: In place of them.
+    """
+    try:
+        yield
+    except Exception as error:
+        named, cause = _path_and_cause(error)
+        # Python does not name a file whose disk is full.
+        if cause is None or not (named is None or named.startswith(partial)):
+            raise
+        raise WriteError(f"{path}: {cause}.") from error
 
 
 @contextlib.contextmanager
@@ -64,6 +95,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
 
     If the `with` block fails, what it wrote is removed and `path` stays as it was. The
     name keeps the suffix of `path`, since some writers choose the format by it.
+
+    Raises:
+        WriteError: If it cannot be written.
     """
     path = os.fspath(path)
     folder, name = os.path.split(path)
@@ -71,8 +105,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
     partial = os.path.join(folder, f".{os.getpid()}.{name[-_KEPT_OF_NAMES:]}")
     os.makedirs(folder or ".", exist_ok=True)
     try:
-        yield partial
-        _move(partial, path)
+        with naming(path, partial):
+            yield partial
+            _move(partial, path)
     finally:
         if os.path.isdir(partial):
             shutil.rmtree(partial)

@@ -69,8 +69,9 @@ def run(
     is_chief = strategy.extended.should_checkpoint
     output = sys.stdout
     with contextlib.ExitStack() as stack:
+        checks: list[Callable[..., None]] = []
         if trains and is_chief:
-            stack.enter_context(_writing(params, model_dir))
+            checks.append(stack.enter_context(_writing(model_dir)))
         latest = _latest(model_dir, mode)
         # Orbit prints every line that it also logs, in between ours.
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
@@ -99,12 +100,7 @@ def run(
             checkpoints.restore_model(trainer.model, latest)
         told = report(task)
         if is_chief:
-            if trains:
-                if latest:
-                    optimizers.log_changes(params.trainer.optimizer_config, model_dir)
-                with run_files.written(os.path.join(model_dir, "params.yaml")) as path:
-                    hyperparams.save_params_dict_to_yaml(params, path)
-            _record(model_dir, experiment, told.categories, trains)
+            _record(params, model_dir, experiment, told.categories, trains, latest)
         step = trainer.global_step
         # The manager of evaluation summaries keeps the step that it finds set.
         tf.summary.experimental.set_step(step)
@@ -126,6 +122,7 @@ def run(
                 profile,
                 report_progress,
                 actions.StopOnDivergence(step, params.trainer, model_dir),
+                *checks,
                 watch,
             ],
             eval_actions=[report_evaluation] if is_chief else None,
@@ -153,32 +150,33 @@ def _sources(config: cfg.TaskConfig, mode: str) -> list[cfg.DataConfig]:
 
 
 @contextlib.contextmanager
-def _writing(params: cfg.ExperimentConfig, model_dir: str) -> Iterator[None]:
+def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
     """Keeps other trainings out of a model directory, and cleans it up.
+
+    Yields an action that ends training when the directory is no longer its own.
 
     Raises:
         actions.TrainingError: If something could not be written.
     """
     try:
-        with run_lock.held(model_dir):
+        with run_lock.held(model_dir) as check_kept:
             run_files.remove_leftovers(model_dir)
             surveyed = whole_checkpoints.survey(model_dir)
             whole_checkpoints.check(surveyed)
             whole_checkpoints.tell(surveyed)
             whole_checkpoints.repair(surveyed)
-            yield
+            yield lambda output: check_kept()
     except Exception as error:
         reason = failure_to_write(error)
         if reason is None:
             raise
-        surveyed = whole_checkpoints.survey(model_dir)
-        whole = surveyed.prefix
+        whole = whole_checkpoints.survey(model_dir).prefix
         raise actions.TrainingError(
             f"Training had to stop: {reason}. "
             + (
                 f"The same command goes on from {whole}, which is whole."
                 if whole
-                else f"{model_dir} has no checkpoint yet."
+                else f"{model_dir} has no checkpoint."
             )
         ) from error
 
@@ -234,6 +232,23 @@ def _announce_first_step(params: cfg.ExperimentConfig, step: tf.Variable) -> Non
 
 
 def _record(
+    params: cfg.ExperimentConfig,
+    model_dir: str,
+    experiment: str,
+    categories: Mapping[int, str],
+    trains: bool,
+    latest: str | None,
+) -> None:
+    """Writes params.yaml and run.json, as `_record_run` does."""
+    if trains:
+        if latest:
+            optimizers.log_changes(params.trainer.optimizer_config, model_dir)
+        with run_files.written(os.path.join(model_dir, "params.yaml")) as path:
+            hyperparams.save_params_dict_to_yaml(params, path)
+    _record_run(model_dir, experiment, categories, trains)
+
+
+def _record_run(
     model_dir: str, experiment: str, categories: Mapping[int, str], trains: bool
 ) -> None:
     """Writes run.json; an evaluation only adds the categories to that of an old run."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from hrnet_tf.output_files import naming
+
 # As `written` and `output_files.written_whole` name what they are writing.
 _PARTIAL = re.compile(r"\.(?P<pid>\d+)\..+")
 
@@ -19,8 +21,9 @@ def written(path: str) -> Iterator[str]:
     folder, name = os.path.split(path)
     partial = os.path.join(folder, f".{os.getpid()}.{name}")
     try:
-        yield partial
-        tf.io.gfile.rename(partial, path, overwrite=True)
+        with naming(path, partial):
+            yield partial
+            tf.io.gfile.rename(partial, path, overwrite=True)
     finally:
         if tf.io.gfile.exists(partial):
             tf.io.gfile.remove(partial)

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hrnet_tf.messages import UserError
@@ -31,16 +31,17 @@ class LockedError(UserError):
 
 
 @contextlib.contextmanager
-def held(model_dir: str) -> Iterator[None]:
+def held(model_dir: str) -> Iterator[Callable[[], None]]:
     """Holds the lock of a model directory, which is created if need be.
 
-    Remote directories (gs://) have no locks.
+    Yields a function that raises `LockedError` if the lock has been lost since. Remote
+    directories (gs://) have no locks.
 
     Raises:
         LockedError: If another process holds it.
     """
     if "://" in model_dir:
-        yield
+        yield lambda: None
         return
     os.makedirs(model_dir, exist_ok=True)
     path = os.path.join(model_dir, LOCK_FILE)
@@ -51,10 +52,18 @@ def held(model_dir: str) -> Iterator[None]:
         json.dump(_this_process(), file)
         file.flush()
         try:
-            yield
+            yield lambda: _check_kept(path, file)
         finally:
             if _is_at(path, file):
                 os.remove(path)
+
+
+def _check_kept(path: str, file: Any) -> None:
+    if not _is_at(path, file):
+        raise LockedError(
+            f"{path} is gone: {os.path.dirname(path)}, or this file in it, was deleted "
+            "or moved while training went on. It stops and leaves alone what is there."
+        )
 
 
 @contextlib.contextmanager
