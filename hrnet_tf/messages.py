@@ -32,7 +32,12 @@ def shown(value: Any, none: str = "null") -> str:
     """A value of YAML or JSON as a message quotes it: on one line, not too long."""
     if value is None:
         return none
-    text = json.dumps(value) if isinstance(value, bool) else repr(value)
+    try:
+        text = json.dumps(value) if isinstance(value, bool) else repr(value)
+    except RecursionError:
+        return "a deeply nested value"
+    except ValueError:  # Python writes no more than 4300 digits.
+        return "a number of thousands of digits"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

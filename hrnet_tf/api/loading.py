@@ -54,6 +54,7 @@ def load(
     input_size: tuple[int, int] | None = None,
     flip_test: bool = False,
     num_threads: int | None = None,
+    verify: bool = True,
     style: Style = DEFAULT_STYLE,
 ) -> Predictor[Any]:
     """Loads a trained model to predict with.
@@ -79,6 +80,8 @@ def load(
         flip_test: Whether predictions are averaged with those of the mirrored image. Of
             exported models that is decided already.
         num_threads: CPU threads for a .tflite file; as many as there are cores if None.
+        verify: Whether an exported model is refused whose files are not as they were
+            written.
         style: How predictions are told and drawn.
 
     Returns:
@@ -111,7 +114,7 @@ def load(
             f"{path} is an exported model, which has the flip test or not: export it "
             "with --flip_test instead of giving flip_test."
         )
-    return load_predictor(path, num_threads, style)
+    return load_predictor(path, num_threads, style, verify)
 
 
 @dataclasses.dataclass(frozen=True)

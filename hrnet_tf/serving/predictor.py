@@ -17,7 +17,8 @@ from PIL import Image
 
 from hrnet_tf.data.files.person_boxes import PERSON_CATEGORY
 from hrnet_tf.serving.images import ImageError, ImageLike, is_image, pixels_of
-from hrnet_tf.serving.loading import LoadedModel
+from hrnet_tf.serving.interfaces import check_interface
+from hrnet_tf.serving.loading import TFLITE_SIGNATURE, LoadedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import Metadata, ModelError
 
 P = TypeVar("P", bound="Prediction")
@@ -55,7 +56,7 @@ class Boxes:
 
     Attributes:
         boxes: float32 [P, 4], x, y, width and height in pixels of the image. Boxes
-            without a positive width and height are left out.
+            that can hold no person are left out.
         scores: float32 [P], how sure their detector is of them.
     """
 
@@ -68,10 +69,9 @@ class Boxes:
         height, width = image.shape[:2]
         return cls(np.array([[0, 0, width, height]], np.float32), np.ones(1))
 
-    def with_size(self) -> "Boxes":
-        """Those that have a positive width and height."""
-        has_size = (self.boxes[:, 2:] > 0).all(axis=-1)
-        return Boxes(self.boxes[has_size], self.scores[has_size])
+    def where(self, is_kept: np.ndarray) -> "Boxes":
+        """Those of the people for whom `is_kept`, bool [P], is true."""
+        return Boxes(self.boxes[is_kept], self.scores[is_kept])
 
     @classmethod
     def of(cls, given: Any) -> "Boxes":
@@ -192,9 +192,13 @@ class Predictor(abc.ABC, Generic[P]):
         """Takes a loaded model of the right kind.
 
         Raises:
-            ModelError: If its description cannot be read.
+            ModelError: If its description cannot be read, or is of another model.
         """
         self.metadata = self.metadata_type.from_dict(model.description, model.path)
+        expected = self.metadata.saved_model_interface()
+        if isinstance(model, LoadedTFLite):
+            expected = {TFLITE_SIGNATURE: self.metadata.tflite_interface()}
+        check_interface(expected, model.interface, model.path)
         self.style = style
         self._model = model
 

@@ -2,7 +2,8 @@
 
 import collections
 import functools
-import json
+import io
+import math
 import os
 from typing import Any
 
@@ -17,11 +18,14 @@ from hrnet_tf.data.converters.segmentation import (
     check_folder,
     read_lines,
 )
-from hrnet_tf.data.files.coco_annotations import read_file_name
+from hrnet_tf.data.files.coco_annotations import check_size, read_file_name
 from hrnet_tf.data.files.coco_masks import compress
 from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.data.files.images import read_file
 from hrnet_tf.data.files.media import is_hidden
-from hrnet_tf.messages import listed
+from hrnet_tf.data.files.pictures import MAX_PIXELS
+from hrnet_tf.input_files import InputFileError, read_json
+from hrnet_tf.messages import listed, shown_at
 
 # The numbers of the 59 classes among the 459 labels, in their order.
 _LABEL_IDS = (
@@ -91,24 +95,21 @@ def _find_in_json(
     image_dir: str, path: str, split: str
 ) -> tuple[list[Pair], LabelReader]:
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = read_json(path)
         images = [entry for entry in content["images"] if entry["phase"] == split]
         regions: dict[Any, list[dict[str, Any]]] = collections.defaultdict(list)
         for region in content["annos_segmentation"]:
             regions[region["image_id"]].append(region)
         by_name = {
-            read_file_name("", entry): tuple(
-                entry[key] for key in ("height", "width", "image_id")
-            )
+            read_file_name("", entry): (*check_size("", entry), entry["image_id"])
             for entry in images
         }
     except Unusable as fault:
         raise ConversionError(f"--annotations={path}: {fault.sentence}") from None
-    except OSError as error:
+    except InputFileError as error:
         raise ConversionError(
-            f"--annotations={path} cannot be read: {error.strerror}; give "
-            "trainval_merged.json, or a folder of .mat or .png files."
+            f"--annotations={error} Give trainval_merged.json, or a folder of .mat or "
+            ".png files."
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise ConversionError(
@@ -135,23 +136,30 @@ def _read_regions(
         where = f"A region of {pair.labels} (image_id {image_id}) cannot be drawn: "
         try:
             mask = compress(region, height, width)
-            labels[coco_mask.decode(mask).astype(bool)] = region["category_id"]
+            label = region.get("category_id")
+            if type(label) is not int or not 0 <= label <= _NUM_LABELS:
+                raise Unusable(
+                    "",
+                    f"category_id is {shown_at('category_id', region)}; it must be one "
+                    f"of the labels 0 to {_NUM_LABELS}.",
+                )
         except Unusable as fault:
             raise Unusable("damaged region", f"{where}{fault.sentence}") from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise Unusable("damaged region", f"{where}{error!r}.") from None
+        labels[coco_mask.decode(mask).astype(bool)] = label
     source = f"The regions of {pair.labels}"
     return map_values(labels, _CLASSES_OF_LABELS, source, "PASCAL-Context's 459 labels")
 
 
 def _read_mat(pair: Pair) -> np.ndarray:
+    file = io.BytesIO(read_file(pair.labels, "labels"))
     try:
-        labels = scipy_io.loadmat(pair.labels)["LabelMap"]
+        sizes = {name: size for name, size, _ in scipy_io.whosmat(file)}
+        if math.prod(sizes["LabelMap"]) > MAX_PIXELS:
+            raise ValueError(f"it is of the size {list(sizes['LabelMap'])}")
+        labels = scipy_io.loadmat(file, variable_names=["LabelMap"])["LabelMap"]
         numbers = labels.astype(np.int64)
         if labels.ndim != 2 or (numbers != labels).any():
             raise TypeError(f"it is {labels.dtype} {list(labels.shape)}")
-    except FileNotFoundError:
-        raise Unusable("missing labels", f"{pair.labels} does not exist.") from None
     except Exception as error:  # SciPy raises all kinds at damaged files.
         raise Unusable(
             "corrupt labels",

@@ -21,7 +21,10 @@ from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.images import orientation_of, read_image_file
 from hrnet_tf.data.records.segmentation import count_pixels, encode_image_record
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
+from hrnet_tf.input_files import InputFileError, read_bytes
 from hrnet_tf.messages import listed
+
+_LARGEST_LIST = 100_000_000  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +159,9 @@ def check_folder(path: str, data_set: str, expected: str) -> None:
 def read_lines(path: str) -> list[str]:
     """Reads a text file's lines, but for blank ones. Raises `ConversionError`."""
     try:
-        with tf.io.gfile.GFile(path) as file:
-            return [line.strip() for line in file if line.strip()]
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
-        raise ConversionError(f"{path} cannot be read: {error}") from None
+        lines = read_bytes(path, _LARGEST_LIST).decode("utf-8-sig").splitlines()
+    except InputFileError as error:
+        raise ConversionError(str(error)) from None
+    except UnicodeDecodeError:
+        raise ConversionError(f"{path} is not a text in UTF-8.") from None
+    return [line.strip() for line in lines if line.strip()]

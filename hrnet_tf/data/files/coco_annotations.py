@@ -8,18 +8,17 @@ the file as a whole raises `ConversionError`; a mistake in one image or annotati
 
 import collections
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import tensorflow as tf
 from pycocotools import mask as coco_mask
 
 from hrnet_tf.data.files.coco_masks import is_number_list, read_mask
 from hrnet_tf.data.files.faults import ConversionError, EntryRef, Faults, Unusable
 from hrnet_tf.data.files.images import can_be_path, read_image_file
+from hrnet_tf.input_files import InputFileError, read_json
 from hrnet_tf.messages import shown, shown_at
 
 # COCO rounds boxes to hundredths of a pixel: a smaller overhang does not count.
@@ -59,30 +58,16 @@ def is_partly_outside(bbox: Sequence[float], image: ImageEntry) -> bool:
     )
 
 
-def read_json(
-    path: str, what: str, read_entry: Callable[[dict], dict] | None = None
-) -> Any:
-    """Reads JSON in any encoding that JSON may have, with a byte-order mark or not.
-
-    Keeps of every object what `read_entry` returns. Raises `ConversionError`, which
-    calls the file `what`.
-    """
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return json.loads(file.read(), object_hook=read_entry)
-    except tf.errors.OpError as error:
-        raise ConversionError(f"{what} cannot be read: {error.message}.") from None
-    except (ValueError, RecursionError) as error:
-        raise ConversionError(f"{what} is not valid JSON: {error}.") from None
-
-
 def load(path: str, read_entry: Callable[[dict], dict] | None = None) -> dict[str, Any]:
-    """Reads an annotation file; see `read_json`.
+    """Reads an annotation file; for `read_entry` see `input_files.parse_json`.
 
     Raises `ConversionError` if it cannot be read, is not JSON, lacks a list or has two
     categories of one id.
     """
-    content = read_json(path, f"The annotation file {path}", read_entry)
+    try:
+        content = read_json(path, read_entry)
+    except InputFileError as error:
+        raise ConversionError(f"The annotation file {error}") from None
     # A split that shows nothing but background may describe no categories.
     is_background = isinstance(content, dict) and content.get("annotations") == []
     if is_background and content.get("categories") is None:
@@ -212,8 +197,14 @@ def read_image(entry: Any, place: int) -> ImageEntry:
         raise Unusable(kind, f"it is {shown(entry)}; it must be an object.")
     # Batches are filled with images below 0, so that a real one would vanish.
     require_ids(kind, entry, "id", least=0)
-    require_ids(kind, entry, "width", "height")
+    height, width = check_size(kind, entry)
     file_name = read_file_name(kind, entry)
+    return ImageEntry(entry["id"], file_name, width, height, place)
+
+
+def check_size(kind: str, entry: dict) -> tuple[int, int]:
+    """Height and width, if an image can have that size. Raises `Unusable`."""
+    require_ids(kind, entry, "width", "height")
     width, height = entry["width"], entry["height"]
     if min(width, height) < 1 or width * height >= _MOST_PIXELS:
         raise Unusable(
@@ -221,7 +212,7 @@ def read_image(entry: Any, place: int) -> ImageEntry:
             f"the size is {width}x{height}; both must be positive, and the image must "
             "have less than 2^31 pixels.",
         )
-    return ImageEntry(entry["id"], file_name, width, height, place)
+    return height, width
 
 
 def read_file_name(kind: str, entry: dict) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hrnet_tf.data.files.coco_annotations import read_bbox, read_json, require_ids
+from hrnet_tf.data.files.coco_annotations import read_bbox, require_ids
 from hrnet_tf.data.files.coco_masks import is_number_list
 from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.input_files import InputFileError, read_json
 from hrnet_tf.messages import UserError, shown, shown_at
 
 _KIND = "bad result"
@@ -37,7 +38,7 @@ def load_detections(
     is something else, or no box is left.
     """
     try:
-        results = read_json(path, "it")
+        results = read_json(path)
         if not isinstance(results, list):
             raise ConversionError(f"it is {shown(results)}.")
         rows = sorted(
@@ -47,6 +48,8 @@ def load_detections(
             for box, score in [found]
             if score >= score_threshold and min(box[2:]) > 0
         )
+    except InputFileError as error:
+        raise DetectionsError(f"detections_file {error}") from None
     except ConversionError as error:
         raise DetectionsError(
             f"detections_file {path} must be a JSON list of objects with image_id, "

@@ -31,11 +31,11 @@ from hrnet_tf.data.files.coco_annotations import (
     read_file_name,
     read_image,
     read_iscrowd,
-    read_json,
     require_ids,
 )
 from hrnet_tf.data.files.detections import read_result_box, read_score
 from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.input_files import InputFileError, read_json
 from hrnet_tf.messages import UserError, listed, shown
 
 PERSON_CATEGORY = 1
@@ -59,10 +59,10 @@ class PersonBoxes:
         self._by_frame: dict[int, list[list[float]]] = {}
         self._matches: dict[str, str | None] = {}
         self._sizes: dict[str, tuple[Any, Any]] = {}
-        if not os.path.isfile(path):
-            raise BoxesError(f"--boxes={path}: No such file.")
         try:
             self._read(path, category_id)
+        except InputFileError as error:
+            raise BoxesError(f"--boxes={error}") from None
         except ConversionError as error:
             raise BoxesError(
                 f"--boxes={path}: {error} It must hold COCO annotations (images and "
@@ -152,7 +152,7 @@ class PersonBoxes:
             seen[number] = path
 
     def _read(self, path: str, category_id: int) -> None:
-        content = read_json(path, "it")
+        content = read_json(path)
         if isinstance(content, dict):
             for key in ("images", "annotations"):
                 if not isinstance(content.get(key), list):

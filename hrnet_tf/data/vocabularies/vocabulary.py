@@ -2,14 +2,12 @@
 
 import functools
 import logging
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-import yaml
-
-from hrnet_tf.messages import UserError, did_you_mean, one_line
+from hrnet_tf.input_files import MISSING, InputFileError, read_yaml
+from hrnet_tf.messages import UserError, did_you_mean
 
 
 class HasUnlistedPairs(Protocol):
@@ -70,19 +68,15 @@ def load(
             f"Unknown {kind} {name_or_path!r}{did_you_mean(name_or_path, built_in)}; "
             f"give one of {names}, or the path of a *.yaml file."
         )
-    if not os.path.isfile(name_or_path):
-        raise refuse(
-            f"There is no {kind} file {name_or_path!r}; give the path of a *.yaml "
-            f"file, or one of {names}."
-        )
     try:
-        with open(name_or_path, encoding="utf-8") as file:
-            spec = yaml.load(file, _UniqueKeyLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise refuse(
-            f"{kind.capitalize()} file {name_or_path} could not be read as YAML: "
-            f"{one_line(error)}"
-        ) from None
+        spec = read_yaml(name_or_path)
+    except InputFileError as error:
+        if error.fault == MISSING:
+            raise refuse(
+                f"There is no {kind} file {name_or_path!r}; give the path of a *.yaml "
+                f"file, or one of {names}."
+            ) from None
+        raise refuse(f"{kind.capitalize()} file {error}") from None
     vocabulary = from_spec(spec, name_or_path)
     if pairs := vocabulary.unlisted_pairs:
         _tell_once(
@@ -165,23 +159,6 @@ def unlisted_pairs(
         return ()
     paired = {names[index] for pair in flip_pairs or () for index in pair}
     return tuple(pair for pair in mirror_pairs(names) if not paired & {*pair})
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a mapping that has a key twice, where PyYAML keeps the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                continue  # PyYAML itself refuses a list or a mapping as a key.
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key_node.value!r} is given twice",
-                    problem_mark=key_node.start_mark,
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
 
 
 def flip_permutation(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:

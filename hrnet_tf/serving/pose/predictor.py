@@ -14,7 +14,7 @@ from hrnet_tf.ops import affine
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.metadata import PoseMetadata
-from hrnet_tf.serving.pose.module import person_scores
+from hrnet_tf.serving.pose.module import holds_person, person_scores
 from hrnet_tf.serving.predictor import (
     Boxes,
     Prediction,
@@ -104,9 +104,10 @@ class PosePredictor(Predictor[PosePrediction]):
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
     ) -> list[PosePrediction]:
         people = [
-            (given or Boxes.of_whole(image)).with_size()
+            given or Boxes.of_whole(image)
             for image, given in zip(images, boxes, strict=True)
         ]
+        people = [given.where(holds_person(given.boxes).numpy()) for given in people]
         found = self.predict_people_of(images, [given.boxes for given in people])
         return [
             PosePrediction(
@@ -136,7 +137,7 @@ class PosePredictor(Predictor[PosePrediction]):
         Returns:
             keypoints: float32 [P, K, 3], x and y in image pixels and the score.
             scores: float32 [P], the people's, without the boxes' own. Keypoints and
-                score of a box without a positive width and height are 0.
+                score of a box that holds no person, see `module.holds_person`, are 0.
         """
 
     def predict_people_of(
@@ -235,7 +236,7 @@ class TFLitePosePredictor(PosePredictor):
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         boxes = np.reshape(np.asarray(boxes, np.float32), [-1, 4])
-        is_person = np.isfinite(boxes).all(axis=-1) & (boxes[:, 2:] > 0).all(axis=-1)
+        is_person = holds_person(boxes).numpy()
         num_keypoints = self.metadata.skeleton.num_keypoints
         keypoints = np.zeros((len(boxes), num_keypoints, 3), np.float32)
         if is_person.any():

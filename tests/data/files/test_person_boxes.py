@@ -52,7 +52,7 @@ def test_rows_may_name_their_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("{", "must hold COCO annotations"),
+        ("{", r"\.json is not valid JSON"),
         ({"images": []}, "no list 'annotations'"),
         ([{"bbox": [1, 2, 3, 4]}], "image_id"),
         ([{**ROW, "bbox": [1, 2, 3]}], "four finite numbers"),
@@ -66,7 +66,7 @@ def test_wrong_files_are_refused(content, sentence, tmp_path):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(BoxesError, match="--boxes=/nowhere.json: No such file"):
+    with pytest.raises(BoxesError, match="--boxes=/nowhere.json does not exist"):
         PersonBoxes("/nowhere.json")
 
 

@@ -93,7 +93,7 @@ def test_a_file_is_read_and_written_again(tmp_path):
             "ignore has the colour [1, 1, 1], but without colors",
         ),
         ("classes: [a, b]\ncolor: []", "did you mean 'colors'"),
-        ("classes: [a, b", "could not be read as YAML"),
+        ("classes: [a, b", "is not valid YAML"),
         ("classes: [a, b]\nclasses: [c, d]", "'classes' is given twice"),
     ],
 )

@@ -186,11 +186,11 @@ def test_wrong_file(tmp_path, changes, expected):
     [
         ("", "holds nothing"),
         ("[a, b]", "must hold a mapping"),
-        ("name: [", "could not be read as YAML"),
+        ("name: [", "is not valid YAML"),
         ("name: a\nkeypoints: [b]\nname: c", "'name' is given twice"),
-        ("[a]: b", "could not be read as YAML"),
-        ("name: 2020-13-45", "could not be read as YAML"),
-        (b"\xff\xfe\x00name", "could not be read as YAML"),
+        ("[a]: b", "is not valid YAML"),
+        ("name: 2020-13-45", "is not valid YAML"),
+        (b"\xff\xfe\x00name", "is not valid YAML"),
     ],
 )
 def test_file_that_is_no_skeleton(tmp_path, content, expected):
