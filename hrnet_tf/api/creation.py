@@ -55,7 +55,7 @@ def create_model(
     >>> import hrnet_tf
     >>> model = hrnet_tf.create_model("hrnet_w18_small_v1", "pose", num_keypoints=5)
     >>> model.count_params()
-    1309093
+    1290005
 
     Args:
         name: The network, see `list_models`; its "hrnet_" may be left out.

@@ -12,6 +12,8 @@ import tensorflow as tf
 import yaml
 
 from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.data.vocabularies.label_sets import load_label_set
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.messages import UserError
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.in_memory import load_checkpoint
@@ -190,6 +192,12 @@ def _pose(path: str, num_keypoints: int, asked: _Asked) -> dict[str, Any]:
             f"{path} finds {num_keypoints} keypoints, which no published data set has: "
             "name them with skeleton='my_skeleton.yaml'."
         )
+    named = load_skeleton(skeleton).num_keypoints
+    if named != num_keypoints:
+        raise LoadingError(
+            f"{path} finds {num_keypoints} keypoints, and skeleton={skeleton!r} names "
+            f"{named}."
+        )
     size = asked.input_size
     if size is None and (match := _SIZE.search(os.path.basename(path))):
         size = int(match.group(1)), int(match.group(2))
@@ -207,5 +215,11 @@ def _segmentation(path: str, num_classes: int, asked: _Asked) -> dict[str, Any]:
         raise LoadingError(
             f"{path} tells {num_classes} classes apart, as no published data set does: "
             "name them with label_set='my_classes.yaml'."
+        )
+    named = load_label_set(label_set).num_classes
+    if named != num_classes:
+        raise LoadingError(
+            f"{path} tells {num_classes} classes apart, and label_set={label_set!r} "
+            f"names {named}."
         )
     return {"label_set": label_set}

@@ -1,9 +1,11 @@
 """What all loaded models do alike: images in, predictions out.
 
-pose = hrnet_tf.load("exported/pose/1")
-people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 300]])
-people.draw().save("drawn.png")
-people.to_coco(image_id=7)
+>>> import hrnet_tf
+>>> pose = hrnet_tf.load("exported/pose/1")
+>>> people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 300]])
+>>> people.draw().save("drawn.png")
+>>> people.to_coco(image_id=7)[0]["image_id"]
+7
 """
 
 import abc

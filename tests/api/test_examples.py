@@ -1,0 +1,23 @@
+"""The examples in docstrings of what `import hrnet_tf` offers do what they show."""
+
+import doctest
+import shutil
+
+import pytest
+
+from hrnet_tf.api import creation, loading
+from hrnet_tf.serving import predictor
+
+
+@pytest.fixture
+def working_dir(exported, photos, tmp_path, monkeypatch):
+    """A folder with the files that examples name."""
+    shutil.copytree(exported, tmp_path / "exported")
+    shutil.copy(photos[0], tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("module", [creation, loading, predictor])
+def test_examples_do_what_they_show(module, working_dir):
+    failed, tried = doctest.testmod(module)
+    assert tried and not failed
