@@ -11,6 +11,7 @@ from hrnet_tf.configs import classification as _classification_config
 from hrnet_tf.configs import detection as _detection_config
 from hrnet_tf.configs import pose as _pose_config
 from hrnet_tf.configs import segmentation as _segmentation_config
+from hrnet_tf.configs import stock as _stock_config
 from hrnet_tf.modeling import hrnet, ocr, representations
 from hrnet_tf.tasks import detection as _detection_task
 from hrnet_tf.tasks import pose as _pose_task
