@@ -55,7 +55,13 @@ def run(
         actions.TrainingError: If training had to stop.
     """
     trains = "train" in mode
-    params = _with_weights_to_use(params, mode, model_dir, checkpoint)
+    latest = None if trains or checkpoint else whole_checkpoints.newest(model_dir)
+    if mode == "eval" and not (checkpoint or latest):
+        raise ConfigError(
+            f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
+            "name one with --checkpoint."
+        )
+    params = _with_weights_to_use(params, mode, checkpoint)
     devices.log_devices(params.runtime)
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
@@ -72,7 +78,8 @@ def run(
         checks: list[Callable[..., None]] = []
         if trains and is_chief:
             checks.append(stack.enter_context(_writing(model_dir)))
-        latest = _latest(model_dir, mode)
+        if trains:
+            latest = whole_checkpoints.survey(model_dir).prefix
         # Orbit prints every line that it also logs, in between ours.
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         worker_dir = stack.enter_context(
@@ -181,30 +188,18 @@ def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
         ) from error
 
 
-def _latest(model_dir: str, mode: str) -> str | None:
-    """The checkpoint that a mode begins with; it was told of before, if it trains."""
-    if "train" in mode:
-        return whole_checkpoints.survey(model_dir).prefix
-    return whole_checkpoints.newest(model_dir)
-
-
 def _with_weights_to_use(
-    params: cfg.ExperimentConfig, mode: str, model_dir: str, checkpoint: str | None
+    params: cfg.ExperimentConfig, mode: str, checkpoint: str | None
 ) -> cfg.ExperimentConfig:
     """The experiment without the weights that this mode does not use.
 
     Raises:
-        ConfigError: If there is no checkpoint to evaluate.
+        ConfigError: If the checkpoint to evaluate is missing or damaged.
     """
     if checkpoint:
         checkpoints.check_exists(checkpoint)
         # Evaluated as it is: if averages were kept, a best checkpoint holds them.
         params = params.replace(trainer={"optimizer_config": {"ema": None}})
-    elif mode == "eval" and not whole_checkpoints.newest(model_dir):
-        raise ConfigError(
-            f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
-            "name one with --checkpoint."
-        )
     if "train" not in mode:
         params = params.replace(task={"init_checkpoint": None})
     return params
