@@ -23,6 +23,7 @@ from hrnet_tf.training import (
     best_checkpoint,
     checkpoints,
     devices,
+    networks,
     optimizers,
     run_file,
     run_files,
@@ -91,7 +92,9 @@ def run(
         watch = RecordWatch(*sources)
 
         _log.info("Building the model.")
-        task = task_factory.get_task(params.task, logging_dir=model_dir)
+        task = networks.explain_failures(
+            task_factory.get_task(params.task, logging_dir=model_dir)
+        )
         trainer = train_utils.create_trainer(
             params,
             task,
