@@ -35,6 +35,9 @@ from hrnet_tf.training.record_watch import RecordWatch
 from hrnet_tf.training.trainer import COMPILING, Runner, Trainer
 from hrnet_tf.weights import whole_checkpoints
 
+# The Garden's folder of averaged weights.
+_AVERAGES = "ema_checkpoints"
+
 _log = logging.getLogger(__name__)
 
 
@@ -175,6 +178,8 @@ def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
             whole_checkpoints.check(surveyed)
             whole_checkpoints.tell(surveyed)
             whole_checkpoints.repair(surveyed)
+            averages = whole_checkpoints.survey(os.path.join(model_dir, _AVERAGES))
+            whole_checkpoints.repair(averages)
             yield lambda output: check_kept()
     except Exception as error:
         reason = failure_to_write(error)
