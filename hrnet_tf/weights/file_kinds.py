@@ -4,6 +4,8 @@ import os
 import re
 import zipfile
 
+from hrnet_tf.input_files import ZIP_FAULTS
+
 _UNPACK = "unpack it and name the checkpoint in it"
 _NOT_PYTORCH = "which is not PyTorch's; convert the PyTorch file"
 
@@ -63,7 +65,7 @@ def _what_a_zip_is(path: str) -> str | None:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
             size = sum(entry.file_size for entry in file.infolist())
-    except (zipfile.BadZipFile, NotImplementedError):
+    except ZIP_FAULTS:
         return "a damaged or half downloaded ZIP file; download it again"
     if size > max(_MOST_EXPANSION * os.path.getsize(path), _SMALL):
         return (
