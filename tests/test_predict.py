@@ -446,6 +446,4 @@ def test_images_have_a_limit_and_pipes_are_passed_over(photos, tmp_path, capsys)
     error = capsys.readouterr().err
     assert "2 could not be read:" in error
     assert "9.jpg is a pipe, not a file." in error
-    assert (
-        "5.jpg: too large: it has 4880 pixels, and an image may" in error
-    )
+    assert "5.jpg: too large: it has 4880 pixels, and an image may" in error
