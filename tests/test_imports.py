@@ -3,7 +3,7 @@
 Imports run one way (rooms are the sub-packages and top-level modules of hrnet_tf):
 
     official <- configs, ops <- modeling, losses, data, evaluation <- weights, tasks
-             <- training <- serving <- command-line modules
+             <- training <- serving <- api, command-line modules
 
 Rooms between two arrows do not import each other, except that evaluation reads
 annotations with data's readers. Within data: vocabularies <- files <- records <-
@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = (
     | {"training": BASE | HELPERS | MIDDLE | {"tasks", "weights"}}
     | {"serving": BASE | HELPERS | MIDDLE | {"tasks", "training", "visualization"}}
 )
+MAY_IMPORT["api"] = set(MAY_IMPORT)
 COMMAND_MAY_IMPORT = set(MAY_IMPORT)
 
 # The same for the sub-packages of a room; its other modules may import all of them.
@@ -69,7 +70,8 @@ WITHIN: dict[str, dict[str, set[str]]] = {
 # The module of serving that knows all kinds of models; only what does is above it.
 KINDS = "hrnet_tf.serving.kinds"
 ABOVE_KINDS = {
-    f"hrnet_tf.serving.{name}" for name in ("configuration", "exporting", "predicting")
+    f"hrnet_tf.serving.{name}"
+    for name in ("configuration", "exporting", "in_memory", "predicting")
 }
 
 
@@ -91,9 +93,18 @@ def imports(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yields (line, absolute dotted name) of everything a module imports, anywhere.
 
     `from a import b` is the name 'a.b': b may be a module or something in module a.
+    What only a type checker imports is left out.
     """
     package = path.split("/")[:-1]
+    unseen = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
     for node in ast.walk(tree):
+        if node in unseen:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import os
 
 import cv2
 import numpy as np
@@ -43,7 +44,7 @@ class FakePredictor(PosePredictor):
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch):
-    def load(path, num_threads, style):
+    def load(path, num_threads, style, verify=True):
         if path != "model":
             raise ModelError(f"There is no model {path}.")
         return FakePredictor(style)
@@ -109,7 +110,7 @@ def test_goes_on_past_what_cannot_be_read(photos, tmp_path, capsys):
     assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
     error = capsys.readouterr().err
     assert "1 could not be read:" in error
-    assert f"{photos}/0.jpg: not an image, or a damaged one." in error
+    assert f"{photos}/0.jpg: not an image, or of a format" in error
     assert len(read_results(tmp_path)) == 3
 
 
@@ -343,7 +344,7 @@ def test_a_video_of_odd_size_that_announces_more_frames(tmp_path, log, monkeypat
             writer.write(np.full((47, 65, 3), 90, np.uint8))
     read, frames = media.open_video(str(tmp_path / "v.mp4"))
     longer = dataclasses.replace(read, num_frames=9)
-    monkeypatch.setattr(media, "open_video", lambda path: (longer, frames))
+    monkeypatch.setattr(media, "open_video", lambda path, most: (longer, frames))
     assert run(tmp_path, f"--input={tmp_path}/v.mp4", "--whole_image") == 0
     assert "v.mp4: 3 frames were decoded, of 9 announced." in log()
     assert len(read_results(tmp_path)) == 3
@@ -403,7 +404,7 @@ def test_frames_keep_their_numbers_after_a_damaged_spot(
             return is_read and len(calls) != 2, frame
 
     opened = info, media.Frames(Capture())
-    monkeypatch.setattr(media, "open_video", lambda path: opened)
+    monkeypatch.setattr(media, "open_video", lambda path, most: opened)
     assert run(tmp_path, f"--input={film}", "--whole_image") == 0
     assert [row["image_id"] for row in read_results(tmp_path)] == [0, 2]
     assert "2 frames were decoded, of 3 announced; 1 between them" in log()
@@ -424,7 +425,7 @@ def test_a_broken_video_leaves_nothing(tmp_path, capsys):
         (["--whole_image", "--detector=d"], 2, "Give one of"),
         (["--whole_image", "--box_score_threshold=0.5"], 2, "changes nothing here"),
         (["--whole_image", "--num_threads=0"], 2, "num_threads"),
-        (["--boxes=/nowhere.json"], 1, "--boxes=/nowhere.json: No such file"),
+        (["--boxes=/nowhere.json"], 1, "--boxes=/nowhere.json does not exist"),
         (["--whole_image", "--model=other"], 1, "There is no model other"),
         (["--whole_image", "--input=/nowhere"], 1, "There is no file or folder"),
     ],
@@ -435,3 +436,14 @@ def test_mistakes_are_answered_in_a_sentence(
     assert run(tmp_path, f"--input={photos}", *flags) == code
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_images_have_a_limit_and_pipes_are_passed_over(photos, tmp_path, capsys):
+    os.mkfifo(photos / "9.jpg")
+    cv2.imwrite(str(photos / "5.jpg"), np.zeros((61, 80, 3), np.uint8))
+    flags = (f"--input={photos}", "--whole_image", "--max_pixels=4800")
+    assert run(tmp_path, *flags) == 1
+    error = capsys.readouterr().err
+    assert "2 could not be read:" in error
+    assert "9.jpg is a pipe, not a file." in error
+    assert "5.jpg: too large: it has 4880 pixels, and an image may" in error

@@ -9,12 +9,12 @@ import tempfile
 from typing import Any
 
 import tensorflow as tf
-import yaml
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.messages import UserError
+from hrnet_tf.input_files import read_yaml
+from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.in_memory import load_checkpoint
 from hrnet_tf.serving.kinds import load_predictor
@@ -161,8 +161,13 @@ def _load_converted(
 ) -> Predictor[Any]:
     """Loads what `conversion.write_checkpoint` wrote; messages call it `path`."""
     config_file = f"{prefix}.yaml"
-    with open(config_file, encoding="utf-8") as file:
-        model = yaml.safe_load(file)["task"]["model"]
+    try:
+        model = read_yaml(config_file)["task"]["model"]
+    except (LookupError, TypeError, ValueError) as error:
+        raise LoadingError(
+            f"{config_file} is not what hrnet_tf.convert_weights writes beside a "
+            f"checkpoint: {one_line(error)}. Convert the weights again."
+        ) from error
     if "decoder" in model and "num_classes" in model:
         task = _segmentation(path, model["num_classes"], asked)
     elif "head" in model:

@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 
 from hrnet_tf.data.files.person_boxes import PERSON_CATEGORY
-from hrnet_tf.serving.images import ImageError, ImageLike, is_image, pixels_of
+from hrnet_tf.messages import UserError
+from hrnet_tf.serving.images import ImageLike, is_image, pixels_of
 from hrnet_tf.serving.interfaces import check_interface
 from hrnet_tf.serving.loading import TFLITE_SIGNATURE, LoadedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import Metadata, ModelError
@@ -105,7 +106,7 @@ class Boxes:
         return cls(boxes, np.ones(len(boxes), np.float32))
 
 
-class BoxError(ImageError):
+class BoxError(UserError):
     """Boxes that are none, or of images that are not there."""
 
 
@@ -249,7 +250,8 @@ class Predictor(abc.ABC, Generic[P]):
             an iterator of them for an iterator, which is read as they are asked for.
 
         Raises:
-            ImageError: If something is no image, or boxes are none.
+            ImageError: If something is no image.
+            BoxError: If something is no boxes, or their number is another.
             MediaError: If a file cannot be read.
             ModelError: If the model takes no boxes, or the detector finds no people.
         """

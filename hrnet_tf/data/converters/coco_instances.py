@@ -7,7 +7,6 @@ and masks are stored in a smaller size.
 
 import collections
 import dataclasses
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +18,14 @@ from pycocotools import mask as coco_mask
 
 from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
-from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
+from hrnet_tf.data.files.coco_annotations import (
+    ImageEntry,
+    read_annotated_image,
+    shared_names,
+)
 from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError
+from hrnet_tf.data.files.images import path_below
 from hrnet_tf.data.records.conversions import Choices
 
 
@@ -84,7 +88,7 @@ def convert(
     create_example = _garden_function()
 
     def encode(image: ImageEntry) -> bytes:
-        encoded = read_annotated_image(image, image_dir, conversion.exif)
+        encoded = read_annotated_image(image, image_dir, conversion.rules)
         objects = dataset.objects[image.id]
         example, num_skipped = create_example(
             dataclasses.asdict(image),
@@ -105,10 +109,14 @@ def convert(
             example.features.feature[name].CopyFrom(feature)
         return example.SerializeToString()
 
+    def paths_of(image: ImageEntry) -> list[str]:
+        allow_outside = conversion.rules.allow_outside
+        return [path_below(image_dir, image.file_name, allow_outside)]
+
     written = conversion.write_records(
         dataset.images,
         encode,
-        lambda image: [os.path.join(image_dir, image.file_name)],
+        paths_of,
         choices=Choices(annotations, area_from=area_from),
     )
     by_image = [dataset.objects[image.id] for image in written]
@@ -120,7 +128,7 @@ def convert(
         images_without_objects=sum(not some for some in by_image),
         objects=dict(collections.Counter(found.category_id for found in objects)),
         crowds=sum(found.iscrowd for found in objects),
-        warnings=dataset.warnings,
+        warnings=[*dataset.warnings, *shared_names(dataset.images)],
         measured_areas=sum(found.area_is_measured for found in objects),
         area_from=area_from or ("mask" if include_masks else "box"),
         clipped_boxes=sum(found.was_clipped for found in objects),

@@ -8,7 +8,7 @@ the file as a whole raises `ConversionError`; a mistake in one image or annotati
 
 import collections
 import dataclasses
-import os
+import posixpath
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,9 +17,15 @@ from pycocotools import mask as coco_mask
 
 from hrnet_tf.data.files.coco_masks import is_number_list, read_mask
 from hrnet_tf.data.files.faults import ConversionError, EntryRef, Faults, Unusable
-from hrnet_tf.data.files.images import can_be_path, read_image_file
+from hrnet_tf.data.files.images import (
+    DEFAULT_RULES,
+    ImageRules,
+    can_be_path,
+    path_below,
+    read_image_file,
+)
 from hrnet_tf.input_files import InputFileError, read_json
-from hrnet_tf.messages import shown, shown_at
+from hrnet_tf.messages import listed, shown, shown_at
 
 # COCO rounds boxes to hundredths of a pixel: a smaller overhang does not count.
 _BOX_ROUNDING = 0.01
@@ -101,6 +107,18 @@ def without_outline(entry: dict) -> dict:
     # at once.
     entry.pop("segmentation", None)
     return entry
+
+
+def shared_names(images: Sequence[ImageEntry]) -> list[str]:
+    """A warning if several images have one file, which may be meant, or a mistake."""
+    names = collections.Counter(posixpath.normpath(image.file_name) for image in images)
+    shared = [name for name, count in names.items() if count > 1]
+    if not shared:
+        return []
+    return [
+        f"Warning: {len(shared)} files are those of several images, each with a part "
+        f"of the annotations: {listed(shared)}. Give them one id."
+    ]
 
 
 def read_entries(
@@ -227,20 +245,18 @@ def read_file_name(kind: str, entry: dict) -> str:
 
 
 def read_annotated_image(
-    image: ImageEntry, image_dir: str, exif: str | None = None
+    image: ImageEntry, image_dir: str, rules: ImageRules = DEFAULT_RULES
 ) -> bytes:
-    """The bytes of a file that decodes to the annotated size. Raises `Unusable`.
-
-    `exif` is that of `read_image_file`.
-    """
-    path = os.path.join(image_dir, image.file_name)
-    encoded, height, width = read_image_file(path, f" (image {image.id})", exif)
+    """The bytes of a file that decodes to the annotated size. Raises `Unusable`."""
+    identity = f" (image {image.id})"
+    path = path_below(image_dir, image.file_name, rules.allow_outside)
+    encoded, height, width = read_image_file(path, identity, rules)
     if (height, width) != (image.height, image.width):
         raise Unusable(
             "wrong image size",
-            f"{path} (image {image.id}) is {width}x{height} pixels, but its "
+            f"{path}{identity} is {width}x{height} pixels, but its "
             f"annotations say {image.width}x{image.height} (width x height, with "
-            f"--exif={exif or 'ignore'}).",
+            f"--exif={rules.exif or 'ignore'}).",
         )
     return encoded
 

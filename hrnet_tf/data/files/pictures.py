@@ -5,10 +5,10 @@ upright) by which viewers turn it. Annotations may have been made on either: `--
 of the converters and of `hrnet_tf.predict` says which.
 """
 
+import contextlib
 import io
 import os
 import warnings
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 
 from hrnet_tf.data.files import picture_headers
 from hrnet_tf.data.files.picture_headers import DamagedHeaderError, Header
-from hrnet_tf.input_files import MAX_PIXELS
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, open_input
 from hrnet_tf.messages import UserError, one_line
 
 # Turn pictures as viewers do, or take the pixels as they are stored.
@@ -27,7 +27,11 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 # Those of cameras need about ten.
 _MOST_SCANS = 16
 _MOST_TEXT = 2**26  # bytes
+_OF_PILLOW = ("AVIF", "GIF")  # OpenCV takes twice the memory for them.
+_BAND = 256  # rows that are converted at once
 
+# Pillow warns of what is below our limit, or is no fault of the pixels.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 # OpenCV's own lines about a damaged file say nothing that our sentences do not.
 if "OPENCV_LOG_LEVEL" not in os.environ:
@@ -106,25 +110,15 @@ def damage(encoded: bytes, header: Header) -> str:
     return ""
 
 
-def orientation(file: BinaryIO) -> int:
-    """The EXIF orientation of a picture; 1 if there is none, or no picture.
+def look_at(path: str) -> Header | None:
+    """What a picture's file says of itself; None if it cannot be told.
 
     Reads the file's beginning only.
     """
-    header = _beginning(file)
-    return 1 if header is None else header.orientation
-
-
-def stored_size(file: BinaryIO) -> tuple[int, int] | None:
-    """Width and height before a picture is turned; None if they cannot be told."""
-    header = _beginning(file)
-    return None if header is None else (header.width, header.height)
-
-
-def _beginning(file: BinaryIO) -> Header | None:
     try:
-        return picture_headers.read_header(file)
-    except DamagedHeaderError:
+        with open_input(path) as file:
+            return picture_headers.read_header(file)
+    except (DamagedHeaderError, InputFileError, OSError):
         return None
 
 
@@ -159,11 +153,11 @@ def decode(
     Raises `PictureError`.
     """
     header = read_header(encoded, max_pixels)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:
-        pixels = None
+    pixels = None
+    if header.format not in _OF_PILLOW:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        with contextlib.suppress(cv2.error):
+            pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     if pixels is None:
         pixels = _decode_with_pillow(encoded, header)
     by = 1 if exif == "ignore" else header.orientation
@@ -173,7 +167,14 @@ def decode(
 def _decode_with_pillow(encoded: bytes, header: Header) -> np.ndarray:
     try:
         with open_with_pillow(encoded, header) as image:
-            return np.asarray(image.convert("RGB"))
+            image.load()
+            width, height = image.size
+            pixels = np.empty((height, width, 3), np.uint8)
+            # In bands: Pillow would hold copies of the whole.
+            for top in range(0, height, _BAND):
+                band = image.crop((0, top, width, min(top + _BAND, height)))
+                pixels[top : top + _BAND] = band.convert("RGB")
+            return pixels
     except Exception:  # see `damage`
         reason = damage(encoded, header)
         raise PictureError(f"not an image, or a damaged one{reason}") from None
