@@ -57,6 +57,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "records": {"vocabularies", "files"},
         "inputs": {"vocabularies", "files", "records"},
         "converters": {"vocabularies", "files", "records"},
+        "label_tools": {"vocabularies", "files"},
         "synthetic": {"vocabularies"},
     },
     "serving": {

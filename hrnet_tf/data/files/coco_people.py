@@ -103,7 +103,7 @@ def read_coco_people(
         return number is not None and number not in category_ids
 
     def read(entry: Any, images: dict[int, ImageEntry]) -> tuple[ImageEntry, Person]:
-        return _read_person(entry, images, skeleton.num_keypoints, faults, area_from)
+        return read_person(entry, images, skeleton.num_keypoints, faults, area_from)
 
     images, people, num_without_image = coco_annotations.read_entries(
         path, content, read, faults, is_other
@@ -235,7 +235,7 @@ def _compare_keypoints(
     return [f"Warning: {difference}; they are taken for the same, place by place."]
 
 
-def _read_person(
+def read_person(
     entry: Any,
     images: dict[int, ImageEntry],
     num_keypoints: int,
