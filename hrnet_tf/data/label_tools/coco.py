@@ -18,6 +18,8 @@ from hrnet_tf.data.label_tools.labels import (
     LabelledImage,
     LabelledObject,
     Labels,
+    Pair,
+    distinct_pairs,
     number_names,
 )
 from hrnet_tf.data.label_tools.source import Source, image_size, plain_path
@@ -29,6 +31,7 @@ _OWN_KEYS = (
     *("id", "image_id", "category_id", "bbox", "area", "iscrowd", "attributes"),
     *("segmentation", "keypoints", "num_keypoints"),
 )
+_BAD_LIMBS = "skeletons left out whose pairs are not numbers of keypoints from 1 on"
 
 
 def read(source: Source) -> Labels:
@@ -128,32 +131,27 @@ def _read_categories(entries: list[Any], labels: Labels) -> dict[int, Category]:
             name=name,
             id=number,
             keypoints=keypoints,
-            limbs=_read_limbs(entry.get("skeleton"), keypoints, what),
+            limbs=_read_limbs(entry.get("skeleton"), keypoints, labels),
             extra=_extra(entry, _CATEGORY_KEYS),
         )
     return by_number
 
 
-def _read_limbs(
-    pairs: Any, keypoints: list[str], what: str
-) -> list[tuple[str, str]] | None:
-    """COCO's `skeleton`, which counts keypoints from 1."""
+def _read_limbs(pairs: Any, keypoints: list[str], labels: Labels) -> list[Pair] | None:
+    """COCO's `skeleton`, which counts keypoints from 1; None if this one does not."""
     if not pairs:
         return None
-    limbs = []
-    for pair in values.entries(pairs, f"the skeleton of {what}"):
-        places = values.entries(pair, f"a pair in the skeleton of {what}")
-        if len(places) != 2 or any(
-            type(place) is not int or not 0 < place <= len(keypoints)
-            for place in places
-        ):
-            raise Unusable(
-                "bad skeleton",
-                f"the skeleton of {what} holds {shown(pair)}; it must be two numbers "
-                f"of keypoints from 1 to {len(keypoints)}.",
-            )
-        limbs.append((keypoints[places[0] - 1], keypoints[places[1] - 1]))
-    return limbs
+    numbers = range(1, len(keypoints) + 1)
+    is_plain = isinstance(pairs, list) and all(
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(type(place) is int and place in numbers for place in pair)
+        for pair in pairs
+    )
+    if not is_plain:
+        labels.counts[_BAD_LIMBS] += 1
+        return None
+    return distinct_pairs((keypoints[a - 1], keypoints[b - 1]) for a, b in pairs)
 
 
 # ---- images ----

@@ -18,6 +18,7 @@ from hrnet_tf.data.label_tools.source import Source, find_image, plain_path
 _HOW = "give the shapes of each object a group in CVAT, or label skeletons"
 # More than CVAT holds; each frame of a video is an image in the output.
 _MOST_FRAMES = 10_000_000
+_NOT_THERE = "frames without objects, of which there is no image, left out"
 _FRAME_SUFFIXES = (".PNG", ".png", ".jpg", ".jpeg", ".JPG", ".JPEG")
 
 
@@ -104,18 +105,22 @@ def _read_video(root: ET.Element, path: str, source: Source, labels: Labels) -> 
     step = _frame_step(root)
     for track in root.iterfind("track"):
         _read_track(track, path, size, frames, step, source, labels)
-    for number in sorted(frames):
+    for number, pieces in sorted(frames.items()):
         where = f"{path}: frame {number}"
         with source.item(where):
+            file_name = _frame_name(number, source.image_dir, is_needed=bool(pieces))
+            if file_name is None:
+                labels.counts[_NOT_THERE] += 1
+                continue
             image = LabelledImage(
                 where=where,
-                file_name=_frame_name(number, source.image_dir),
+                file_name=file_name,
                 width=size[0],
                 height=size[1],
                 extra={"frame": number},
             )
-            ungroup_many(frames[number])
-            image.objects = assemble(frames[number], source, labels, _HOW)
+            ungroup_many(pieces)
+            image.objects = assemble(pieces, source, labels, _HOW)
             labels.images.append(image)
 
 
@@ -131,20 +136,27 @@ def _frame_step(root: ET.Element) -> int:
 
 
 def _all_frames(root: ET.Element) -> range:
-    """The numbers of all frames, if the file tells how many there are."""
+    """The numbers of all frames, as far as the file tells how many there are."""
     first, last = _first_text(root, "start_frame"), _first_text(root, "stop_frame")
-    if not first or not last:
-        return range(0)
-    start, stop = (values.parse_whole(text, "a frame") for text in (first, last))
+    step = _frame_step(root)
+    start = values.parse_whole(first or "0", "start_frame")
+    if last:
+        stop = values.parse_whole(last, "stop_frame")
+    else:  # CVAT before 2019
+        size = values.parse_whole(_first_text(root, "size") or "0", "size")
+        stop = start + (size - 1) * step
     if stop - start >= _MOST_FRAMES:
-        raise Unusable("too many frames", f"stop_frame is {stop}, which cannot be.")
-    return range(start, stop + 1, _frame_step(root))
+        raise Unusable("too many frames", f"the last frame is {stop}, which cannot be.")
+    return range(start, stop + 1, step)
 
 
-def _frame_name(number: int, folder: str | None) -> str:
+def _frame_name(number: int, folder: str | None, is_needed: bool) -> str | None:
+    """The file of a frame; None if it is not there and not needed."""
     names = [f"frame_{number:06d}{suffix}" for suffix in _FRAME_SUFFIXES]
-    below = [os.path.join("images", name) for name in names]
-    return find_image(folder, [*names, *below], is_needed=folder is not None)
+    names += [os.path.join("images", name) for name in names]
+    found = find_image(folder, names, is_needed=is_needed and folder is not None)
+    is_there = folder is None or os.path.isfile(os.path.join(folder, found))
+    return found if is_there else None
 
 
 def _read_track(

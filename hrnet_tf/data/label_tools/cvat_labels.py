@@ -2,9 +2,8 @@
 
 import xml.etree.ElementTree as ET
 
-from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.label_tools import values
-from hrnet_tf.data.label_tools.labels import Labels
+from hrnet_tf.data.label_tools.labels import Labels, Pair, distinct_pairs
 from hrnet_tf.input_files import InputFileError, read_bytes
 from hrnet_tf.messages import one_line
 
@@ -48,26 +47,27 @@ def read_labels(root: ET.Element, labels: Labels, path: str) -> None:
     for name, drawing in parents.items():
         category = labels.category(name)
         category.limbs = _read_edges(drawing, category.keypoints, path)
+        if category.limbs is None:
+            labels.unsaid.add("limbs")
 
 
-def _read_edges(
-    drawing: str, keypoints: list[str], path: str
-) -> list[tuple[str, str]] | None:
-    """Pairs of keypoints that the drawing of a skeleton joins; None without drawing."""
+def _read_edges(drawing: str, keypoints: list[str], path: str) -> list[Pair] | None:
+    """Pairs of keypoints that the drawing of a skeleton joins; None if it tells none.
+
+    Some drawings know their points by numbers of CVAT's own alone.
+    """
     if not drawing.strip():
         return None
     root = parse_xml(f"<svg>{drawing}</svg>", f"{path}: the drawing of a skeleton")
     nodes = {
         node.get("data-node-id"): node.get("data-label-name")
-        for node in root.iter("circle")
+        for node in root.iter("{*}circle")
     }
     edges = [
         (nodes.get(line.get("data-node-from")), nodes.get(line.get("data-node-to")))
-        for line in root.iter("line")
+        for line in root.iter("{*}line")
     ]
     limbs = [(a, b) for a, b in edges if a in keypoints and b in keypoints]
     if edges and not limbs:
-        raise ConversionError(
-            f"{path}: the drawing of a skeleton joins points that no label describes."
-        )
-    return [(str(a), str(b)) for a, b in dict.fromkeys(limbs) if a != b]
+        return None
+    return distinct_pairs((str(a), str(b)) for a, b in limbs)

@@ -18,6 +18,8 @@ from hrnet_tf.data.label_tools.labels import (
     LabelledImage,
     LabelledObject,
     Labels,
+    Pair,
+    distinct_pairs,
 )
 from hrnet_tf.data.label_tools.source import (
     Source,
@@ -222,7 +224,7 @@ def _read_config(path: str, source: Source, labels: Labels) -> None:
         raise ConversionError(sentence) from None
     for category in labels.categories.values():
         known = [limb for limb in limbs if {*limb} <= {*category.keypoints}]
-        category.limbs = list(dict.fromkeys(known)) or None
+        category.limbs = distinct_pairs(known) or None
     names = {n for category in labels.categories.values() for n in category.keypoints}
     if unknown := sorted({name for limb in limbs for name in limb} - names):
         labels.counts[
@@ -230,7 +232,7 @@ def _read_config(path: str, source: Source, labels: Labels) -> None:
         ] += sum(not {*limb} <= names for limb in limbs)
 
 
-def _pair(pair: object) -> tuple[str, str]:
+def _pair(pair: object) -> Pair:
     if not isinstance(pair, list) or len(pair) != 2:
         raise Unusable(
             "bad skeleton",

@@ -33,6 +33,11 @@ from hrnet_tf.data.label_tools.source import (
 from hrnet_tf.input_files import read_json
 from hrnet_tf.messages import shown
 
+# Of the file and of a shape.
+_OWN_KEYS = (
+    *("version", "flags", "shapes", "imagePath", "imageData", "imageHeight"),
+    *("imageWidth", "label", "points", "group_id", "shape_type", "mask"),
+)
 _HOW = "give the shapes of each object a group_id of their own"
 
 
@@ -134,16 +139,11 @@ def _read_shape(
 
 
 def _marks(content: dict[str, Any]) -> dict[str, Any]:
-    """Flags and description, where there are some."""
-    flags = content.get("flags") or {}
-    set_flags = {
-        key: value for key, value in values.entry(flags, "flags").items() if value
-    }
-    description = content.get("description")
-    return {
-        **({"flags": set_flags} if set_flags else {}),
-        **({"description": description} if description else {}),
-    }
+    """Flags that are set, the description, and keys of other programs."""
+    flags = values.entry(content.get("flags") or {}, "flags")
+    marks = {"flags": {key: value for key, value in flags.items() if value}}
+    marks |= {key: value for key, value in content.items() if key not in _OWN_KEYS}
+    return {key: value for key, value in marks.items() if value}
 
 
 def _read_mask(

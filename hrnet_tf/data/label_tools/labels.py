@@ -5,7 +5,10 @@ Coordinates are pixels of the image, from its top left corner.
 
 import collections
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
+
+Pair = tuple[str, str]
 
 # The visibility of a keypoint, as in COCO.
 ABSENT, HIDDEN, VISIBLE = 0, 1, 2
@@ -96,12 +99,12 @@ class Category:
     name: str
     keypoints: list[str] = dataclasses.field(default_factory=list)
     is_numbered: bool = False
-    flip_pairs: list[tuple[str, str]] | None = None
-    limbs: list[tuple[str, str]] | None = None
+    flip_pairs: list[Pair] | None = None
+    limbs: list[Pair] | None = None
     id: int | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def add(self, names: collections.abc.Iterable[str]) -> None:
+    def add(self, names: Iterable[str]) -> None:
         """Adds the keypoints that are not known yet, at the end."""
         self.keypoints += [name for name in names if name not in self.keypoints]
 
@@ -130,6 +133,15 @@ class Labels:
     def category(self, name: str) -> Category:
         """The category of a name, a new one if there is none."""
         return self.categories.setdefault(name, Category(name=name))
+
+
+def distinct_pairs(pairs: Iterable[Pair]) -> list[Pair]:
+    """Pairs of different names, each once, whichever comes first in it."""
+    kept: list[Pair] = []
+    for pair in pairs:
+        if pair[0] != pair[1] and pair not in kept and pair[::-1] not in kept:
+            kept.append(pair)
+    return kept
 
 
 def number_names(count: int) -> list[str]:
