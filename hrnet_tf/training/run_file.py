@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from hrnet_tf import __version__
 from hrnet_tf.messages import one_line
-from hrnet_tf.training.actions import write_json
 from hrnet_tf.training.experiment import ConfigError
+from hrnet_tf.training.run_files import write_json
 
 RUN_FILE = "run.json"
 
