@@ -61,11 +61,11 @@ def _read_edges(drawing: str, keypoints: list[str], path: str) -> list[Pair] | N
     root = parse_xml(f"<svg>{drawing}</svg>", f"{path}: the drawing of a skeleton")
     nodes = {
         node.get("data-node-id"): node.get("data-label-name")
-        for node in root.iter("{*}circle")
+        for node in root.iterfind(".//{*}circle")
     }
     edges = [
         (nodes.get(line.get("data-node-from")), nodes.get(line.get("data-node-to")))
-        for line in root.iter("{*}line")
+        for line in root.iterfind(".//{*}line")
     ]
     limbs = [(a, b) for a, b in edges if a in keypoints and b in keypoints]
     if edges and not limbs:

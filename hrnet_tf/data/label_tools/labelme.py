@@ -8,6 +8,7 @@ import base64
 import binascii
 import io
 import os
+import re
 from typing import Any
 
 import cv2
@@ -64,7 +65,10 @@ def _read_image(
         )
     said = plain_path(content.get("imagePath"), "imagePath")
     beside = os.path.relpath(os.path.dirname(path), folder or ".")
-    names = [os.path.normpath(os.path.join(beside, said)), said, os.path.basename(said)]
+    name = os.path.normpath(os.path.join(beside, said))
+    names = [name, os.path.basename(said)]
+    if source.image_dir is not None:
+        names = [re.sub(r"^(\.\./)+", "", other) for other in (name, said, *names)]
     file_name = find_image(
         labels.image_dir, names, is_needed=source.image_dir is not None
     )
