@@ -1,4 +1,4 @@
-"""Training that is killed at any moment goes on, with the same command, as if it had not.
+"""Training that is killed at any moment goes on, with the same command, undisturbed.
 
 The data of these runs is one image, never changed, so that each step sees the same, and
 a run that was killed must end with the very numbers of one that was not.

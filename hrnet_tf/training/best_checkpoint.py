@@ -4,7 +4,6 @@ The Garden writes info.json first: killed between the two, it would take the sco
 checkpoint that was never saved for that of the one before. Here both change together.
 """
 
-import json
 import logging
 import math
 import os
@@ -15,6 +14,7 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.core import train_utils
 
+from hrnet_tf.input_files import MISSING, InputFileError, read_json
 from hrnet_tf.messages import UserError
 from hrnet_tf.training.actions import is_scalar
 from hrnet_tf.training.checkpoints import saved_step
@@ -125,13 +125,10 @@ def read_info(folder: str, metric: str) -> dict[str, Any] | None:
 
 def _read(path: str) -> Any:
     """A JSON file; None if it is not there, and an empty object if it is damaged."""
-    if not tf.io.gfile.exists(path):
-        return None
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = json.loads(file.read())
-    except (ValueError, RecursionError, tf.errors.OpError):
-        return {}
+        content = read_json(path)
+    except InputFileError as error:
+        return None if error.fault == MISSING else {}
     return content if isinstance(content, dict) else {}
 
 
