@@ -5,6 +5,7 @@ there is a segmentation; keypoints may be lists of x, y, v, or null where not la
 """
 
 import math
+import os
 from typing import Any
 
 from hrnet_tf.data.files import coco_annotations
@@ -22,7 +23,7 @@ from hrnet_tf.data.label_tools.labels import (
     distinct_pairs,
     number_names,
 )
-from hrnet_tf.data.label_tools.source import Source, image_size, plain_path
+from hrnet_tf.data.label_tools.source import Source, find_image, image_size, plain_path
 from hrnet_tf.messages import shown, shown_at
 
 _IMAGE_KEYS = ("id", "file_name", "width", "height")
@@ -162,8 +163,13 @@ def _read_image(
 ) -> LabelledImage:
     entry = values.entry(entry, "the image")
     number = _id(entry, "id")
-    file_name = plain_path(entry.get("file_name"), "file_name")
-    if file_name != entry["file_name"]:
+    said = plain_path(entry.get("file_name"), "file_name")
+    file_name = find_image(
+        source.image_dir,
+        [said, os.path.basename(said)],
+        is_needed=source.image_dir is not None,
+    )
+    if said != entry["file_name"]:
         labels.counts["names of images written with / and without a drive"] += 1
     if entry.get("width") is None or entry.get("height") is None:
         if source.image_dir is None:

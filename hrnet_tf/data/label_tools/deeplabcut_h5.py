@@ -30,7 +30,11 @@ def read_h5(path: str) -> list[list[str]]:
                     _KIND, f"it holds {len(tables)} tables, not one; {_USE_CSV}."
                 )
             return _read_table(tables[0])
-    except (OSError, KeyError, ValueError, IndexError, TypeError, RuntimeError):
+    except Unusable:
+        raise
+    except MemoryError:
+        raise Unusable(_KIND, f"it does not fit into memory; {_USE_CSV}.") from None
+    except Exception:  # h5py raises all kinds at damaged files.
         raise Unusable(
             _KIND, f"it is not a table as pandas writes it; {_USE_CSV}."
         ) from None

@@ -63,6 +63,8 @@ def import_annotations(
         labels: Labels = reader.read(source)
     except InputFileError as error:
         raise ConversionError(f"The input {error}") from None
+    if source.image_dir is None:
+        _widen_image_dir(labels)
     if skeleton:
         skeleton_files.apply_skeleton(labels, skeleton)
     content, counts = to_coco(labels, choices, source)
@@ -90,6 +92,19 @@ def import_annotations(
         files=[output, *paths.values()],
         next_command=_next_command(output, labels, [*paths.values()]),
     )
+
+
+def _widen_image_dir(labels: Labels) -> None:
+    """Makes the folder of images one that all are in, where names lead out of it."""
+    names = [os.path.normpath(image.file_name) for image in labels.images]
+    up = max((name.split(os.sep).count("..") for name in names), default=0)
+    if labels.image_dir is None or not up:
+        return
+    folder = os.path.abspath(labels.image_dir)
+    labels.image_dir = os.path.normpath(os.path.join(folder, *[".."] * up))
+    for image, name in zip(labels.images, names, strict=True):
+        path = os.path.join(folder, name)
+        image.file_name = os.path.relpath(path, labels.image_dir)
 
 
 def _write(output: str, content: dict, skeletons: dict[str, dict]) -> None:

@@ -131,7 +131,7 @@ def _image_name(task: Item, items: list[Item], source: Source, labels: Labels) -
         raise Unusable("bad name", f"data is {shown(data)}; it must name an image.")
     # The name of the tag and the key are often the same; "image" is the custom.
     key = next(
-        (key for key in (shape.get("to_name"), "image", "img") if key in texts),
+        (key for key in (str(shape.get("to_name")), "image", "img") if key in texts),
         next(iter(texts)),
     )
     said = _path_of(texts[key])

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hrnet_tf.data.files import pictures
+from hrnet_tf.data.files import picture_headers, pictures
 from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.label_tools import masks, values
 from hrnet_tf.data.label_tools.labels import (
@@ -99,10 +99,14 @@ def _size(
         inside = content.get("imageData")
         if fault.kind != "unreadable image" or not isinstance(inside, str):
             raise
-        size = pictures.stored_size(io.BytesIO(_decode(inside, "imageData")))
-        if size is None:
-            raise
-        return size
+        try:
+            picture = io.BytesIO(_decode(inside, "imageData"))
+            header = picture_headers.read_header(picture)
+        except picture_headers.DamagedHeaderError:
+            header = None
+        if header is None:
+            raise fault from None
+        return values.size(header.width, header.height)
 
 
 def _read_shape(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.images import can_be_path
-from hrnet_tf.data.label_tools.values import name
+from hrnet_tf.data.label_tools import values
 from hrnet_tf.input_files import InputFileError, open_input
 
 _ABSOLUTE = ("/", "~")
@@ -84,17 +84,16 @@ def image_size(folder: str, file_name: str, exif: str | None) -> tuple[int, int]
     """
     path = os.path.join(folder, file_name)
     try:
-        with open_input(path) as file:
-            by = pictures.orientation(file)
-        with open_input(path) as file:
-            size = pictures.stored_size(file)
+        open_input(path).close()
     except InputFileError as error:
         raise Unusable(
             "unreadable image",
             f"the labels do not say how large the image is, and {error.message}",
         ) from None
-    if size is None:
+    header = pictures.look_at(path)
+    if header is None:
         raise Unusable("unreadable image", f"{path} is not an image, or a damaged one.")
+    by = header.orientation
     if by != 1 and exif is None:
         raise Unusable(
             "EXIF orientation",
@@ -103,6 +102,7 @@ def image_size(folder: str, file_name: str, exif: str | None) -> tuple[int, int]
             "it, --exif=ignore if the pixels as they are stored.",
         )
     is_turned = by in (5, 6, 7, 8) and exif == "apply"
+    size = values.size(header.width, header.height)
     return (size[1], size[0]) if is_turned else size
 
 
@@ -111,7 +111,7 @@ def plain_path(value: object, what: str) -> str:
 
     Raises `Unusable`.
     """
-    path = name(value, what).replace("\\", "/")
+    path = values.name(value, what).replace("\\", "/")
     is_drive = path[1:3] in (":/", ":")
     if path.startswith(_ABSOLUTE) or is_drive:
         path = path.rsplit("/", 1)[-1]

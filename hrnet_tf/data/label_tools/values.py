@@ -8,7 +8,7 @@ from typing import Any
 from hrnet_tf.data.files.coco_annotations import check_size
 from hrnet_tf.data.files.coco_masks import is_number_list
 from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.data.files.images import is_plain
+from hrnet_tf.data.vocabularies.vocabulary import is_name
 from hrnet_tf.messages import shown
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -53,9 +53,11 @@ def size(width: Any, height: Any) -> tuple[int, int]:
 
 def name(value: Any, what: str) -> str:
     """A text that can be a name."""
-    if not isinstance(value, str) or not value.strip() or not is_plain(value):
-        raise Unusable("bad name", f"{what} is {shown(value)}; it must be a text.")
-    return value
+    if not is_name(value):
+        raise Unusable(
+            "bad name", f"{what} is {shown(value)}; it must be a text on one line."
+        )
+    return str(value)
 
 
 def entry(value: Any, what: str) -> dict[str, Any]:

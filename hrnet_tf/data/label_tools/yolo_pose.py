@@ -21,12 +21,13 @@ from hrnet_tf.data.label_tools.labels import (
     number_names,
 )
 from hrnet_tf.data.label_tools.source import Source, find_image, image_size
+from hrnet_tf.data.vocabularies.skeletons import MOST_KEYPOINTS
+from hrnet_tf.data.vocabularies.vocabulary import is_name
 from hrnet_tf.input_files import read_bytes, read_yaml
 from hrnet_tf.messages import did_you_mean, shown
 
 SPLITS = ("train", "val", "test")
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
-_MOST_KEYPOINTS = 10_000
 
 
 def read(source: Source) -> Labels:
@@ -86,7 +87,7 @@ def _find_yaml(path: str) -> str:
 def _root(yaml_path: str, said: Any) -> str:
     """The folder of the data set: `path`, if it exists, or that of the YAML file."""
     beside = os.path.dirname(yaml_path) or "."
-    candidates = [os.path.join(beside, said), said] if isinstance(said, str) else []
+    candidates = [os.path.join(beside, said), said] if is_name(said) else []
     return next(filter(os.path.isdir, candidates), beside)
 
 
@@ -97,10 +98,10 @@ def _read_shape(shape: Any) -> tuple[int, int]:
             "bad shape",
             f"kpt_shape is {shown(shape)}; it must be [number of keypoints, 2 or 3].",
         )
-    if not 0 < shape[0] <= _MOST_KEYPOINTS:
+    if not 0 < shape[0] <= MOST_KEYPOINTS:
         raise Unusable(
             "bad shape",
-            f"kpt_shape is {shown(shape)}; there must be 1 to {_MOST_KEYPOINTS} "
+            f"kpt_shape is {shown(shape)}; there must be 1 to {MOST_KEYPOINTS} "
             "keypoints.",
         )
     return shape[0], shape[1]
@@ -195,7 +196,7 @@ def _list_images(yaml_path: str, root: str, said: Any) -> list[str]:
     """Paths of the images of a split: of folders, and of text files that list them."""
     found: list[str] = []
     for entry in said if isinstance(said, list) else [said]:
-        if not isinstance(entry, str):
+        if not is_name(entry):
             raise ConversionError(
                 f"{yaml_path}: a split is {shown(entry)}; it must be a folder, a text "
                 "file that lists images, or a list of these."
