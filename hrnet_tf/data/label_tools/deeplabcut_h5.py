@@ -49,9 +49,9 @@ def _read_table(table: h5py.Group) -> list[list[str]]:
     of_values, _ = _read_axis(table, "block0_items")
     rows, _ = _read_axis(table, "axis1")
     numbers = _array(table["block0_values"])
-    if numbers.shape != (len(rows), len(of_values)) or numbers.dtype.kind != "f":
+    is_table = numbers.shape == (len(rows), len(columns)) and columns == of_values
+    if not is_table or numbers.dtype.kind != "f":
         raise ValueError("The numbers are not those of the columns.")
-    order = [of_values.index(column) for column in columns]
     width = max(map(len, rows), default=1)
     header = [
         [name, *[""] * (width - 1), *(column[level] for column in columns)]
@@ -60,7 +60,7 @@ def _read_table(table: h5py.Group) -> list[list[str]]:
     body = [
         [
             *row,
-            *("" if np.isnan(value) else repr(float(value)) for value in line[order]),
+            *("" if np.isnan(value) else repr(float(value)) for value in line),
         ]
         for row, line in zip(rows, numbers, strict=True)
     ]

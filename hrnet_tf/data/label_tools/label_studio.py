@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.label_tools import values
+from hrnet_tf.data.label_tools.label_studio_brush import read_brush
 from hrnet_tf.data.label_tools.labels import (
     HIDDEN,
     VISIBLE,
@@ -20,6 +21,7 @@ from hrnet_tf.data.label_tools.labels import (
     LabelledImage,
     Labels,
 )
+from hrnet_tf.data.label_tools.masks import run_lengths
 from hrnet_tf.data.label_tools.pieces import Piece, assemble
 from hrnet_tf.data.label_tools.source import (
     Source,
@@ -36,8 +38,8 @@ _HOW = (
 )
 # What Label Studio puts before the name of an uploaded file.
 _PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
-_SHAPES = ("keypoint", "rectangle", "polygon")
-_UNREAD = ("ellipse", "brush", "bitmask", "vector", "cuboid")
+_SHAPES = ("keypoint", "rectangle", "polygon", "brush")
+_UNREAD = ("ellipse", "bitmask", "vector", "cuboid")
 Item = dict[str, Any]
 
 
@@ -285,6 +287,10 @@ def _read_region(
         if len(corners) < 3:
             raise Unusable("bad shape", f"a polygon cannot have {len(corners)} points.")
         piece.outline = values.flat(corners)
+    elif kind == "brush":
+        runs = values.entries(value.get("rle"), "rle")
+        mask = read_brush(runs, image.width, image.height)
+        piece.mask = run_lengths(mask, 0, 0, (image.width, image.height))
     else:
         return None
     return piece

@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 BOX = ["--area_from=box"]
 SIZE = {"original_width": 64, "original_height": 48, "image_rotation": 0}
@@ -138,12 +139,49 @@ def test_relations_between_people_do_not_join_them(data, importing):
     assert "1  relations between objects, left out" in found.out
 
 
+# label_studio_sdk 2.1 wrote it: `converter.brush.mask2rle` of an image of 6x4 pixels,
+# painted in rows 1 and 2 and columns 2 to 4.
+STROKES = [0, 0, 0, 96, 57, 27, 254, 31, 0, 183, 255, 108, 2, 223, 254, 27, 0, 0]
+
+
+def brush(**value):
+    strokes = {"format": "rle", "rle": STROKES, "brushlabels": ["dog"]}
+    size = {"original_width": 6, "original_height": 4}
+    return item("b", "brush", {**strokes, **value}) | size
+
+
+def test_brush_strokes_are_masks(data, importing):
+    found = importing(
+        "label_studio", export(data, [brush()]), *BOX, "--box_from=segmentation"
+    )
+    assert found.objects[0]["bbox"] == [2, 1, 3, 2]
+    rows = np.zeros((4, 6), int)
+    rows[1:3, 2:5] = 1
+    mask = coco_mask.decode(found.objects[0]["segmentation"])
+    np.testing.assert_array_equal(mask, rows)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (3, "rle is 3; it must be a list"),
+        ([1, 256], "rle is [1, 256]; it must be a list of bytes"),
+        ([], "the brush strokes (rle) are cut off"),
+        (STROKES[:-4], "the brush strokes (rle) are cut off"),
+        ([255] * 30, "values; an image of 6x4 needs 96"),
+    ],
+)
+def test_damaged_brush_strokes_are_refused(data, refused, runs, expected):
+    path = export(data, [brush(rle=runs)])
+    assert expected in refused("label_studio", path, *BOX, "--box_from=segmentation")
+
+
 def test_what_is_not_read_is_counted(data, importing):
-    brush = item("b", "brush", {"format": "rle", "rle": [0], "brushlabels": ["dog"]})
+    oval = item("b", "ellipse", {"x": 1, "y": 1, "ellipselabels": ["dog"]})
     rating = {"id": "c", "type": "choices", "value": {"choices": ["good"]}}
-    path = export(data, [rectangle(), brush, rating], predictions=[{"result": []}])
+    path = export(data, [rectangle(), oval, rating], predictions=[{"result": []}])
     found = importing("label_studio", path, *BOX)
-    assert "1  regions that are not read, left out: brush" in found.out
+    assert "1  regions that are not read, left out: ellipse" in found.out
     assert "1  tasks whose predictions were passed over" in found.out
     assert len(found.objects) == 1
 
