@@ -1,7 +1,7 @@
 """COCO's JSON as other tools write it: what they leave out or write otherwise.
 
-Ids, order and keys that we do not know stay as they are. Boxes may be missing where
-there is a segmentation; keypoints may be lists of x, y, v, or null where not labelled.
+Ids and keys that we do not know stay as they are. Boxes may be missing where there is a
+segmentation; keypoints may be lists of x, y, v, or null where not labelled.
 """
 
 import math

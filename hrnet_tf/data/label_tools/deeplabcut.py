@@ -145,17 +145,17 @@ def _read_columns(headers: dict[str, list[str]], first: int) -> list[Column]:
         (individual or None, values.name(part, "a body part"), coord)
         for individual, part, coord in zip(individuals, parts, coords, strict=True)
     ]
-    if len(set(columns)) < len(columns) or set(coords) != {"x", "y"}:
+    there = set(columns)
+    if len(there) < len(columns) or set(coords) != {"x", "y"}:
         raise Unusable(
             "not a DeepLabCut table",
             "each body part must have one column x and one column y.",
         )
-    if odd := [
-        c for c in columns if (*c[:2], "y" if c[2] == "x" else "x") not in columns
-    ]:
-        raise Unusable(
-            "not a DeepLabCut table", f"{odd[0][1]!r} has only a column {odd[0][2]}."
-        )
+    for individual, part, coord in columns:
+        if (individual, part, "y" if coord == "x" else "x") not in there:
+            raise Unusable(
+                "not a DeepLabCut table", f"{part!r} has only a column {coord}."
+            )
     return columns
 
 

@@ -137,11 +137,10 @@ class Labels:
 
 def distinct_pairs(pairs: Iterable[Pair]) -> list[Pair]:
     """Pairs of different names, each once, whichever comes first in it."""
-    kept: list[Pair] = []
+    kept: dict[frozenset[str], Pair] = {}
     for pair in pairs:
-        if pair[0] != pair[1] and pair not in kept and pair[::-1] not in kept:
-            kept.append(pair)
-    return kept
+        kept.setdefault(frozenset(pair), pair)
+    return [pair for key, pair in kept.items() if len(key) == 2]
 
 
 def number_names(count: int) -> list[str]:

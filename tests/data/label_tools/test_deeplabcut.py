@@ -106,6 +106,7 @@ def test_one_point_needs_a_margin_in_pixels(project, refused):
         ("coords,x", "coords,likelihood", "these are a network's predictions"),
         ("coords,x,y,x,y", "coords,x,y,x,z", "one column x and one column y"),
         ("coords,x,y,x,y", "coords,x,y,x,x", "one column x and one column y"),
+        ("tail,tail", "tail,toe", "'tail' has only a column x"),
         ("coords,x,y,x,y", "coords,x,y", "different numbers of cells"),
         ("tail,tail", "nose,nose", "one column x and one column y"),
         ("15.0,11.25", "15.0,abc", "y of 'nose' is 'abc'; it must be a number"),
