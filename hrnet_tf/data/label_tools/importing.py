@@ -7,7 +7,7 @@ import importlib
 import os
 import shlex
 
-from hrnet_tf.data.files.faults import ConversionError
+from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.label_tools import skeleton_files
 from hrnet_tf.data.label_tools.annotations import Choices, to_coco
 from hrnet_tf.data.label_tools.labels import SKELETON_KEYS, UNSAID, Labels
@@ -64,7 +64,7 @@ def import_annotations(
     except InputFileError as error:
         raise ConversionError(f"The input {error}") from None
     if source.image_dir is None:
-        _widen_image_dir(labels)
+        _widen_image_dir(labels, source)
     if skeleton:
         skeleton_files.apply_skeleton(labels, skeleton)
     content, counts = to_coco(labels, choices, source)
@@ -83,6 +83,8 @@ def import_annotations(
         for name, spec in specs.items()
         for sentence in skeleton_files.advice(spec, paths[name])
     ]
+    if source.hidden_flag and not counts["  of these hidden"]:
+        advice.append(f"No keypoint has the mark --hidden_flag={source.hidden_flag}.")
     return ImportSummary(
         tool=tool,
         counts=_counts(content, counts, labels, source),
@@ -94,17 +96,29 @@ def import_annotations(
     )
 
 
-def _widen_image_dir(labels: Labels) -> None:
-    """Makes the folder of images one that all are in, where names lead out of it."""
-    names = [os.path.normpath(image.file_name) for image in labels.images]
-    up = max((name.split(os.sep).count("..") for name in names), default=0)
-    if labels.image_dir is None or not up:
+def _widen_image_dir(labels: Labels, source: Source) -> None:
+    """Makes the folder of images the one above, if names lead there: ../images/a.jpg.
+
+    Names that lead further are reported: files from anywhere are for users to allow.
+    """
+    ups = [image.file_name.split(os.sep).count("..") for image in labels.images]
+    if labels.image_dir is None or not any(ups):
         return
-    folder = os.path.abspath(labels.image_dir)
-    labels.image_dir = os.path.normpath(os.path.join(folder, *[".."] * up))
-    for image, name in zip(labels.images, names, strict=True):
-        path = os.path.join(folder, name)
-        image.file_name = os.path.relpath(path, labels.image_dir)
+    inside = os.path.abspath(labels.image_dir)
+    labels.image_dir = os.path.dirname(inside)
+    kept = []
+    for image, up in zip(labels.images, ups, strict=True):
+        with source.item(image.where):
+            if up > 1:
+                raise Unusable(
+                    "image outside the folder",
+                    f"the image {image.file_name} lies far from {inside}; give the "
+                    "folder of the images with --image_dir.",
+                )
+            path = os.path.normpath(os.path.join(inside, image.file_name))
+            image.file_name = os.path.relpath(path, labels.image_dir)
+            kept.append(image)
+    labels.images = kept
 
 
 def _write(output: str, content: dict, skeletons: dict[str, dict]) -> None:

@@ -53,7 +53,7 @@ def read(source: Source) -> Labels:
         )
     labels = Labels(image_dir=source.image_dir)
     labels.unsaid = {"order of keypoints", "flip pairs", "limbs", "sigmas", "areas"}
-    labels.unsaid.add("hidden keypoints")
+    labels.unsaid |= set() if source.hidden_flag else {"hidden keypoints"}
     for place, task in enumerate(tasks):
         number = task.get("id") if isinstance(task, dict) else None
         named = f"tasks[{place}]" if number is None else f"task {number}"

@@ -47,7 +47,7 @@ def read(source: Source) -> Labels:
     folder = source.path if os.path.isdir(source.path) else os.path.dirname(source.path)
     labels = Labels(image_dir=source.image_dir or folder or ".")
     labels.unsaid = {"order of keypoints", "flip pairs", "limbs", "sigmas", "areas"}
-    labels.unsaid.add("hidden keypoints")
+    labels.unsaid |= set() if source.hidden_flag else {"hidden keypoints"}
     for path in source.find_files(".json"):
         with source.item(path):
             content = values.entry(read_json(path), "the file")

@@ -53,6 +53,26 @@ def test_what_labelme_wrote_loses_nothing(data, importing):
     assert "[left_hand, right_hand]" in found.out  # advice about flip pairs
 
 
+def test_hidden_keypoints_are_told_or_asked_for(data, importing):
+    found = importing("labelme", data / "labelme", *BOX)
+    assert (
+        "hidden keypoints: keypoints are visible (2), unless --hidden_flag" in found.out
+    )
+    flags = [*BOX, "--hidden_flag=hiden", "--overwrite"]
+    found = importing("labelme", data / "labelme", *flags)
+    assert "hidden keypoints: " not in found.out
+    assert "No keypoint has the mark --hidden_flag=hiden." in found.out
+
+
+def test_images_far_away_are_for_the_user_to_name(data, importing, refused):
+    path = edit(data, imagePath="../../../a.png")
+    sentence = refused("labelme", path, *BOX)
+    assert "the image ../../../a.png lies far from" in sentence
+    assert "give the folder of the images with --image_dir" in sentence
+    found = importing("labelme", path, *BOX, f"--image_dir={data}/images")
+    assert found.content["images"][0]["file_name"] == "a.png"
+
+
 def test_the_converter_takes_it(data, importing):
     found = importing("labelme", data / "labelme", *BOX)
     assert f"--image_dir={data} " in found.out
