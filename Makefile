@@ -19,11 +19,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all lock clean clean-demo
+.PHONY: help env env-convert env-triton demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all lock audit clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
 	@echo 'make env-convert add PyTorch to $(VENV), to read and test .pth checkpoints'
+	@echo 'make env-triton  add a Triton server, to test docs/triton'
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
 	@echo 'make demo-segmentation   the same for the parts of their bodies'
 	@echo 'make demo-detection      the same for boxes and masks of people and things'
@@ -34,6 +35,7 @@ help:
 	@echo 'make test-all    lint, then every test'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
 	@echo 'make lock        compile requirements.lock from setup.cfg'
+	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
 	@echo 'make clean       remove $(VENV) and caches'
 	@echo 'make clean-demo  remove what make demo drew and trained'
 	@echo
@@ -69,6 +71,16 @@ TORCH ?= torch==2.13.0
 
 env-convert: $(STAMP)
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
+
+# A Triton server, to test docs/triton with. Its Python backend needs NumPy 1: an
+# environment of its own holds both, and takes all else from $(VENV).
+TRITON = $(VENV)/triton
+
+env-triton: $(STAMP)
+	$(BIN)/python -m venv $(TRITON)
+	$(TRITON)/bin/python -m pip install --quiet --no-deps nvidia-pytriton==0.7.0 numpy==1.26.4
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(TRITON)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tensorflow.pth"
 
 # ---- demo ----
 
@@ -146,8 +158,16 @@ lock:
 	  --fork-strategy fewest --generate-hashes --no-strip-extras --extra dev --extra demo $(LOCK_FLAGS) \
 	  --custom-compile-command 'make lock' --output-file requirements.lock setup.cfg
 
+# What this Python and system would install, and the advisories of PyPI or, with
+# AUDIT_FLAGS='-s osv', of OSV.
+AUDIT_FLAGS ?=
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	$(VENV)-audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict $(AUDIT_FLAGS)
+
 clean:
-	rm -rf $(VENV) $(VENV)-lock build hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import tensorflow as tf
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.training.experiment import ConfigError, parse_config
@@ -14,9 +15,11 @@ def folder(tmp_path, monkeypatch):
     folder = tmp_path / "configurations"
     (tmp_path / "here" / "weights").mkdir(parents=True)
     (folder / "run").mkdir(parents=True)
-    for path in ("ckpt", "configurations/ckpt", "configurations/run/ckpt-7"):
+    for path in ("ckpt", "configurations/ckpt"):
         (tmp_path / f"{path}.index").touch()
-    (folder / "run" / "checkpoint").write_text('model_checkpoint_path: "ckpt-7"')
+    # A folder's newest checkpoint must be whole.
+    saved = tf.train.Checkpoint(step=tf.Variable(7))
+    tf.train.CheckpointManager(saved, str(folder / "run"), max_to_keep=1).save(7)
     (tmp_path / "here" / "ckpt.index").touch()
     monkeypatch.chdir(tmp_path / "here")
     return folder
@@ -68,7 +71,7 @@ def test_an_override_in_text_is_from_the_working_directory(folder):
         ("task: !!python/name:os.system", "tag '!!python/name:os.system'"),
         ("task: 0x" + "f" * 5000, "a number has 5002 digits"),
         (b"task: \xff", "is not valid YAML"),
-        ("- a\n" * 200_000, "has more than 500000 bytes"),
+        ("- a\n" * 200_000, "has more than 200000 bytes"),
     ],
 )
 def test_files_that_would_break_the_parser(tmp_path, content, reason):
@@ -91,3 +94,10 @@ def test_a_pipe_is_no_configuration(tmp_path):
     os.mkfifo(tmp_path / "a.yaml")
     with pytest.raises(ConfigError, match="a.yaml is a pipe, not a file"):
         parse_config("hrnet_pose_coco", [str(tmp_path / "a.yaml")])
+
+
+@pytest.mark.parametrize("value", ["[]", "[{}]", "[{a: 1}, {}]"])
+@pytest.mark.parametrize("key", ["train_steps", "max_to_keep", "checkpoint_interval"])
+def test_lists_in_place_of_numbers(key, value):
+    with pytest.raises(ConfigError, match=rf"trainer.{key} must be .*; got \["):
+        parse_config("hrnet_pose_coco", [], f"trainer: {{{key}: {value}}}")
