@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import posixpath
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from hrnet_tf.data.label_tools.labels import (
 )
 from hrnet_tf.data.label_tools.source import Source
 
+SHARED = "  of these of a file that has been listed before"
 _NOTHING = Keypoint(0, 0, ABSENT)
 
 
@@ -46,18 +48,22 @@ def to_coco(
     """The file's content, and counts for the summary; reports faults to the source."""
     _number(labels)
     counts: collections.Counter[str] = collections.Counter()
-    images: dict[str, dict[str, Any]] = {}
+    images: list[dict[str, Any]] = []
+    names: set[str] = set()
     annotations: list[dict[str, Any]] = []
     for image in labels.images:
         with source.item(image.where):
             entry = _image_entry(image)
             checked = read_image(entry, 0)
-            if image.file_name in images:
+            name = posixpath.normpath(image.file_name)
+            if name in names and not labels.may_share_files:
                 raise Unusable(
                     "image labelled twice",
                     f"the image {image.file_name} has been labelled before; keep one.",
                 )
-            images[image.file_name] = entry
+            counts[SHARED] += name in names
+            names.add(name)
+            images.append(entry)
             counts["  of these without objects"] += not image.objects
             for labelled in image.objects:
                 with source.item(labelled.where):
@@ -69,7 +75,7 @@ def to_coco(
                     )
     content = {
         **labels.extra,
-        "images": [*images.values()],
+        "images": images,
         "categories": [_category(entry) for entry in labels.categories.values()],
         "annotations": annotations,
     }
@@ -163,7 +169,7 @@ def _annotation(
         entry["keypoints"] = [n for k in points for n in (k.x, k.y, k.visibility)]
         entry["num_keypoints"] = len(labelled.labelled)
         read_person(
-            entry, {image.id: image}, len(category.keypoints), source.faults, None
+            dict(entry), {image.id: image}, len(category.keypoints), source.faults, None
         )
     if labelled.attributes:
         entry["attributes"] = labelled.attributes

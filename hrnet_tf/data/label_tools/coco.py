@@ -38,7 +38,7 @@ _BAD_LIMBS = "skeletons left out whose pairs are not numbers of keypoints from 1
 def read(source: Source) -> Labels:
     """Reads the file."""
     content = coco_annotations.load(source.path)
-    labels = Labels(image_dir=source.image_dir)
+    labels = Labels(image_dir=source.image_dir, may_share_files=True)
     labels.unsaid = {"flip pairs", "sigmas"}
     labels.extra = {
         key: value

@@ -44,7 +44,7 @@ def read_shape(
     elif element.tag == "points":
         _read_points(element, piece, labels.category(label), labels)
     else:
-        piece.keypoints = _read_skeleton(element, labels.category(label))
+        piece.keypoints = _read_skeleton(element, labels.category(label), labels)
         if not piece.keypoints:
             labels.counts[_GONE] += 1
             return None
@@ -143,7 +143,9 @@ def _visibility(element: ET.Element) -> int:
     return HIDDEN if _is_set(element, "occluded") else VISIBLE
 
 
-def _read_skeleton(element: ET.Element, category: Category) -> dict[str, Keypoint]:
+def _read_skeleton(
+    element: ET.Element, category: Category, labels: Labels
+) -> dict[str, Keypoint]:
     """The points that are not outside."""
     found: dict[str, Keypoint] = {}
     met: list[str] = []
@@ -159,6 +161,8 @@ def _read_skeleton(element: ET.Element, category: Category) -> dict[str, Keypoin
             if others:
                 raise Unusable("bad shape", f"the point {name!r} has several places.")
             found[name] = Keypoint(x, y, _visibility(child))
+    if not {*met} <= {*category.keypoints}:
+        labels.unsaid.add("order of keypoints")
     category.add(met)
     return found
 

@@ -9,7 +9,7 @@ import shlex
 
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.label_tools import skeleton_files
-from hrnet_tf.data.label_tools.annotations import Choices, to_coco
+from hrnet_tf.data.label_tools.annotations import SHARED, Choices, to_coco
 from hrnet_tf.data.label_tools.labels import SKELETON_KEYS, UNSAID, Labels
 from hrnet_tf.data.label_tools.source import Source
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
@@ -142,8 +142,9 @@ def _counts(
     missing = 0
     if folder is not None:
         missing = sum(not os.path.isfile(os.path.join(folder, n)) for n in names)
-    first = ["  of these without objects", "objects", "  of these with keypoints"]
-    first += ["  of these with a segmentation", "  of these crowds"]
+    first = ["  of these without objects", SHARED, "objects"]
+    first += ["  of these with keypoints", "  of these with a segmentation"]
+    first += ["  of these crowds"]
     parts = ["keypoints", "  of these hidden", "  of these outside the image"]
     boxes = [key for key in counts if key not in (*first, *parts)]
     return {

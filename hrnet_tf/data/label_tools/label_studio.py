@@ -38,8 +38,8 @@ _HOW = (
 )
 # What Label Studio puts before the name of an uploaded file.
 _PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
-_SHAPES = ("keypoint", "rectangle", "polygon", "brush")
-_UNREAD = ("ellipse", "bitmask", "vector", "cuboid")
+# Answers about an image or a region.
+_ANSWERS = ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "")
 Item = dict[str, Any]
 
 
@@ -164,6 +164,16 @@ def _path_of(address: str) -> str:
 
 
 def _size(items: list[Item]) -> tuple[int, int] | None:
+    images = {
+        (shown(item.get("to_name")), shown(item.get("item_index")))
+        for item in items
+        if "original_width" in item
+    }
+    if len(images) > 1:
+        raise Unusable(
+            "several images",
+            "its shapes are on several images; export tasks of one image each.",
+        )
     sizes = {
         values.size(item["original_width"], item["original_height"])
         for item in items
@@ -193,8 +203,8 @@ def _read_pieces(
         with source.item(f"{where}, region {identity}"):
             piece = _read_region(f"{where}, region {identity}", region, image, source)
             if piece is None:
-                kind = region["kind"] or "of another kind"
-                labels.counts[f"regions that are not read, left out: {kind}"] += 1
+                what = f"regions that are not read, left out: {region['kind']}"
+                labels.counts[what] += 1
                 continue
             piece.group = groups.get(identity)
             yield piece
@@ -208,9 +218,9 @@ def _merge(items: list[Item]) -> dict[str, Item]:
             continue
         identity = values.name(item.get("id"), f"the id of result[{place}]")
         value = values.entry(item.get("value"), f"the value of result[{place}]")
-        region = regions.setdefault(identity, {"kind": None, "values": {}, "turned": 0})
+        region = regions.setdefault(identity, {"kind": "", "values": {}, "turned": 0})
         kind = str(item.get("type", "")).removesuffix("labels")
-        if kind in (*_SHAPES, *_UNREAD):
+        if kind not in _ANSWERS or not region["kind"]:
             region["kind"] = kind
         region["values"] |= value
         region["turned"] = region["turned"] or item.get("image_rotation")
@@ -220,7 +230,7 @@ def _merge(items: list[Item]) -> dict[str, Item]:
 def _is_drawn(region: Item) -> bool:
     """Whether this is a shape, not an answer about the whole image."""
     places = {"x", "points", "rle", "vertices"}
-    return region["kind"] is not None or bool(places & {*region["values"]})
+    return region["kind"] not in _ANSWERS or bool(places & {*region["values"]})
 
 
 def _groups(
@@ -296,7 +306,7 @@ def _read_region(
     return piece
 
 
-def _label_names(kind: str | None, value: Item) -> list[str]:
+def _label_names(kind: str, value: Item) -> list[str]:
     for key in (f"{kind}labels", "labels"):
         if value.get(key):
             names = values.entries(value[key], key)

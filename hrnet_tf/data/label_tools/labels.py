@@ -116,6 +116,8 @@ class Labels:
     Attributes:
         categories: By name.
         image_dir: The folder to which the images' names are relative, if it is known.
+        may_share_files: Whether several images may be of one file, each with a part of
+            its objects.
         unsaid: Keys of `UNSAID`.
         counts: What the summary tells besides, such as shapes that are not read.
         extra: Keys of COCO's file that are kept as they are.
@@ -124,6 +126,7 @@ class Labels:
     images: list[LabelledImage] = dataclasses.field(default_factory=list)
     categories: dict[str, Category] = dataclasses.field(default_factory=dict)
     image_dir: str | None = None
+    may_share_files: bool = False
     unsaid: set[str] = dataclasses.field(default_factory=set)
     counts: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter

@@ -119,6 +119,14 @@ def test_areas_of_outlines(data, importing, refused):
     )
 
 
+def test_images_of_one_file_are_told(data, importing):
+    image = {"file_name": "a.png", "width": 64, "height": 48}
+    path = file(data, images=[image | {"id": 7}, image | {"id": 8}])
+    found = importing("coco", path)
+    assert len(found.content["images"]) == 2
+    assert "1    of these of a file that has been listed before" in found.out
+
+
 def test_masks_of_crowds_stay(data, importing):
     mask = {"size": [48, 64], "counts": [100, 20, 2952]}
     crowd = PERSON | {"iscrowd": 1, "segmentation": mask, "bbox": None}

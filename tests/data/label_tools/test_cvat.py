@@ -76,6 +76,13 @@ def test_skeletons(data, importing):
     np.testing.assert_allclose(record["keypoints"][0, 1], [8.5, 30, 1])
 
 
+def test_skeletons_that_nothing_describes_have_the_order_of_the_first(data, importing):
+    found = importing("cvat", images(data, SKELETON, labels=""), *FROM_KEYPOINTS)
+    assert found.skeleton["keypoints"] == ["left, hand", "nose", "ヒト"]
+    assert "order of keypoints: it is that in which they are met" in found.out
+    assert "limbs: none are written" in found.out
+
+
 def test_what_datumaro_wrote(data, importing):
     path = data / "cvat_datumaro.xml"
     found = importing("cvat", path, *BOX, "--box_from=segmentation")

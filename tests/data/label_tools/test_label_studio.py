@@ -178,10 +178,14 @@ def test_damaged_brush_strokes_are_refused(data, refused, runs, expected):
 
 def test_what_is_not_read_is_counted(data, importing):
     oval = item("b", "ellipse", {"x": 1, "y": 1, "ellipselabels": ["dog"]})
+    video = {"id": "v", "type": "videorectangle", "value": {"sequence": []}}
     rating = {"id": "c", "type": "choices", "value": {"choices": ["good"]}}
-    path = export(data, [rectangle(), oval, rating], predictions=[{"result": []}])
+    path = export(
+        data, [rectangle(), oval, rating, video], predictions=[{"result": []}]
+    )
     found = importing("label_studio", path, *BOX)
     assert "1  regions that are not read, left out: ellipse" in found.out
+    assert "1  regions that are not read, left out: videorectangle" in found.out
     assert "1  tasks whose predictions were passed over" in found.out
     assert len(found.objects) == 1
 
@@ -261,6 +265,14 @@ TWO = [rectangle(), rectangle("q", x=60), keypoint("k", "nose", 1, 1)]
                 ]
             },
             "images of different sizes ([(64, 48), (65, 48)])",
+        ),
+        (
+            {
+                "annotations": [
+                    {"result": [rectangle(), rectangle("q") | {"to_name": 2}]}
+                ]
+            },
+            "its shapes are on several images",
         ),
         (
             {

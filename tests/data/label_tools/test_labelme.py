@@ -182,6 +182,38 @@ def test_a_mask_is_placed_on_the_image(data, importing):
     assert "hrnet_tf.data.coco_instances" in found.out
 
 
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        (["rectangle", "rectangle"], "one group holds 2 boxes"),
+        (["mask", "mask"], "one group holds 2 masks"),
+        (["mask", "polygon"], "one group holds a mask and an outline; keep one"),
+        (["rectangle", "other"], "shapes of several categories (person, dog)"),
+    ],
+)
+def test_groups_that_contradict_themselves_are_refused(data, refused, shapes, expected):
+    encoded = cv2.imencode(".png", np.full((5, 4), 255, np.uint8))[1].tobytes()
+    known = {
+        "rectangle": shape("rectangle", [[1, 2], [9, 12]], group_id=0),
+        "other": shape("polygon", [[1, 2], [9, 12], [1, 9]], group_id=0, label="dog"),
+        "polygon": shape("polygon", [[1, 2], [9, 12], [1, 9]], group_id=0),
+        "mask": shape("mask", [[1, 2], [4, 6]], group_id=0)
+        | {"mask": base64.b64encode(encoded).decode()},
+    }
+    path = edit(data, shapes=[known[name] for name in shapes])
+    assert expected in refused("labelme", path, *BOX)
+
+
+def test_several_outlines_are_one_object(data, importing):
+    shapes = [
+        shape("polygon", [[1, 2], [9, 12], [1, 12]], group_id=0),
+        shape("polygon", [[20, 2], [29, 12], [20, 12]], group_id=0),
+    ]
+    found = importing("labelme", edit(data, shapes=shapes), *BOX)
+    assert len(found.objects[0]["segmentation"]) == 2
+    assert found.objects[0]["bbox"] == [1, 2, 28, 10]
+
+
 def test_names_with_commas_and_other_letters(data, importing):
     shapes = [shape("rectangle", [[1, 2], [9, 12]], group_id="x")]
     names = ["nez, pointe", "左手", "yes"]
