@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from hrnet_tf.data.label_tools.label_studio_brush import read_brush
+
 BOX = ["--area_from=box"]
 SIZE = {"original_width": 64, "original_height": 48, "image_rotation": 0}
 
@@ -159,6 +161,16 @@ def test_brush_strokes_are_masks(data, importing):
     rows[1:3, 2:5] = 1
     mask = coco_mask.decode(found.objects[0]["segmentation"])
     np.testing.assert_array_equal(mask, rows)
+
+
+def test_painted_is_what_is_opaque():
+    colors = [255, 0, 0, 0, 0, 0, 0, 255]  # two pixels, the second painted black
+    # 8 values of 8 bits; lengths of 4 bits; one block of 8 values, told one by one.
+    bits = f"{8:032b}{7:05b}{'0011' * 4}0{0:02b}{7:04b}"
+    bits += "".join(f"{value:08b}" for value in colors)
+    bits += "0" * (-len(bits) % 8)
+    runs = [int(bits[start : start + 8], 2) for start in range(0, len(bits), 8)]
+    np.testing.assert_array_equal(read_brush(runs, 2, 1), [[False, True]])
 
 
 @pytest.mark.parametrize(

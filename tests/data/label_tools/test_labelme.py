@@ -214,6 +214,18 @@ def test_several_outlines_are_one_object(data, importing):
     assert found.objects[0]["bbox"] == [1, 2, 28, 10]
 
 
+def test_a_mask_is_cut_off_at_the_border(data, importing):
+    encoded = cv2.imencode(".png", np.full((5, 4), 255, np.uint8))[1].tobytes()
+    text = base64.b64encode(encoded).decode()
+    shapes = [
+        shape("mask", [[-2, -3], [1, 1]], mask=text),
+        shape("mask", [[62, 46], [65, 50]], mask=text),
+    ]
+    found = importing("labelme", edit(data, shapes=shapes), *BOX)
+    boxes = [entry["bbox"] for entry in found.objects]
+    assert boxes == [[0, 0, 2, 2], [62, 46, 2, 2]]
+
+
 def test_names_with_commas_and_other_letters(data, importing):
     shapes = [shape("rectangle", [[1, 2], [9, 12]], group_id="x")]
     names = ["nez, pointe", "左手", "yes"]
