@@ -104,7 +104,7 @@ def read_coco_people(
         return number is not None and number not in category_ids
 
     def read(entry: Any, images: dict[int, ImageEntry]) -> tuple[ImageEntry, Person]:
-        return _read_person(entry, images, skeleton.num_keypoints, faults, area_from)
+        return read_person(entry, images, skeleton.num_keypoints, faults, area_from)
 
     images, people, num_without_image = coco_annotations.read_entries(
         path, content, read, faults, is_other
@@ -236,7 +236,7 @@ def _compare_keypoints(
     return [f"Warning: {difference}; they are taken for the same, place by place."]
 
 
-def _read_person(
+def read_person(
     entry: Any,
     images: dict[int, ImageEntry],
     num_keypoints: int,
@@ -255,7 +255,9 @@ def _read_person(
         )
     area, is_measured = read_area(entry, bbox, image, area_from)
     # A third of what a list of Python's numbers takes, which is not needed any more.
-    compact = entry["keypoints"] = array.array("d", keypoints)
+    compact = array.array("d", keypoints)
+    if "keypoints" in entry:
+        entry["keypoints"] = compact
     person = Person(entry["id"], bbox, area, iscrowd, compact, is_measured)
     if "num_keypoints" in entry and entry["num_keypoints"] != person.num_keypoints:
         person = dataclasses.replace(person, was_miscounted=True)

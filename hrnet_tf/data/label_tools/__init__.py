@@ -1,0 +1,1 @@
+"""From the files of label tools to COCO's JSON: a reader per format, one writer."""

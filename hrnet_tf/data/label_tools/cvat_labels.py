@@ -1,0 +1,73 @@
+"""The part of CVAT's XML that describes labels: skeletons, their points and edges."""
+
+import xml.etree.ElementTree as ET
+
+from hrnet_tf.data.label_tools import values
+from hrnet_tf.data.label_tools.labels import Labels, Pair, distinct_pairs
+from hrnet_tf.input_files import InputFileError, read_bytes
+from hrnet_tf.messages import one_line
+
+
+class _Tree(ET.TreeBuilder):
+    """Refuses a document type, whose entities could fill the memory or read files."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise ValueError("it has a document type, which CVAT does not write")
+
+
+def parse_xml(content: str | bytes, path: str) -> ET.Element:
+    """Parses XML without entities. Raises `InputFileError`."""
+    try:
+        parser = ET.XMLParser(target=_Tree())
+        parser.feed(content)
+        root: ET.Element = parser.close()
+        return root
+    except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
+        raise InputFileError(path, f"is not valid XML: {one_line(error)}") from None
+
+
+def read_xml(path: str) -> ET.Element:
+    """Reads an XML file; see `parse_xml`."""
+    return parse_xml(read_bytes(path), path)
+
+
+def read_labels(root: ET.Element, labels: Labels, path: str) -> None:
+    """Adds the categories that have skeletons, their keypoints in order, and limbs."""
+    described = [*root.iterfind("meta//labels/label")]
+    parents = {}
+    for label in described:
+        name = label.findtext("name", "")
+        if label.findtext("parent"):
+            parent = values.name(label.findtext("parent"), "the parent of a label")
+            category = labels.category(parent)
+            category.add([values.name(name, "the name of a label")])
+        elif label.findtext("type") == "skeleton":
+            parents[name] = label.findtext("svg") or ""
+            labels.category(values.name(name, "the name of a label"))
+    for name, drawing in parents.items():
+        category = labels.category(name)
+        category.limbs = _read_edges(drawing, category.keypoints, path)
+        if category.limbs is None:
+            labels.unsaid.add("limbs")
+
+
+def _read_edges(drawing: str, keypoints: list[str], path: str) -> list[Pair] | None:
+    """Pairs of keypoints that the drawing of a skeleton joins; None if it tells none.
+
+    Some drawings know their points by numbers of CVAT's own alone.
+    """
+    if not drawing.strip():
+        return None
+    root = parse_xml(f"<svg>{drawing}</svg>", f"{path}: the drawing of a skeleton")
+    nodes = {
+        node.get("data-node-id"): node.get("data-label-name")
+        for node in root.iterfind(".//{*}circle")
+    }
+    edges = [
+        (nodes.get(line.get("data-node-from")), nodes.get(line.get("data-node-to")))
+        for line in root.iterfind(".//{*}line")
+    ]
+    limbs = [(a, b) for a, b in edges if a in keypoints and b in keypoints]
+    if edges and not limbs:
+        return None
+    return distinct_pairs((str(a), str(b)) for a, b in limbs)
