@@ -32,39 +32,53 @@ def read_image_file(
         Its bytes, and the image's height and width.
     """
     encoded = read_file(path, "image", identity)
+    pixels = decode_stored(encoded, f"{path}{identity}")
+    by = pictures.orientation(io.BytesIO(encoded))
+    if exif == "apply" and by != 1:
+        try:
+            upright = pictures.turned(pixels.numpy(), by)
+            encoded = _encode(upright, encoded.startswith(_PNG_SIGNATURE))
+        except MemoryError:
+            raise _too_large(f"{path}{identity}") from None
+        return encoded, *upright.shape[:2]
+    height, width = pixels.shape[:2]
+    return encoded, height, width
+
+
+def decode_stored(encoded: bytes, source: str) -> tf.Tensor:
+    """The pixels of a JPEG or PNG file as training decodes them, uint8 [H, W, 3].
+
+    Raises `Unusable`, whose sentence begins with the `source`.
+    """
     try:
         pictures.check_size(encoded)
     except pictures.PictureError as error:
-        raise Unusable("unreadable image", f"{path}{identity} is {error}.") from None
+        raise Unusable("unreadable image", f"{source} is {error}.") from None
     if not encoded.startswith((_JPEG_SIGNATURE, _PNG_SIGNATURE)):
         raise Unusable(
             "not JPEG or PNG",
-            f"{path}{identity} is neither a JPEG nor a PNG file; convert it to one of "
-            "these.",
+            f"{source} is neither a JPEG nor a PNG file; convert it to one of these.",
         )
     try:
         # Training decodes with the same function: what passes here cannot stop a run
         # there. It refuses truncated files, where others fill the missing rows with
         # grey.
-        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        by = pictures.orientation(io.BytesIO(encoded))
-        if exif == "apply" and by != 1:
-            upright = pictures.turned(pixels.numpy(), by)
-            encoded = _encode(upright, encoded.startswith(_PNG_SIGNATURE))
-            return encoded, *upright.shape[:2]
+        return tf.io.decode_image(encoded, channels=3, expand_animations=False)
     except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise Unusable(
-            "image too large for memory",
-            f"{path}{identity}: there is not enough memory to decode it.",
-        ) from None
+        raise _too_large(source) from None
     except tf.errors.InvalidArgumentError:
         raise Unusable(
             "corrupt image",
-            f"{path}{identity} is damaged or truncated: it does not decode"
+            f"{source} is damaged or truncated: it does not decode"
             f"{pictures.damage(encoded)}.",
         ) from None
-    height, width = pixels.shape[:2]
-    return encoded, height, width
+
+
+def _too_large(source: str) -> Unusable:
+    return Unusable(
+        "image too large for memory",
+        f"{source}: there is not enough memory to decode it.",
+    )
 
 
 def _encode(pixels: np.ndarray, as_png: bool) -> bytes:

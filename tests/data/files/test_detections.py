@@ -53,5 +53,7 @@ def test_a_bad_result_is_named(tmp_path, changes, message):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(DetectionsError, match="detections_file .*/nowhere.json does not exist"):
+    with pytest.raises(
+        DetectionsError, match="detections_file .*/nowhere.json does not exist"
+    ):
         load_detections("/nowhere.json")

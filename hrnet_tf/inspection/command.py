@@ -1,0 +1,51 @@
+"""Runs an inspection and writes what it says."""
+
+import os
+from typing import Any
+
+from hrnet_tf.inspection.inspection import Inspection, Options
+from hrnet_tf.inspection.kinds import open_inspection
+from hrnet_tf.inspection.report import Report
+from hrnet_tf.messages import UserError
+from hrnet_tf.output_files import check_output, write_json, written_whole
+from hrnet_tf.visualization import write_image
+
+
+def inspect(
+    options: Options,
+    output_dir: str | None,
+    json_file: str | None,
+    overwrite: bool,
+    strict: bool,
+) -> None:
+    """Prints the report, and writes it and the pictures where it is asked for.
+
+    Raises `UserError` if the data cannot be read or, if `strict`, look wrong.
+    """
+    if output_dir:
+        check_output(output_dir, overwrite)
+    inspection = open_inspection(options)
+    report = inspection.run()
+    print(report)
+    if json_file:
+        write_json(json_file, report.as_json(), indent=1)
+    if output_dir:
+        names = _write(output_dir, inspection, report)
+        print(f"\nWrote {', '.join(os.path.join(output_dir, name) for name in names)}")
+    total = report.findings.counts.total()
+    if strict and total:
+        raise UserError(
+            f"--strict: {total} things look wrong in {report.source}; see above."
+        )
+
+
+def _write(folder: str, inspection: Inspection[Any], report: Report) -> list[str]:
+    """Writes a folder of files; returns their names."""
+    with written_whole(folder) as partial:
+        os.mkdir(partial)
+        write_json(os.path.join(partial, "report.json"), report.as_json(), indent=1)
+        with open(os.path.join(partial, "report.txt"), "w", encoding="utf-8") as file:
+            file.write(f"{report}\n")
+        for name, picture in inspection.pictures().items():
+            write_image(os.path.join(partial, name), picture)
+        return sorted(os.listdir(partial))

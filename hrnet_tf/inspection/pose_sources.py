@@ -1,0 +1,174 @@
+"""People of an annotation file or of records, image by image."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
+from hrnet_tf.data.files.coco_people import ALL, Person, read_coco_people
+from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.images import decode_stored, orientation_of
+from hrnet_tf.data.inputs.pose import clean_boxes
+from hrnet_tf.data.records import pose as pose_records
+from hrnet_tf.data.vocabularies.skeletons import Skeleton
+from hrnet_tf.inspection.findings import Findings, Place
+from hrnet_tf.inspection.samples import FoundFaults, Records, Sample, Source, text
+
+OTHER_RECORD = "record that training cannot read"
+
+
+@dataclasses.dataclass(frozen=True)
+class People:
+    """The P people of an image, each with K keypoints; pixels of the image.
+
+    Attributes:
+        people: As converters write them.
+        boxes: [P, 4], x, y, width and height.
+        keypoints: [P, K, 3], x, y and visibility.
+        is_learned: Whether training makes a crop of each, bool [P].
+    """
+
+    people: list[Person]
+    boxes: np.ndarray
+    keypoints: np.ndarray
+    is_learned: np.ndarray
+
+
+def make_people(
+    people: list[Person], num_keypoints: int, size: tuple[int, int]
+) -> People:
+    """Arrays of people on an image of a height and width."""
+    boxes = np.array([person.bbox for person in people], np.float64).reshape(-1, 4)
+    shape = len(people), num_keypoints, 3
+    keypoints = np.array([p.keypoints for p in people], np.float64).reshape(shape)
+    # As `PoseInput` chooses.
+    _, has_box = clean_boxes(tf.constant(boxes, tf.float32), *size)
+    counts = np.array([person.counts for person in people], bool)
+    areas = np.array([person.area for person in people], np.float32)
+    return People(people, boxes, keypoints, has_box.numpy() & counts & (areas > 0))
+
+
+class AnnotatedPeople(Source[People]):
+    """COCO keypoint annotations and their images."""
+
+    def __init__(
+        self,
+        annotations: str,
+        image_dir: str,
+        skeleton: Skeleton,
+        findings: Findings,
+        category: str | None = None,
+        area_from: str | None = None,
+        exif: str | None = None,
+    ):
+        """Reads the annotations; adds what of them is of no use to the findings.
+
+        The flags of the converter describe the arguments. Raises `ConversionError` if
+        the file as a whole is of no use.
+        """
+        self.name = annotations
+        self._image_dir = image_dir
+        self._skeleton = skeleton
+        self._exif = exif
+        self._content = read_coco_people(
+            annotations, skeleton, category or ALL, FoundFaults(findings), area_from
+        )
+        self.notes = self._content.warnings
+        self.total = len(self._content.images)
+
+    def items(self, findings: Findings) -> Iterator[tuple[int, ImageEntry]]:
+        del findings
+        yield from enumerate(self._content.images)
+
+    def read(self, position: int, item: ImageEntry) -> Sample[People]:
+        place = Place(position, item.file_name, item.id)
+        size = item.height, item.width
+        sample = Sample[People](place, size)
+        sample.content = make_people(
+            self._content.people[item.id], self._skeleton.num_keypoints, size
+        )
+        try:
+            sample.encoded = read_annotated_image(item, self._image_dir, self._exif)
+        except Unusable as fault:
+            sample.faults.append(fault)
+            path = os.path.join(self._image_dir, item.file_name)
+            sample.orientation = orientation_of(path)
+        return sample
+
+
+class RecordedPeople(Records[People]):
+    """Records of `python -m hrnet_tf.data.coco_pose`."""
+
+    def __init__(self, pattern: str, skeleton: Skeleton):
+        """Reads nothing yet."""
+        super().__init__(pattern)
+        self._skeleton = skeleton
+
+    def read(self, position: int, item: Any) -> Sample[People]:
+        source, example = item
+        name = text(example.features.feature[pose_records.IMAGE_FILENAME])
+        sample = Sample[People](Place(position, name or source))
+        num_keypoints = self._skeleton.num_keypoints
+        try:
+            record = pose_records.parse_image_record(
+                example.SerializeToString(), num_keypoints
+            )
+            sample.size = int(record["height"]), int(record["width"])
+            people = _people_of(record)
+            sample.content = make_people(people, num_keypoints, sample.size)
+        except (tf.errors.InvalidArgumentError, ValueError) as error:
+            sample.faults.append(_misfit(source, error))
+            return sample
+        sample.place = Place(position, name or source, int(record["image_id"]))
+        try:
+            encoded = record["encoded"].numpy()
+            height, width = decode_stored(encoded, f"{source} ({name})").shape[:2]
+        except Unusable as fault:
+            sample.faults.append(fault)
+            return sample
+        if (height, width) == sample.size:
+            sample.encoded = encoded
+        else:
+            sample.faults.append(
+                Unusable(
+                    "wrong image size",
+                    f"{source}: {sample.place} is {width}x{height} pixels, but the "
+                    f"record says {sample.size[1]}x{sample.size[0]} (width x height).",
+                )
+            )
+        return sample
+
+
+def _people_of(record: dict[str, tf.Tensor]) -> list[Person]:
+    """The people of a parsed record. Raises `ValueError` if its lists do not agree."""
+    lists = [
+        record[name].numpy()
+        for name in ("person_id", "bbox", "area", "iscrowd", "keypoints")
+    ]
+    counted = record["num_keypoints"].numpy()
+    people = []
+    for place, (number, bbox, area, iscrowd, keypoints) in enumerate(
+        zip(*lists, strict=True)
+    ):
+        person = Person(
+            int(number),
+            bbox.tolist(),
+            float(area),
+            bool(iscrowd),
+            keypoints.ravel().tolist(),
+        )
+        is_wrong = int(counted[place]) != person.num_keypoints
+        people.append(dataclasses.replace(person, was_miscounted=is_wrong))
+    return people
+
+
+def _misfit(source: str, error: Exception) -> Unusable:
+    message = getattr(error, "message", "")
+    told = "its lists of people, boxes and keypoints do not have fitting lengths."
+    if "skeleton" in message:
+        told = message.strip().splitlines()[0]
+    return Unusable(OTHER_RECORD, f"{source}: {told}")
