@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert demo demo-segmentation demo-detection tensorboard lint test test-slow test-all lock clean clean-demo
+.PHONY: help env env-convert demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all lock clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -30,6 +30,7 @@ help:
 	@echo 'make tensorboard open TensorBoard on runs/; LOGDIR=runs/mine on one run'
 	@echo 'make test        lint, then every test not marked slow'
 	@echo 'make test-slow   the tests marked slow'
+	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
 	@echo 'make lock        compile requirements.lock from setup.cfg'
@@ -125,6 +126,9 @@ test: lint
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
+
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest -m faults $(PYTEST_FLAGS)
 
 test-all: lint
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)

@@ -1,8 +1,11 @@
 """The contract of every command: `--help`, one-sentence errors and exit codes.
 
 0 is success, 1 a failure that the message explains, 2 a command line that could not
-be understood. A command keeps its flags in a `FlagValues` of its own, not in absl's
-process-wide set, so that its module can be imported beside any other.
+be understood, 128 and a signal's number the end that the signal asked for: 130 for
+Ctrl-C, 143 for SIGTERM.
+
+A command keeps its flags in a `FlagValues` of its own, not in absl's process-wide set,
+so that its module can be imported beside any other.
 
 Help and bad usage must not wait for TensorFlow, which takes seconds to import: the
 modules of commands import it, and all that imports it, inside the function that works.
@@ -10,27 +13,48 @@ modules of commands import it, and all that imports it, inside the function that
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
 
+from hrnet_tf import signals
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, read_bytes
 from hrnet_tf.messages import UserError
+from hrnet_tf.output_files import failure_to_write
 
 # Flags that `Flags` defines belong to the command, not to this module.
 flags.disclaim_key_flags()
+
+
+_LARGEST_FLAGFILE = 1_000_000  # bytes
 
 
 class UsageError(ValueError):
     """The command line asks for something impossible; exit code 2."""
 
 
+class _FlagValues(flags.FlagValues):
+    """absl's, which would wait at a pipe that is named as a --flagfile."""
+
+    def _get_flag_file_lines(self, filename: str, parsed_file_stack: Any = None) -> Any:
+        if filename:
+            try:
+                read_bytes(filename, _LARGEST_FLAGFILE).decode()
+            except InputFileError as error:
+                raise UsageError(f"--flagfile={error}") from None
+            except UnicodeDecodeError:
+                raise UsageError(f"--flagfile={filename} is not a text.") from None
+        return super()._get_flag_file_lines(filename, parsed_file_stack)
+
+
 class Flags:
     """Defines a command's flags, one call each, as absl's `values`."""
 
     def __init__(self) -> None:
-        self.values = flags.FlagValues()
+        self.values = _FlagValues()
 
     def string(
         self, name: str, text: str, default: str | None = None, required: bool = False
@@ -98,6 +122,25 @@ class Flags:
         """A number."""
         flags.DEFINE_float(name, default, text, flag_values=self.values)
 
+    def max_pixels(self) -> None:
+        """The largest image that is read; see `data.files.pictures`."""
+        self.integer(
+            "max_pixels",
+            "Images of more pixels (width x height, as the file's header has them) are "
+            "refused before they are decoded. Decoding takes 3 to 12 bytes a pixel.",
+            MAX_PIXELS,
+            least=1,
+        )
+
+
+def define_unverified(define: Flags) -> None:
+    """The flag of commands that load exported models."""
+    define.boolean(
+        "unverified",
+        "Take a model whose files are not as they were exported: edited, damaged, or "
+        "of another program, if it has an hrnet_tf.json. It is not checked.",
+    )
+
 
 def check_num_threads(values: flags.FlagValues, *models: str | None) -> None:
     """Refuses --num_threads if none of the models is a file: SavedModels have no use.
@@ -121,7 +164,8 @@ def run(
     Args:
         command: Does the work. The documentation of its module is the help text.
             `UserError`, `OSError` and TensorFlow's errors about files end it with
-            their message; other exceptions pass through, with their traceback.
+            their message; other exceptions pass through, with their traceback. A
+            signal raises `signals.Stopped` in it, so that it can clean up.
         values: The command's flags, not parsed yet. `--flagfile` is always understood.
         argv: The command line, the program's name first.
 
@@ -142,18 +186,22 @@ def run(
                 f"Unexpected argument {rest[1]!r}: every option is a flag, written "
                 "--name=value."
             )
-        command(values)
+        with signals.heeded():
+            command(values)
     except (flags.Error, UsageError) as error:
         print(f"{error}\nSee --help.", file=sys.stderr)
         return 2
     except Exception as error:
-        if not isinstance(error, (UserError, OSError, *_tensorflow_file_errors())):
+        failures = (UserError, OSError, *_tensorflow_file_errors())
+        failure = failure_to_write(error)
+        if failure is None and not isinstance(error, failures):
             raise
-        print(getattr(error, "message", error), file=sys.stderr)
+        told = getattr(error, "message", error)
+        print(told if failure is None else f"{failure}.", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt as error:
+        print(f"Interrupted{f' ({error})' if str(error) else ''}.", file=sys.stderr)
+        return getattr(error, "exit_code", 128 + signal.SIGINT)
     return 0
 
 

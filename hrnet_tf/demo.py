@@ -36,6 +36,7 @@ def define_flags() -> flags.FlagValues:
         "CPU threads for a .tflite file; as many as there are cores if not given.",
         least=1,
     )
+    command_line.define_unverified(define)
     return define.values
 
 
@@ -61,7 +62,9 @@ def serve(values: flags.FlagValues) -> None:
 
     from hrnet_tf.serving.kinds import KINDS, load_predictor
 
-    predictor = load_predictor(values.model, values.num_threads)
+    predictor = load_predictor(
+        values.model, values.num_threads, verify=not values.unverified
+    )
     page = KINDS[predictor.metadata.task].page(predictor)
     try:
         page.launch(

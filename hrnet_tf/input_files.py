@@ -17,6 +17,10 @@ import yaml
 
 from hrnet_tf.messages import UserError, one_line, shown
 
+# Of images: more than any camera takes at once. The largest, of telephones, have 200
+# million.
+MAX_PIXELS = 250_000_000
+
 # More than anybody writes; PyYAML takes half a minute for it.
 LARGEST_YAML = 500_000  # bytes
 _DEEPEST_YAML = 100  # levels

@@ -41,6 +41,7 @@ def define_flags() -> flags.FlagValues:
         "Whether to add warm-up requests for TensorFlow Serving.",
         default=True,
     )
+    command_line.define_unverified(define)
     define.boolean("overwrite", "Whether to replace existing output.")
     return define.values
 
@@ -65,6 +66,7 @@ def join(values: flags.FlagValues) -> None:
         box_score_threshold=values.box_score_threshold,
         max_people=values.max_people,
         warmup=values.warmup,
+        verify=not values.unverified,
     )
     print(f"Wrote {path} ({size_in_bytes(path) / 1e6:.1f} MB)")
 

@@ -1,8 +1,10 @@
 """What a command writes: whole under its own name, or not at all."""
 
 import contextlib
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,21 @@ from hrnet_tf.messages import UserError
 
 # Letters of a name, of at most 4 bytes each, that leave room for more among 255 bytes.
 _KEPT_OF_NAMES = 50
+
+
+# What can be wrong with a disk, a folder or a name.
+_CAUSES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES),
+    *(errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+    *(errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EMLINK, errno.ELOOP),
+)
+# TensorFlow writes "PATH; CAUSE" in the midst of its messages.
+_TENSORFLOW_CAUSE = re.compile(
+    rf"(?P<path>[^\s;]+); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
+)
+
+# Ends of names that TensorFlow writes under until all is written.
+_TEMPORARY = re.compile(r"_temp/part-.*|\.tempstate\d+|\.tmp[0-9a-f]+$")
 
 
 class OutputError(UserError):
@@ -30,12 +47,57 @@ def check_output(path: str, overwrite: bool, flag: str = "--output_dir") -> None
         )
 
 
+class WriteError(UserError):
+    """A disk that is full, a folder that is gone, and the like."""
+
+
+def failure_to_write(error: BaseException) -> str | None:
+    """What an error of Python's or TensorFlow's says about a disk: a path and a cause.
+
+    None if it is about something else.
+    """
+    if isinstance(error, WriteError):
+        return error.message.rstrip(".")
+    path, cause = _path_and_cause(error)
+    return f"{path}: {cause}" if path and cause else cause
+
+
+def _path_and_cause(error: BaseException) -> tuple[str | None, str | None]:
+    if isinstance(error, OSError):
+        path = error.filename and os.fsdecode(error.filename)
+        return path, os.strerror(error.errno) if error.errno in _CAUSES else None
+    match = _TENSORFLOW_CAUSE.search(getattr(error, "message", None) or "")
+    return (
+        (_TEMPORARY.sub("", match["path"]), match["cause"]) if match else (None, None)
+    )
+
+
+@contextlib.contextmanager
+def naming(path: str, partial: str) -> Iterator[None]:
+    """Names `path` in errors that are about writing it as `partial`.
+
+    Raises:
+        WriteError: In place of them.
+    """
+    try:
+        yield
+    except Exception as error:
+        named, cause = _path_and_cause(error)
+        # Python does not name a file whose disk is full.
+        if cause is None or not (named is None or named.startswith(partial)):
+            raise
+        raise WriteError(f"{path}: {cause}.") from error
+
+
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yields a name beside `path` for a file or folder, renamed to `path` at the end.
 
     If the `with` block fails, what it wrote is removed and `path` stays as it was. The
     name keeps the suffix of `path`, since some writers choose the format by it.
+
+    Raises:
+        WriteError: If it cannot be written.
     """
     path = os.fspath(path)
     folder, name = os.path.split(path)
@@ -43,8 +105,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
     partial = os.path.join(folder, f".{os.getpid()}.{name[-_KEPT_OF_NAMES:]}")
     os.makedirs(folder or ".", exist_ok=True)
     try:
-        yield partial
-        _move(partial, path)
+        with naming(path, partial):
+            yield partial
+            _move(partial, path)
     finally:
         if os.path.isdir(partial):
             shutil.rmtree(partial)

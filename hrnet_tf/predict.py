@@ -90,6 +90,7 @@ def define_flags() -> flags.FlagValues:
         "CPU threads for a .tflite file; as many as there are cores if not given.",
         least=1,
     )
+    command_line.define_unverified(define)
     define.boolean("overwrite", "Whether to replace existing output.")
     return define.values
 
@@ -154,7 +155,8 @@ def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
         **{field: values[flag].value for field, flag in _STYLE_FLAGS.items()},
         full_legend=is_video,
     )
-    predictor = load_predictor(values.model, values.num_threads, style)
+    verify = not values.unverified
+    predictor = load_predictor(values.model, values.num_threads, style, verify)
     gives_people = bool(values.boxes) or values.whole_image
     if predictor.needs_boxes and gives_people == bool(values.detector):
         raise command_line.UsageError(_WHERE_PEOPLE_ARE)
@@ -168,7 +170,7 @@ def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
                 f"{values.model} is a {kind} model: {flag} with pose models."
             )
     if values.detector:
-        detector = load_predictor(values.detector, values.num_threads)
+        detector = load_predictor(values.detector, values.num_threads, verify=verify)
         try:
             predictor = TwoStagePredictor(
                 detector, predictor, values.category_id, values.box_score_threshold

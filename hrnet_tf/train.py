@@ -15,12 +15,14 @@ predictions.png, for segmentation also confusion.png. Pose and detection add
 results.json (COCO results).
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from hrnet_tf import command_line
+from hrnet_tf.messages import UserError
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 
@@ -63,13 +65,24 @@ def train(values: flags.FlagValues) -> None:
             "training from a checkpoint set task.init_checkpoint."
         )
 
+    if set("*?[\\") & set(values.model_dir):
+        raise UserError(
+            f"--model_dir={values.model_dir} has one of * ? [ \\ in it, which "
+            "TensorFlow takes for a pattern when it reads checkpoints: choose another."
+        )
+    if os.path.exists(values.model_dir) and not os.path.isdir(values.model_dir):
+        raise UserError(
+            f"--model_dir={values.model_dir} is a file: name a directory, which is "
+            "created if there is none."
+        )
+
     from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.serving import kinds
     from hrnet_tf.training.devices import use_gpus
     from hrnet_tf.training.experiment import parse_config
     from hrnet_tf.training.run import run
     from hrnet_tf.training.validation import validate
-    from hrnet_tf.weights.restoring import find_checkpoint
+    from hrnet_tf.weights import whole_checkpoints
 
     params = parse_config(
         values.experiment,
@@ -80,7 +93,10 @@ def train(values: flags.FlagValues) -> None:
     )
     use_gpus(params, values.mode)
     kind = kinds.kind_of(params.task)
-    continues = find_checkpoint(values.model_dir) is not None
+    surveyed = whole_checkpoints.survey(values.model_dir)
+    if "train" in values.mode:
+        whole_checkpoints.check(surveyed)
+    continues = surveyed.newest is not None
     validate(params, values.mode, kind.mistakes, continues)
     run(
         params,

@@ -5,6 +5,7 @@ Call it as greet --name=NAME.
 
 import io
 import logging
+import os
 import sys
 
 import gin
@@ -123,7 +124,7 @@ def test_what_gin_appends_is_not_shown(capsys):
 
 
 def test_interruption_is_no_traceback(capsys):
-    assert _run("--name=patience") == 1
+    assert _run("--name=patience") == 130
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
@@ -198,3 +199,21 @@ def test_the_package_s_log_is_shown_and_nobody_else_s(capsys):
 
     assert command_line.run(command, flags.FlagValues(), ["command"]) == 0
     assert capsys.readouterr().err == "Restored 3 of 3 variables.\n"
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "is a pipe, not a file"),
+        (os.mkdir, "is a folder, not a file"),
+        (lambda path: path.write_bytes(b"\xff\xfe--name"), "is not a text"),
+    ],
+)
+def test_flags_come_from_texts_alone(make, reason, nested, tmp_path, capsys):
+    path = tmp_path / "greet.flags"
+    make(path)
+    if nested:
+        (tmp_path / "outer").write_text(f"--flagfile={path}\n")
+    assert _run(f"--flagfile={tmp_path / 'outer' if nested else path}") == 2
+    assert f"--flagfile={path} {reason}" in capsys.readouterr().err

@@ -30,14 +30,14 @@ MAX_LINES = 400
 
 BASE = {"configs", "ops"}
 # What any room may use; these know nothing of each other but messages.
-HELPERS = {"messages", "input_files", "output_files", "progress"}
+HELPERS = {"messages", "signals", "input_files", "output_files", "progress"}
 MIDDLE = {"modeling", "losses", "data", "evaluation"}
 # The rooms of hrnet_tf that each room may import, besides itself.
 MAY_IMPORT: dict[str, set[str]] = (
-    {room: set() for room in ("configs", "messages", "progress")}
+    {room: set() for room in ("configs", "messages", "signals", "progress")}
     | {"ops": {"configs"}}
     | {room: {"messages"} for room in ("input_files", "output_files")}
-    | {"command_line": {"messages", "input_files"}}
+    | {"command_line": {"messages", "signals", "input_files", "output_files"}}
     | {"visualization": HELPERS}
     | dict.fromkeys(("modeling", "losses"), BASE | HELPERS)
     | {"evaluation": BASE | HELPERS | {"data"}}

@@ -25,12 +25,14 @@ class HRNetSpec(hyperparams.Config):
     """The numbers that make one HRNet differ from another.
 
     Attributes:
-        width: Channels C of the highest-resolution branch; branch i has C * 2^i.
-        modules: High-resolution modules in stages 2, 3 and 4.
-        blocks: Residual blocks of each branch within one module.
-        layer1_planes: Bottleneck width of stage 1; its output is four times as wide.
-        layer1_blocks: Bottleneck blocks of stage 1.
-        stem_width: Channels of the two stride-2 convolutions in front.
+        width: Channels C of the highest-resolution branch; branch i has C * 2^i. In [1,
+            1024].
+        modules: High-resolution modules in stages 2, 3 and 4. Each in [0, 100].
+        blocks: Residual blocks of each branch within one module. In [1, 100].
+        layer1_planes: Bottleneck width of stage 1; its output is four times as wide. In
+            [1, 1024].
+        layer1_blocks: Bottleneck blocks of stage 1. In [1, 100].
+        stem_width: Channels of the two stride-2 convolutions in front. In [1, 1024].
     """
 
     width: int = 32

@@ -15,8 +15,8 @@ class Color(hyperparams.Config):
         brightness: Pixels are multiplied by a factor in 1 - brightness to
             1 + brightness. In [0, 1), like the next two.
         contrast: Differences from the image's mean colour are multiplied by such a
-            factor.
-        saturation: So are differences from grey.
+            factor. In [0, 1).
+        saturation: So are differences from grey. In [0, 1).
         hue: Colours are turned on the colour circle by -hue to hue of a full turn. In
             [0, 0.5].
     """

@@ -32,9 +32,11 @@ class HRNetV2OCR(hyperparams.Config):
 
     Attributes:
         upsampling: As for `hrnetv2`.
-        num_filters: Channels of the pixel features, and of the decoder's output.
-        key_filters: Channels in which pixels and object regions are compared.
-        dropout_rate: Share of output channels that training drops.
+        num_filters: Channels of the pixel features, and of the decoder's output. In [1,
+            65536].
+        key_filters: Channels in which pixels and object regions are compared. In [1,
+            65536].
+        dropout_rate: Share of output channels that training drops. In [0, 1).
     """
 
     upsampling: str = "bilinear_align_corners"
@@ -48,7 +50,7 @@ class HRNetV2p(hyperparams.Config):
     """The `hrnetv2p` decoder: a feature pyramid pooled from HRNetV2's features.
 
     Attributes:
-        num_filters: Channels of every level.
+        num_filters: Channels of every level. In [1, 65536].
         upsampling: As for `hrnetv2`.
     """
 

@@ -27,8 +27,9 @@ class Evaluation(hyperparams.Config):
 
     Attributes:
         category_id: Which categories to score, a number or a list. Null or []: all.
-        num_pictures: Validation images to draw into predictions.png; 0 for none.
-        picture_score_threshold: Detections that score less are not drawn.
+        num_pictures: Validation images to draw into predictions.png; 0 for none. In [0,
+            1000].
+        picture_score_threshold: Detections that score less are not drawn. In [0, 1].
     """
 
     category_id: int | list[int] | None = None

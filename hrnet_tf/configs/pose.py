@@ -27,7 +27,8 @@ class PoseModel(hyperparams.Config):
     """The network.
 
     Attributes:
-        input_size: [height, width] of a person's crop; multiples of 32.
+        input_size: [height, width] of a person's crop; multiples of 32. Each in [1,
+            16384].
         backbone: The backbone; `hrnet` or any of the Garden's with a level-2 endpoint.
         norm_activation: Activation and batch norm of all layers. The defaults are
             the official ones; the Garden's own differ.
@@ -56,7 +57,7 @@ class Codec(hyperparams.Config):
         name: `msra` (the paper), `dark` or `udp`. A model must be decoded with the
             codec it was trained with.
         sigma: Standard deviation of a target's Gaussian in heatmap pixels: 2 for
-            256x192, 3 for 384x288.
+            256x192, 3 for 384x288. In [0.1, 100].
     """
 
     name: str = "msra"
@@ -70,16 +71,22 @@ class Augmentation(hyperparams.Config):
     The defaults are official lib/dataset/JointsDataset.py and the COCO recipe.
 
     Attributes:
-        half_body_probability: Chance to crop to the upper or lower body alone.
-        half_body_min_keypoints: Only people with more labelled keypoints than this.
-        half_body_upper_probability: Chance of the upper rather than the lower body.
-            The official code compares a normal, not a uniform, variable with 0.5,
-            which makes it 0.69.
-        half_body_padding: Factor on the half body's box, in place of `box_padding`.
-        scale: The crop is scaled by N(1, scale), clipped to 1 - scale and 1 + scale.
-        rotation: It is turned by N(0, rotation) degrees, clipped to twice that.
-        rotation_probability: Chance to be turned at all.
-        flip_probability: Chance to be mirrored, left and right keypoints swapped.
+        half_body_probability: Chance to crop to the upper or lower body alone. In [0,
+            1].
+        half_body_min_keypoints: Only people with more labelled keypoints than this. In
+            [0, 1000].
+        half_body_upper_probability: Chance of the upper rather than the lower body. The
+            official code compares a normal, not a uniform, variable with 0.5, which
+            makes it 0.69. In [0, 1].
+        half_body_padding: Factor on the half body's box, in place of `box_padding`. In
+            [0.1, 10].
+        scale: The crop is scaled by N(1, scale), clipped to 1 - scale and 1 + scale. In
+            [0, 1).
+        rotation: It is turned by N(0, rotation) degrees, clipped to twice that. In [0,
+            360].
+        rotation_probability: Chance to be turned at all. In [0, 1].
+        flip_probability: Chance to be mirrored, left and right keypoints swapped. In
+            [0, 1].
         color: Changes of colours; none by default.
     """
 
@@ -99,16 +106,18 @@ class PoseData(cfg.DataConfig):
     """Where people come from. Reads records of `python -m hrnet_tf.data.coco_pose`.
 
     Attributes:
-        shuffle_buffer_size: Encoded images to shuffle among.
+        shuffle_buffer_size: Encoded images to shuffle among. In [1, 1e+07].
         crop_shuffle_buffer_size: Crops to shuffle among, so that people of one image
-            land in different batches.
-        box_padding: Factor on a person's box once it has the crop's aspect ratio.
+            land in different batches. In [1, 1e+07].
+        box_padding: Factor on a person's box once it has the crop's aspect ratio. In
+            [0.1, 10].
         augmentation: Random changes; used when `is_training`.
         detections_file: COCO results JSON of person boxes to evaluate on. Empty:
             ground-truth boxes. Not used in training.
         detections_category_id: Which of the file's categories to take, a number or a
             list. Null or []: those that are evaluated.
-        detection_score_threshold: Boxes that score lower are left out.
+        detection_score_threshold: Boxes that score lower are left out. In [-1e+06,
+            1e+06].
     """
 
     drop_remainder: bool = True
@@ -133,13 +142,13 @@ class Evaluation(hyperparams.Config):
         area_from: `box` or `segmentation`, where the area of people comes from who
             have none. Empty: as the records were converted.
         flip_test: Whether to average heatmaps with those of the mirrored crop.
-        keypoint_score_threshold: A person's score is its box's score times the mean
-            of the keypoint scores above this.
+        keypoint_score_threshold: A person's score is its box's score times the mean of
+            the keypoint scores above this. In [0, 1].
         oks_nms_threshold: If two people in one image have a higher object keypoint
-            similarity than this, the lower-scoring one is dropped.
+            similarity than this, the lower-scoring one is dropped. In [0, 1].
         soft_oks_nms: Whether to lower scores of similar people instead.
-        num_pictures: Images drawn to `predictions.png` in the model directory after
-            an evaluation; 0 for none.
+        num_pictures: Images drawn to `predictions.png` in the model directory after an
+            evaluation; 0 for none. In [0, 1000].
     """
 
     annotation_file: str = ""
@@ -159,9 +168,10 @@ class Loss(hyperparams.Config):
     Attributes:
         name: `mse`, the mean squared error of all heatmaps, or `ohkm`, that of the
             hardest keypoints of each person alone.
-        top_k: How many keypoints are the hardest, with `ohkm`.
+        top_k: How many keypoints are the hardest, with `ohkm`. In [1, 1000].
         keypoint_weights: A factor for each keypoint of the skeleton, in its order;
-            empty for 1. As in the official code, it stands inside the square.
+            empty for 1. As in the official code, it stands inside the square. Each in
+            [0, 1e+06].
     """
 
     name: str = "mse"
@@ -176,7 +186,7 @@ class PoseTask(cfg.TaskConfig):
     Attributes:
         skeleton: `coco17`, `mpii16` or a YAML file that describes your own.
         weight_decay: Factor of L2 regularisation on all kernels. The paper's pose
-            recipe has none, and adding it is known to ruin training.
+            recipe has none, and adding it is known to ruin training. In [0, 1000].
         loss: What is made small besides.
         init_checkpoint_modules: What to load from `init_checkpoint`: `all`,
             `backbone` or `decoder`, or a list of the latter two.

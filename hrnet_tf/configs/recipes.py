@@ -13,7 +13,7 @@ class ProfiledTrainer(cfg.TrainerConfig):
 
     Attributes:
         profile_steps: [first, last] step to profile, rounded up to whole loops of
-            `steps_per_loop`; empty for none.
+            `steps_per_loop`; empty for none. Each in [1, 1e+12].
     """
 
     profile_steps: list[int] = dataclasses.field(default_factory=list)

@@ -34,8 +34,8 @@ class Resizing(hyperparams.Config):
     Attributes:
         method: `long_side` brings the longer side to `long_side` pixels, `fixed` both
             to `size`, whatever the aspect ratio (official LIP).
-        long_side: Pixels, with `long_side`.
-        size: [height, width], with `fixed`.
+        long_side: Pixels, with `long_side`. In [32, 16384].
+        size: [height, width], with `fixed`. Each in [32, 16384].
     """
 
     method: str = "long_side"
@@ -48,10 +48,11 @@ class Augmentation(hyperparams.Config):
     """Random changes of a training image. The defaults are the official ones.
 
     Attributes:
-        scale_min: Least factor on the size that `resizing` gives.
-        scale_max: Greatest factor.
+        scale_min: Least factor on the size that `resizing` gives. In [0.1, 10].
+        scale_max: Greatest factor. In [0.1, 10].
         scale_step: Factors are `scale_min` plus a multiple of this; 0 draws any.
-        flip_probability: Chance to be mirrored; the label set's pairs change places.
+        flip_probability: Chance to be mirrored; the label set's pairs change places. In
+            [0, 1].
         color: Changes of colours; none by default.
     """
 
@@ -72,7 +73,8 @@ class SegmentationData(cfg.DataConfig):
     Attributes:
         crop_size: [height, width] cut out of the scaled image in training. Smaller
             images are padded with black below and at the right, which is not learned.
-        shuffle_buffer_size: Encoded images to shuffle among.
+            Each in [32, 16384].
+        shuffle_buffer_size: Encoded images to shuffle among. In [1, 1e+07].
         augmentation: Random changes; used when `is_training`.
     """
 
@@ -89,9 +91,9 @@ class Losses(semantic_segmentation.Losses):
     Attributes:
         ohem: Whether only hard pixels count: those whose own class is given less than
             `ohem_threshold`, or the hardest `ohem_min_kept` of a replica's batch.
-        ohem_threshold: A probability.
-        ohem_min_kept: Pixels.
-        auxiliary_weight: Factor on the loss of OCR's first segmentation.
+        ohem_threshold: A probability. In [0, 1].
+        ohem_min_kept: Pixels. In [1, 2147483647].
+        auxiliary_weight: Factor on the loss of OCR's first segmentation. In [0, 1e+06].
     """
 
     ohem: bool = False
@@ -107,14 +109,16 @@ class Evaluation(semantic_segmentation.Evaluation):
     Attributes:
         flip_test: Whether logits are averaged with those of the mirrored image.
         scales: Factors on the size that `resizing` gives; the scores of all are added.
+            Each in [0.1, 10].
         window: [height, width] of a sliding window. An image that is larger in either
             direction is predicted window by window, the scores averaged where windows
-            overlap; others are predicted whole. Empty: all are.
-        window_overlap: The share of a window that the next one covers, too.
+            overlap; others are predicted whole. Empty: all are. Each in [32, 16384].
+        window_overlap: The share of a window that the next one covers, too. In [0,
+            0.95].
         combine: What is added over windows and scales: `exp_logits`, the official
             exp(logits), or `probabilities`, the softmax.
         num_pictures: Images drawn to `predictions.png` in the model directory after an
-            evaluation; 0 for none.
+            evaluation; 0 for none. In [0, 1000].
         report_per_class_iou: Ignored: the IoU of every class is always reported.
         report_train_mean_iou: Whether training reports its mean IoU, which costs time.
     """

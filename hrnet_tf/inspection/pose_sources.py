@@ -126,10 +126,11 @@ class RecordedPeople(Records[People]):
         sample.place = Place(position, name or source, int(record["image_id"]))
         try:
             encoded = record["encoded"].numpy()
-            height, width = decode_stored(encoded, f"{source} ({name})").shape[:2]
+            pixels, _ = decode_stored(encoded, f"{source} ({name})")
         except Unusable as fault:
             sample.faults.append(fault)
             return sample
+        height, width = pixels.shape[:2]
         if (height, width) == sample.size:
             sample.encoded = encoded
         else:

@@ -48,7 +48,10 @@ def kind_of(config: cfg.TaskConfig) -> Kind:
 
 
 def load_predictor(
-    path: str, num_threads: int | None = None, style: Style = DEFAULT_STYLE
+    path: str,
+    num_threads: int | None = None,
+    style: Style = DEFAULT_STYLE,
+    verify: bool = True,
 ) -> Predictor:
     """Loads a model that `python -m hrnet_tf.export` or `hrnet_tf.join` wrote.
 
@@ -56,11 +59,12 @@ def load_predictor(
         path: See `loading.load_model`.
         num_threads: See `loading.load_model`.
         style: How predictions are told and drawn.
+        verify: See `loading.load_model`.
 
     Raises:
         ModelError: If there is no such model.
     """
-    return predictor_of(load_model(path, num_threads), style)
+    return predictor_of(load_model(path, num_threads, verify), style)
 
 
 def predictor_of(model: LoadedModel, style: Style = DEFAULT_STYLE) -> Predictor:

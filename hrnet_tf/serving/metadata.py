@@ -11,15 +11,23 @@ import abc
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
+
+import tensorflow as tf
+from official.modeling import hyperparams
 
 import hrnet_tf
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN, IMAGE_STD
-from hrnet_tf.messages import UserError
-from hrnet_tf.training.field_types import fits
+from hrnet_tf.input_files import parse_json
+from hrnet_tf.messages import UserError, one_line, shown
+from hrnet_tf.training.field_types import described, fits, type_mistakes
 
 FILE_NAME = "hrnet_tf.json"
+MAX_BYTES = 2**24
 
 # Done inside the model; for those who cut the network out of it.
 NORMALIZATION = {
@@ -28,7 +36,20 @@ NORMALIZATION = {
     "standard_deviation": IMAGE_STD,
 }
 
+# The key that says that the model holds a checksum, see `checksums`.
+CHECKSUM = "checksum"
+
 _INPUT = "input"
+
+# Of what a network sees, in pixels.
+_LARGEST_SIDE = 2**15
+
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(\.\w+)*")
+
+# Inputs and outputs by name, for each signature.
+Interface = Mapping[str, Mapping[str, tf.TensorSpec]]
+
+_log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound="Metadata")
 
@@ -58,6 +79,7 @@ def stored(
     write: Callable[[Any], Any],
     read: Callable[[Any, str], Any],
     key: str | None = None,
+    json_type: type = dict,
 ) -> Any:
     """A dataclass field that JSON cannot hold as it is.
 
@@ -65,8 +87,26 @@ def stored(
         write: Turns the field's value into JSON.
         read: Turns JSON and the model's path, for messages, into the value.
         key: The key in hrnet_tf.json, if it is not the field's name.
+        json_type: What the field is in JSON, a dict or a list.
     """
-    return dataclasses.field(metadata={"write": write, "read": read, "key": key})
+    ways = {"write": write, "read": read, "key": key, "json_type": json_type}
+    return dataclasses.field(metadata=ways)
+
+
+def stored_section(kind: type[hyperparams.Config]) -> Any:
+    """A dataclass field for a section of a configuration."""
+
+    def read(values: dict[str, Any], _: str) -> hyperparams.Config:
+        section = kind()
+        for key, value in values.items():
+            if key not in section.as_dict():
+                raise ValueError(f"{shown(key)} is no key of {kind.__name__}")
+            setattr(section, key, value)
+        for mistake in type_mistakes(section):
+            raise ValueError(mistake.rstrip("."))
+        return section
+
+    return stored(lambda section: section.as_dict(), read)
 
 
 def stored_input_size(**more: Any) -> Any:
@@ -82,6 +122,13 @@ def stored_input_size(**more: Any) -> Any:
         return {"height": size[0], "width": size[1], "colors": "RGB", **more}
 
     def read(values: dict[str, Any], _: str) -> tuple[int, int]:
+        for key in ("height", "width"):
+            side = values[key]
+            if not fits(side, int) or not 1 <= side <= _LARGEST_SIDE:
+                raise ValueError(
+                    f"{_INPUT}.{key} is {shown(side)}; it must be a whole number from "
+                    f"1 to {_LARGEST_SIDE}"
+                )
         return values["height"], values["width"]
 
     return stored(write, read, _INPUT)
@@ -117,7 +164,19 @@ class Metadata(abc.ABC):
 
     def to_json(self) -> str:
         """The text of hrnet_tf.json."""
-        return json.dumps(self.to_dict(), indent=2)
+        return json.dumps({**self.to_dict(), CHECKSUM: "sha256"}, indent=2)
+
+    @abc.abstractmethod
+    def mistakes(self) -> Iterator[str]:
+        """Yields what cannot be so in a description, without a full stop."""
+
+    @abc.abstractmethod
+    def saved_model_interface(self) -> Interface:
+        """What the signatures of a SavedModel have, among others."""
+
+    def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
+        """What a .tflite file has, among others; of kinds that are written as such."""
+        return {}
 
     @classmethod
     def from_dict(cls: type[M], values: Any, source: str) -> M:
@@ -132,15 +191,33 @@ class Metadata(abc.ABC):
         """
         with reading(source):
             annotations = get_type_hints(cls)
-            fields = {}
-            for field in dataclasses.fields(cls):
-                value = values[field.metadata.get("key") or field.name]
-                if read := field.metadata.get("read"):
-                    value = read(value, source)
-                elif not fits(value, annotations[field.name]):
-                    raise TypeError(f"{field.name} is {value!r}")
-                fields[field.name] = value
-            return cls(**fields)
+            fields = {
+                field.name: _read_field(field, annotations[field.name], values, source)
+                for field in dataclasses.fields(cls)
+            }
+            metadata = cls(**fields)
+            for mistake in metadata.mistakes():
+                raise ValueError(mistake)
+            return metadata
+
+
+def _read_field(
+    field: dataclasses.Field, annotation: Any, values: Any, source: str
+) -> Any:
+    key = field.metadata.get("key") or field.name
+    value = values[key]
+    read = field.metadata.get("read")
+    if read is None:
+        if not fits(value, annotation):
+            raise ValueError(
+                f"{key} is {shown(value)}; it must be {described(annotation)}"
+            )
+        return value
+    json_type = field.metadata["json_type"]
+    if not isinstance(value, json_type):
+        kind = "an object" if json_type is dict else "a list"
+        raise ValueError(f"{key} is {shown(value)}; it must be {kind}")
+    return read(value, source)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -184,10 +261,15 @@ def reading(source: str) -> Iterator[None]:
         yield
     except ModelError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        reason = one_line(error).rstrip(".")
+        if isinstance(error, KeyError):
+            reason = f"{shown(error.args[0])} is missing or unknown"
+        elif isinstance(error, RecursionError):
+            reason = "it is nested too deeply"
         raise ModelError(
             f"{source}: its {FILE_NAME} is not what this version of hrnet_tf "
-            f"({hrnet_tf.__version__}) writes ({error!r}); export the model again."
+            f"({hrnet_tf.__version__}) writes: {reason}. Export the model again."
         ) from error
 
 
@@ -198,10 +280,40 @@ def parse(text: str | bytes, source: str) -> dict[str, Any]:
         ModelError: If it is something else.
     """
     with reading(source):
-        values = json.loads(text)
-        if not isinstance(values["task"], str):
-            raise TypeError("task is no text")
+        values = parse_json(text, FILE_NAME)
+        if not isinstance(values, dict):
+            raise ValueError(f"it holds {shown(values)}, not an object")
+        for key in ("task", "hrnet_tf_version"):
+            if not isinstance(values[key], str):
+                raise ValueError(f"{key} is {shown(values[key])}; it must be a text")
+        _check_version(values["hrnet_tf_version"], source)
         return values
+
+
+def _check_version(version: str, source: str) -> None:
+    """Refuses what is no version; warns of a later one."""
+    match = _VERSION.fullmatch(version)
+    own = _VERSION.fullmatch(hrnet_tf.__version__)
+    if not match or not own:
+        raise ValueError(f"hrnet_tf_version is {shown(version)}, which is no version")
+    if (int(match[1]), int(match[2])) > (int(own[1]), int(own[2])):
+        _log.warning(
+            "%s was exported by hrnet_tf %s, which is newer than this version, %s: "
+            "what it predicts may be misread.",
+            *(source, version, hrnet_tf.__version__),
+        )
+
+
+def number_mistakes(
+    names: Mapping[str, float], above: float, most: float
+) -> Iterator[str]:
+    """Yields which of some numbers are not above one and at most another."""
+    for name, value in names.items():
+        if not (above < value <= most and math.isfinite(value)):
+            yield (
+                f"{name} is {shown(value)}; it must be above {above:g} and at most "
+                f"{most:g}"
+            )
 
 
 def model_name(task: Any) -> str:

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hrnet_tf.data.files.person_boxes import PERSON_CATEGORY
-from hrnet_tf.serving.loading import LoadedModel
+from hrnet_tf.serving.interfaces import check_interface
+from hrnet_tf.serving.loading import TFLITE_SIGNATURE, LoadedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import Metadata
 
 
@@ -116,9 +117,13 @@ class Predictor(abc.ABC):
         """Takes a loaded model of the right kind.
 
         Raises:
-            ModelError: If its description cannot be read.
+            ModelError: If its description cannot be read, or is of another model.
         """
         self.metadata = self.metadata_type.from_dict(model.description, model.path)
+        expected = self.metadata.saved_model_interface()
+        if isinstance(model, LoadedTFLite):
+            expected = {TFLITE_SIGNATURE: self.metadata.tflite_interface()}
+        check_interface(expected, model.interface, model.path)
         self.style = style
         self._model = model
 

@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from hrnet_tf.serving import checksums
 from hrnet_tf.serving.graphs import ServingModule
 from hrnet_tf.serving.metadata import FILE_NAME, Metadata
 
@@ -43,6 +44,7 @@ def write_saved_model(
     _make_reproducible(folder)
     if warmup:
         _write_warmup_requests(os.path.join(folder, _WARMUP_FILE), module)
+    checksums.write_manifest(folder)
 
 
 def _write_warmup_requests(path: str, module: ServingModule) -> None:

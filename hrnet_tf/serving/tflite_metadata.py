@@ -2,13 +2,16 @@
 
 The file ends in a ZIP archive of hrnet_tf.json and a file of labels (keypoints.txt or
 classes.txt, one name a line):
-`unzip model.tflite` takes them out. A metadata buffer in TensorFlow Lite's own schema
+`unzip model.tflite` takes them out. A checksum is the archive's comment, see
+`checksums`. A metadata buffer in TensorFlow Lite's own schema
 (tensorflow/lite/schema/metadata_schema.fbs) names and describes the tensors for viewers
 and for Android's MetadataExtractor.
 """
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,14 +19,21 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from hrnet_tf.serving import checksums
 from hrnet_tf.serving import metadata as metadata_lib
 from hrnet_tf.serving.metadata import ModelError, NetworkMetadata
 
 # Names fixed by the metadata schema and by its readers.
 _BUFFER_NAME = b"TFLITE_METADATA"
 _FILE_IDENTIFIER = b"M001"
+_TFLITE_IDENTIFIER = b"TFL3"
 # The earliest time that a ZIP archive can hold.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+# What reading a damaged archive raises, encryption and odd methods included.
+_FAULTS_OF_ARCHIVES = (
+    *(zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError),
+    *(zlib.error, struct.error, OverflowError),
+)
 _IMAGE_PROPERTIES = 2
 _RGB = 1
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 1, 2, 3
@@ -48,7 +58,7 @@ def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
     builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
+    builder.Finish(model.Pack(builder), _TFLITE_IDENTIFIER)
 
     file = io.BytesIO()
     file.write(builder.Output())
@@ -60,7 +70,14 @@ def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
         ):
             # Without a time of its own, the same export is the same file.
             archive.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), text)
-    return file.getvalue()
+        archive.comment = checksums.PLACEHOLDER
+    return checksums.sealed(file.getvalue())
+
+
+def check_kind(content: bytes, source: str) -> None:
+    """Raises `ModelError` if the content does not begin as a .tflite file does."""
+    if content[4:8] != _TFLITE_IDENTIFIER:
+        raise ModelError(f"{source} is not a .tflite file.")
 
 
 def read_description(content: bytes, source: str) -> dict[str, Any]:
@@ -73,12 +90,13 @@ def read_description(content: bytes, source: str) -> dict[str, Any]:
     Raises:
         ModelError: If this package did not export the file.
     """
-    if content[4:8] != b"TFL3":
-        raise ModelError(f"{source} is not a .tflite file.")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            text = archive.read(metadata_lib.FILE_NAME)
-    except (zipfile.BadZipFile, KeyError) as error:
+            entry = archive.getinfo(metadata_lib.FILE_NAME)
+            if entry.file_size > metadata_lib.MAX_BYTES:
+                raise zipfile.BadZipFile("it is too large")
+            text = archive.read(entry)
+    except _FAULTS_OF_ARCHIVES as error:
         raise ModelError(
             f"{source} was not exported by hrnet_tf, or is incomplete: it holds no "
             f"{metadata_lib.FILE_NAME}."

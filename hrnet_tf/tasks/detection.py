@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 from official.core import config_definitions as cfg
 from official.core import input_reader, task_factory
+from official.vision.dataloaders.tf_example_decoder import TfExampleDecoder
 from official.vision.tasks import maskrcnn, retinanet
 
 from hrnet_tf import visualization
@@ -65,6 +66,10 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
             num_replicas,
             fillings={"source_id": PADDING_ID},
         )
+
+    def read_record(self, data: cfg.DataConfig, serialized: tf.Tensor) -> Any:
+        regenerates = data.decoder.get().regenerate_source_id
+        return TfExampleDecoder(self.has_masks, regenerates).decode(serialized)
 
     @functools.cached_property
     def truth(self) -> Truth[CocoObjects]:

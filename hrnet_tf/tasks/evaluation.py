@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from official.core import base_task
+from official.core import config_definitions as cfg
 
 from hrnet_tf import visualization
 from hrnet_tf.evaluation.report import Report
@@ -77,6 +78,10 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     @abc.abstractmethod
     def compare(self, evaluation: Evaluation, count: int) -> Iterable[np.ndarray]:
         """Draws predictions beside the truth for the first `count` images."""
+
+    @abc.abstractmethod
+    def read_record(self, data: cfg.DataConfig, serialized: tf.Tensor) -> Any:
+        """Reads one record of some data, in graph, as the input pipeline does."""
 
     def score(self, evaluation: Evaluation) -> dict[str, float]:
         """Returns the metrics of all steps."""

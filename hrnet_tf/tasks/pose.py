@@ -15,6 +15,7 @@ from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.data.inputs.batching import PADDING_ID
+from hrnet_tf.data.records.pose import parse_image_record
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_files import Truth, facts, read_people
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator, format_table
@@ -75,6 +76,14 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
             self.skeleton,
             self.truth.content.category_ids if is_detected else (),
         ).dataset(input_context)
+
+    def read_record(self, data: pose_config.PoseData, serialized: tf.Tensor) -> Any:
+        del data
+        record = parse_image_record(serialized, self.skeleton.num_keypoints)
+        image = tf.io.decode_image(
+            record["encoded"], channels=3, expand_animations=False
+        )
+        return {**record, "image": image}
 
     def build_losses(
         self,

@@ -68,6 +68,11 @@ class SegmentationTask(
     ) -> tf.data.Dataset:
         return self.read(params).dataset(input_context)
 
+    def read_record(
+        self, data: segmentation_config.SegmentationData, serialized: tf.Tensor
+    ) -> Any:
+        return self.read(data).decode(serialized)
+
     def read(self, data: segmentation_config.SegmentationData) -> SegmentationInput:
         """The input pipeline of some data."""
         return SegmentationInput(

@@ -3,7 +3,6 @@
 The Garden's trainer calls each with the loop's outputs: scalars by name.
 """
 
-import json
 import logging
 import math
 import os
@@ -18,6 +17,8 @@ from official.core import config_definitions as cfg
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.messages import UserError
 from hrnet_tf.progress import Progress
+from hrnet_tf.training.run_files import write_json
+from hrnet_tf.weights import whole_checkpoints
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class StopOnDivergence:
         saved = (
             f"Checkpoints in {self._model_dir} are from before; the same command "
             "continues from the last of them."
-            if tf.train.latest_checkpoint(self._model_dir)
+            if whole_checkpoints.survey(self._model_dir).newest
             else f"{self._model_dir} has no checkpoint yet."
         )
         first = max(last - self._config.steps_per_loop, 0) + 1
@@ -185,7 +186,7 @@ class ReportEvaluation:
         metrics = {
             name: float(value)
             for name, value in output.items()
-            if _is_scalar(value) and not name.startswith("image/")
+            if is_scalar(value) and not name.startswith("image/")
         }
         step = int(self._global_step.numpy())
         print(
@@ -200,14 +201,7 @@ class ReportEvaluation:
         )
 
 
-def write_json(path: str, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file of a run, whole or not at all, wherever TensorFlow can."""
-    with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-        json.dump(content, file, indent=2, sort_keys=True)
-        file.write("\n")
-    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
-
-
-def _is_scalar(value: Any) -> bool:
+def is_scalar(value: Any) -> bool:
+    """Whether a value of an evaluation is one number."""
     # To numpy, a mapping is a scalar; some tasks of the Garden return mappings.
     return np.ndim(value) == 0 and not isinstance(value, Mapping)

@@ -8,23 +8,34 @@ with its full path and what was probably meant.
 checks what the values mean.
 """
 
+import contextlib
 import difflib
 import os
+import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
-import yaml
 from official.core import config_definitions as cfg
 from official.core import exp_factory
 from official.modeling import hyperparams
 from official.modeling.hyperparams import params_dict
 
-from hrnet_tf.messages import UserError, did_you_mean, one_line, shown
+from hrnet_tf.input_files import (
+    LARGEST_YAML,
+    MISSING,
+    InputFileError,
+    parse_yaml,
+    read_bytes,
+)
+from hrnet_tf.messages import UserError, did_you_mean, shown
 from hrnet_tf.training import field_types
 from hrnet_tf.training.field_types import PLAIN_TYPES, join, keys
 from hrnet_tf.weights.restoring import find_checkpoint
+
+# For a[123456]=1, the Garden makes a list of so many values.
+_FAR_INDEX = re.compile(r"\w\[\d{5,}\]\s*=")
 
 
 class ConfigError(UserError):
@@ -97,13 +108,12 @@ def _registered_experiment(name: str) -> cfg.ExperimentConfig:
 def _read_file(path: str, source: str) -> dict[Any, Any]:
     """The mapping that a YAML file holds; an empty file is an empty mapping."""
     try:
-        with tf.io.gfile.GFile(path) as file:
-            text = file.read()
-    except tf.errors.NotFoundError:
-        raise ConfigError(f"{source}: there is no file {path}.") from None
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source} cannot be read: {one_line(error)}") from error
-    loaded = _load_yaml(text, source)
+        content = read_bytes(path, LARGEST_YAML)
+    except InputFileError as error:
+        if error.fault == MISSING:
+            raise ConfigError(f"{source}: there is no file {path}.") from None
+        raise ConfigError(f"{source} {error.reason}.") from None
+    loaded = _load_yaml(content, source)
     if loaded is not None and not isinstance(loaded, dict):
         raise ConfigError(
             f"{source} holds {shown(loaded)}; it must hold a YAML mapping with the "
@@ -130,10 +140,11 @@ def _resolve_checkpoint(task: Any, folder: str) -> None:
 
 def _read_override(text: str) -> dict[Any, Any]:
     source = f"--params_override={text}"
-    try:
-        yaml_text = params_dict.nested_csv_str_to_json_str(text)
-    except ValueError:  # Not a.b=value, so YAML or a file.
-        yaml_text = text
+    yaml_text = text
+    # Not a.b=value, or nothing that the Garden can make of it: YAML or a file.
+    with contextlib.suppress(ValueError, RecursionError):
+        if not _FAR_INDEX.search(text):
+            yaml_text = params_dict.nested_csv_str_to_json_str(text)
     loaded = _load_yaml(yaml_text, source)
     if isinstance(loaded, dict) or not text:
         return loaded or {}
@@ -145,18 +156,14 @@ def _read_override(text: str) -> dict[Any, Any]:
     )
 
 
-def _load_yaml(text: str, source: str) -> Any:
+def _load_yaml(text: str | bytes, source: str) -> Any:
     try:
         # The Garden's reading of numbers: it takes 1e-3, where YAML wants 1.0e-3.
-        return yaml.load(text, Loader=params_dict._LOADER)
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or one_line(error)
+        return parse_yaml(text, source, params_dict._LOADER)
+    except InputFileError as error:
         raise ConfigError(
-            f"{source}{where}: this is not valid YAML: {reason} (values with special "
-            "characters need quotes)."
-        ) from error
+            f"{source} {error.reason} (values with special characters need quotes)."
+        ) from None
 
 
 def _apply(params: cfg.ExperimentConfig, changes: dict[Any, Any], source: str) -> None:

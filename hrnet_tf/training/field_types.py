@@ -6,7 +6,7 @@ The Garden checks no types. A text in place of a number fails hours later, or ne
 import math
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from official.modeling import hyperparams
@@ -29,12 +29,17 @@ _DESCRIPTIONS = {
 }
 
 
-def type_mistakes(config: hyperparams.Config, path: str = "") -> Iterator[str]:
+def type_mistakes(
+    config: hyperparams.Config,
+    path: str = "",
+    value_mistakes: Callable[[str, Any], Iterable[str]] = lambda key_path, value: (),
+) -> Iterator[str]:
     """Yields a sentence for every value that does not fit the type of its field.
 
     Also checks that the `type` of every `OneOfConfig` names one of its fields; only the
     chosen field is looked into. Whole numbers may stand for numbers, and lists for
     tuples. A field whose type is of an unknown kind accepts everything.
+    `value_mistakes` is asked about values that fit, with their dotted paths.
     """
     annotations = typing.get_type_hints(type(config))
     names = keys(config)
@@ -60,11 +65,20 @@ def type_mistakes(config: hyperparams.Config, path: str = "") -> Iterator[str]:
         elif not _is_finite(value):
             yield f"{key_path} is {_shown(value)}; numbers must be finite."
         elif isinstance(value, hyperparams.Config):
-            yield from type_mistakes(value, key_path)
-        elif isinstance(value, (list, tuple)):
-            for place, element in enumerate(value):
-                if isinstance(element, hyperparams.Config):
-                    yield from type_mistakes(element, f"{key_path}[{place}]")
+            yield from type_mistakes(value, key_path, value_mistakes)
+        elif sections := _sections(value):
+            for place, section in enumerate(sections):
+                yield from type_mistakes(
+                    section, f"{key_path}[{place}]", value_mistakes
+                )
+        else:
+            yield from value_mistakes(key_path, value)
+
+
+def _sections(value: Any) -> list[hyperparams.Config]:
+    """The elements of a list of sections; of another value none."""
+    elements = value if isinstance(value, (list, tuple)) else []
+    return [e for e in elements if isinstance(e, hyperparams.Config)]
 
 
 def fits(value: Any, annotation: Any) -> bool:

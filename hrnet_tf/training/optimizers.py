@@ -11,8 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
-from official.modeling import hyperparams, optimization
+from official.modeling import optimization
+from official.modeling.hyperparams import params_dict
 
+from hrnet_tf.input_files import InputFileError, read_yaml
 from hrnet_tf.messages import shown
 
 _log = logging.getLogger(__name__)
@@ -60,8 +62,15 @@ def log_changes(config: optimization.OptimizationConfig, model_dir: str) -> None
     path = os.path.join(model_dir, "params.yaml")
     if not tf.io.gfile.exists(path):
         return
-    before = hyperparams.read_yaml_to_params_dict(path).as_dict()
-    old = before.get("trainer", {}).get("optimizer_config", {})
+    try:
+        old = read_yaml(path, params_dict._LOADER)
+    except InputFileError as error:
+        _log.warning("%s It is written again.", error.message)
+        return
+    for key in ("trainer", "optimizer_config"):
+        old = old.get(key) if isinstance(old, dict) else None
+    if not isinstance(old, dict):
+        return
     for key, was, now in _changes(old, config.as_dict(), "trainer.optimizer_config"):
         _log.info(
             "%s is %s now; the run was trained with %s.%s",

@@ -4,19 +4,35 @@ import contextlib
 import dataclasses
 import io
 import logging
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow as tf
 from official.common import distribute_utils
-from official.core import base_task, task_factory, train_lib, train_utils
+from official.core import base_task, task_factory, train_utils
 from official.core import config_definitions as cfg
-from official.modeling import performance
+from official.modeling import hyperparams, performance
 from official.vision.utils import summary_manager
 
 from hrnet_tf.evaluation.report import Report
-from hrnet_tf.training import actions, checkpoints, devices, optimizers, run_file
+from hrnet_tf.output_files import failure_to_write
+from hrnet_tf.tasks.records import naming_culprits
+from hrnet_tf.training import (
+    actions,
+    best_checkpoint,
+    checkpoints,
+    devices,
+    optimizers,
+    run_file,
+    run_files,
+    run_lock,
+    workers,
+)
 from hrnet_tf.training.experiment import ConfigError
+from hrnet_tf.training.record_watch import RecordWatch
+from hrnet_tf.training.trainer import COMPILING, Runner, Trainer
+from hrnet_tf.weights import whole_checkpoints
 
 _log = logging.getLogger(__name__)
 
@@ -53,12 +69,19 @@ def run(
     is_chief = strategy.extended.should_checkpoint
     output = sys.stdout
     with contextlib.ExitStack() as stack:
+        checks: list[Callable[..., None]] = []
+        if trains and is_chief:
+            checks.append(stack.enter_context(_writing(model_dir)))
+        latest = _latest(model_dir, mode)
         # Orbit prints every line that it also logs, in between ours.
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         worker_dir = stack.enter_context(
-            checkpoints.worker_dir(params, model_dir, is_chief)
+            workers.worker_dir(params, model_dir, is_chief)
         )
         stack.enter_context(strategy.scope())
+        sources = _sources(params.task, mode)
+        stack.enter_context(naming_culprits(params.task, *sources))
+        watch = RecordWatch(*sources)
 
         _log.info("Building the model.")
         task = task_factory.get_task(params.task, logging_dir=model_dir)
@@ -69,19 +92,15 @@ def run(
             evaluate="eval" in mode,
             checkpoint_exporter=None
             if mode == "eval"
-            else train_lib.maybe_create_best_ckpt_exporter(params, worker_dir),
-            trainer_cls=checkpoints.Trainer,
+            else best_checkpoint.exporter(params, worker_dir),
+            trainer_cls=Trainer,
         )
-        if latest := tf.train.latest_checkpoint(model_dir):
+        if latest:
             # The runner restores it, but does not mind if it is another model's.
             checkpoints.restore_model(trainer.model, latest)
         told = report(task)
         if is_chief:
-            if trains:
-                if latest:
-                    optimizers.log_changes(params.trainer.optimizer_config, model_dir)
-                train_utils.serialize_config(params, model_dir)
-            _record(model_dir, experiment, told.categories, trains)
+            _record(params, model_dir, experiment, told.categories, trains, latest)
         step = trainer.global_step
         # The manager of evaluation summaries keeps the step that it finds set.
         tf.summary.experimental.set_step(step)
@@ -92,7 +111,7 @@ def run(
         profiled = getattr(params.trainer, "profile_steps", [])
         profile = actions.Profile(step, profiled if is_chief else [], model_dir)
         report_evaluation = actions.ReportEvaluation(step, model_dir, told, output)
-        runner = checkpoints.Runner(
+        runner = Runner(
             distribution_strategy=strategy,
             task=task,
             mode=mode,
@@ -103,15 +122,16 @@ def run(
                 profile,
                 report_progress,
                 actions.StopOnDivergence(step, params.trainer, model_dir),
+                *checks,
+                watch,
             ],
             eval_actions=[report_evaluation] if is_chief else None,
             eval_summary_manager=summary_manager.maybe_build_eval_summary_manager(
                 params=params, model_dir=worker_dir
             ),
         )
-        if checkpoint:
-            checkpoints.restore_model(trainer.model, checkpoint)
-            step.assign(checkpoints.saved_step(checkpoint))
+        if mode == "eval":
+            _restore_to_evaluate(trainer, latest, checkpoint)
         if trains:
             _announce_first_step(params, step)
             stack.enter_context(report_progress)
@@ -120,6 +140,52 @@ def run(
             # Trained before, and perhaps stopped before or in the last evaluation.
             runner.controller.evaluate(params.trainer.validation_steps)
         runner.run()
+        watch.check()
+
+
+def _sources(config: cfg.TaskConfig, mode: str) -> list[cfg.DataConfig]:
+    """The data that a mode reads."""
+    data = {"train": config.train_data, "eval": config.validation_data}
+    return [source for name, source in data.items() if name in mode]
+
+
+@contextlib.contextmanager
+def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
+    """Keeps other trainings out of a model directory, and cleans it up.
+
+    Yields an action that ends training when the directory is no longer its own.
+
+    Raises:
+        actions.TrainingError: If something could not be written.
+    """
+    try:
+        with run_lock.held(model_dir) as check_kept:
+            run_files.remove_leftovers(model_dir)
+            surveyed = whole_checkpoints.survey(model_dir)
+            whole_checkpoints.check(surveyed)
+            whole_checkpoints.tell(surveyed)
+            whole_checkpoints.repair(surveyed)
+            yield lambda output: check_kept()
+    except Exception as error:
+        reason = failure_to_write(error)
+        if reason is None:
+            raise
+        whole = whole_checkpoints.survey(model_dir).prefix
+        raise actions.TrainingError(
+            f"Training had to stop: {reason}. "
+            + (
+                f"The same command goes on from {whole}, which is whole."
+                if whole
+                else f"{model_dir} has no checkpoint."
+            )
+        ) from error
+
+
+def _latest(model_dir: str, mode: str) -> str | None:
+    """The checkpoint that a mode begins with; it was told of before, if it trains."""
+    if "train" in mode:
+        return whole_checkpoints.survey(model_dir).prefix
+    return whole_checkpoints.newest(model_dir)
 
 
 def _with_weights_to_use(
@@ -134,7 +200,7 @@ def _with_weights_to_use(
         checkpoints.check_exists(checkpoint)
         # Evaluated as it is: if averages were kept, a best checkpoint holds them.
         params = params.replace(trainer={"optimizer_config": {"ema": None}})
-    elif mode == "eval" and not tf.train.latest_checkpoint(model_dir):
+    elif mode == "eval" and not whole_checkpoints.newest(model_dir):
         raise ConfigError(
             f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
             "name one with --checkpoint."
@@ -144,17 +210,45 @@ def _with_weights_to_use(
     return params
 
 
+def _restore_to_evaluate(
+    trainer: Trainer, latest: str | None, checkpoint: str | None
+) -> None:
+    """Restores the checkpoint that the user names, as it is, or the latest one."""
+    if checkpoint:
+        checkpoints.restore_model(trainer.model, checkpoint)
+        trainer.global_step.assign(checkpoints.saved_step(checkpoint))
+    else:
+        trainer.checkpoint.restore(latest)
+
+
 def _announce_first_step(params: cfg.ExperimentConfig, step: tf.Variable) -> None:
     if step.numpy() < params.trainer.train_steps:
         _log.info(
             "First step: TensorFlow compiles it, %s. Progress is shown every %d steps "
             "(trainer.steps_per_loop).",
-            checkpoints.COMPILING,
+            COMPILING,
             params.trainer.steps_per_loop,
         )
 
 
 def _record(
+    params: cfg.ExperimentConfig,
+    model_dir: str,
+    experiment: str,
+    categories: Mapping[int, str],
+    trains: bool,
+    latest: str | None,
+) -> None:
+    """Writes params.yaml and run.json, as `_record_run` does."""
+    if trains:
+        if latest:
+            optimizers.log_changes(params.trainer.optimizer_config, model_dir)
+        with run_files.written(os.path.join(model_dir, "params.yaml")) as path:
+            hyperparams.save_params_dict_to_yaml(params, path)
+    _record_run(model_dir, experiment, categories, trains)
+
+
+def _record_run(
     model_dir: str, experiment: str, categories: Mapping[int, str], trains: bool
 ) -> None:
     """Writes run.json; an evaluation only adds the categories to that of an old run."""

@@ -4,7 +4,6 @@ It names the run's experiment and, for a detector, the categories by their ids.
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 import tensorflow as tf
 
 from hrnet_tf import __version__
+from hrnet_tf.input_files import read_json
 from hrnet_tf.messages import one_line
-from hrnet_tf.training.actions import write_json
 from hrnet_tf.training.experiment import ConfigError
+from hrnet_tf.training.run_files import write_json
 
 RUN_FILE = "run.json"
 
@@ -46,8 +46,7 @@ def read(model_dir: str) -> RunFile | None:
     if not tf.io.gfile.exists(path):
         return None
     try:
-        with tf.io.gfile.GFile(path) as file:
-            content = json.load(file)
+        content = read_json(path)
         experiment = content["experiment"]
         categories = {int(k): v for k, v in content.get("categories", {}).items()}
         if not all(

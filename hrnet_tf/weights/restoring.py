@@ -14,6 +14,8 @@ import tensorflow as tf
 import tf_keras
 
 from hrnet_tf.messages import UserError, one_line
+from hrnet_tf.weights import whole_checkpoints
+from hrnet_tf.weights.whole_checkpoints import DamagedCheckpointError
 
 ALL = "all"
 
@@ -24,14 +26,13 @@ class CheckpointError(UserError):
     """A checkpoint that does not hold what is asked for."""
 
 
-class DamagedCheckpointError(UserError):
-    """A checkpoint whose files are not all there, or not whole."""
-
-
 def find_checkpoint(path: str) -> str | None:
-    """The prefix `path`, or a directory's latest checkpoint; None if there is none."""
+    """The prefix `path`, or a directory's newest whole checkpoint; None without one.
+
+    Raises `DamagedCheckpointError` if a directory's checkpoints are all damaged.
+    """
     if tf.io.gfile.isdir(path):
-        path = tf.train.latest_checkpoint(path) or path
+        return whole_checkpoints.newest(path)
     return path if tf.io.gfile.exists(f"{path}.index") else None
 
 

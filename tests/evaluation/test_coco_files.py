@@ -354,7 +354,7 @@ def description(data):
     return data.folder / "records" / "val.conversion.json"
 
 
-def test_a_clean_conversion_describes_nothing_and_removes_what_is_old(tmp_path):
+def test_a_clean_conversion_leaves_out_nothing(tmp_path):
     data = Pose(tmp_path).add(area=-1)
     data.convert(on_error="skip")
     content = json.loads(description(data).read_text())
@@ -362,8 +362,9 @@ def test_a_clean_conversion_describes_nothing_and_removes_what_is_old(tmp_path):
     assert "area is -1" in content["left_out"][0]["reason"]
     assert str(description(data)) not in tf.io.gfile.glob(f"{data.prefix}-*")
     del data.content["annotations"][-1]
-    data.convert(overwrite=True)
-    assert not description(data).exists()
+    summary = data.convert(overwrite=True)
+    assert json.loads(description(data).read_text())["left_out"] == []
+    assert "Choices and what was left out" not in str(summary)
     assert data.read().left_out == ""
 
 

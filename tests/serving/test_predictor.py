@@ -3,8 +3,10 @@ import shutil
 import numpy as np
 import pytest
 
+from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.predictor import Boxes
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array(
@@ -50,7 +52,9 @@ def test_the_highest_version_is_taken(saved_model_dir, tmp_path):
     for version in ("1", "10", "9"):
         shutil.copytree(saved_model_dir, tmp_path / version)
     (tmp_path / "10/assets/hrnet_tf.json").unlink()
-    with pytest.raises(ModelError, match=r"10 was not exported by hrnet_tf"):
+    with pytest.raises(
+        ModelError, match="10 is not as it was exported: assets/hrnet_tf.json"
+    ):
         load_predictor(str(tmp_path))
 
 
@@ -69,3 +73,42 @@ def test_what_is_no_model_is_named(tmp_path, tflite_file):
         ModelError, match="foreign.tflite was not exported by hrnet_tf, or"
     ):
         load_predictor(str(foreign))
+
+
+def drawn_boxes(seed: int, count: int) -> np.ndarray:
+    """Boxes of any floats there are, each as likely as any other: NaN, subnormals..."""
+    numbers = np.random.default_rng(seed).integers(0, 2**32, [count, 4], np.uint32)
+    return numbers.view(np.float32)
+
+
+def extreme_boxes() -> np.ndarray:
+    largest, tiny = np.finfo(np.float32).max, np.float32(1e-45)
+    values = [largest, -largest, tiny, np.inf, -np.inf, np.nan, 1e9, 1e10, 0, 20]
+    return np.array(
+        [
+            [*np.random.default_rng(seed).choice(values, 2), *size]
+            for seed in range(3)
+            for size in np.stack(np.meshgrid(values, values), axis=-1).reshape(-1, 2)
+        ],
+        np.float32,
+    )
+
+
+@pytest.mark.parametrize("udp", [False, True])
+def test_any_box_gets_finite_keypoints(udp, predictors, build_module, tmp_path):
+    if udp:
+        built = build_module("udp", True)
+        saved_model.write_saved_model(*built, str(tmp_path / "1"))
+        (tmp_path / "m.tflite").write_bytes(tflite.convert(*built))
+        predictors = [load_predictor(str(tmp_path / n)) for n in ("1", "m.tflite")]
+    boxes = np.concatenate([extreme_boxes(), drawn_boxes(0, 300)])
+    image = np.random.default_rng(1).integers(0, 256, (30, 40, 3), np.uint8)
+    with np.errstate(invalid="ignore"):
+        is_sensible = (np.abs(boxes) <= 1e9).all(axis=-1) & (boxes[:, 2:] > 0).all(-1)
+    assert 20 < is_sensible.sum() < len(boxes) - 20
+    for predictor in predictors:
+        keypoints, scores = predictor.predict_people(image, boxes)
+        assert np.isfinite(keypoints).all() and np.isfinite(scores).all()
+        assert not keypoints[~is_sensible].any() and not scores[~is_sensible].any()
+        found = predictor.predict(image, Boxes(boxes, np.ones(len(boxes))))
+        assert np.isfinite(found.boxes).all()

@@ -297,7 +297,7 @@ with open(sys.argv[1] + "/m.tflite", "wb") as file:
     for folder in (tmp_path / "1", tmp_path / "2"):
         files = [path for path in folder.rglob("*") if path.is_file()]
         contents.append({str(f.relative_to(folder)): f.read_bytes() for f in files})
-    assert len(contents[0]) == 7
+    assert len(contents[0]) == 8
     assert contents[0] == contents[1]
     with zipfile.ZipFile(tmp_path / "1/m.tflite") as archive:
         assert {entry.date_time[0] for entry in archive.infolist()} == {1980}

@@ -1,9 +1,11 @@
 """Where a configuration file's `task.init_checkpoint` is looked for."""
 
+import os
+
 import pytest
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.training.experiment import ConfigError, parse_config
 
 
 @pytest.fixture
@@ -55,3 +57,37 @@ def test_an_override_in_text_is_from_the_working_directory(folder):
     override = "task.init_checkpoint=./ckpt"
     task = parse_config("hrnet_pose_coco", [], override).task
     assert task.init_checkpoint == "./ckpt"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[" * 100_000, "nested more than 100 levels deep"),
+        ("task: &a {model: *a}", "it holds itself"),
+        ("task: {}\ntask: {}", "line 2, column 1: the key 'task' is given twice"),
+        ("task: !!python/name:os.system", "tag '!!python/name:os.system'"),
+        ("task: 0x" + "f" * 5000, "a number has 5002 digits"),
+        (b"task: \xff", "is not valid YAML"),
+        ("- a\n" * 200_000, "has more than 500000 bytes"),
+    ],
+)
+def test_files_that_would_break_the_parser(tmp_path, content, reason):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for key in ("config_files", "params_override"):
+        with pytest.raises(ConfigError, match=f"a.yaml .*{reason}"):
+            parse_config("hrnet_pose_coco", **{key: [str(path)]})
+
+
+@pytest.mark.parametrize(
+    "text", ["a[99999999999]=1", f"a[{10**30}]=1", "a" + ".a" * 5000 + "=1"]
+)
+def test_overrides_that_the_garden_cannot_take(text):
+    with pytest.raises(ConfigError, match="cannot be understood|no key"):
+        parse_config("hrnet_pose_coco", params_override=text)
+
+
+def test_a_pipe_is_no_configuration(tmp_path):
+    os.mkfifo(tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match="a.yaml is a pipe, not a file"):
+        parse_config("hrnet_pose_coco", [str(tmp_path / "a.yaml")])

@@ -12,7 +12,7 @@ CATEGORIES = {1: "person", 7: "Fußball"}
 
 
 def test_the_record_names_the_experiment_and_the_version(tmp_path):
-    run._record(str(tmp_path), "hrnet_seg_lip", {}, trains=True)
+    run._record_run(str(tmp_path), "hrnet_seg_lip", {}, trains=True)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
     assert json.loads((tmp_path / "run.json").read_text()) == {
         "experiment": "hrnet_seg_lip",
@@ -22,25 +22,25 @@ def test_the_record_names_the_experiment_and_the_version(tmp_path):
 
 
 def test_the_record_names_a_detectors_categories(tmp_path):
-    run._record(str(tmp_path), "hrnet_retinanet_coco", CATEGORIES, trains=True)
+    run._record_run(str(tmp_path), "hrnet_retinanet_coco", CATEGORIES, trains=True)
     content = json.loads((tmp_path / "run.json").read_text())
     assert content["categories"] == {"1": "person", "7": "Fußball"}
     assert run_file.read(str(tmp_path)).categories == CATEGORIES
 
 
 def test_an_evaluation_adds_categories_to_a_run_of_before(tmp_path):
-    run._record(str(tmp_path), "any", CATEGORIES, trains=False)
+    run._record_run(str(tmp_path), "any", CATEGORIES, trains=False)
     assert not list(tmp_path.iterdir())  # It is no run.
-    run._record(str(tmp_path), "hrnet_retinanet_coco", {}, trains=True)
-    run._record(str(tmp_path), "other", CATEGORIES, trains=False)
+    run._record_run(str(tmp_path), "hrnet_retinanet_coco", {}, trains=True)
+    run._record_run(str(tmp_path), "other", CATEGORIES, trains=False)
     expected = run_file.RunFile("hrnet_retinanet_coco", CATEGORIES)
     assert run_file.read(str(tmp_path)) == expected
-    run._record(str(tmp_path), "other", {1: "x"}, trains=False)
+    run._record_run(str(tmp_path), "other", {1: "x"}, trains=False)
     assert run_file.read(str(tmp_path)) == expected
 
 
 def test_the_record_is_found_from_a_checkpoint(tmp_path):
-    run._record(str(tmp_path), "hrnet_retinanet_coco", CATEGORIES, trains=True)
+    run._record_run(str(tmp_path), "hrnet_retinanet_coco", CATEGORIES, trains=True)
     expected = run_file.RunFile("hrnet_retinanet_coco", CATEGORIES)
     for checkpoint in ("ckpt-4", "best_checkpoint/best_ckpt-4"):
         assert run_file.read_of_model(None, f"{tmp_path}/{checkpoint}") == expected

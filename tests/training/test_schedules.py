@@ -5,7 +5,9 @@ import logging
 import pytest
 from official.core import config_definitions as cfg
 
+from hrnet_tf.training.field_types import type_mistakes
 from hrnet_tf.training.validation import schedules
+from hrnet_tf.training.validation.ranges import value_mistakes
 
 STEPS = 1000
 
@@ -21,7 +23,8 @@ def check(caplog, trains=True, ema=None, **sections):
     if ema is not None:
         config["ema"] = ema
     trainer = cfg.TrainerConfig(train_steps=STEPS, optimizer_config=config)
-    return list(schedules.mistakes(trainer, trains)), caplog.messages
+    mistakes = list(type_mistakes(trainer, "trainer", value_mistakes))
+    return mistakes or list(schedules.mistakes(trainer, trains)), caplog.messages
 
 
 RATE = {"initial_learning_rate": 0.1}
@@ -230,17 +233,17 @@ def test_averages_that_begin_after_the_run(caplog):
 @pytest.mark.parametrize(
     "section, fields, fragments",
     [
-        ("learning_rate", {"cosine": {**RATE, "decay_steps": 0}}, ["above 0"]),
+        ("learning_rate", {"cosine": {**RATE, "decay_steps": 0}}, ["in [1, 1e+12]"]),
         ("learning_rate", {"cosine": RATE}, ["decay_steps is null", "must be set"]),
         (
             "learning_rate",
             {"polynomial": {**RATE, "decay_steps": -5}},
-            ["polynomial.decay_steps is -5", "above 0"],
+            ["polynomial.decay_steps is -5", "in [1, "],
         ),
         (
             "learning_rate",
             {"exponential": {**RATE, "decay_steps": 10, "decay_rate": 0.0}},
-            ["exponential.decay_rate is 0.0", "above 0"],
+            ["exponential.decay_rate is 0.0", "in [1e-15, "],
         ),
         (
             "learning_rate",
@@ -267,30 +270,42 @@ def test_averages_that_begin_after_the_run(caplog):
             {"step_cosine_with_offset": {**COSINE, "boundaries": [0, 999]}},
             ["go up to step 999", "must be 1000", "not a number"],
         ),
-        ("learning_rate", {"constant": {"learning_rate": 0.0}}, ["is 0.0", "above 0"]),
-        ("learning_rate", {"constant": {"learning_rate": -0.1}}, ["is -0.1", "above"]),
+        (
+            "learning_rate",
+            {"constant": {"learning_rate": 0.0}},
+            ["is 0.0", "in [1e-15, 1e+06]"],
+        ),
+        (
+            "learning_rate",
+            {"constant": {"learning_rate": -0.1}},
+            ["is -0.1", "in [1e-15"],
+        ),
         (
             "learning_rate",
             {"cosine": {"initial_learning_rate": -0.1, "decay_steps": 1000}},
-            ["cosine.initial_learning_rate is -0.1", "above 0"],
+            ["cosine.initial_learning_rate is -0.1", "in [1e-15"],
         ),
         (
             "learning_rate",
             {"stepwise": {"boundaries": [500], "values": [0.1, -0.1]}},
-            ["stepwise.values is [0.1, -0.1]; all of it must be 0 or more"],
+            ["stepwise.values is [0.1, -0.1]; each", "be in [0, 1e+06], not -0.1"],
         ),
         (
             "learning_rate",
             {"polynomial": {**RATE, "decay_steps": 1000, "end_learning_rate": -1.0}},
-            ["end_learning_rate is -1.0", "0 or more"],
+            ["end_learning_rate is -1.0", "in [0, 1e+06]"],
         ),
         ("optimizer", {"sgd": {"momentum": 2.0}}, ["sgd.momentum is 2.0", "in [0, 1)"]),
         ("optimizer", {"adam": {"beta_2": 1.0}}, ["adam.beta_2 is 1.0", "in [0, 1)"]),
-        ("optimizer", {"adamw": {"weight_decay_rate": -1.0}}, ["0 or more"]),
-        ("optimizer", {"sgd": {"global_clipnorm": 0.0}}, ["clipnorm is 0.0", "above"]),
+        ("optimizer", {"adamw": {"weight_decay_rate": -1.0}}, ["in [0, "]),
+        (
+            "optimizer",
+            {"sgd": {"global_clipnorm": 0.0}},
+            ["clipnorm is 0.0", "in [1e-15"],
+        ),
         ("ema", {"average_decay": 2.0}, ["optimizer_config.ema.average_decay is 2.0"]),
         ("ema", {"average_decay": -0.5}, ["ema.average_decay is -0.5", "in [0, 1)"]),
-        ("warmup", {"linear": {"warmup_steps": -1}}, ["warmup_steps is -1", "0 or"]),
+        ("warmup", {"linear": {"warmup_steps": -1}}, ["warmup_steps is -1", "in [0"]),
         ("warmup", {"linear": {}}, ["warmup.linear.warmup_steps is null"]),
     ],
 )

@@ -41,11 +41,16 @@ ANNOTATIONS = {
 }
 
 
+def write_record(path):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(tf.train.Example().SerializeToString())
+
+
 @pytest.fixture
 def good(tmp_path):
     """Overrides that make hrnet_pose_coco valid in every mode."""
     for name in ("train.tfrecord", "val.tfrecord"):
-        (tmp_path / name).write_text("x")
+        write_record(tmp_path / name)
     (tmp_path / "val.json").write_text(json.dumps(ANNOTATIONS))
     return [
         f"task.train_data.input_path={tmp_path}/train*",
@@ -154,7 +159,7 @@ def test_a_pattern_that_matches_more_than_records_is_refused(good, tmp_path):
             "{trainer: {profile_steps: [1, 3], train_steps: 100, steps_per_loop: 100}}",
             ["trainer.profile_steps is [1, 3]", "at step 100, when training is over"],
         ),
-        ("task.codec.sigma=0.0", ["task.codec.sigma", "above 0"]),
+        ("task.codec.sigma=0.0", ["task.codec.sigma", "in [0.1, 100]"]),
         ("task.loss.name=okhm", ["task.loss.name", "did you mean 'ohkm'", "mse"]),
         (
             "{task: {loss: {name: ohkm, top_k: 18}}}",
@@ -167,11 +172,11 @@ def test_a_pattern_that_matches_more_than_records_is_refused(good, tmp_path):
         ),
         (
             f"{{task: {{loss: {{keypoint_weights: {[0.0] * 17}}}}}}}",
-            ["task.loss.keypoint_weights", "nor all of them 0"],
+            ["task.loss.keypoint_weights", "at least one must be above 0"],
         ),
         (
             f"{{task: {{loss: {{keypoint_weights: {[-1.0] + [1.0] * 16}}}}}}}",
-            ["task.loss.keypoint_weights", "below 0"],
+            ["task.loss.keypoint_weights", "in [0, 1e+06], not -1.0"],
         ),
         (
             "task.train_data.augmentation.color.brightness=1.0",
@@ -272,7 +277,7 @@ def test_mistake_is_named_with_its_path_and_what_is_allowed(good, override, frag
         ("task.model.input_size=[null, 192]", ["task.model.input_size", "height"]),
         ("task.model.input_size=[256]", ["task.model.input_size", "[height, width]"]),
         ("task.model.decoder.type=null", ["task.model.decoder.type"]),
-        ("task.weight_decay=-0.1", ["task.weight_decay", "0 or more"]),
+        ("task.weight_decay=-0.1", ["task.weight_decay", "in [0, 1000]"]),
         (
             "task.train_data.is_training=false",
             ["task.train_data.is_training", "must be true"],
@@ -283,7 +288,7 @@ def test_mistake_is_named_with_its_path_and_what_is_allowed(good, override, frag
         ),
         ("task.train_data.input_path.a=b", ["task.train_data.input_path", "pattern"]),
         ("runtime.num_gpus=64", ["runtime.num_gpus", "GPUs that TensorFlow sees"]),
-        ("trainer.summary_interval=0", ["trainer.summary_interval", "above 0"]),
+        ("trainer.summary_interval=0", ["trainer.summary_interval", "in [1, 1e+12]"]),
         ("trainer.optimizer_config.optimizer.type=adma", ["optimizer.type", "'adam'"]),
         ("trainer.optimizer_config.optimizer.type=null", ["optimizer.type"]),
         ("trainer.optimizer_config.warmup.type=linear", ["warmup.linear.warmup_steps"]),
@@ -456,7 +461,7 @@ def check_segmentation(*overrides, mode="train", **hrnet):
 
 
 def test_segmentation_with_hrnet_passes(tmp_path):
-    (tmp_path / "train.tfrecord").write_text("x")
+    write_record(tmp_path / "train.tfrecord")
     data = {"input_path": f"{tmp_path}/train*"}
     check_segmentation(
         {
@@ -512,7 +517,7 @@ def test_segmentation_with_hrnet_passes(tmp_path):
     ],
 )
 def test_segmentation_mistake(tmp_path, task, hrnet, fragments):
-    (tmp_path / "train.tfrecord").write_text("x")
+    write_record(tmp_path / "train.tfrecord")
     records = {"task": {"train_data": {"input_path": f"{tmp_path}/train*"}}}
     with pytest.raises(ConfigError) as error:
         check_segmentation(records, {"task": task}, **hrnet)
@@ -522,7 +527,7 @@ def test_segmentation_mistake(tmp_path, task, hrnet, fragments):
 
 
 def test_classification_with_another_backbone(tmp_path):
-    (tmp_path / "train.tfrecord").write_text("x")
+    write_record(tmp_path / "train.tfrecord")
     records = f"task.train_data.input_path={tmp_path}/train*"
     mistakes = classification.mistakes
     validate(parse_config("resnet_imagenet", [], records), "train", mistakes)

@@ -22,6 +22,7 @@ from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError
+from hrnet_tf.data.records.conversions import Choices
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -105,9 +106,11 @@ def convert(
         return example.SerializeToString()
 
     written = conversion.write_records(
-        dataset.images, encode, lambda image: [os.path.join(image_dir, image.file_name)]
+        dataset.images,
+        encode,
+        lambda image: [os.path.join(image_dir, image.file_name)],
+        choices=Choices(annotations, area_from=area_from),
     )
-    conversion.describe(annotations, area_from=area_from)
     by_image = [dataset.objects[image.id] for image in written]
     objects = [found for some in by_image for found in some]
     num_objects = sum(len(dataset.objects[image.id]) for image in dataset.images)

@@ -13,6 +13,7 @@ from hrnet_tf.data.files.coco_annotations import (
 )
 from hrnet_tf.data.files.coco_people import read_coco_people
 from hrnet_tf.data.files.faults import ConversionError
+from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.pose import encode_image_record
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 
@@ -100,10 +101,12 @@ def convert(
         )
 
     written = conversion.write_records(
-        images, encode, lambda image: [os.path.join(image_dir, image.file_name)]
-    )
-    conversion.describe(
-        annotations, dataset.category_ids if category else None, area_from
+        images,
+        encode,
+        lambda image: [os.path.join(image_dir, image.file_name)],
+        choices=Choices(
+            annotations, dataset.category_ids if category else None, area_from
+        ),
     )
     by_image = [(image, dataset.people[image.id]) for image in written]
     people = [person for _, some in by_image for person in some]

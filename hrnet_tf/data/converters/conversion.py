@@ -17,11 +17,14 @@ from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.images import orientation_of
 from hrnet_tf.data.records import conversions
-from hrnet_tf.data.records.shards import RecordShards, check_output_prefix
+from hrnet_tf.data.records.conversions import Choices
+from hrnet_tf.data.records.writing import RecordShards, check_output_prefix
 from hrnet_tf.progress import Progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_NO_CHOICES = Choices()
 
 
 class RecordConversion:
@@ -45,6 +48,7 @@ class RecordConversion:
         self.exif = exif
         self._prefix = output_prefix
         self._num_shards = num_shards
+        self._overwrite = overwrite
         self._outcome: dict[str, Any] = {}
 
     def write_records(
@@ -53,18 +57,23 @@ class RecordConversion:
         encode: Callable[[Item], bytes],
         paths_of: Callable[[Item], Iterable[str]],
         check: Callable[[list[Item]], None] = lambda written: None,
+        choices: Choices = _NO_CHOICES,
     ) -> list[Item]:
         """Writes a record for each item, in order; returns the items that were written.
 
         `encode` runs in several threads and may raise `Unusable`. `paths_of` tells an
         item's image files: `encode` is expected to heed their EXIF orientation. `check`
-        may refuse everything before it appears. Raises `ConversionError` if the first
-        fault ends the conversion, all items were skipped, or --exif is missing.
+        may refuse everything before it appears; `choices` are kept for evaluations.
+        Raises `ConversionError` if the first fault ends the conversion, all items were
+        skipped, or --exif is missing, and `OutputError` if another process writes
+        records of this prefix.
         """
         self._check_orientations(items, paths_of)
         written: list[Item] = []
         with (
-            RecordShards(self._prefix, self._count_shards(len(items))) as shards,
+            RecordShards(
+                self._prefix, self._count_shards(len(items)), self._overwrite
+            ) as shards,
             Progress(len(items), "Converting") as progress,
         ):
             for item, record in read_ahead(items, encode):
@@ -83,27 +92,12 @@ class RecordConversion:
                     f"first fault: {self.faults.sentences[0]}"
                 )
             check(written)
-            # The records will not be those that an earlier conversion is told of.
-            conversions.remove(self._prefix)
+            left_out = self.faults.left_out
+            shards.publish(lambda files: conversions.describe(choices, left_out, files))
         self._outcome |= {"images": len(written), "files": shards.files}
+        if left_out or choices.area_from or choices.category_ids:
+            self._outcome["description"] = conversions.path_of(self._prefix)
         return written
-
-    def describe(
-        self,
-        annotations: str,
-        category_ids: Sequence[int] | None = None,
-        area_from: str | None = None,
-    ) -> None:
-        """Writes beside the records what evaluations on `annotations` need to know.
-
-        Call it after `write_records`. `category_ids` and `area_from` are None if they
-        were not chosen.
-        """
-        left_out = self.faults.left_out
-        if left_out or area_from or category_ids:
-            self._outcome["description"] = conversions.write(
-                self._prefix, annotations, category_ids, area_from, left_out
-            )
 
     def outcome(self) -> dict[str, Any]:
         """What every `ConversionSummary` tells, once the records are written."""

@@ -4,7 +4,6 @@ What a viewer would blend or round is refused, since labels must be exact.
 """
 
 import dataclasses
-import io
 
 import numpy as np
 from PIL import Image
@@ -12,9 +11,9 @@ from PIL import Image
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.files.images import read_file
+from hrnet_tf.data.files.picture_headers import Header
+from hrnet_tf.input_files import MAX_PIXELS
 from hrnet_tf.messages import one_line
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +41,12 @@ class LabelImage:
         return self.values * (255 // (2**self.bits - 1) if self.bits < 8 else 1)
 
 
-def read_label_image(path: str) -> LabelImage:
-    """Reads a label image. Raises `Unusable`."""
+def read_label_image(path: str, max_pixels: int = MAX_PIXELS) -> LabelImage:
+    """Reads a label image of at most `max_pixels`. Raises `Unusable`."""
     encoded = read_file(path, "labels")
     try:
-        pictures.check_size(encoded)
-        with Image.open(io.BytesIO(encoded)) as image:
+        header = pictures.read_header(encoded, max_pixels)
+        with pictures.open_with_pillow(encoded, header) as image:
             image.load()
     except pictures.PictureError as error:
         raise Unusable("unreadable labels", f"{path} is {error}.") from None
@@ -65,19 +64,18 @@ def read_label_image(path: str) -> LabelImage:
             "labels as JPEG",
             f"{path} is a JPEG file, which does not keep labels exactly; use PNG.",
         )
-    return _read(path, image, encoded)
+    return _read(path, image, header, _bits(encoded, image))
 
 
 def _bits(encoded: bytes, image: Image.Image) -> int:
     """Bits per value, as the header of a PNG file says; else by Pillow's mode."""
-    if encoded.startswith(_PNG_SIGNATURE):
+    if image.format == "PNG":
         return encoded[24]
     return 1 if image.mode == "1" else 8
 
 
-def _read(path: str, image: Image.Image, encoded: bytes) -> LabelImage:
-    bits = _bits(encoded, image)
-    mode, array = image.mode, pictures.as_stored(np.asarray(image), encoded)
+def _read(path: str, image: Image.Image, header: Header, bits: int) -> LabelImage:
+    mode, array = image.mode, pictures.as_stored(np.asarray(image), header)
     if mode in ("LA", "RGBA"):
         _check_opacity(path, array[..., -1] == 255)
         mode, array = mode[:-1], array[..., :-1]

@@ -4,7 +4,6 @@ Training decodes the pixels as they are stored, so that a picture which annotati
 as viewers show it must be stored that way: `--exif=apply` turns it.
 """
 
-import io
 import re
 
 import cv2
@@ -13,31 +12,41 @@ import tensorflow as tf
 
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.input_files import TOO_LARGE, InputFileError, open_input, read_bytes
+from hrnet_tf.data.files.picture_headers import Header
+from hrnet_tf.input_files import (
+    MAX_PIXELS,
+    TOO_LARGE,
+    InputFileError,
+    open_input,
+    read_bytes,
+)
 
-_JPEG_SIGNATURE, _PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# The most that TensorFlow decodes, in training.
+_MOST_IN_RECORDS = 2**29 // 3
 _JPEG_QUALITY = 95
 
 
 def read_image_file(
-    path: str, identity: str = "", exif: str | None = None
+    path: str,
+    identity: str = "",
+    exif: str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[bytes, int, int]:
     """Reads a JPEG or PNG file that decodes completely, or raises `Unusable`.
 
     Messages show `identity` after the path, such as " (image 7)". With `exif` "apply"
     a picture with an EXIF orientation is turned and encoded anew, as JPEG of quality
-    95, or as PNG if it was one.
+    95, or as PNG if it was one. More than `max_pixels` are refused.
 
     Returns:
         Its bytes, and the image's height and width.
     """
     encoded = read_file(path, "image", identity)
-    pixels = decode_stored(encoded, f"{path}{identity}")
-    by = pictures.orientation(io.BytesIO(encoded))
-    if exif == "apply" and by != 1:
+    pixels, header = decode_stored(encoded, f"{path}{identity}", max_pixels)
+    if exif == "apply" and header.orientation != 1:
         try:
-            upright = pictures.turned(pixels.numpy(), by)
-            encoded = _encode(upright, encoded.startswith(_PNG_SIGNATURE))
+            upright = pictures.turned(pixels.numpy(), header.orientation)
+            encoded = _encode(upright, as_png=header.format == "PNG")
         except MemoryError:
             raise _too_large(f"{path}{identity}") from None
         return encoded, *upright.shape[:2]
@@ -45,16 +54,24 @@ def read_image_file(
     return encoded, height, width
 
 
-def decode_stored(encoded: bytes, source: str) -> tf.Tensor:
-    """The pixels of a JPEG or PNG file as training decodes them, uint8 [H, W, 3].
+def decode_stored(
+    encoded: bytes, source: str, max_pixels: int = MAX_PIXELS
+) -> tuple[tf.Tensor, Header]:
+    """Decodes a JPEG or PNG file as training does: uint8 [H, W, 3], and its header.
 
     Raises `Unusable`, whose sentence begins with the `source`.
     """
     try:
-        pictures.check_size(encoded)
+        header = pictures.read_header(encoded, max_pixels)
     except pictures.PictureError as error:
         raise Unusable("unreadable image", f"{source} is {error}.") from None
-    if not encoded.startswith((_JPEG_SIGNATURE, _PNG_SIGNATURE)):
+    if header.pixels > _MOST_IN_RECORDS:
+        raise Unusable(
+            "unreadable image",
+            f"{source} has {header.pixels} pixels, and TensorFlow decodes at most "
+            f"{_MOST_IN_RECORDS}; make it smaller.",
+        )
+    if header.format not in ("JPEG", "PNG"):
         raise Unusable(
             "not JPEG or PNG",
             f"{source} is neither a JPEG nor a PNG file; convert it to one of these.",
@@ -63,15 +80,16 @@ def decode_stored(encoded: bytes, source: str) -> tf.Tensor:
         # Training decodes with the same function: what passes here cannot stop a run
         # there. It refuses truncated files, where others fill the missing rows with
         # grey.
-        return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise _too_large(source) from None
     except tf.errors.InvalidArgumentError:
         raise Unusable(
             "corrupt image",
             f"{source} is damaged or truncated: it does not decode"
-            f"{pictures.damage(encoded)}.",
+            f"{pictures.damage(encoded, header)}.",
         ) from None
+    return pixels, header
 
 
 def _too_large(source: str) -> Unusable:

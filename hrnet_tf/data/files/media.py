@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from hrnet_tf.data.files import pictures
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, open_input, read_bytes
 from hrnet_tf.messages import UserError, listed
 from hrnet_tf.output_files import written_whole
 
@@ -117,29 +118,27 @@ def _tell_of_folder(error: OSError) -> None:
     _log.warning("The folder %s is skipped: %s.", error.filename, error.strerror)
 
 
-def read_image(path: str, exif: str = "apply") -> np.ndarray:
+def read_image(
+    path: str, exif: str = "apply", max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """Reads an image; grey, transparent and 16-bit ones become plain RGB.
 
     Args:
         path: A file.
         exif: "apply" turns the image as viewers do, "ignore" leaves it as stored.
+        max_pixels: The most that an image may have.
 
     Raises:
         MediaError: If it cannot be read.
     """
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise MediaError(f"{path}: not a file.")  # A pipe would wait for ever.
-        with open(path, "rb") as file:
-            return pictures.decode(file.read(), exif)
+        return pictures.decode(read_bytes(path), exif, max_pixels)
+    except InputFileError as error:
+        raise MediaError(str(error)) from None
     except pictures.PictureError as error:
         raise MediaError(f"{path}: {error}.") from error
     except MemoryError:
         raise MediaError(f"{path}: there is not enough memory to read it.") from None
-    except OSError as error:
-        is_broken = os.path.islink(path) and not os.path.exists(path)
-        reason = f"a link to {os.readlink(path)}, " if is_broken else ""
-        raise MediaError(f"{path}: {reason}{error.strerror}.") from error
 
 
 def orientation_of(path: str) -> tuple[int, tuple[int, int] | None]:
@@ -149,14 +148,12 @@ def orientation_of(path: str) -> tuple[int, tuple[int, int] | None]:
         Its EXIF orientation, 1 to 8; 1 if it cannot be read. Width and height of the
         stored pixels, or None if they cannot be told.
     """
-    if not os.path.isfile(path):
-        return 1, None
     try:
-        with open(path, "rb") as file:
+        with open_input(path) as file:
             by = pictures.orientation(file)
             file.seek(0)
             return by, pictures.stored_size(file)
-    except OSError:
+    except (InputFileError, OSError):
         return 1, None
 
 

@@ -7,8 +7,6 @@ of the converters and of `hrnet_tf.predict` says which.
 
 import io
 import os
-import re
-import struct
 import warnings
 from typing import BinaryIO
 
@@ -16,23 +14,20 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from hrnet_tf.data.files import picture_headers
+from hrnet_tf.data.files.picture_headers import DamagedHeaderError, Header
+from hrnet_tf.input_files import MAX_PIXELS
 from hrnet_tf.messages import UserError, one_line
 
 # Turn pictures as viewers do, or take the pixels as they are stored.
 EXIF_RULES = ("apply", "ignore")
 
-# The most that TensorFlow decodes of a JPEG file, and that Pillow opens.
-MAX_PIXELS = 2**29 // 3
-
-# The second two are those of BigTIFF.
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-_ORIENTATION = 0x0112
-_WIDTH, _HEIGHT = 0x0100, 0x0101  # of TIFF
+# Times that the decoder of a JPEG file may go over as many pixels as an image may have.
+# Those of cameras need about ten.
+_MOST_SCANS = 16
+_MOST_TEXT = 2**26  # bytes
 
-# Pillow warns at half of the limit, where nothing is wrong yet.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 # OpenCV's own lines about a damaged file say nothing that our sentences do not.
 if "OPENCV_LOG_LEVEL" not in os.environ:
@@ -43,8 +38,12 @@ class PictureError(UserError):
     """Bytes that cannot be read as a picture; the message is the end of a sentence."""
 
 
-def check_size(encoded: bytes) -> None:
-    """Refuses an empty file and more than `MAX_PIXELS`. Raises `PictureError`."""
+def read_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> Header:
+    """What a picture's file says of itself; refuses what should not be decoded.
+
+    That is what has more than `max_pixels`, no format that is known, or a damaged
+    header. Raises `PictureError`.
+    """
     if not encoded:
         raise PictureError("not an image, or a damaged one: the file is empty")
     if encoded[4:8] == b"ftyp" and encoded[8:12] in _HEIF_BRANDS:
@@ -52,29 +51,57 @@ def check_size(encoded: bytes) -> None:
             "a HEIC file, which cannot be read here; convert it to JPEG or PNG"
         )
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            count = image.width * image.height
-    except Image.DecompressionBombError as error:
-        (count, _) = map(int, re.findall(r"\d+", str(error)))
-    except Exception:  # Pillow's readers raise all kinds at bytes that they do not know
-        return
-    if count > MAX_PIXELS:
-        raise PictureError(
-            f"too large: it has {count} pixels, and an image may have at most "
-            f"{MAX_PIXELS}"
-        )
+        header = picture_headers.read_header(io.BytesIO(encoded))
+        if header is None:
+            raise PictureError(
+                "not an image, or of a format that is not read here; convert it to "
+                "JPEG or PNG"
+            )
+        if header.pixels > max_pixels:
+            raise PictureError(
+                f"too large: it has {header.pixels} pixels, and an image may have at "
+                f"most {max_pixels}; make it smaller, or allow more with --max_pixels"
+            )
+        _check_effort(encoded, header, max_pixels)
+    except DamagedHeaderError as error:
+        raise PictureError(f"not an image, or a damaged one: {error}") from None
+    return header
 
 
-def damage(encoded: bytes) -> str:
+def _check_effort(encoded: bytes, header: Header, max_pixels: int) -> None:
+    """Refuses what takes its decoder much more than its pixels do."""
+    if header.format == "JPEG":
+        scans = picture_headers.count_scans(encoded)
+        if scans * header.pixels > _MOST_SCANS * max_pixels:
+            raise PictureError(
+                f"made of {scans} scans, which would take minutes to decode; save it "
+                "anew"
+            )
+    if header.format == "PNG":
+        count = picture_headers.count_text_bytes(encoded, _MOST_TEXT)
+        if count > _MOST_TEXT:
+            raise PictureError(
+                f"more text than picture: it holds more than {_MOST_TEXT} bytes of "
+                "texts and profiles; save it without"
+            )
+
+
+def open_with_pillow(encoded: bytes, header: Header) -> Image.Image:
+    """Pillow's image of a file whose header has been read; its pixels are not yet."""
+    # Not `Image.open`, which has a limit of its own, and more formats.
+    Image.init()
+    make, _ = Image.OPEN[header.format]
+    return make(io.BytesIO(encoded), "")
+
+
+def damage(encoded: bytes, header: Header) -> str:
     """What keeps a file from being decoded, for people to read; "" if unknown."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with open_with_pillow(encoded, header) as image:
             image.load()
-    except Image.UnidentifiedImageError:
-        return ""
     except MemoryError:
         return ": there is not enough memory for its pixels"
-    except Exception as error:  # see `check_size`
+    except Exception as error:  # Pillow raises all kinds at damaged files.
         return f": {one_line(error)}"
     return ""
 
@@ -84,44 +111,21 @@ def orientation(file: BinaryIO) -> int:
 
     Reads the file's beginning only.
     """
-    try:
-        exif = Image.Exif()
-        exif.load(_exif(file))
-        found = exif.get(_ORIENTATION, 1)
-    except Exception:  # whatever is damaged, viewers show it upright
-        return 1
-    return found if found in range(2, 9) else 1
+    header = _beginning(file)
+    return 1 if header is None else header.orientation
 
 
 def stored_size(file: BinaryIO) -> tuple[int, int] | None:
     """Width and height before a picture is turned; None if they cannot be told."""
+    header = _beginning(file)
+    return None if header is None else (header.width, header.height)
+
+
+def _beginning(file: BinaryIO) -> Header | None:
     try:
-        with Image.open(file) as image:
-            if image.format == "TIFF":  # Pillow tells how large it will be turned.
-                return image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
-            return image.size
-    except Exception:  # see `check_size`
+        return picture_headers.read_header(file)
+    except DamagedHeaderError:
         return None
-
-
-def _exif(file: BinaryIO) -> bytes:
-    is_png = file.read(len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
-    if not is_png:
-        file.seek(0)
-        with Image.open(file) as image:
-            if image.format == "TIFF":
-                # Not a part of the file, but its structure.
-                exif = Image.Exif()
-                exif[_ORIENTATION] = image.tag_v2.get(_ORIENTATION, 1)
-                return exif.tobytes()
-            return image.info.get("exif", b"")
-    # Pillow would decode all pixels to find what may stand behind them.
-    while len(header := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", header)
-        if kind == b"eXIf":
-            return file.read(length)
-        file.seek(length + 4, io.SEEK_CUR)
-    return b""
 
 
 def turned(pixels: np.ndarray, by: int) -> np.ndarray:
@@ -135,38 +139,41 @@ def turned(pixels: np.ndarray, by: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def as_stored(pixels: np.ndarray, encoded: bytes) -> np.ndarray:
+def as_stored(pixels: np.ndarray, header: Header) -> np.ndarray:
     """Pixels [H, W, ...] that OpenCV or Pillow decoded, before any turning.
 
     Both turn TIFF files themselves, whatever they are told.
     """
-    if not encoded.startswith(_TIFF_SIGNATURES):
-        return pixels
-    by = orientation(io.BytesIO(encoded))
-    return turned(pixels, {6: 8, 8: 6}.get(by, by))
+    by = header.orientation
+    if header.format == "TIFF":
+        return turned(pixels, {6: 8, 8: 6}.get(by, by))
+    return pixels
 
 
-def decode(encoded: bytes, exif: str = "apply") -> np.ndarray:
-    """Decodes a picture in any format that OpenCV or Pillow knows, uint8 [H, W, 3].
+def decode(
+    encoded: bytes, exif: str = "apply", max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """Decodes a picture of a format that `read_header` knows, uint8 [H, W, 3].
 
     Grey, transparent and 16-bit ones become plain RGB. `exif` is one of `EXIF_RULES`.
     Raises `PictureError`.
     """
-    check_size(encoded)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    header = read_header(encoded, max_pixels)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error:
-        image = None
-    pixels = _decode_with_pillow(encoded) if image is None else image[..., ::-1]
-    by = 1 if exif == "ignore" else orientation(io.BytesIO(encoded))
-    return turned(as_stored(pixels, encoded), by)
+        pixels = None
+    if pixels is None:
+        pixels = _decode_with_pillow(encoded, header)
+    by = 1 if exif == "ignore" else header.orientation
+    return turned(as_stored(pixels, header), by)
 
 
-def _decode_with_pillow(encoded: bytes) -> np.ndarray:
+def _decode_with_pillow(encoded: bytes, header: Header) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with open_with_pillow(encoded, header) as image:
             return np.asarray(image.convert("RGB"))
-    except Exception:  # see `check_size`
-        reason = damage(encoded)
+    except Exception:  # see `damage`
+        reason = damage(encoded, header)
         raise PictureError(f"not an image, or a damaged one{reason}") from None

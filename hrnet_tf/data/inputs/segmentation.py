@@ -19,6 +19,7 @@ from hrnet_tf.data.inputs.batching import batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.records import segmentation as segmentation_records
+from hrnet_tf.data.records.shards import AGAIN
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
 from hrnet_tf.ops import affine
 from hrnet_tf.ops.dense_prediction import resized_size
@@ -70,7 +71,7 @@ class SegmentationInput:
         reader = input_reader.InputReader(
             self._data,
             dataset_fn=tf.data.TFRecordDataset,
-            decoder_fn=self._decode_record,
+            decoder_fn=self.decode,
             parser_fn=self._augment if self._data.is_training else self._keep,
             transform_and_batch_fn=self._batch,
         )
@@ -80,7 +81,7 @@ class SegmentationInput:
         """Returns images as stored: `image` uint8 [H, W, 3], `labels` uint8 [H, W]."""
         self._check_records()
         files = input_reader.match_files(self._data.input_path)
-        return tf.data.TFRecordDataset(files).map(self._decode_record)
+        return tf.data.TFRecordDataset(files).map(self.decode)
 
     @tf.autograph.experimental.do_not_convert
     def _check_records(self) -> None:
@@ -91,7 +92,8 @@ class SegmentationInput:
     def _num_stored_classes(self) -> int:
         return self._label_set.num_classes + self._drop_background
 
-    def _decode_record(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Reads one record: `image` uint8 [H, W, 3] and `labels` uint8 [H, W]."""
         record = segmentation_records.parse_image_record(
             serialized, self._num_stored_classes
         )
@@ -103,6 +105,8 @@ class SegmentationInput:
             record["labels_encoded"], channels=1, expand_animations=False
         )
         labels = tf.ensure_shape(labels, [None, None, 1])[..., 0]
+        with tf.control_dependencies(self._checks(image, labels)):
+            labels = tf.identity(labels)
         if self._drop_background:
             labels = tf.where(labels == IGNORE, tf.cast(0, tf.uint8), labels)
             # 0 - 1 is 255, and so not learned.
@@ -111,6 +115,25 @@ class SegmentationInput:
             ignored = tf.cast(self._ignore_label, tf.uint8)
             labels = tf.where(labels == IGNORE, ignored, labels)
         return {"image": tf.ensure_shape(image, [None, None, 3]), "labels": labels}
+
+    def _checks(self, image: tf.Tensor, labels: tf.Tensor) -> list[tf.Operation]:
+        """Checks what would otherwise be learned wrongly, without a word."""
+        is_known = (labels < self._num_stored_classes) | (labels == IGNORE)
+        return [
+            tf.debugging.assert_equal(
+                tf.shape(image)[:2],
+                tf.shape(labels),
+                message=f"The labels have another size than the image; {AGAIN}.",
+            ),
+            tf.debugging.assert_equal(
+                tf.reduce_all(is_known),
+                True,
+                message=(
+                    f"The labels hold a number beyond {self._num_stored_classes - 1}, "
+                    f"the last class, that is not {IGNORE}; {AGAIN}."
+                ),
+            ),
+        ]
 
     def _augment(
         self, example: dict[str, tf.Tensor]

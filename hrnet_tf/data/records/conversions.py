@@ -1,25 +1,51 @@
-"""What a conversion of COCO annotations chose and left out, in a file beside records.
+"""What a conversion wrote, chose and left out: PREFIX.conversion.json beside records.
 
-PREFIX.conversion.json says which images and annotations of the annotation file are not
-in the records PREFIX-*, which categories are, and where missing areas come from. An
-evaluation reads the annotation file again, by the same rules, and leaves out the same.
-There is no such file if nothing was left out and nothing chosen.
+The file lists the files PREFIX-* with their sizes and checksums, so that readers notice
+what is missing, cut or exchanged. It also says which images and annotations of the
+annotation file are not in the records, which categories are, and where missing areas
+come from: an evaluation reads the annotation file again, by the same rules, and leaves
+out the same. While a converter exchanges files, the file says only that they are
+unfinished. Records of older versions may have no such file, or one without their names.
 """
 
 import dataclasses
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from hrnet_tf.data.files.coco_annotations import as_id, read_json
+from hrnet_tf.data.files.coco_annotations import as_id
 from hrnet_tf.data.files.faults import ConversionError, EntryRef
+from hrnet_tf.data.records import names
+from hrnet_tf.input_files import InputFileError, read_json
 from hrnet_tf.messages import shown
 
-_SHARD = re.compile(r"(.*)-\d{5}-of-\d{5}\.tfrecord")
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file of records, as its converter left it."""
+
+    name: str
+    size: int  # in bytes
+    records: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """What a conversion chose among the annotations of a file.
+
+    Attributes:
+        annotations: The file.
+        category_ids: Those that were chosen; None if there was no choice.
+        area_from: "box" or "segmentation", or None.
+    """
+
+    annotations: str = ""
+    category_ids: list[int] | None = None
+    area_from: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,15 +54,24 @@ class Conversion:
 
     Attributes:
         path: The file that says so; "" if there is none.
-        category_ids: Those that were chosen; None if there was no choice.
-        area_from: "box" or "segmentation", or None.
+        category_ids: As in `Choices`.
+        area_from: As in `Choices`.
         left_out: Entries of the annotation file that are not in the records.
+        shards: The files by name; none if an older version wrote them.
+        writer: Who has begun and not finished, if somebody has.
     """
 
     path: str = ""
     category_ids: list[int] | None = None
     area_from: str | None = None
     left_out: frozenset[EntryRef] = frozenset()
+    shards: Mapping[str, Shard] = dataclasses.field(default_factory=dict)
+    writer: str = ""
+
+    @property
+    def tells(self) -> bool:
+        """Whether there is something that an evaluation needs to know."""
+        return bool(self.left_out or self.category_ids or self.area_from)
 
 
 def path_of(prefix: str) -> str:
@@ -44,36 +79,24 @@ def path_of(prefix: str) -> str:
     return f"{prefix}.conversion.json"
 
 
-def remove(prefix: str) -> None:
-    """Removes the description of an earlier conversion."""
-    if tf.io.gfile.exists(path_of(prefix)):
-        tf.io.gfile.remove(path_of(prefix))
+def unfinished(writer: str) -> str:
+    """The text of a description while files are exchanged by `writer`, a name."""
+    return json.dumps({"unfinished": writer})
 
 
-def write(
-    prefix: str,
-    annotations: str,
-    category_ids: Sequence[int] | None,
-    area_from: str | None,
-    left_out: Mapping[EntryRef, str],
+def describe(
+    choices: Choices, left_out: Mapping[EntryRef, str], shards: list[Shard]
 ) -> str:
-    """Describes a conversion of the file `annotations`; returns the path."""
+    """The text of the description of a conversion; `left_out` says why."""
     content = {
-        "annotations": annotations,
-        "category_ids": category_ids,
-        "area_from": area_from,
+        **dataclasses.asdict(choices),
         "left_out": [
             {**dataclasses.asdict(entry), "reason": reason}
             for entry, reason in left_out.items()
         ],
+        "shards": [dataclasses.asdict(shard) for shard in shards],
     }
-    path = path_of(prefix)
-    folder, name = os.path.split(path)
-    partial = os.path.join(folder, f".{name}.partial")
-    with tf.io.gfile.GFile(partial, "w") as file:
-        file.write(json.dumps(content, indent=1))
-    tf.io.gfile.rename(partial, path, overwrite=True)
-    return path
+    return json.dumps(content, indent=1)
 
 
 def find(input_path: Any) -> Conversion:
@@ -82,12 +105,16 @@ def find(input_path: Any) -> Conversion:
     Records of several conversions lack what all of these left out. Raises
     `ConversionError` if a description is damaged, or two of them contradict.
     """
-    found = [_read(path_of(prefix)) for prefix in _prefixes(input_path)]
-    described = [conversion for conversion in found if conversion.path]
-    if not described:
+    files = map(names.parse, names.match(names.patterns_of(input_path)))
+    prefixes = dict.fromkeys(
+        name.prefix_of_ours for name in files if name and name.prefix_of_ours
+    )
+    found = [read(prefix) for prefix in prefixes]
+    telling = [conversion for conversion in found if conversion.tells]
+    if not telling:
         return Conversion()
-    first = described[0]
-    for other in described[1:]:
+    first = telling[0]
+    for other in telling[1:]:
         if (first.category_ids, first.area_from) != (
             other.category_ids,
             other.area_from,
@@ -100,31 +127,29 @@ def find(input_path: Any) -> Conversion:
     return dataclasses.replace(first, left_out=left_out)
 
 
-def _prefixes(input_path: Any) -> list[str]:
-    """The output prefixes of all records that the patterns match."""
-    texts = [input_path] if isinstance(input_path, str) else input_path
-    if not isinstance(texts, (list, tuple)):
-        return []
-    patterns = filter(None, map(str.strip, ",".join(texts).split(",")))
-    files = [file for pattern in patterns for file in tf.io.gfile.glob(pattern)]
-    matches = map(_SHARD.fullmatch, sorted(files))
-    return list(dict.fromkeys(match.group(1) for match in matches if match))
+def read(prefix: str) -> Conversion:
+    """How the records of an output prefix were made.
 
-
-def _read(path: str) -> Conversion:
+    Raises `ConversionError` if the description is damaged.
+    """
+    path = path_of(prefix)
     if not tf.io.gfile.exists(path):
         return Conversion()
     try:
-        content = read_json(path, path)
+        content = read_json(path)
+        if "unfinished" in content:
+            return Conversion(path, writer=str(content["unfinished"]) or "unknown")
+        shards = map(_read_shard, content.get("shards", ()))
         return Conversion(
             path,
             _read_category_ids(content["category_ids"]),
             _read_area_from(content["area_from"]),
             frozenset(map(_read_entry, content["left_out"])),
+            {shard.name: shard for shard in shards},
         )
-    except ConversionError as error:
+    except InputFileError as error:
         raise ConversionError(f"{error} Convert the annotations again.") from None
-    except (LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ConversionError(
             f"{path} is damaged ({error!r}); convert the annotations again."
         ) from None
@@ -150,3 +175,12 @@ def _read_entry(entry: Any) -> EntryRef:
     if group not in ("images", "annotations") or not is_place or not is_id:
         raise ValueError(f"left_out holds {shown(entry)}")
     return EntryRef(group, place, number)
+
+
+def _read_shard(entry: Any) -> Shard:
+    shard = Shard(entry["name"], entry["size"], entry["records"], entry["sha256"])
+    is_name = isinstance(shard.name, str) and shard.name == os.path.basename(shard.name)
+    are_counts = all((as_id(n) or 0) > 0 for n in (shard.size, shard.records))
+    if not (is_name and are_counts and isinstance(shard.sha256, str)):
+        raise ValueError(f"shards holds {shown(entry)}")
+    return shard

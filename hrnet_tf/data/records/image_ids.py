@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 from official.core import input_reader
 
-from hrnet_tf.data.records.shards import read_examples
+from hrnet_tf.data.records.shards import RecordError, read_examples
 
 # All of COCO's validation images; more would keep a run waiting.
 _MOST_RECORDS = 5000
@@ -24,7 +24,8 @@ class ImageIds:
 def read_image_ids(input_path: Any, key: str) -> ImageIds:
     """Reads the feature `key`, a number or a number's text, of the first records.
 
-    Returns no id if there are no records, or they are not ours to read.
+    Returns no id if there are no records, or they are not ours to read. Raises
+    `RecordError` if one is damaged.
     """
     if not input_path or not isinstance(input_path, (str, list, tuple)):
         return ImageIds()
@@ -33,6 +34,8 @@ def read_image_ids(input_path: Any, key: str) -> ImageIds:
         # One more tells whether there are more.
         first = itertools.islice(examples, _MOST_RECORDS + 1)
         ids = [_id_of(example.features.feature[key]) for example in first]
+    except RecordError:
+        raise
     except (ValueError, tf.errors.OpError):
         return ImageIds()
     return ImageIds(frozenset(ids[:_MOST_RECORDS]), len(ids) <= _MOST_RECORDS)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from official.vision.data.tfrecord_lib import convert_to_feature
 
 from hrnet_tf.data.files.coco_people import Person
-from hrnet_tf.data.records.shards import check_first_record
+from hrnet_tf.data.records.shards import AGAIN, check_first_record
 
 IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
 IMAGE_FILENAME = "image/filename"  # bytes: file_name of the annotation file
@@ -118,7 +118,7 @@ def parse_image_record(
             "skeleton that they were converted with."
         ),
     )
-    with tf.control_dependencies([same_skeleton]):
+    with tf.control_dependencies([same_skeleton, *_consistency(record)]):
         keypoints = tf.reshape(record[PERSON_KEYPOINTS], [-1, num_keypoints, 3])
         encoded = tf.identity(record[IMAGE_ENCODED])
     return {
@@ -133,6 +133,39 @@ def parse_image_record(
         "num_keypoints": record[PERSON_NUM_KEYPOINTS],
         "keypoints": keypoints,
     }
+
+
+def _consistency(record: dict[str, tf.Tensor]) -> list[tf.Operation]:
+    """Checks what would otherwise be cropped or scored wrongly, without a word."""
+    num_people = tf.size(record[PERSON_ID])
+    lengths = {
+        PERSON_BBOX: 4 * num_people,
+        PERSON_AREA: num_people,
+        PERSON_ISCROWD: num_people,
+        PERSON_NUM_KEYPOINTS: num_people,
+        PERSON_KEYPOINTS: (
+            3 * num_people * tf.cast(record[KEYPOINTS_PER_PERSON], tf.int32)
+        ),
+    }
+    checks = [
+        tf.debugging.assert_equal(
+            tf.size(record[key]),
+            length,
+            message=f"{key} is not of the people that {PERSON_ID} names; {AGAIN}.",
+        )
+        for key, length in lengths.items()
+    ]
+    for key in (PERSON_BBOX, PERSON_AREA, PERSON_KEYPOINTS):
+        is_finite = tf.reduce_all(tf.math.is_finite(record[key]))
+        message = f"{key} holds NaN or infinities; {AGAIN}."
+        checks.append(tf.debugging.assert_equal(is_finite, True, message=message))
+    for key, least in ((IMAGE_ID, 0), (IMAGE_HEIGHT, 1), (IMAGE_WIDTH, 1)):
+        message = f"{key} is missing or below {least}; {AGAIN}."
+        bound = tf.constant(least, tf.int64)
+        checks.append(
+            tf.debugging.assert_greater_equal(record[key], bound, message=message)
+        )
+    return checks
 
 
 def check_records(files: Sequence[str], num_keypoints: int) -> None:

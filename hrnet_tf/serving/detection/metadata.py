@@ -1,18 +1,30 @@
 """The description of a detector."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
+
+import tensorflow as tf
 
 from hrnet_tf.configs import detection as detection_config
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN
+from hrnet_tf.messages import shown
+from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
 from hrnet_tf.serving.metadata import (
+    Interface,
     Labels,
     NetworkMetadata,
     model_name,
+    number_mistakes,
     stored,
     stored_input_size,
 )
+from hrnet_tf.training.field_types import fits
+
+# Of a category: a .tflite file has a line for each number up to it.
+_LARGEST_ID = 10**5
+# Of what is found in an image.
+_MOST_DETECTIONS = 10**6
 
 # What detectors see beside an image: training fills up with 0 after normalisation.
 CANVAS_COLOR = tuple(round(255 * mean) for mean in IMAGE_MEAN)
@@ -22,8 +34,19 @@ def _write_categories(categories: Mapping[int, str]) -> list[dict[str, Any]]:
     return [{"id": number, "name": name} for number, name in categories.items()]
 
 
-def _read_categories(values: list[dict[str, Any]], _: str) -> dict[int, str]:
-    return {category["id"]: category["name"] for category in values}
+def _read_categories(values: list[Any], _: str) -> dict[int, str]:
+    categories: dict[int, str] = {}
+    for entry in values:
+        category = entry if isinstance(entry, dict) else {}
+        number: Any = category.get("id")
+        name: Any = category.get("name")
+        if not (fits(number, int) and 0 <= number <= _LARGEST_ID and fits(name, str)):
+            raise ValueError(
+                f"categories holds {shown(entry)}; it must hold an id from 0 to "
+                f"{_LARGEST_ID} and a name"
+            )
+        categories[number] = name
+    return categories
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +66,9 @@ class DetectionMetadata(NetworkMetadata):
     description: ClassVar[str] = "Finds objects in an image."
 
     detector: str
-    categories: Mapping[int, str] = stored(_write_categories, _read_categories)
+    categories: Mapping[int, str] = stored(
+        _write_categories, _read_categories, json_type=list
+    )
     input_size: tuple[int, int] = stored_input_size(padding=CANVAS_COLOR)
     has_masks: bool
     max_detections: int
@@ -72,6 +97,34 @@ class DetectionMetadata(NetworkMetadata):
             max_detections=model.detection_generator.max_num_detections,
             model=model_name(task),
         )
+
+    def mistakes(self) -> Iterator[str]:
+        most = {"max_detections": self.max_detections}
+        yield from number_mistakes(most, 0, _MOST_DETECTIONS)
+
+    def saved_model_interface(self) -> Interface:
+        found = self._outputs(None)
+        return {
+            "serving_default": {"image_bytes": IMAGE_BYTES, **found},
+            "image": {"images": IMAGES, **found},
+        }
+
+    def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
+        return {
+            "image": tf.TensorSpec([1, *self.input_size, 3], tf.uint8),
+            **self._outputs(1),
+        }
+
+    def _outputs(self, batch: int | None) -> dict[str, tf.TensorSpec]:
+        objects = [batch, self.max_detections]
+        outputs = {
+            "boxes": tf.TensorSpec([*objects, 4]),
+            "classes": tf.TensorSpec(objects, tf.int32),
+            "scores": tf.TensorSpec(objects),
+            "num_detections": tf.TensorSpec([batch], tf.int32),
+        }
+        masks = tf.TensorSpec([*objects, None, None])
+        return {**outputs, "masks": masks} if self.has_masks else outputs
 
     @property
     def title(self) -> str:

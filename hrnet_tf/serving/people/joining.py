@@ -31,6 +31,7 @@ def join(
     box_score_threshold: float,
     max_people: int,
     warmup: bool,
+    verify: bool = True,
 ) -> None:
     """Writes the SavedModel, after comparing it with the two models.
 
@@ -42,14 +43,20 @@ def join(
         box_score_threshold: Boxes that score less are left out.
         max_people: The most people that are found in an image.
         warmup: Whether to add requests for TensorFlow Serving to warm up with.
+        verify: Whether the two must be as they were exported.
 
     Raises:
         JoiningError: If one of the two is no such SavedModel.
         ModelError: If one of the two is no model of this package.
         VerificationError: If the joint model's answers are not those of the two.
     """
-    detector = _load(detector_path, "--detector", DetectionMetadata.task, "a detector")
-    pose = _load(pose_path, "--pose", PoseMetadata.task, "a pose model")
+    detector, pose = (
+        _load(model, flag, task, kind, verify)
+        for model, flag, task, kind in (
+            (detector_path, "--detector", DetectionMetadata.task, "a detector"),
+            (pose_path, "--pose", PoseMetadata.task, "a pose model"),
+        )
+    )
     find = SavedModelDetectionPredictor(detector)
     estimate = SavedModelPosePredictor(pose)
     known = find.metadata.categories
@@ -73,8 +80,8 @@ def join(
         _compare(apart, joint, max_people)
 
 
-def _load(path: str, flag: str, task: str, kind: str) -> LoadedSavedModel:
-    model = loading.load_model(path)
+def _load(path: str, flag: str, task: str, kind: str, verify: bool) -> LoadedSavedModel:
+    model = loading.load_model(path, verify=verify)
     received = model.description["task"]
     if not isinstance(model, LoadedSavedModel):
         raise JoiningError(

@@ -1,10 +1,14 @@
 """The description of a detector and a pose model in one."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import ClassVar
 
+import tensorflow as tf
+
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
-from hrnet_tf.serving.metadata import Metadata, stored
+from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
+from hrnet_tf.serving.metadata import Interface, Metadata, number_mistakes, stored
 from hrnet_tf.serving.pose.metadata import PoseMetadata
 
 
@@ -29,3 +33,22 @@ class PeopleMetadata(Metadata):
         DetectionMetadata.to_dict, DetectionMetadata.from_dict
     )
     pose: PoseMetadata = stored(PoseMetadata.to_dict, PoseMetadata.from_dict)
+
+    def mistakes(self) -> Iterator[str]:
+        yield from number_mistakes({"max_people": self.max_people}, 0, 10**6)
+        threshold = {"box_score_threshold": self.box_score_threshold}
+        yield from number_mistakes(threshold, -1e6, 1e6)
+
+    def saved_model_interface(self) -> Interface:
+        people = [None, self.max_people]
+        found = {
+            "boxes": tf.TensorSpec([*people, 4]),
+            "box_scores": tf.TensorSpec(people),
+            "keypoints": tf.TensorSpec([*people, self.pose.skeleton.num_keypoints, 3]),
+            "scores": tf.TensorSpec(people),
+            "num_people": tf.TensorSpec([None], tf.int32),
+        }
+        return {
+            "serving_default": {"image_bytes": IMAGE_BYTES, **found},
+            "image": {"images": IMAGES, **found},
+        }

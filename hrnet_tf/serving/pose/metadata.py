@@ -1,15 +1,24 @@
 """The description of a pose model."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
+
+import tensorflow as tf
 
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.vocabularies.skeletons import Skeleton, skeleton_from_spec
+from hrnet_tf.messages import shown
+from hrnet_tf.ops.heatmaps import CODECS
+from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
 from hrnet_tf.serving.metadata import (
+    Interface,
     Labels,
     NetworkMetadata,
     model_name,
+    number_mistakes,
     stored,
+    stored_section,
 )
 
 
@@ -41,9 +50,7 @@ class PoseMetadata(NetworkMetadata):
     description: ClassVar[str] = "Finds the keypoints of the person in a crop."
 
     skeleton: Skeleton = stored(_write_skeleton, _read_skeleton)
-    codec: pose_config.Codec = stored(
-        lambda codec: codec.as_dict(), lambda values, _: pose_config.Codec(**values)
-    )
+    codec: pose_config.Codec = stored_section(pose_config.Codec)
     box_padding: float
     keypoint_score_threshold: float
     flip_test: bool
@@ -63,6 +70,41 @@ class PoseMetadata(NetworkMetadata):
             flip_test=flip_test,
             model=model_name(task),
         )
+
+    def mistakes(self) -> Iterator[str]:
+        yield from number_mistakes(
+            {"codec.sigma": self.codec.sigma, "box_padding": self.box_padding}, 0, 100
+        )
+        threshold = {"keypoint_score_threshold": self.keypoint_score_threshold}
+        yield from number_mistakes(threshold, -1e6, 1e6)
+        if self.codec.name not in CODECS:
+            yield (
+                f"codec.name is {shown(self.codec.name)}; it must be one of "
+                f"{', '.join(CODECS)}"
+            )
+
+    def saved_model_interface(self) -> Interface:
+        num_keypoints = self.skeleton.num_keypoints
+        people = {
+            "boxes": tf.TensorSpec([None, None, 4]),
+            "keypoints": tf.TensorSpec([None, None, num_keypoints, 3]),
+            "scores": tf.TensorSpec([None, None]),
+        }
+        return {
+            "serving_default": {"image_bytes": IMAGE_BYTES, **people},
+            "image": {"images": IMAGES, **people},
+            "crops": {
+                "crops": tf.TensorSpec([None, *self.input_size, 3], tf.uint8),
+                "keypoints": tf.TensorSpec([None, num_keypoints, 3]),
+                "heatmaps": tf.TensorSpec([None, None, None, num_keypoints]),
+            },
+        }
+
+    def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
+        return {
+            "image": tf.TensorSpec([1, *self.input_size, 3], tf.uint8),
+            "keypoints": tf.TensorSpec([1, self.skeleton.num_keypoints, 3]),
+        }
 
     @property
     def title(self) -> str:

@@ -13,7 +13,7 @@ from hrnet_tf.ops import affine
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.metadata import PoseMetadata
-from hrnet_tf.serving.pose.module import person_scores
+from hrnet_tf.serving.pose.module import holds_person, person_scores
 from hrnet_tf.serving.predictor import (
     Boxes,
     Prediction,
@@ -95,7 +95,7 @@ class PosePredictor(Predictor):
 
     def predict(self, image: np.ndarray, boxes: Boxes | None = None) -> PosePrediction:
         people = boxes or Boxes.of_whole(image)
-        is_person = (people.boxes[:, 2:] > 0).all(axis=-1)
+        is_person = holds_person(people.boxes).numpy()
         found, box_scores = people.boxes[is_person], people.scores[is_person]
         keypoints, scores = self.predict_people(image, found)
         return PosePrediction(
@@ -120,7 +120,7 @@ class PosePredictor(Predictor):
         Returns:
             keypoints: float32 [P, K, 3], x and y in image pixels and the score.
             scores: float32 [P], the people's, without the boxes' own. Keypoints and
-                score of a box without a positive width and height are 0.
+                score of a box that holds no person, see `module.holds_person`, are 0.
         """
 
     @abc.abstractmethod
@@ -200,7 +200,7 @@ class TFLitePosePredictor(PosePredictor):
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         boxes = np.reshape(np.asarray(boxes, np.float32), [-1, 4])
-        is_person = np.isfinite(boxes).all(axis=-1) & (boxes[:, 2:] > 0).all(axis=-1)
+        is_person = holds_person(boxes).numpy()
         num_keypoints = self.metadata.skeleton.num_keypoints
         keypoints = np.zeros((len(boxes), num_keypoints, 3), np.float32)
         if is_person.any():

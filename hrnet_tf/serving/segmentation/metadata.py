@@ -1,16 +1,25 @@
 """The description of a segmentation model."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
+
+import tensorflow as tf
 
 from hrnet_tf.configs import segmentation as segmentation_config
 from hrnet_tf.data.vocabularies.label_sets import LabelSet, label_set_from_spec
+from hrnet_tf.messages import shown
+from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
 from hrnet_tf.serving.metadata import (
+    Interface,
     Labels,
     NetworkMetadata,
     model_name,
     stored,
+    stored_section,
 )
+
+_RESIZING_METHODS = ("long_side", "fixed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,9 +40,8 @@ class SegmentationMetadata(NetworkMetadata):
     description: ClassVar[str] = "Finds the class of every pixel of an image."
 
     label_set: LabelSet = stored(LabelSet.to_spec, label_set_from_spec)
-    resizing: segmentation_config.Resizing = stored(
-        lambda resizing: resizing.as_dict(),
-        lambda values, _: segmentation_config.Resizing(**values),
+    resizing: segmentation_config.Resizing = stored_section(
+        segmentation_config.Resizing
     )
     upsampling: str
     flip_test: bool
@@ -63,6 +71,37 @@ class SegmentationMetadata(NetworkMetadata):
             flip_test=flip_test,
             model=model_name(task),
         )
+
+    def mistakes(self) -> Iterator[str]:
+        if self.resizing.method not in _RESIZING_METHODS:
+            yield (
+                f"resizing.method is {shown(self.resizing.method)}; it must be "
+                f"{' or '.join(_RESIZING_METHODS)}"
+            )
+
+    def saved_model_interface(self) -> Interface:
+        sizes = tf.TensorSpec([None, 2], tf.int32)
+        labels = {"label_map": tf.TensorSpec([None, None, None], tf.uint8)}
+        logits = tf.TensorSpec([None, None, None, self.label_set.num_classes])
+        return {
+            "serving_default": {
+                "image_bytes": IMAGE_BYTES,
+                **labels,
+                "image_sizes": sizes,
+            },
+            "logits": {
+                "image_bytes": IMAGE_BYTES,
+                "logits": logits,
+                "image_sizes": sizes,
+            },
+            "image": {"images": IMAGES, **labels},
+        }
+
+    def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
+        return {
+            "image": tf.TensorSpec([1, *self.input_size, 3], tf.uint8),
+            "label_map": tf.TensorSpec([1, *self.input_size], tf.uint8),
+        }
 
     @property
     def title(self) -> str:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.label_sets import LabelSet
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
+from hrnet_tf.serving.metadata import FILE_NAME, ModelError
 from hrnet_tf.serving.predictor import (
     ImagePredictor,
     Prediction,
@@ -82,6 +83,12 @@ class SegmentationPredictor(ImagePredictor):
 
     def _prediction(self, label_map: np.ndarray) -> SegmentationPrediction:
         label_set = self.metadata.label_set
+        highest = label_map.max(initial=0)
+        if highest >= label_set.num_classes:
+            raise ModelError(
+                f"{self._model.path} finds class {highest}, and its {FILE_NAME} names "
+                f"only {label_set.num_classes} classes. Export the model again."
+            )
         return SegmentationPrediction(label_map, label_set, style=self.style)
 
 

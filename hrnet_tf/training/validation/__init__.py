@@ -16,6 +16,7 @@ from hrnet_tf.training.experiment import ConfigError
 from hrnet_tf.training.field_types import type_mistakes
 from hrnet_tf.training.validation.choices import one_of
 from hrnet_tf.training.validation.inputs import init_checkpoint_mistakes
+from hrnet_tf.training.validation.ranges import value_mistakes
 from hrnet_tf.training.validation.trainer import runtime_mistakes, trainer_mistakes
 
 # The modes of the Garden that it implements.
@@ -35,8 +36,8 @@ def validate(
     is evaluated; `continues` says that a training goes on from its checkpoint. Raises
     `ConfigError` with one sentence and line per mistake.
     """
-    # Values of the wrong type would only confuse the checks of what they mean.
-    mistakes = list(type_mistakes(params))
+    # Values of a wrong type or size would only confuse the checks of what they mean.
+    mistakes = list(type_mistakes(params, value_mistakes=value_mistakes))
     if not mistakes:
         trains, evaluates = "train" in (mode or ""), "eval" in (mode or "")
         # An evaluation has a checkpoint of its own.
@@ -49,7 +50,8 @@ def validate(
             *task_mistakes(params, trains, evaluates),
         ]
     if mistakes:
-        raise ConfigError("\n".join(mistakes))
+        # Two checks may come upon one damaged record.
+        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
     try:
         params.validate()
     except KeyError as error:

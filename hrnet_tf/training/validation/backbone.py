@@ -19,7 +19,6 @@ def mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterator[str]:
         return
     yield from choices.unset_type_mistakes(_PATH, backbone)
     if backbone.type == "hrnet":
-        yield from _hrnet_mistakes(backbone.hrnet)
         yield from _neck_mistakes(backbone.hrnet, classifies)
 
 
@@ -31,9 +30,7 @@ def decoder_mistakes(model: hyperparams.Config) -> Iterator[str]:
     if upsampling is None:
         return
     key = f"{path}.{kind}.upsampling"
-    if upsampling not in decoders.UPSAMPLING:
-        yield choices.not_one_of(key, upsampling, list(decoders.UPSAMPLING))
-    elif model.backbone.type == "hrnet":
+    if model.backbone.type == "hrnet":
         fusion = model.backbone.hrnet.fuse_upsampling
         # Fusion by nearest neighbours goes with either, as in the detection networks.
         if fusion in decoders.UPSAMPLING and fusion != upsampling:
@@ -58,29 +55,6 @@ def image_shape_mistakes(size: Sequence[int | None]) -> Iterator[str]:
     """Checks that `task.model.input_size` is the shape of a colour image."""
     if len(size) != 3 or None in size or size[2] != 3:
         yield f"task.model.input_size is {size}; it must be [height, width, 3]."
-
-
-def _hrnet_mistakes(hrnet: backbones.HRNet) -> Iterator[str]:
-    known_models = [*backbones.VARIANTS, backbones.CUSTOM]
-    if hrnet.model_id not in known_models:
-        yield choices.not_one_of(
-            f"{_PATH}.hrnet.model_id", hrnet.model_id, known_models
-        )
-    else:
-        try:
-            backbones.hrnet_spec(hrnet)
-        except ValueError as error:
-            yield f"{_PATH}: {error}"
-    yield from choices.one_of(
-        f"{_PATH}.hrnet.fuse_upsampling",
-        hrnet.fuse_upsampling,
-        backbones.FUSE_UPSAMPLING,
-    )
-    yield from choices.one_of(
-        f"{_PATH}.hrnet.kernel_initializer",
-        hrnet.kernel_initializer,
-        backbones.KERNEL_INITIALIZERS,
-    )
 
 
 def _neck_mistakes(hrnet: backbones.HRNet, classifies: bool) -> Iterator[str]:

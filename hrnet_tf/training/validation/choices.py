@@ -1,13 +1,14 @@
-"""Values that must be one of a few names, or lie in a range."""
+"""Values that must be one of a few names that the run itself decides about.
 
-from collections.abc import Callable, Iterable, Iterator
+What holds for every run is in `ranges`.
+"""
+
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from official.modeling import hyperparams
 
 from hrnet_tf.messages import did_you_mean
-
-Range = tuple[str, Callable[[float], bool]]
 
 
 def one_of(path: str, received: Any, allowed: Iterable[str]) -> Iterator[str]:
@@ -32,21 +33,17 @@ def unset_type_mistakes(path: str, one_of: hyperparams.OneOfConfig) -> Iterator[
         yield f"{path}.type is null; it must name one of the keys of {path}."
 
 
-# What numbers may be: in words, and as a test.
-ABOVE_0: Range = ("above 0", lambda value: value > 0)
-NOT_NEGATIVE: Range = ("0 or more", lambda value: value >= 0)
-SHARE: Range = ("in [0, 1]", lambda value: 0 <= value <= 1)
-BELOW_1: Range = ("in [0, 1)", lambda value: 0 <= value < 1)
-
-
-def in_range(
-    path: str, section: hyperparams.Config, allowed: Range, *names: str
-) -> Iterator[str]:
-    """Checks that keys of the section `path` hold numbers, or lists, in a range."""
+def above_0(path: str, section: hyperparams.Config, *names: str) -> Iterator[str]:
+    """Checks numbers that may be 0 only where they are not used."""
     for name in names:
-        value = getattr(section, name)
-        if isinstance(value, (list, tuple)):
-            if not all(map(allowed[1], value)):
-                yield f"{path}.{name} is {value}; all of it must be {allowed[0]}."
-        elif not allowed[1](value):
-            yield f"{path}.{name} is {value}; it must be {allowed[0]}."
+        if (value := getattr(section, name)) <= 0:
+            yield f"{path}.{name} is {value}; it must be above 0."
+
+
+def in_order(
+    path: str, section: hyperparams.Config, low: str, high: str
+) -> Iterator[str]:
+    """Checks that of two numbers the first is not the greater one."""
+    least, most = getattr(section, low), getattr(section, high)
+    if least > most:
+        yield f"{path}.{low} is {least} and {high} {most}; {low} must not be above it."

@@ -20,9 +20,7 @@ def mistakes(
     if task.model.backbone.type == "hrnet":
         yield from backbone.input_size_mistakes(task.model.input_size)
     yield from inputs.data_mistakes(task, trains, evaluates)
-    yield from choices.in_range(
-        "task.model", task.model, choices.ABOVE_0, "num_classes"
-    )
+    yield from choices.above_0("task.model", task.model, "num_classes")
     yield from backbone.image_shape_mistakes(task.model.input_size)
     for name in ("train_data", "validation_data"):
         if tfds_name := getattr(task, name).tfds_name:

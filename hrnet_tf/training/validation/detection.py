@@ -9,11 +9,10 @@ from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
 from hrnet_tf.configs import detection
-from hrnet_tf.data.records.image_ids import read_image_ids
 from hrnet_tf.data.records.instances import IMAGE_ID
 from hrnet_tf.evaluation import coco_files
 from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
-from hrnet_tf.training.validation import backbone, inputs, trainer
+from hrnet_tf.training.validation import backbone, choices, inputs, trainer
 
 DetectionTask = detection.MaskRCNNTask | detection.RetinaNetTask
 
@@ -27,6 +26,7 @@ def mistakes(
     task = params.task
     yield from backbone.mistakes(task)
     yield from _model_mistakes(task)
+    yield from _generator_mistakes(task)
     yield from inputs.role_mistakes(task, trains, evaluates)
     if trains:
         yield from _data_mistakes("task.train_data", task.train_data)
@@ -56,6 +56,11 @@ def _model_mistakes(task: DetectionTask) -> Iterator[str]:
             f"{model.max_level}; hrnetv2p begins at level 2, and max_level must not be "
             "lower than min_level."
         )
+    elif model.min_level > model.max_level:
+        yield (
+            f"task.model.min_level is {model.min_level} and max_level "
+            f"{model.max_level}; max_level must not be the lower."
+        )
     if model.num_classes < 2:
         yield (
             f"task.model.num_classes is {model.num_classes}; it must be one more than "
@@ -63,6 +68,12 @@ def _model_mistakes(task: DetectionTask) -> Iterator[str]:
         )
     if isinstance(task, detection.MaskRCNNTask):
         yield from _cascade_mistakes(model)
+        sampler, sampler_path = model.roi_sampler, "task.model.roi_sampler"
+        for low, high in (
+            ("background_iou_low_threshold", "background_iou_high_threshold"),
+            ("background_iou_high_threshold", "foreground_iou_threshold"),
+        ):
+            yield from choices.in_order(sampler_path, sampler, low, high)
         if model.include_mask and None in (
             model.mask_head,
             model.mask_sampler,
@@ -72,6 +83,36 @@ def _model_mistakes(task: DetectionTask) -> Iterator[str]:
                 "task.model.include_mask is true, but mask_head, mask_sampler or "
                 "mask_roi_aligner is null: start from hrnet_maskrcnn_coco."
             )
+
+
+def _generator_mistakes(task: DetectionTask) -> Iterator[str]:
+    """Checks how the Garden makes detections of scores."""
+    path, generator = "task.model.detection_generator", task.model.detection_generator
+    is_retinanet = isinstance(task, detection.RetinaNetTask)
+    # The kind "tflite" is for export by the Garden's own tools.
+    versions = (
+        ("v1", "v2", "v3", "batched") if is_retinanet else ("v1", "v2", "batched")
+    )
+    version = generator.nms_version
+    yield from choices.one_of(f"{path}.nms_version", version, versions)
+    for name in ("apply_nms", "decode_boxes"):
+        if not getattr(generator, name, True):
+            yield f"{path}.{name} is false; it must be true, or nothing can be scored."
+    if generator.soft_nms_sigma and version != "v1":
+        yield (
+            f"{path}.soft_nms_sigma is {generator.soft_nms_sigma}; with nms_version "
+            f"{version} it must be null, since v1 alone has it."
+        )
+    if getattr(generator, "use_class_agnostic_nms", False) and version != "v2":
+        yield (
+            f"{path}.use_class_agnostic_nms is true; with nms_version {version} it "
+            "must be false, since v2 alone has it."
+        )
+    if getattr(task.model.head, "attribute_heads", ()) if is_retinanet else ():
+        yield (
+            "task.model.head.attribute_heads is not empty; it must be [], since our "
+            "records have no attributes of objects."
+        )
 
 
 def _cascade_mistakes(model: hyperparams.Config) -> Iterator[str]:
@@ -112,12 +153,34 @@ def _training_mistakes(task: DetectionTask) -> Iterator[str]:
             "not be frozen: set init_checkpoint, or freeze_norm_statistics to false."
         )
     parser = data.parser
+    yield from _parser_mistakes("task.train_data.parser", parser)
     if parser.aug_rand_hflip and parser.aug_scale_min != parser.aug_scale_max:
         logging.getLogger(__name__).warning(
             "task.train_data.parser mirrors and scales at random (aug_rand_hflip, "
             "aug_scale_min, aug_scale_max): the Garden draws both from one random "
             "number, so that small images are always mirrored and large ones never."
         )
+
+
+def _parser_mistakes(path: str, parser: hyperparams.Config) -> Iterator[str]:
+    """Checks pairs of numbers of which one must not be below the other."""
+    for low, high in (
+        ("unmatched_threshold", "match_threshold"),
+        ("rpn_unmatched_threshold", "rpn_match_threshold"),
+        ("aug_scale_min", "aug_scale_max"),
+    ):
+        if hasattr(parser, low):
+            yield from choices.in_order(path, parser, low, high)
+    augmentation = parser.aug_type
+    if augmentation is not None:
+        yield from choices.unset_type_mistakes(f"{path}.aug_type", augmentation)
+        if augmentation.type == "ssd_random_crop" and hasattr(
+            parser, "rpn_fg_fraction"
+        ):
+            yield (
+                f"{path}.aug_type.type is 'ssd_random_crop', which only RetinaNet has; "
+                "it must be autoaug or randaug."
+            )
 
 
 def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
@@ -142,9 +205,9 @@ def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:
     except coco_files.AnnotationFileError as error:
         yield f"{key}: {error}"
         return
-    yield from inputs.image_mistakes(
-        key, truth, read_image_ids(task.validation_data.input_path, IMAGE_ID)
-    )
+    data = task.validation_data
+    records = yield from inputs.image_ids("task.validation_data", data, IMAGE_ID)
+    yield from inputs.image_mistakes(key, truth, records)
     highest = max(truth.content.categories, default=0)
     if highest >= task.model.num_classes:
         yield (

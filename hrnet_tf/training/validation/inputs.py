@@ -1,16 +1,22 @@
 """What a run reads: records or datasets, and the weights that it starts from."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams
 
-from hrnet_tf.configs.color import Color
-from hrnet_tf.data.records.image_ids import ImageIds
+from hrnet_tf.data.records import names, sets
+from hrnet_tf.data.records.image_ids import ImageIds, read_image_ids
+from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.evaluation.coco_files import AnnotationFileError, Truth, check_images
+from hrnet_tf.messages import one_line
 from hrnet_tf.training.validation import choices
+from hrnet_tf.weights import whole_checkpoints
+
+# What the Garden calls the usual files of records, which it can read compressed, too.
+_TFRECORD = "tfrecord"
 
 
 def data_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterator[str]:
@@ -46,28 +52,34 @@ def _source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
             for key, patterns in data.input_path.as_dict().items()
         }
     for key, patterns in sources.items():
-        yield from pattern_mistakes(key, patterns, "correct the path")
+        file_type = getattr(data, "file_type", _TFRECORD)
+        yield from pattern_mistakes(key, patterns, "correct the path", file_type)
 
 
 def pattern_mistakes(
-    path: str, patterns: str | list[str], advice: str
+    path: str, patterns: str | list[str], advice: str, file_type: str = _TFRECORD
 ) -> Iterator[str]:
-    """Checks that every pattern of the key `path` matches records and nothing else."""
-    texts = [patterns] if isinstance(patterns, str) else patterns
-    for pattern in filter(None, map(str.strip, ",".join(texts).split(","))):
-        try:
-            files = tf.io.gfile.glob(pattern)
+    """Checks that every pattern of the key `path` matches whole records alone.
+
+    `file_type` is that of the Garden's data.
+    """
+    found = []
+    try:
+        for pattern in names.patterns_of(patterns):
+            files = names.match([pattern])
             if not files:
-                yield f"{path}: no file matches {pattern!r}; {advice}."
+                found.append(f"no file matches {pattern!r}; {advice}.")
             # The converters write one beside the records.
-            for file in files:
-                if file.endswith(".json"):
-                    yield (
-                        f"{path}: {pattern!r} matches {file}, too, which holds no "
-                        "records; end the pattern with .tfrecord."
-                    )
-        except tf.errors.OpError as error:
-            yield f"{path}: {pattern!r} cannot be looked up: {error.message}."
+            found += [
+                f"{pattern!r} matches {file}, too, which holds no records; end the "
+                "pattern with .tfrecord."
+                for file in files
+                if file.endswith(".json")
+            ]
+        found = found or list(sets.faults(patterns, file_type == _TFRECORD))
+    except tf.errors.OpError as error:
+        found.append(f"{patterns!r} cannot be looked up: {one_line(error.message)}.")
+    yield from (f"{path}: {sentence}" for sentence in found)
 
 
 def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[str]:
@@ -77,13 +89,15 @@ def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[s
         return
     if not data.input_path:
         yield f"{path}.input_path is empty; {advice}."
-    yield from pattern_mistakes(f"{path}.input_path", data.input_path, advice)
+    file_type = getattr(data, "file_type", _TFRECORD)
+    key = f"{path}.input_path"
+    yield from pattern_mistakes(key, data.input_path, advice, file_type)
     yield from reading_mistakes(path, data)
 
 
 def reading_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     """Checks how data is read, wherever it comes from."""
-    yield from choices.in_range(path, data, choices.ABOVE_0, "global_batch_size")
+    yield from choices.above_0(path, data, "global_batch_size")
     if data.enable_tf_data_service and not data.tf_data_service_address:
         yield (
             f"{path}.enable_tf_data_service is true, but "
@@ -98,14 +112,6 @@ def role_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterat
         yield "task.train_data.is_training is not true; it must be true."
     if evaluates and task.validation_data.is_training is not False:
         yield "task.validation_data.is_training is not false; it must be false."
-
-
-def color_mistakes(path: str, color: Color) -> Iterator[str]:
-    """Checks the random changes of colours under the key `path`."""
-    names = ("brightness", "contrast", "saturation")
-    yield from choices.in_range(path, color, choices.BELOW_1, *names)
-    half_a_turn = ("in [0, 0.5]", lambda value: 0 <= value <= 0.5)
-    yield from choices.in_range(path, color, half_a_turn, "hue")
 
 
 def cache_mistakes(data: cfg.DataConfig, example: str) -> Iterator[str]:
@@ -137,6 +143,17 @@ def completeness_mistakes(params: cfg.ExperimentConfig, examples: str) -> Iterat
         )
 
 
+def image_ids(
+    path: str, data: cfg.DataConfig, feature: str
+) -> Generator[str, None, ImageIds]:
+    """Reads which images the first records hold, under the key `path`."""
+    try:
+        return read_image_ids(data.input_path, feature)
+    except RecordError as error:
+        yield f"{path}.input_path: {error}"
+        return ImageIds()
+
+
 def image_mistakes(path: str, truth: Truth, records: ImageIds) -> Iterator[str]:
     """Checks that the annotation file under the key `path` lists the records' images.
 
@@ -161,7 +178,7 @@ def init_checkpoint_mistakes(task: cfg.TaskConfig) -> Iterator[str]:
     checkpoint = task.init_checkpoint
     if checkpoint and not (
         tf.io.gfile.exists(f"{checkpoint}.index")
-        or tf.train.latest_checkpoint(checkpoint)
+        or whole_checkpoints.newest(checkpoint)
     ):
         yield (
             f"task.init_checkpoint is {checkpoint!r}; it must be a directory with "

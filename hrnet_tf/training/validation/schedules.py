@@ -10,10 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
-from official.modeling import hyperparams, optimization
+from official.modeling import hyperparams
 from official.modeling.optimization import optimizer_factory
-
-from hrnet_tf.training.validation import choices
 
 _PATH = "trainer.optimizer_config"
 # A decay may end a little before training does, at a rate that is meant to be kept.
@@ -25,14 +23,14 @@ _log = logging.getLogger(__name__)
 
 
 def mistakes(trainer: cfg.TrainerConfig, trains: bool) -> Iterator[str]:
-    """Checks the optimizer's numbers; for training, warns of what does not fit."""
+    """Checks learning rates; for training, warns of what does not fit."""
     config = trainer.optimizer_config
-    found = list(_optimizer_mistakes(config))
+    found: list[str] = []
     for name in ("learning_rate", "warmup"):
         section = getattr(config, name)
         if section.type is not None:
             path = f"{_PATH}.{name}.{section.type}"
-            found += _number_mistakes(path, section.get())
+            found += _null_mistakes(path, section.get())
     yield from found
     if found or config.learning_rate.type is None:
         return
@@ -48,7 +46,7 @@ def mistakes(trainer: cfg.TrainerConfig, trains: bool) -> Iterator[str]:
         _warn_of_misfits(trainer, path, schedule)
 
 
-def _number_mistakes(path: str, section: hyperparams.Config) -> Iterator[str]:
+def _null_mistakes(path: str, section: hyperparams.Config) -> Iterator[str]:
     for key, value in section.as_dict().items():
         values = value if isinstance(value, (list, tuple)) else [value]
         # Only `staircase` may be null, which turns it off.
@@ -56,54 +54,6 @@ def _number_mistakes(path: str, section: hyperparams.Config) -> Iterator[str]:
             yield (
                 f"{path}.{key} is {'null' if value is None else value}; it must be set."
             )
-        elif key in _RANGES:
-            yield from choices.in_range(path, section, _RANGES[key], key)
-
-
-def _optimizer_mistakes(config: optimization.OptimizationConfig) -> Iterator[str]:
-    optimizer = config.optimizer
-    sections = {f"{_PATH}.ema": config.ema}
-    if optimizer.type is not None:
-        sections[f"{_PATH}.optimizer.{optimizer.type}"] = optimizer.get()
-    for path, section in sections.items():
-        for key, value in (section.as_dict() if section else {}).items():
-            if value is not None and key in _OPTIMIZER_RANGES:
-                allowed = _OPTIMIZER_RANGES[key]
-                yield from choices.in_range(path, section, allowed, key)
-
-
-_OPTIMIZER_RANGES = {
-    "momentum": choices.BELOW_1,
-    "beta_1": choices.BELOW_1,
-    "beta_2": choices.BELOW_1,
-    "rho": choices.BELOW_1,
-    "average_decay": choices.BELOW_1,
-    "start_step": choices.NOT_NEGATIVE,
-    "decay": choices.NOT_NEGATIVE,
-    "epsilon": choices.NOT_NEGATIVE,
-    "weight_decay": choices.NOT_NEGATIVE,
-    "weight_decay_rate": choices.NOT_NEGATIVE,
-    "initial_accumulator_value": choices.NOT_NEGATIVE,
-    "gradient_clip_norm": choices.NOT_NEGATIVE,  # At 0, it clips nothing.
-    "clipnorm": choices.ABOVE_0,
-    "clipvalue": choices.ABOVE_0,
-    "global_clipnorm": choices.ABOVE_0,
-    "eeta": choices.ABOVE_0,
-}
-_RANGES = {
-    "learning_rate": choices.ABOVE_0,
-    "initial_learning_rate": choices.ABOVE_0,
-    "pre_offset_learning_rate": choices.ABOVE_0,
-    "end_learning_rate": choices.NOT_NEGATIVE,
-    "values": choices.NOT_NEGATIVE,
-    "decay_steps": choices.ABOVE_0,
-    "total_decay_steps": choices.ABOVE_0,
-    "decay_rate": choices.ABOVE_0,
-    "warmup_steps": choices.NOT_NEGATIVE,
-    "warmup_learning_rate": choices.NOT_NEGATIVE,
-    "linear_decay_fraction": choices.SHARE,
-    "alpha": choices.SHARE,
-}
 
 
 def _stepwise_mistakes(path: str, schedule: Any) -> Iterator[str]:

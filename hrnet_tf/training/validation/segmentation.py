@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.core import input_reader
+from official.modeling import hyperparams
 
 from hrnet_tf.configs import segmentation
 from hrnet_tf.data.records.segmentation import missing_classes
@@ -40,7 +41,7 @@ def mistakes(
     yield from backbone.mistakes(task)
     yield from _model_mistakes(task, label_set)
     yield from _resizing_mistakes(task)
-    yield from _loss_mistakes(task.losses, label_set)
+    yield from _loss_mistakes(task, label_set)
     yield from _evaluation_mistakes(task.evaluation)
     yield from inputs.role_mistakes(task, trains, evaluates)
     if trains:
@@ -83,6 +84,7 @@ def _model_mistakes(
 ) -> Iterator[str]:
     model = task.model
     yield from backbone.decoder_mistakes(model)
+    yield from _head_mistakes(model)
     if label_set and model.num_classes not in (0, label_set.num_classes):
         yield (
             f"task.model.num_classes is {model.num_classes}; it must be "
@@ -112,14 +114,26 @@ def _model_mistakes(
         )
 
 
+def _head_mistakes(model: hyperparams.Config) -> Iterator[str]:
+    """Checks that the head looks at levels that the decoder and backbone have."""
+    path, head, decoder = "task.model.head", model.head, str(model.decoder.type)
+    if "hrnet" not in decoder:
+        return
+    if head.level != 2:
+        yield f"{path}.level is {head.level}; it must be 2, the level of {decoder}."
+    fusion = head.feature_fusion
+    if fusion not in (None, "deeplabv3plus", "deeplabv3plus_sum_to_merge"):
+        yield (
+            f"{path}.feature_fusion is {fusion!r}, which joins several levels; it must "
+            f"be deeplabv3plus, deeplabv3plus_sum_to_merge or null with {decoder}."
+        )
+    if fusion and head.low_level not in range(2, 6):
+        yield f"{path}.low_level is {head.low_level!r}; it must be in [2, 5]."
+
+
 def _resizing_mistakes(task: segmentation.SegmentationTask) -> Iterator[str]:
     resizing = task.resizing
     path = "task.resizing"
-    yield from choices.one_of(
-        f"{path}.method", resizing.method, segmentation.RESIZING_METHODS
-    )
-    if resizing.method == "long_side":
-        yield from choices.in_range(path, resizing, choices.ABOVE_0, "long_side")
     if resizing.method == "fixed":
         yield from _size_mistakes(f"{path}.size", resizing.size)
 
@@ -130,17 +144,15 @@ def _size_mistakes(path: str, size: Any) -> Iterator[str]:
 
 
 def _loss_mistakes(
-    losses: segmentation.Losses, label_set: LabelSet | None
+    task: segmentation.SegmentationTask, label_set: LabelSet | None
 ) -> Iterator[str]:
-    path = "task.losses"
+    path, losses = "task.losses", task.losses
     count = len(losses.class_weights)
     if label_set and count not in (0, label_set.num_classes):
         yield (
             f"{path}.class_weights has {count} numbers; it must have "
             f"{label_set.num_classes}, one per class, or none."
         )
-    yield from choices.in_range(path, losses, choices.SHARE, "ohem_threshold")
-    yield from choices.in_range(path, losses, choices.ABOVE_0, "ohem_min_kept")
     if losses.ohem and losses.top_k_percent_pixels < 1:
         yield (
             f"{path}.top_k_percent_pixels is {losses.top_k_percent_pixels}; it must be "
@@ -149,6 +161,9 @@ def _loss_mistakes(
     for name in ("use_binary_cross_entropy", "gt_is_matting_map"):
         if getattr(losses, name):
             yield f"{path}.{name} is true; it must be false: a pixel has one class."
+    for name in ("train_input_partition_dims", "eval_input_partition_dims"):
+        if getattr(task, name):
+            yield f"task.{name} is set; it must be [], since images are not divided."
     least = label_set.num_classes if label_set else 0
     if not least <= losses.ignore_label <= 255:
         yield (
@@ -159,31 +174,15 @@ def _loss_mistakes(
 
 def _evaluation_mistakes(evaluation: segmentation.Evaluation) -> Iterator[str]:
     path = "task.evaluation"
-    yield from choices.one_of(
-        f"{path}.combine", evaluation.combine, segmentation.COMBINATIONS
-    )
-    if not evaluation.scales or min(evaluation.scales) <= 0:
-        yield (
-            f"{path}.scales is {evaluation.scales}; it must be a list of numbers "
-            "above 0."
-        )
     if evaluation.window:
         yield from _size_mistakes(f"{path}.window", evaluation.window)
-    yield from choices.in_range(path, evaluation, choices.BELOW_1, "window_overlap")
 
 
 def _training_mistakes(data: segmentation.SegmentationData) -> Iterator[str]:
     path = "task.train_data"
     yield from _size_mistakes(f"{path}.crop_size", data.crop_size)
     augmentation = data.augmentation
-    yield from choices.in_range(
-        f"{path}.augmentation", augmentation, choices.SHARE, "flip_probability"
+    yield from choices.in_order(
+        f"{path}.augmentation", augmentation, "scale_min", "scale_max"
     )
-    yield from inputs.color_mistakes(f"{path}.augmentation.color", augmentation.color)
-    low, high = augmentation.scale_min, augmentation.scale_max
-    if not 0 < low <= high:
-        yield (
-            f"{path}.augmentation.scale_min and scale_max are {low} and {high}; they "
-            "must be above 0, and scale_min the smaller."
-        )
     yield from inputs.cache_mistakes(data, "image")

@@ -14,14 +14,11 @@ from hrnet_tf.training import devices
 from hrnet_tf.training.devices import ALL_GPUS, LOCAL_STRATEGIES
 from hrnet_tf.training.validation import choices, schedules
 
-STRATEGIES = (
-    "off",
-    "one_device",
-    "mirrored",
-    "multi_worker_mirrored",
-    "parameter_server",
-    "tpu",
-)
+# How the gradients of several devices are added.
+_REDUCTIONS = {
+    "mirrored": ("nccl", "hierarchical_copy"),
+    "multi_worker_mirrored": ("ring", "nccl"),
+}
 PRECISIONS = (None, "float32", "float16", "bfloat16")
 
 
@@ -35,26 +32,12 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         )
     yield from _optimizer_mistakes(trainer.optimizer_config)
     yield from schedules.mistakes(trainer, trains)
-    if trainer.best_checkpoint_export_subdir:
-        yield from choices.one_of(
-            "trainer.best_checkpoint_metric_comp",
-            trainer.best_checkpoint_metric_comp,
-            ("higher", "lower"),
-        )
+    yield from _loop_mistakes(trainer)
     if not trains:
         return
-    yield from choices.in_range(
-        "trainer",
-        trainer,
-        choices.ABOVE_0,
-        "train_steps",
-        "steps_per_loop",
-        "summary_interval",
-        "checkpoint_interval",
-        "validation_interval",
-    )
+    yield from choices.above_0("trainer", trainer, "train_steps")
     yield from _profile_mistakes(trainer)
-    if trainer.steps_per_loop > 0 and trainer.summary_interval % trainer.steps_per_loop:
+    if trainer.summary_interval % trainer.steps_per_loop:
         yield (
             f"trainer.summary_interval is {trainer.summary_interval}; it must be a "
             f"multiple of trainer.steps_per_loop, {trainer.steps_per_loop}."
@@ -83,6 +66,18 @@ def _optimizer_mistakes(config: optimization.OptimizationConfig) -> Iterator[str
         )
 
 
+def _loop_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
+    """Checks switches of loops that Orbit cannot combine."""
+    for part in ("train", "eval"):
+        loop, function = f"{part}_tf_while_loop", f"{part}_tf_function"
+        if getattr(trainer, loop) and not getattr(trainer, function):
+            yield (
+                f"trainer.{loop} is true and trainer.{function} false; a loop of "
+                "TensorFlow's needs a function of TensorFlow's: set both to false, or "
+                f"{function} to true."
+            )
+
+
 def _profile_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
     steps = getattr(trainer, "profile_steps", [])
     if steps and not (
@@ -92,7 +87,7 @@ def _profile_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
             f"trainer.profile_steps is {steps}; it must be [first, last], above 0 and "
             f"up to {trainer.train_steps} (trainer.train_steps), or empty."
         )
-    elif steps and trainer.steps_per_loop > 0:
+    elif steps:
         loop = trainer.steps_per_loop
         begin = -(-steps[0] // loop) * loop
         if begin >= trainer.train_steps:
@@ -121,7 +116,6 @@ def runtime_mistakes(
     """Checks the strategy, its devices and the precision."""
     runtime = params.runtime
     strategy = runtime.distribution_strategy.lower()
-    yield from choices.one_of("runtime.distribution_strategy", strategy, STRATEGIES)
     if runtime.tpu and strategy != "tpu":
         yield (
             f"runtime.tpu (--tpu) is {runtime.tpu!r}, but "
@@ -142,6 +136,12 @@ def runtime_mistakes(
             "trainer.optimizer_config.ema does not work with "
             "runtime.mixed_precision_dtype float16; use bfloat16 or float32, or leave "
             "ema out."
+        )
+    reductions = _REDUCTIONS.get(strategy)
+    if reductions and runtime.all_reduce_alg not in (None, *reductions):
+        yield (
+            f"runtime.all_reduce_alg is {runtime.all_reduce_alg!r}; with {strategy} it "
+            f"must be {' or '.join(reductions)}, or null."
         )
     yield from _device_mistakes(params, strategy, trains, evaluates)
     if trains or evaluates:

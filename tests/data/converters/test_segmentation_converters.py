@@ -372,12 +372,12 @@ def wrong_color(folder):
         (lambda f: (f / "labels/a.png").unlink(), "labels/a.png does not exist"),
         (
             lambda f: (f / "labels/a.png").write_bytes(b"nothing"),
-            "labels/a.png is damaged or not an image",
+            "labels/a.png is not an image, or of a format that",
         ),
         (wrong_color, "[9, 9, 9] at row 3, column 5"),
         (
             lambda f: (f / "images/a.jpg").write_bytes(b"\xff\xd8\xff" + 9 * b"x"),
-            "images/a.jpg is damaged or truncated",
+            "images/a.jpg is not an image, or a damaged one",
         ),
         (
             lambda f: (f / "classes.yaml").write_text("classes: [a]"),
@@ -542,6 +542,7 @@ def test_what_palettes_have_besides_colours_of_classes(folder, run):
     write_both(folder, other)
     (folder / "records/train-00000-of-00002.tfrecord").unlink()
     (folder / "records/train-00001-of-00002.tfrecord").unlink()
+    (folder / "records/train.conversion.json").unlink()
     error = refused(folder, run)
     assert f"the colour [7, 8, 9] as palette index 3 ({HEIGHT} pixels)" in error
     classes(folder, f"{text}\nignore: [[7, 8, 9]]")
@@ -788,7 +789,7 @@ def test_labels_and_images_are_turned_alike(folder, run):
     Image.fromarray(stored).save(folder / "labels/deep/b.png", exif=exif)
     code, output, _ = run(segmentation_folder, *folder_flags(folder, "--exif=apply"))
     assert code == 0 and "3  image files turned" in output
-    files = sorted(map(str, (folder / "records").iterdir()))
+    files = sorted(map(str, (folder / "records").glob("*.tfrecord")))
     for serialized in tf.data.TFRecordDataset(files):
         record = segmentation_records.parse_image_record(serialized, 3)
         found = tf.io.decode_png(record["labels_encoded"])[..., 0].numpy()
@@ -822,7 +823,7 @@ def test_tiff_labels_are_turned_once(folder, run, orientation, big_tiff):
         flags = ("--label_suffix=.tif", "--overwrite", f"--exif={rule}")
         code, _, error = run(segmentation_folder, *folder_flags(folder, *flags))
         assert code == 0, error
-        files = sorted(map(str, (folder / "records").iterdir()))
+        files = sorted(map(str, (folder / "records").glob("*.tfrecord")))
         for serialized in tf.data.TFRecordDataset(files):
             record = segmentation_records.parse_image_record(serialized, 3)
             found = tf.io.decode_png(record["labels_encoded"])[..., 0].numpy()
@@ -862,7 +863,7 @@ def test_records_tell_which_classes_they_lack(folder, run):
     classes(folder, "classes: [sky, road, car, tree]\nignore: 255")
     write_both(folder, *(Image.fromarray(label_block(*v)) for v in ((0, 2), (0, 255))))
     converted(folder, run)
-    files = sorted(map(str, (folder / "records").iterdir()))
+    files = sorted(map(str, (folder / "records").glob("*.tfrecord")))
     assert segmentation_records.missing_classes(files, 4) == [1, 3]
     assert segmentation_records.missing_classes(files, 5) == []
     assert segmentation_records.missing_classes([str(folder / "classes.yaml")], 4) == []

@@ -14,7 +14,7 @@ from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, fit
 from hrnet_tf.serving.detection.predictor import TFLiteDetectionPredictor
 from hrnet_tf.serving.kinds import load_predictor
-from hrnet_tf.serving.loading import LoadedTFLite
+from hrnet_tf.serving.loading import TFLITE_SIGNATURE, LoadedTFLite
 from hrnet_tf.serving.people.joining import JoiningError, join
 from hrnet_tf.serving.people.module import PeopleModule
 from hrnet_tf.serving.people.predictor import TwoStagePredictor
@@ -184,7 +184,13 @@ def test_boxes_of_tflite_files_end_at_the_image():
         model="w18",
     )
     description = metadata.to_dict()
-    model = LoadedTFLite("m.tflite", description, lambda image: outputs, tuple(outputs))
+    model = LoadedTFLite(
+        path="m.tflite",
+        description=description,
+        interface={TFLITE_SIGNATURE: metadata.tflite_interface()},
+        run=lambda image: outputs,
+        outputs=tuple(outputs),
+    )
     found = TFLiteDetectionPredictor(model).predict(np.zeros((32, 64, 3), np.uint8))
     np.testing.assert_allclose(found.boxes, [[5, 10, 50, 22]])
 

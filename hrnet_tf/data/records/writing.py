@@ -1,0 +1,232 @@
+"""Writes TFRecords split over several files that appear all at once, or not at all.
+
+Whatever ends a converter, and whenever, readers find the earlier files, the new ones,
+or a description of the conversion that says that they are unfinished: in this order,
+
+    records are written into a hidden folder, which no other process uses;
+    the description says "unfinished";
+    earlier files are removed, and the new ones get their names;
+    the description lists the new files.
+
+One process at a time writes a prefix: a second one is refused by a lock, which ends
+with its process. So whoever holds it may remove hidden folders that others left.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+import tensorflow as tf
+
+from hrnet_tf.data.records import conversions, names
+from hrnet_tf.data.records.conversions import Shard
+from hrnet_tf.output_files import OutputError
+
+_CHUNK = 1 << 22  # bytes
+
+# What file systems without locks answer.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+def check_output_prefix(prefix: str, overwrite: bool) -> None:
+    """Refuses a prefix whose files cannot or must not be written: raises `OutputError`.
+
+    Call it before the work, so that a mistake shows at once. What an interrupted
+    converter left is nobody's, and may be replaced.
+    """
+    if not os.path.basename(prefix):
+        raise OutputError(
+            f"The output prefix {prefix!r} ends in a folder; add the beginning of the "
+            "file names, e.g. records/train."
+        )
+    if overwrite:
+        return
+    existing = names.existing_files(prefix)
+    if existing and not conversions.read(prefix).writer:
+        raise OutputError(
+            f"{len(existing)} files of this prefix exist already, e.g. {existing[0]}; "
+            "choose another --output_prefix, or replace them with --overwrite."
+        )
+
+
+class RecordShards:
+    """PREFIX-00000-of-0000N.tfrecord, in a hidden folder until `publish`.
+
+    Records go round the shards in turn. An exception removes what was written and
+    leaves earlier files alone. With fewer records than shards, the empty shards are
+    left out.
+
+    Attributes:
+        written: How many records were written.
+        files: The final names, once they are published.
+    """
+
+    def __init__(self, prefix: str, num_shards: int, overwrite: bool = False):
+        """Touches no file yet."""
+        self.written = 0
+        self.files: list[str] = []
+        self._prefix = prefix
+        self._num_shards = num_shards
+        self._overwrite = overwrite
+        self._token = secrets.token_hex(8)
+        self._hidden = _hidden(prefix, f"{self._token}.partial")
+        self._writers: list[tf.io.TFRecordWriter] = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "RecordShards":
+        """Opens the files. Raises `OutputError` if another process writes them."""
+        with self._stack:
+            tf.io.gfile.makedirs(os.path.dirname(self._prefix) or ".")
+            if self._stack.enter_context(_locked(self._prefix)):
+                # Another converter may have ended meanwhile, or left something.
+                check_output_prefix(self._prefix, self._overwrite)
+                _remove_leftovers(self._prefix)
+            self._stack.callback(_remove_folder, self._hidden)
+            tf.io.gfile.makedirs(self._hidden)
+            self._paths = [
+                os.path.join(self._hidden, f"{shard:05d}")
+                for shard in range(self._num_shards)
+            ]
+            self._stack.callback(self._close_writers)
+            for path in self._paths:
+                self._writers.append(tf.io.TFRecordWriter(path))
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def write(self, record: bytes) -> None:
+        """Appends a record to the next shard."""
+        self._writers[self.written % len(self._writers)].write(record)
+        self.written += 1
+
+    def publish(self, describe: Callable[[list[Shard]], str]) -> None:
+        """Gives all files their names; `describe` makes the text beside them."""
+        self._close_writers()
+        # Skipped images can leave fewer records than shards: the empty ones go.
+        partial = self._paths[: self.written]
+        self.files = [
+            names.shard_path(self._prefix, place, len(partial))
+            for place in range(len(partial))
+        ]
+        shards = [
+            Shard(
+                os.path.basename(final),
+                tf.io.gfile.stat(path).length,
+                len(range(place, self.written, len(self._paths))),
+                sha256_of(path),
+            )
+            for place, (path, final) in enumerate(zip(partial, self.files, strict=True))
+        ]
+        # Both are written first, while a full disk does no harm.
+        begun = self._write_text("begun", conversions.unfinished(self._token))
+        ended = self._write_text("ended", describe(shards))
+        description = conversions.path_of(self._prefix)
+        tf.io.gfile.rename(begun, description, overwrite=True)
+        for path in names.existing_files(self._prefix):
+            tf.io.gfile.remove(path)
+        for path, final in zip(partial, self.files, strict=True):
+            tf.io.gfile.rename(path, final, overwrite=True)
+        if conversions.read(self._prefix).writer != self._token:
+            # Only where there are no locks.
+            raise OutputError(
+                f"Another process has written records of the prefix {self._prefix} at "
+                "the same time: convert again, one at a time."
+            )
+        tf.io.gfile.rename(ended, description, overwrite=True)
+
+    def _close_writers(self) -> None:
+        while self._writers:
+            self._writers.pop().close()
+
+    def _write_text(self, name: str, text: str) -> str:
+        path = os.path.join(self._hidden, name)
+        with tf.io.gfile.GFile(path, "w") as file:
+            file.write(text)
+        return path
+
+
+def sha256_of(path: str) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _hidden(prefix: str, ending: str) -> str:
+    folder, name = os.path.split(prefix)
+    return os.path.join(folder, f".{name}.{ending}")
+
+
+@contextlib.contextmanager
+def _locked(prefix: str) -> Iterator[bool]:
+    """Keeps others from writing a prefix; yields whether this can be done here.
+
+    Raises `OutputError` if another process does so already.
+    """
+    path = _hidden(prefix, "lock")
+    file = None if "://" in prefix else _open_locked(path, prefix)
+    if file is None:
+        yield False
+        return
+    with file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        try:
+            yield True
+        finally:
+            os.remove(path)
+
+
+def _open_locked(path: str, prefix: str) -> TextIO | None:
+    while True:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read() or "process"
+            raise OutputError(
+                f"Another {holder} is writing records of the prefix {prefix}: wait for "
+                "it, or choose another --output_prefix."
+            ) from None
+        except OSError as error:
+            file.close()
+            if error.errno not in _NO_LOCKS:
+                raise
+            return None
+        # Who held it before may have removed it between the two lines above.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()
+
+
+def _remove_leftovers(prefix: str) -> None:
+    """Removes what converters left that were killed, of older versions as well."""
+    folder, name = os.path.split(prefix)
+    pattern = re.compile(
+        rf"\.{re.escape(name)}(\.[0-9a-f]{{16}}|-\d{{5}}|\.conversion\.json)\.partial"
+    )
+    for found in tf.io.gfile.listdir(folder or "."):
+        if pattern.fullmatch(found.rstrip("/")):
+            _remove_folder(os.path.join(folder, found))
+
+
+def _remove_folder(path: str) -> None:
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    elif tf.io.gfile.exists(path):
+        tf.io.gfile.remove(path)

@@ -1,0 +1,157 @@
+"""The best checkpoint of a run, and info.json, which says how good it is.
+
+The Garden writes info.json first: killed between the two, it would take the score of a
+checkpoint that was never saved for that of the one before. Here both change together.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.core import train_utils
+
+from hrnet_tf.input_files import MISSING, InputFileError, read_json
+from hrnet_tf.messages import UserError
+from hrnet_tf.training.actions import is_scalar
+from hrnet_tf.training.checkpoints import saved_step
+from hrnet_tf.training.run_files import write_json
+from hrnet_tf.weights import whole_checkpoints
+
+INFO_FILE = "info.json"
+# The info of a checkpoint that is being saved.
+_NEXT_FILE = "info.next.json"
+_STEP = "best_ckpt_global_step"
+
+_log = logging.getLogger(__name__)
+
+
+class BestCheckpointError(UserError):
+    """An info.json that does not say how good the best checkpoint is."""
+
+
+class Exporter(train_utils.BestCheckpointExporter):
+    """Saves the best checkpoint so far, whole and with its own info, or not at all."""
+
+    _best_ckpt_logs: Mapping[str, Any] | None
+
+    def maybe_export_checkpoint(
+        self,
+        checkpoint: tf.train.Checkpoint,
+        eval_logs: Mapping[str, Any],
+        global_step: int,
+        write_logs: bool = True,
+    ) -> bool:
+        best = self._best_ckpt_logs
+        if best is not None and not self._new_metric_is_better(best, eval_logs):
+            return False
+        content = {
+            name: float(value) for name, value in eval_logs.items() if is_scalar(value)
+        }
+        pending = os.path.join(self._export_dir, _NEXT_FILE)
+        write_json(pending, {**content, _STEP: int(global_step)})
+        # A name of its own: what is there stays whole until the new one is.
+        manager = self._get_checkpoint_manager(checkpoint)
+        manager.save(checkpoint_number=_next_number(self._export_dir))
+        tf.io.gfile.rename(pending, self.best_ckpt_logs_path, overwrite=True)
+        self._best_ckpt_logs = eval_logs
+        return True
+
+    def forget(self) -> None:
+        """Takes the next checkpoint for the best, whatever its score."""
+        self._best_ckpt_logs = None
+
+    def _maybe_load_best_eval_metric(self) -> Mapping[str, Any] | None:
+        return read_info(self._export_dir, "|".join(self._metric_name))
+
+
+def exporter(params: cfg.ExperimentConfig, model_dir: str) -> Exporter | None:
+    """The exporter that a run is configured to have, after repairing its folder."""
+    trainer = params.trainer
+    subdir, metric = (
+        trainer.best_checkpoint_export_subdir,
+        trainer.best_checkpoint_eval_metric,
+    )
+    if not subdir or not metric:
+        return None
+    folder = os.path.join(model_dir, subdir)
+    surveyed = whole_checkpoints.survey(folder)
+    whole_checkpoints.tell(surveyed)
+    whole_checkpoints.repair(surveyed)
+    _finish(folder)
+    found = Exporter(folder, metric, trainer.best_checkpoint_metric_comp)
+    if (found.best_ckpt_logs is None) != (surveyed.newest is None):
+        _log.warning(
+            "%s: %s; the next evaluation's checkpoint becomes the best.",
+            folder,
+            "the best checkpoint is damaged or missing"
+            if found.best_ckpt_logs
+            else f"no {INFO_FILE} says how good {surveyed.newest} is",
+        )
+        found.forget()
+    return found
+
+
+def read_info(folder: str, metric: str) -> dict[str, Any] | None:
+    """How good the best checkpoint is; None before there is one.
+
+    Raises:
+        BestCheckpointError: If its file cannot tell.
+    """
+    path = os.path.join(folder, INFO_FILE)
+    for name in (_NEXT_FILE, INFO_FILE):
+        content = _read(os.path.join(folder, name))
+        if name == _NEXT_FILE and not _is_saved(folder, content):
+            continue
+        if content is None:
+            return None
+        try:
+            value = train_utils.get_leaf_nested_dict(content, metric.split("|"))
+        except (KeyError, TypeError):
+            value = None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            # Whatever comes next is better than what is no number.
+            return content if math.isfinite(value) else None
+        break
+    raise BestCheckpointError(
+        f"{path} must be the JSON file that training writes, with a number for "
+        f"{metric} (trainer.best_checkpoint_eval_metric). Put back a copy, or delete "
+        "it: then the next evaluation's checkpoint takes the place of the best one."
+    )
+
+
+def _read(path: str) -> Any:
+    """A JSON file; None if it is not there, and an empty object if it is damaged."""
+    try:
+        content = read_json(path)
+    except InputFileError as error:
+        return None if error.fault == MISSING else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_saved(folder: str, pending: Any) -> bool:
+    """Whether the checkpoint that a pending info is about was saved after all."""
+    best = whole_checkpoints.survey(folder).prefix if pending else None
+    return best is not None and saved_step(best) == pending.get(_STEP)
+
+
+def _finish(folder: str) -> None:
+    """Finishes, or takes back, a save that was interrupted."""
+    pending = os.path.join(folder, _NEXT_FILE)
+    if not tf.io.gfile.exists(pending):
+        return
+    if _is_saved(folder, _read(pending)):
+        info = os.path.join(folder, INFO_FILE)
+        tf.io.gfile.rename(pending, info, overwrite=True)
+    else:
+        tf.io.gfile.remove(pending)
+
+
+def _next_number(folder: str) -> int:
+    """A number above those of all checkpoints in the folder, whole or not."""
+    files = tf.io.gfile.listdir(folder)
+    stems = [file.partition(".")[0].rpartition("-")[2] for file in files]
+    return max((int(stem) for stem in stems if stem.isdecimal()), default=0) + 1

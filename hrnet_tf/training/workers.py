@@ -1,0 +1,68 @@
+"""What several workers of one run agree on: where they begin, and when they stop."""
+
+import contextlib
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+
+import tensorflow as tf
+from official.core import config_definitions as cfg
+
+from hrnet_tf import signals
+from hrnet_tf.training import best_checkpoint
+from hrnet_tf.training.run_files import write_json
+from hrnet_tf.weights import whole_checkpoints
+
+
+@contextlib.contextmanager
+def worker_dir(
+    params: cfg.ExperimentConfig, model_dir: str, is_chief: bool
+) -> Iterator[str]:
+    """Yields the model directory to the chief, and a temporary copy to other workers.
+
+    All workers must save, since they read variables together, but no two may write the
+    same file. They must also agree on when to save, so each starts with the same latest
+    checkpoint and the same best metric.
+    """
+    if is_chief:
+        yield model_dir
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        newest = whole_checkpoints.survey(model_dir).newest
+        if newest:
+            for file in tf.io.gfile.listdir(model_dir):
+                if file.startswith(f"{newest}."):
+                    copy = os.path.join(folder, file)
+                    tf.io.gfile.copy(os.path.join(model_dir, file), copy)
+            whole_checkpoints.write_state(folder, [newest])
+        trainer = params.trainer
+        if subdir := trainer.best_checkpoint_export_subdir:
+            info = best_checkpoint.read_info(
+                os.path.join(model_dir, subdir), trainer.best_checkpoint_eval_metric
+            )
+            if info is not None:
+                tf.io.gfile.makedirs(os.path.join(folder, subdir))
+                path = os.path.join(folder, subdir, best_checkpoint.INFO_FILE)
+                write_json(path, info)
+        yield folder
+
+
+def are_several(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a strategy is that of several workers."""
+    return strategy.extended._in_multi_worker_mode()
+
+
+def stop_signal(strategy: tf.distribute.Strategy) -> int | None:
+    """The signal that a worker has received, if any: all get the same answer.
+
+    All workers must ask at the same step.
+    """
+    received = signals.received()
+    if not are_several(strategy):
+        return received
+    own = tf.constant(1.0 if received else 0.0)
+    asked = strategy.reduce(
+        tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.identity(own)), axis=None
+    )
+    return (received or signal.SIGTERM) if asked.numpy() > 0 else None

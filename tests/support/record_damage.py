@@ -1,0 +1,80 @@
+"""What happens to files of records: each function damages one, and knows its name."""
+
+import os
+import struct
+
+import tensorflow as tf
+
+
+def delete(path):
+    os.remove(path)
+
+
+def empty(path):
+    open(path, "wb").close()
+
+
+def folder(path):
+    os.remove(path)
+    os.mkdir(path)
+
+
+def cut_at_a_border(path):
+    """Leaves all records but the last."""
+    os.truncate(path, _starts(path)[-1])
+
+
+def cut_within_the_last(path):
+    os.truncate(path, os.path.getsize(path) - 5)
+
+
+def cut_within_a_length(path):
+    os.truncate(path, _starts(path)[-1] + 7)
+
+
+def flip_in_the_length(path):
+    _flip(path, _starts(path)[-1] + 1)
+
+
+def flip_in_the_record(path):
+    _flip(path, _starts(path)[-1] + 12 + 3)
+
+
+def flip_in_the_checksum(path):
+    _flip(path, os.path.getsize(path) - 2)
+
+
+DAMAGES = (
+    *(delete, empty, folder, cut_at_a_border, cut_within_the_last),
+    *(cut_within_a_length, flip_in_the_length, flip_in_the_record),
+    flip_in_the_checksum,
+)
+
+
+def rewrite(path, change):
+    """Writes all records again, the last one changed, with right checksums."""
+    records = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records[:-1]:
+            writer.write(record)
+        writer.write(change(records[-1]))
+    return len(records)
+
+
+def _starts(path):
+    """Where the records of a file begin."""
+    starts, offset = [], 0
+    with open(path, "rb") as file:
+        content = file.read()
+    while offset < len(content):
+        starts.append(offset)
+        offset += struct.unpack_from("<Q", content, offset)[0] + 16
+    return starts
+
+
+def _flip(path, place):
+    with open(path, "r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 0x10]))

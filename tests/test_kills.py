@@ -1,0 +1,214 @@
+"""Training that is killed at any moment goes on, with the same command, undisturbed.
+
+The data of these runs is one image, never changed, so that each step sees the same, and
+a run that was killed must end with the very numbers of one that was not.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+
+from hrnet_tf.weights import whole_checkpoints
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+REPO = Path(__file__).resolve().parents[1]
+TIME_LIMIT = 300  # seconds
+LAST_STEP = 160
+
+
+@pytest.fixture(scope="module")
+def command(toy_data, tmp_path_factory) -> Callable[[Path], list[str]]:
+    """The training command for a model directory; every step sees the same image."""
+    from hrnet_tf.data.converters import coco_pose
+    from hrnet_tf.data.synthetic import dataset as synthetic
+    from hrnet_tf.data.vocabularies import skeletons
+
+    data = tmp_path_factory.mktemp("one") / "data"
+    synthetic.draw_dataset(str(data), 1, 1, image_size=96, max_people=1)
+    for split in synthetic.SPLITS:
+        coco_pose.convert(
+            str(data / "images" / split),
+            str(data / f"annotations/person_keypoints_{split}.json"),
+            str(data / "records" / split),
+            skeletons.load_skeleton("coco17"),
+        )
+    unchanged = {
+        f"{name}_probability": 0.0 for name in ("half_body", "rotation", "flip")
+    }
+    changes = {
+        "task": {
+            "train_data": {
+                "input_path": f"{data}/records/train-*",
+                "global_batch_size": 1,
+                "augmentation": {**unchanged, "scale": 0.0},
+            },
+            "validation_data": {"input_path": f"{data}/records/val-*"},
+            "evaluation": {
+                "annotation_file": f"{data}/annotations/person_keypoints_val.json"
+            },
+        },
+        "trainer": {
+            "train_steps": LAST_STEP,
+            "checkpoint_interval": 4,
+            "validation_interval": 8,
+            # It falls with almost every evaluation, so there is much to save.
+            "best_checkpoint_eval_metric": "validation_loss",
+            "best_checkpoint_metric_comp": "lower",
+            "optimizer_config": {
+                "learning_rate": {"cosine": {"decay_steps": LAST_STEP}}
+            },
+        },
+    }
+    (data / "one.yaml").write_text(yaml.safe_dump(changes))
+    return lambda model_dir: [
+        *(sys.executable, "-m", "hrnet_tf.train", "--experiment=hrnet_pose_coco"),
+        f"--config_file={toy_data}/toy.yaml",
+        f"--config_file={data}/one.yaml",
+        f"--model_dir={model_dir}",
+    ]
+
+
+def start(command: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        command,
+        cwd=REPO,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(command: list[str]) -> str:
+    process = start(command)
+    _, stderr = process.communicate(timeout=TIME_LIMIT)
+    assert process.returncode == 0, stderr
+    return stderr
+
+
+@pytest.fixture(scope="module")
+def undisturbed(command, tmp_path_factory) -> Path:
+    model_dir = tmp_path_factory.mktemp("undisturbed") / "run"
+    finish(command(model_dir))
+    return model_dir
+
+
+def names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def is_saving(folder: Path) -> bool:
+    return any(name.startswith("ckpt-") and "_temp" in name for name in names(folder))
+
+
+def is_renaming(folder: Path) -> bool:
+    found = names(folder)
+    indices = {name.removesuffix(".index") for name in found}
+    return any(".data-" in name and name.split(".")[0] not in indices for name in found)
+
+
+def is_evaluating(folder: Path) -> bool:
+    return any(
+        name.startswith(".") and name.endswith(".json") for name in names(folder)
+    )
+
+
+def is_saving_best(folder: Path) -> bool:
+    return "info.next.json" in names(folder / "best_checkpoint")
+
+
+def is_renaming_best(folder: Path) -> bool:
+    return is_renaming(folder / "best_checkpoint")
+
+
+def kill_at(
+    moment: Callable[[Path], bool] | float, process: subprocess.Popen, folder: Path
+) -> None:
+    """Kills a process at a moment after it has saved something itself."""
+    before = set(names(folder))
+    deadline = time.monotonic() + TIME_LIMIT
+    if isinstance(moment, float):
+        while process.poll() is None and not any(
+            name.startswith("ckpt-") for name in set(names(folder)) - before
+        ):
+            time.sleep(0.001)
+        time.sleep(moment)
+    else:
+        while process.poll() is None and not moment(folder):
+            assert time.monotonic() < deadline, f"never: {moment}"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def newest_step(folder: Path) -> int:
+    newest = whole_checkpoints.survey(str(folder)).newest
+    return int(newest.rpartition("-")[2]) if newest else 0
+
+
+def variables(prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+    reader = tf.train.load_checkpoint(prefix)
+    for name in sorted(reader.get_variable_to_shape_map()):
+        # How often each process has saved is no part of the model.
+        if not name.startswith(("_CHECKPOINTABLE", "save_counter")):
+            yield name, reader.get_tensor(name)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_five_times_it_ends_with_the_same_numbers(
+    seed, command, undisturbed, tmp_path
+):
+    choose = random.Random(seed)
+    folder = tmp_path / "run"
+    moments: list[Callable[[Path], bool] | float] = [
+        *choose.sample(
+            [is_saving, is_renaming, is_evaluating, is_saving_best, is_renaming_best], 3
+        ),
+        *(choose.uniform(0, 1.5) for _ in range(2)),
+    ]
+    choose.shuffle(moments)
+    for moment in moments:
+        step = newest_step(folder)
+        kill_at(moment, start(command(folder)), folder)
+        assert newest_step(folder) >= step
+    step = newest_step(folder)
+    assert step < LAST_STEP, "killed too late to tell"
+    stderr = finish(command(folder))
+    assert "Traceback" not in stderr
+    left = LAST_STEP - step
+    assert f"Training: {left}/{left} images" in stderr
+
+    surveyed = whole_checkpoints.survey(str(folder))
+    assert surveyed.newest == f"ckpt-{LAST_STEP}"
+    assert not surveyed.damaged and not surveyed.unfinished
+    assert set(names(folder)) == set(names(undisturbed))
+    expected = dict(variables(str(undisturbed / surveyed.newest)))
+    for name, value in variables(str(folder / surveyed.newest)):
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    metrics = [
+        json.loads((path / "metrics.json").read_text())["validation_loss"]
+        for path in (undisturbed, folder)
+    ]
+    assert metrics[0] == metrics[1]
+    infos = [
+        json.loads((path / "best_checkpoint/info.json").read_text())
+        for path in (undisturbed, folder)
+    ]
+    assert infos[0] == infos[1]
+    best = dict(variables(whole_checkpoints.newest(str(folder / "best_checkpoint"))))
+    step = best["global_step/.ATTRIBUTES/VARIABLE_VALUE"]
+    assert step == infos[1]["best_ckpt_global_step"]

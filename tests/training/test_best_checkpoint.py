@@ -1,0 +1,133 @@
+"""The best checkpoint and its info.json change together, or stay as they were."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from official.core import config_definitions as cfg
+
+from hrnet_tf.training import best_checkpoint
+from hrnet_tf.weights import whole_checkpoints
+
+
+@pytest.fixture
+def params() -> cfg.ExperimentConfig:
+    return cfg.ExperimentConfig(
+        trainer=cfg.TrainerConfig(
+            best_checkpoint_export_subdir="best",
+            best_checkpoint_eval_metric="AP",
+            best_checkpoint_metric_comp="higher",
+        )
+    )
+
+
+class Run:
+    """Saves the best of some evaluations."""
+
+    def __init__(self, params: cfg.ExperimentConfig, folder: Path):
+        self.folder = folder / "best"
+        self.step = tf.Variable(0, dtype=tf.int64)
+        self.checkpoint = tf.train.Checkpoint(global_step=self.step)
+        self.exporter = best_checkpoint.exporter(params, str(folder))
+
+    def evaluate(self, step: int, score: float) -> bool:
+        self.step.assign(step)
+        logs = {"AP": tf.constant(score), "image/a": tf.zeros([3, 3])}
+        return self.exporter.maybe_export_checkpoint(self.checkpoint, logs, step)
+
+    def best(self) -> tuple[int, dict]:
+        prefix = whole_checkpoints.newest(str(self.folder))
+        step = tf.train.load_variable(prefix, "global_step/.ATTRIBUTES/VARIABLE_VALUE")
+        return step, json.loads((self.folder / "info.json").read_text())
+
+
+def test_the_best_is_kept_with_its_score(params, tmp_path):
+    run = Run(params, tmp_path)
+    assert run.evaluate(2, 0.5) and run.evaluate(4, 0.75)
+    assert not run.evaluate(6, 0.75)
+    assert run.best() == (4, {"AP": 0.75, "best_ckpt_global_step": 4})
+    # A run that goes on counts its saves anew.
+    run = Run(params, tmp_path)
+    assert not run.evaluate(8, 0.625)
+    assert run.evaluate(8, 0.875)
+    assert run.best() == (8, {"AP": 0.875, "best_ckpt_global_step": 8})
+    assert sorted(os.listdir(run.folder)) == [
+        *("best_ckpt-3.data-00000-of-00001", "best_ckpt-3.index"),
+        *("checkpoint", "info.json"),
+    ]
+
+
+@pytest.mark.parametrize("killed", ["before the checkpoint", "after the checkpoint"])
+def test_a_save_that_was_killed_is_finished_or_taken_back(
+    killed, params, tmp_path, monkeypatch
+):
+    run = Run(params, tmp_path)
+    run.evaluate(2, 0.5)
+
+    def kill(*_, **__):
+        raise KeyboardInterrupt
+
+    if killed == "before the checkpoint":
+        monkeypatch.setattr(tf.train.CheckpointManager, "save", kill)
+    else:
+        monkeypatch.setattr(tf.io.gfile, "rename", kill)
+        monkeypatch.setattr(
+            best_checkpoint,
+            "write_json",
+            lambda path, content: Path(path).write_text(json.dumps(content)),
+        )
+    with pytest.raises(KeyboardInterrupt):
+        run.evaluate(4, 0.75)
+    monkeypatch.undo()
+    expected = 2 if killed == "before the checkpoint" else 4
+    assert (
+        best_checkpoint.read_info(str(run.folder), "AP")["AP"]
+        == ({2: 0.5, 4: 0.75}[expected])
+    )
+    run = Run(params, tmp_path)
+    step, info = run.best()
+    assert step == info["best_ckpt_global_step"] == expected
+    assert "info.next.json" not in os.listdir(run.folder)
+    assert not run.evaluate(6, info["AP"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "{}", "null", "7", "\xff", '{"AP": "0.5"}', '{"AP": true}'),
+        *('{"AP": null}', '{"AP": [0.5]}', '{"AP": {}}', '{"AR": 0.5}', "[" * 9999),
+    ],
+)
+def test_an_info_that_cannot_tell_is_refused(content, params, tmp_path):
+    Run(params, tmp_path).evaluate(2, 0.5)
+    path = tmp_path / "best/info.json"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(best_checkpoint.BestCheckpointError) as error:
+        Run(params, tmp_path)
+    text = str(error.value)
+    assert str(path) in text and "delete it" in text and "\n" not in text
+
+
+def test_any_score_is_better_than_none(params, tmp_path):
+    Run(params, tmp_path).evaluate(2, float("nan"))
+    run = Run(params, tmp_path)
+    assert run.evaluate(4, 0.25)
+    assert run.best()[1]["AP"] == 0.25
+
+
+@pytest.mark.parametrize("lost", ["info.json", "best_ckpt-1.index", "best_ckpt-1.*"])
+def test_what_is_lost_is_told_and_replaced(lost, params, tmp_path, log):
+    Run(params, tmp_path).evaluate(2, 0.5)
+    for path in (tmp_path / "best").glob(lost):
+        path.unlink()
+    run = Run(params, tmp_path)
+    assert "the next evaluation's checkpoint becomes the best" in log()
+    assert run.evaluate(4, 0.25)
+    assert run.best() == (4, {"AP": 0.25, "best_ckpt_global_step": 4})
+
+
+def test_a_run_may_keep_no_best_checkpoint(params, tmp_path):
+    params.trainer.best_checkpoint_export_subdir = ""
+    assert best_checkpoint.exporter(params, str(tmp_path)) is None

@@ -1,0 +1,236 @@
+"""Every value of every configuration has a stated range, which is checked."""
+
+import dataclasses
+import inspect
+import re
+import typing
+
+import pytest
+from official.core import exp_factory
+from official.modeling import hyperparams
+
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.training.experiment import ConfigError, parse_config
+from hrnet_tf.training.field_types import join, keys, section_type
+from hrnet_tf.training.validation import garden, validate
+from hrnet_tf.training.validation.ranges import RANGES, range_of, value_mistakes
+
+OURS = [name for name in exp_factory._REGISTERED_CONFIGS if name.startswith("hrnet_")]
+SWITCHES = (bool, typing.Optional[bool])  # noqa: UP045  The Garden writes it so.
+
+
+def leaves(config, path=""):
+    """Yields (path, annotation) of every value, also of sections that may be null."""
+    annotations = typing.get_type_hints(type(config))
+    for name in keys(config):
+        key_path, annotation = join(path, name), annotations.get(name)
+        section = getattr(config, name)
+        if not isinstance(section, hyperparams.Config):
+            optional = section_type(annotation)
+            section = optional() if optional and keys(optional()) else None
+        if section is not None:
+            yield from leaves(section, key_path)
+        else:
+            yield key_path, annotation
+
+
+@pytest.mark.parametrize("experiment", OURS)
+def test_every_number_and_text_has_a_range(experiment):
+    config = exp_factory.get_exp_config(experiment)
+    forgotten = [
+        path
+        for path, annotation in leaves(config)
+        if range_of(path) is None
+        and annotation not in SWITCHES
+        and not path.endswith("_data.weights")  # A section of any keys.
+    ]
+    assert forgotten == []
+
+
+def test_every_range_is_of_some_key():
+    paths = {
+        path
+        for name in OURS
+        for path, _ in leaves(exp_factory.get_exp_config(name))
+        if range_of(path)
+    }
+    used = {
+        next(end for end in ends(re.sub(r"\[\d+\]", "", path)) if end in RANGES)
+        for path in paths
+    }
+    assert set(RANGES) - used == set()
+
+
+def ends(path):
+    names = path.split(".")
+    return [".".join(names[start:]) for start in range(len(names))]
+
+
+@pytest.mark.parametrize("experiment", list(exp_factory._REGISTERED_CONFIGS))
+def test_what_is_registered_is_in_range(experiment):
+    def values(config, path=""):
+        for name in keys(config):
+            value, key_path = getattr(config, name), join(path, name)
+            if isinstance(value, hyperparams.Config):
+                yield from values(value, key_path)
+            elif isinstance(value, (str, int, float)):
+                yield from value_mistakes(key_path, value)
+
+    try:
+        config = exp_factory.get_exp_config(experiment)
+    except (ValueError, TypeError):
+        pytest.skip("The Garden cannot make this one.")
+    assert list(values(config)) == []
+
+
+def config_classes():
+    """Our own configuration classes that any experiment has, with their places."""
+    found = {}
+
+    def visit(config, path):
+        if type(config).__module__.startswith("hrnet_tf."):
+            found.setdefault(type(config), path)
+        for name in keys(config):
+            if isinstance(value := getattr(config, name), hyperparams.Config):
+                visit(value, join(path, name))
+
+    for name in OURS:
+        visit(exp_factory.get_exp_config(name), "")
+    return [pytest.param(*item, id=item[0].__qualname__) for item in found.items()]
+
+
+@pytest.mark.parametrize(("section", "path"), config_classes())
+def test_documentation_states_the_same_ranges(section, path):
+    own = inspect.get_annotations(section)
+    documentation = " ".join((section.__doc__ or "").split())
+    for field in dataclasses.fields(section):
+        stated = range_of(join(path, field.name))
+        is_number = own.get(field.name) in (int, float, list[int], list[float])
+        if is_number and stated and stated.words.startswith("in ["):
+            begin = documentation.find(f" {field.name}: ")
+            end = re.search(r" (?!pixels)[a-z_0-9]+: |$", documentation[begin + 2 :])
+            entry = documentation[begin : begin + 2 + end.end()]
+            words = stated.words.removeprefix("in ")
+            assert words in entry, f"{section.__name__}.{field.name}: {words}"
+
+
+def refused(*overrides, experiment="hrnet_pose_coco"):
+    """What is said of an experiment, without its files; "" if nothing is."""
+    try:
+        params = parse_config(experiment, [], overrides)
+        validate(params, None, garden.mistakes)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+RATE = "trainer.optimizer_config.learning_rate"
+PLAIN = [
+    ("trainer.train_steps=100000000000000000000", "in [0, 1e+12]"),
+    ("trainer.max_to_keep=0", "in [1, 10000]"),
+    ("trainer.validation_steps=0", "-1, or in [1, 2147483647]"),
+    ("trainer.validation_steps=-2", "-1, or in [1, 2147483647]"),
+    ("trainer.steps_per_loop=4294967296", "in [1, 2147483647]"),
+    ("trainer.continuous_eval_timeout=-1", "in [1, 1e+09]"),
+    ("trainer.loss_upper_bound=0.0", "in [1e-15, 1e+38]"),
+    ("trainer.best_checkpoint_metric_comp=highest", "did you mean 'higher'"),
+    ("task.train_data.shuffle_buffer_size=0", "in [1, 1e+07]"),
+    ("task.train_data.crop_shuffle_buffer_size=-1", "in [1, 1e+07]"),
+    ("task.train_data.cycle_length=0", "in [1, 10000]"),
+    ("task.train_data.block_length=0", "in [1, 1e+06]"),
+    ("task.train_data.prefetch_buffer_size=-7", "in [0, 1e+06]"),
+    ("task.train_data.autotune_algorithm=fast", "DEFAULT, HILL_CLIMB"),
+    ("task.train_data.seed=-1", "in [0, "),
+    ("task.train_data.augmentation.rotation=-1.0", "in [0, 360]"),
+    ("task.train_data.augmentation.half_body_padding=0.0", "in [0.1, 10]"),
+    ("task.codec.sigma=1.0e-20", "in [0.1, 100]"),
+    ("task.evaluation.num_pictures=-1", "in [0, 1000]"),
+    ("task.model.norm_activation.norm_epsilon=0.0", "in [1e-12, 1]"),
+    ("task.model.norm_activation.norm_momentum=1.5", "in [0, 1)"),
+    ("task.model.norm_activation.activation=rellu", "did you mean 'relu'"),
+    ("task.model.backbone.hrnet.custom.modules=[1, 2]", "must have 3 elements"),
+    ("runtime.loss_scale=abc", "dynamic, or in [1, 16777216]"),
+    ("runtime.all_reduce_alg=sum", "one of nccl, hierarchical_copy, ring"),
+    ("runtime.all_reduce_alg=ring", "with mirrored it must be nccl"),
+    ("runtime.per_gpu_thread_count=-1", "in [0, 10000]"),
+    ("runtime.dataset_num_private_threads=0", "in [1, 10000]"),
+    ("trainer.optimizer_config.optimizer.adam.global_clipnorm=-1.0", "in [1e-15"),
+    ("trainer.optimizer_config.optimizer.adam.epsilon=-1.0", "in [1e-30"),
+    ("trainer.optimizer_config.optimizer.adam.name='a b'", "a name of letters"),
+    ("trainer.optimizer_config.ema.average_decay=1.5", "in [0, 1)"),
+    (
+        f"{RATE}.stepwise.values=[1.0e+30, 1.0, 1.0]",
+        "in [0, 1e+06], not 1e+30",
+    ),
+    ("task.name='3 tasks'", "a name of letters"),
+    ("trainer.train_tf_function=false", "train_tf_while_loop is true and"),
+]
+
+
+@pytest.mark.parametrize(("override", "words"), PLAIN)
+def test_a_value_out_of_range_is_named(override, words):
+    message = refused(override)
+    key = override.partition("=")[0]
+    assert key.replace("train_tf_function", "train_tf") in message
+    assert words in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "..",
+        ".",
+        "../best",
+        "a/../..",
+        "/best",
+        "best/",
+        "a\0b",
+        "checkpoint",
+        "run.json",
+    ]
+    + ["params.yaml", "metrics.json/x", "ckpt-5", "a b", "x" * 101],
+)
+@pytest.mark.parametrize("key", ["best_checkpoint_export", "validation_summary"])
+def test_a_folder_stays_in_the_model_directory(folder, key):
+    params = parse_config("hrnet_pose_coco")
+    params.override({"trainer": {f"{key}_subdir": folder}})
+    with pytest.raises(ConfigError, match=f"trainer.{key}_subdir is "):
+        validate(params, None, garden.mistakes)
+    params.override({"trainer": {f"{key}_subdir": "best/of-all_2.1"}})
+    validate(params, None, garden.mistakes)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "override", "words"),
+    [
+        ("maskrcnn", "detection_generator.nms_version=v4", "one of v1, v2, v3"),
+        ("maskrcnn", "roi_sampler.foreground_fraction=1.5", "in [0, 1]"),
+        ("maskrcnn", "max_level=100000", "in [2, 10]"),
+        ("maskrcnn", "anchor.aspect_ratios=[]", "must have 1 to"),
+        ("retinanet", "anchor.aspect_ratios=[1.0, -1.0]", "in [0.01, 100], not -1.0"),
+        ("retinanet", "head.num_filters=0", "in [1, 65536]"),
+    ],
+)
+def test_a_detectors_values(experiment, override, words):
+    name, value = override.split("=")
+    message = refused(
+        f"task.model.{name}={value}", experiment=f"hrnet_{experiment}_coco"
+    )
+    assert f"task.model.{name} is " in message
+    assert words in message
+
+
+def test_all_values_out_of_range_are_named_at_once():
+    message = refused(
+        "trainer.max_to_keep=0", "trainer.train_steps=abc", "task.codec.name=mrsa"
+    )
+    assert len(message.splitlines()) == 3
+
+
+def test_a_regular_expression_that_is_none():
+    params = parse_config("hrnet_pose_coco")
+    chosen = {"type": "adamw", "adamw": {"exclude_from_weight_decay": ["bias", "["]}}
+    params.override({"trainer": {"optimizer_config": {"optimizer": chosen}}})
+    with pytest.raises(ConfigError, match="be a regular expression, not '\\['"):
+        validate(params, None, garden.mistakes)

@@ -1,0 +1,103 @@
+"""One training at a time writes a model directory."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from hrnet_tf.training import run_lock
+
+HOLDER = """
+    import sys
+    from hrnet_tf.training import run_lock
+    with run_lock.held(sys.argv[1]):
+        print("held", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLDER), str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_process_is_refused(holder, tmp_path):
+    for _ in range(2):
+        with pytest.raises(run_lock.LockedError) as error, run_lock.held(str(tmp_path)):
+            pass
+        text = str(error.value)
+        assert str(holder.pid) in text and str(tmp_path / "run.lock") in text
+    holder.communicate("")
+    with run_lock.held(str(tmp_path)) as check_kept:
+        check_kept()
+    assert not os.listdir(tmp_path)
+
+
+def test_a_killed_process_holds_nothing(holder, tmp_path, log, caplog):
+    caplog.set_level(logging.INFO, "hrnet_tf")
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert os.listdir(tmp_path) == ["run.lock"]
+    with run_lock.held(str(tmp_path)):
+        assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+    assert f"the process {holder.pid} has ended" in log()
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0\0", '"x"', "{}"])
+def test_a_lock_that_says_nothing_is_stale(content, tmp_path):
+    (tmp_path / "run.lock").write_text(content)
+    with run_lock.held(str(tmp_path)):
+        pass
+
+
+def test_the_lock_of_another_machine_is_not_taken(tmp_path):
+    path = tmp_path / "run.lock"
+    content = {"host": "elsewhere", "boot": "1", "pid": 1, "since": "yesterday"}
+    path.write_text(json.dumps(content))
+    match = "Process 1 on elsewhere"
+    with (
+        pytest.raises(run_lock.LockedError, match=match),
+        run_lock.held(str(tmp_path)),
+    ):
+        pass
+    assert json.loads(path.read_text()) == content
+
+
+def test_a_lock_of_before_a_restart_is_stale(tmp_path):
+    this = run_lock._this_process()
+    (tmp_path / "run.lock").write_text(json.dumps({**this, "boot": "before"}))
+    with run_lock.held(str(tmp_path)):
+        pass
+
+
+def test_a_deleted_directory_is_noticed_and_left_alone(tmp_path):
+    folder = tmp_path / "run"
+    with (
+        pytest.raises(run_lock.LockedError, match="was deleted or moved"),
+        run_lock.held(str(folder)) as check_kept,
+    ):
+        os.remove(folder / "run.lock")
+        (folder / "run.lock").write_text("another's")
+        check_kept()
+    assert (folder / "run.lock").read_text() == "another's"
+
+
+def test_remote_directories_have_no_lock():
+    with run_lock.held("gs://bucket/run") as check_kept:
+        check_kept()

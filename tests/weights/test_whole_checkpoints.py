@@ -1,0 +1,217 @@
+"""The newest whole checkpoint of a folder is found, whatever has happened to it."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from hrnet_tf.weights import restoring, whole_checkpoints
+from hrnet_tf.weights.whole_checkpoints import DamagedCheckpointError
+
+INDEX, DATA = ".index", ".data-00000-of-00001"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A folder with three checkpoints, at the steps 4, 8 and 12."""
+    folder = tmp_path_factory.mktemp("saved")
+    step = tf.Variable(0, dtype=tf.int64)
+    checkpoint = tf.train.Checkpoint(
+        global_step=step, kernel=tf.Variable(tf.random.normal([40, 5]))
+    )
+    manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=5)
+    for number in (4, 8, 12):
+        step.assign(number)
+        manager.save(checkpoint_number=number)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "run"))
+
+
+def values(prefix: str) -> dict[str, bytes]:
+    reader = tf.train.load_checkpoint(prefix)
+    return {
+        name: bytes(memoryview(reader.get_tensor(name)))
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith("_")
+    }
+
+
+def newest(folder: Path) -> str | None:
+    prefix = whole_checkpoints.newest(str(folder))
+    return prefix and os.path.relpath(prefix, folder)
+
+
+def test_all_is_well(folder, log):
+    assert newest(folder) == "ckpt-12"
+    surveyed = whole_checkpoints.survey(str(folder))
+    assert surveyed.older == ["ckpt-4", "ckpt-8"] and not surveyed.damaged
+    before = (folder / "checkpoint").read_text()
+    whole_checkpoints.repair(surveyed)
+    assert (folder / "checkpoint").read_text() == before and log() == ""
+
+
+def test_a_folder_without_checkpoints_never_had_one(tmp_path, log):
+    for path in (tmp_path, tmp_path / "none"):
+        assert newest(path) is None
+        whole_checkpoints.repair(whole_checkpoints.survey(str(path)))
+    assert not os.listdir(tmp_path) and log() == ""
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (None, "is missing"),
+        (b"", "is empty"),
+        (b"\0" * 40, "cannot be understood"),
+        (b"\xff\xfe{", "cannot be understood"),
+        (b"model_checkpoint_path: 7", "cannot be understood"),
+        (b"model_checkpoint_path: ", "cannot be understood"),
+        (b'model_checkpoint_path: "ckpt-8"', "names ckpt-8"),
+        (b'model_checkpoint_path: "/moved/ckpt-12"', None),
+        (b'model_checkpoint_path: "other-3"', "names other-3"),
+        (b'model_checkpoint_path: "ckpt-16"', "ckpt-16 is damaged (its files"),
+    ],
+)
+def test_the_state_file_is_not_needed(content, why, folder, log):
+    state = folder / "checkpoint"
+    state.unlink()
+    if content is not None:
+        state.write_bytes(content)
+    assert newest(folder) == "ckpt-12"
+    assert log().count("newest whole checkpoint") == (why is not None)
+    assert why is None or why in log()
+    whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
+    assert tf.train.latest_checkpoint(str(folder)) == str(folder / "ckpt-12")
+
+
+def test_a_repaired_folder_is_kept_to_its_size(folder):
+    (folder / "checkpoint").unlink()
+    whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
+    manager = tf.train.CheckpointManager(
+        tf.train.Checkpoint(a=tf.Variable(1.0)), str(folder), max_to_keep=2
+    )
+    manager.save(checkpoint_number=16)
+    kept = sorted(path.stem for path in folder.glob("*.index"))
+    assert kept == ["ckpt-12", "ckpt-16"]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 16
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [truncate, flip, Path.unlink, Path.touch])
+@pytest.mark.parametrize("suffix", [INDEX, DATA])
+def test_a_damaged_one_is_passed_over(spoil, suffix, folder, log):
+    path = folder / f"ckpt-12{suffix}"
+    if spoil is Path.touch:
+        path.write_bytes(b"")
+    else:
+        spoil(path)
+    assert newest(folder) == "ckpt-8"
+    assert log().count("\n") == 1
+    assert f"newest whole checkpoint in {folder} is ckpt-8: ckpt-12 is damaged" in log()
+    whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
+    assert tf.train.latest_checkpoint(str(folder)) == str(folder / "ckpt-8")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_flipped_bit_changes_what_is_restored(seed, saved, folder):
+    """Those in the padding of an index change nothing; all others are noticed."""
+    choose = random.Random(seed)
+    path = folder / f"ckpt-12{choose.choice([INDEX, DATA])}"
+    content = bytearray(path.read_bytes())
+    content[choose.randrange(len(content))] ^= 1 << choose.randrange(8)
+    path.write_bytes(content)
+    found = newest(folder)
+    assert found in ("ckpt-8", "ckpt-12")
+    assert values(str(folder / found)) == values(str(saved / found))
+
+
+def test_files_of_two_checkpoints_do_not_make_one(folder):
+    shutil.copy(folder / f"ckpt-8{DATA}", folder / f"ckpt-12{DATA}")
+    assert newest(folder) == "ckpt-8"
+
+
+@pytest.mark.parametrize("with_state", [False, True])
+def test_without_a_whole_one_nothing_starts(with_state, folder):
+    for path in folder.glob("*.data-*"):
+        truncate(path)
+    if not with_state:
+        (folder / "checkpoint").unlink()
+    for find in (newest, lambda path: restoring.find_checkpoint(str(path))):
+        with pytest.raises(DamagedCheckpointError) as error:
+            find(folder)
+        text = str(error.value)
+        assert str(folder) in text and "to start afresh" in text and "ckpt-12" in text
+        assert "\n" not in text
+
+
+@pytest.mark.parametrize("pattern", ["*.index", "*.data-*", "ckpt-*"])
+def test_checkpoints_that_are_gone_are_missed(pattern, folder):
+    for path in folder.glob(pattern):
+        path.unlink()
+    with pytest.raises(DamagedCheckpointError, match="to start afresh"):
+        newest(folder)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        ["ckpt-16_temp/part-00000-of-00001.data-00000-of-00001"],
+        ["ckpt-16_temp/part-00000-of-00001.index", f"ckpt-16{DATA}"],
+        [f"ckpt-16{DATA}"],
+        [f"ckpt-16{DATA}", "ckpt-16.index.tempstate7"],
+        ["checkpoint.tmp0123abcd"],
+        ["ckpt-12_temp/part-00000-of-00001.index"],
+    ],
+)
+def test_leftovers_of_a_killed_save_are_removed(left, folder):
+    before = sorted(os.listdir(folder))
+    for name in left:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"half")
+    assert newest(folder) == "ckpt-12"
+    whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
+    assert sorted(os.listdir(folder)) == before
+    assert newest(folder) == "ckpt-12"
+
+
+@pytest.mark.parametrize("left", [[DATA], [DATA, INDEX], ["_temp"]])
+def test_a_first_save_that_was_killed_is_no_checkpoint(left, tmp_path, log):
+    for suffix in left:
+        if suffix == "_temp":
+            (tmp_path / f"ckpt-2{suffix}").mkdir()
+        else:
+            (tmp_path / f"ckpt-2{suffix}").write_bytes(b"")
+    assert newest(tmp_path) is None
+    assert "has no checkpoint yet: a save of ckpt-2 was not finished" in log()
+    whole_checkpoints.repair(whole_checkpoints.survey(str(tmp_path)))
+    assert not os.listdir(tmp_path)
+
+
+def test_names_with_unusual_letters(saved, tmp_path):
+    folder = Path(shutil.copytree(saved, tmp_path / "a {1}, +(é)"))
+    assert newest(folder) == "ckpt-12"
+    (folder / f"ckpt-12{DATA}").unlink()
+    assert newest(folder) == "ckpt-8"
+
+
+def test_an_unnumbered_checkpoint_is_found_where_it_is_listed(saved, tmp_path):
+    for suffix in (INDEX, DATA):
+        shutil.copy(saved / f"ckpt-8{suffix}", tmp_path / f"hrnet{suffix}")
+    assert newest(tmp_path) is None
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "hrnet"')
+    assert newest(tmp_path) == "hrnet"
