@@ -5,12 +5,13 @@ from typing import Any
 
 from hrnet_tf.data.files import coco_annotations
 from hrnet_tf.data.records import instances, pose, segmentation
-from hrnet_tf.data.records.shards import RecordError, read_examples
+from hrnet_tf.data.records.shards import RecordError, read_serialized
 from hrnet_tf.data.vocabularies import skeletons
 from hrnet_tf.data.vocabularies.skeletons import Skeleton, SkeletonError
 from hrnet_tf.inspection.inspection import Inspection, Options
 from hrnet_tf.inspection.pose import PoseInspection
-from hrnet_tf.inspection.samples import find_records
+from hrnet_tf.inspection.samples import features_of, find_records
+from hrnet_tf.inspection.segmentation import SegmentationInspection
 
 
 def open_inspection(options: Options) -> Inspection[Any]:
@@ -25,6 +26,9 @@ def _of_records(options: Options, pattern: str) -> Inspection[Any]:
     if pose.KEYPOINTS_PER_PERSON in features:
         counts = features[pose.KEYPOINTS_PER_PERSON].int64_list.value
         return PoseInspection(options, _skeleton_for(counts[0] if counts else 0))
+    if segmentation.LABELS_ENCODED in features:
+        counts = features[segmentation.NUM_CLASSES].int64_list.value
+        return SegmentationInspection(options, counts[0] if counts else 0)
     raise RecordError(
         f"{path}: the first record is of no kind that is known here: it has neither "
         f"{pose.KEYPOINTS_PER_PERSON} (pose) nor {segmentation.LABELS_ENCODED} "
@@ -37,8 +41,8 @@ def _first_record(files: Sequence[str]) -> tuple[str, Any]:
     damaged = ""
     for path in files:
         try:
-            for example in read_examples([path]):
-                return path, example.features.feature
+            for serialized in read_serialized(path):
+                return path, features_of(serialized)
         except RecordError as error:
             damaged = damaged or error.message
     raise RecordError(damaged or f"{files[0]} and all files beside it hold no record.")

@@ -16,6 +16,7 @@ from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.inspection.findings import Finding
 from hrnet_tf.inspection.pose_sources import People
 from hrnet_tf.inspection.samples import Sample
+from hrnet_tf.inspection.sequences import in_sequence
 
 _CELL_HEIGHT = 288
 # How much of a doubtful person's surroundings is shown, in parts of the longer side.
@@ -103,20 +104,12 @@ def _read_crops(
         image, labels = pose_input.parse(person)
         return image, keypoints, labels["heatmaps"]
 
-    tf.random.set_seed(seed)
-    dataset = tf.data.Dataset.from_tensor_slices([*records])
-    dataset = dataset.flat_map(
-        lambda record: tf.data.Dataset.from_tensors(record).repeat(times)
-    )
-    dataset = pose_input.crop_people(dataset.map(pose_input.decode)).map(parse)
-    options = tf.data.Options()
-    # One after the other, so that the same seed gives the same crops.
-    options.threading.private_threadpool_size = 1
-    options.autotune.enabled = False
-    crops = dataset.with_options(options).as_numpy_iterator()
+    def read(dataset: tf.data.Dataset) -> tf.data.Dataset:
+        return pose_input.crop_people(dataset.map(pose_input.decode)).map(parse)
+
     return [
         (denormalize_image(image), keypoints, targets)
-        for image, keypoints, targets in crops
+        for image, keypoints, targets in in_sequence(records, times, seed, read)
     ]
 
 

@@ -11,14 +11,21 @@ import tensorflow as tf
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.coco_people import ALL, Person, read_coco_people
 from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.data.files.images import decode_stored, orientation_of
+from hrnet_tf.data.files.images import orientation_of
 from hrnet_tf.data.inputs.pose import clean_boxes
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.inspection.findings import Findings, Place
-from hrnet_tf.inspection.samples import FoundFaults, Records, Sample, Source, text
-
-OTHER_RECORD = "record that training cannot read"
+from hrnet_tf.inspection.samples import (
+    FoundFaults,
+    Records,
+    Sample,
+    Source,
+    check_image,
+    features_of,
+    misfit,
+    text,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,52 +116,28 @@ class RecordedPeople(Records[People]):
         self._skeleton = skeleton
 
     def read(self, position: int, item: Any) -> Sample[People]:
-        source, example = item
-        name = text(example.features.feature[pose_records.IMAGE_FILENAME])
-        sample = Sample[People](Place(position, name or source))
+        source, serialized = item
+        name = text(features_of(serialized)[pose_records.IMAGE_FILENAME]) or source
+        sample = Sample[People](Place(position, name))
         num_keypoints = self._skeleton.num_keypoints
         try:
-            record = pose_records.parse_image_record(
-                example.SerializeToString(), num_keypoints
-            )
-            sample.size = int(record["height"]), int(record["width"])
-            people = _people_of(record)
-            sample.content = make_people(people, num_keypoints, sample.size)
-        except (tf.errors.InvalidArgumentError, ValueError) as error:
-            sample.faults.append(_misfit(source, error))
+            record = pose_records.parse_image_record(serialized, num_keypoints)
+        except tf.errors.InvalidArgumentError as error:
+            sample.faults.append(misfit(source, error))
             return sample
-        sample.place = Place(position, name or source, int(record["image_id"]))
-        try:
-            encoded = record["encoded"].numpy()
-            pixels, _ = decode_stored(encoded, f"{source} ({name})")
-        except Unusable as fault:
-            sample.faults.append(fault)
-            return sample
-        height, width = pixels.shape[:2]
-        if (height, width) == sample.size:
-            sample.encoded = encoded
-        else:
-            sample.faults.append(
-                Unusable(
-                    "wrong image size",
-                    f"{source}: {sample.place} is {width}x{height} pixels, but the "
-                    f"record says {sample.size[1]}x{sample.size[0]} (width x height).",
-                )
-            )
+        sample.place = Place(position, name, int(record["image_id"]))
+        sample.size = int(record["height"]), int(record["width"])
+        sample.content = make_people(_people_of(record), num_keypoints, sample.size)
+        check_image(sample, record["encoded"].numpy(), source)
         return sample
 
 
 def _people_of(record: dict[str, tf.Tensor]) -> list[Person]:
-    """The people of a parsed record. Raises `ValueError` if its lists do not agree."""
-    lists = [
-        record[name].numpy()
-        for name in ("person_id", "bbox", "area", "iscrowd", "keypoints")
-    ]
-    counted = record["num_keypoints"].numpy()
+    """The people of a parsed record."""
+    names = "person_id", "bbox", "area", "iscrowd", "keypoints", "num_keypoints"
+    lists = [record[name].numpy() for name in names]
     people = []
-    for place, (number, bbox, area, iscrowd, keypoints) in enumerate(
-        zip(*lists, strict=True)
-    ):
+    for number, bbox, area, iscrowd, keypoints, count in zip(*lists, strict=True):
         person = Person(
             int(number),
             bbox.tolist(),
@@ -162,14 +145,6 @@ def _people_of(record: dict[str, tf.Tensor]) -> list[Person]:
             bool(iscrowd),
             keypoints.ravel().tolist(),
         )
-        is_wrong = int(counted[place]) != person.num_keypoints
+        is_wrong = int(count) != person.num_keypoints
         people.append(dataclasses.replace(person, was_miscounted=is_wrong))
     return people
-
-
-def _misfit(source: str, error: Exception) -> Unusable:
-    message = getattr(error, "message", "")
-    told = "its lists of people, boxes and keypoints do not have fitting lengths."
-    if "skeleton" in message:
-        told = message.strip().splitlines()[0]
-    return Unusable(OTHER_RECORD, f"{source}: {told}")

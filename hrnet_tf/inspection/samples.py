@@ -11,12 +11,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
-from official.core import input_reader
+from google.protobuf.message import DecodeError
 
 from hrnet_tf.data.converters.conversion import read_ahead
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import EntryRef, Faults, Unusable
-from hrnet_tf.data.records.shards import RecordError, read_examples
+from hrnet_tf.data.files.images import decode_stored
+from hrnet_tf.data.records import names, sets
+from hrnet_tf.data.records.shards import RecordError, read_serialized
 from hrnet_tf.inspection.duplicates import Duplicates, fingerprint
 from hrnet_tf.inspection.findings import Finding, Findings, Place
 from hrnet_tf.inspection.report import Distribution, Section
@@ -25,6 +27,8 @@ from hrnet_tf.progress import Progress
 
 Content = TypeVar("Content")
 
+NOT_WHOLE = "records that are not whole"
+OTHER_RECORD = "record that training cannot read"
 EXIF = "EXIF orientation that viewers follow and training ignores"
 
 
@@ -110,15 +114,17 @@ class Records(Source[Content]):
         self.files = find_records(pattern)
 
     def items(self, findings: Findings) -> Iterator[tuple[int, Any]]:
+        for sentence in sets.faults(self.name, reads=False):
+            findings.add(NOT_WHOLE, Finding(sentence))
         position = 0
         for path in self.files:
             try:
-                for number, example in enumerate(read_examples([path])):
-                    yield position, (f"record {number} of {path}", example)
+                for number, serialized in enumerate(read_serialized(path), 1):
+                    yield position, (f"{path}: record {number}", serialized)
                     position += 1
             except RecordError as error:
                 findings.add(
-                    "damaged file of records",
+                    NOT_WHOLE,
                     Finding(f"{error.message} What follows in it is not inspected."),
                 )
 
@@ -126,18 +132,60 @@ class Records(Source[Content]):
 def find_records(pattern: str) -> Sequence[str]:
     """The files that a pattern, or several with commas, match. Raises `UserError`."""
     try:
-        return input_reader.match_files(pattern)
-    except (ValueError, tf.errors.OpError):
+        files = names.match(names.patterns_of(pattern))
+    except tf.errors.OpError:
+        files = []
+    if not files:
         raise UserError(
             f"--records={pattern} matches no file; give a path or a pattern in quotes, "
             "such as 'records/train-*'."
-        ) from None
+        )
+    return files
+
+
+def features_of(serialized: bytes) -> Any:
+    """The features of a record by name; none if it is damaged."""
+    try:
+        return tf.train.Example.FromString(serialized).features.feature
+    except DecodeError:
+        return tf.train.Example().features.feature
 
 
 def text(feature: tf.train.Feature) -> str:
     """The text in a feature of a record, or ""."""
     values = feature.bytes_list.value
     return values[0].decode("utf-8", "replace") if values else ""
+
+
+def misfit(source: str, error: tf.errors.OpError) -> Unusable:
+    """The fault of a record that a parser refuses."""
+    sentence = error.message.strip().splitlines()[0]
+    return Unusable(OTHER_RECORD, f"{source}: {sentence}")
+
+
+def check_image(
+    sample: Sample[Any], encoded: bytes, source: str, other: str = "the record says"
+) -> None:
+    """Fills in the bytes of a record's image, if they are of any use.
+
+    `other` says where the sample's size comes from.
+    """
+    try:
+        pixels, _ = decode_stored(encoded, f"{source} ({sample.place})")
+    except Unusable as fault:
+        sample.faults.append(fault)
+        return
+    height, width = pixels.shape[:2]
+    if (height, width) == sample.size:
+        sample.encoded = encoded
+        return
+    sample.faults.append(
+        Unusable(
+            "wrong image size",
+            f"{source}: {sample.place} is {width}x{height} pixels, but {other} "
+            f"{sample.size[1]}x{sample.size[0]} (width x height).",
+        )
+    )
 
 
 class FoundFaults(Faults):

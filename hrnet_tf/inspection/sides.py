@@ -73,7 +73,7 @@ class Sides:
     def _read(self, keypoints: np.ndarray) -> tuple[np.ndarray, bool]:
         """The sign of each pair, int8, 0 for none; whether vectors lie across."""
         is_labelled: np.ndarray = keypoints[:, 2] > 0
-        both = is_labelled[self._pairs].all(axis=1)
+        both = np.asarray(is_labelled[self._pairs].all(axis=1))
         if not both.any():
             return np.zeros(len(self._pairs), np.int8), False
         left, right = (keypoints[self._pairs[:, side], :2] for side in (0, 1))
