@@ -2,10 +2,12 @@
 
 One drops a picture or takes one with the webcam and sees what the model finds in it.
 For a pose model one marks people with boxes, and sees the network's heatmaps, too.
-Only this machine can reach the page unless --host says otherwise. Needs Gradio: pip
-install 'hrnet_tf[demo]'.
+Only this machine can reach the page unless --host says otherwise, and only under its
+own names: other sites cannot use it through a browser. Needs Gradio: pip install
+'hrnet_tf[demo]'.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -30,7 +32,20 @@ def define_flags() -> flags.FlagValues:
         default="127.0.0.1",
     )
     define.integer("port", "Port to listen at.", default=7860, least=1, most=65535)
-    define.integer("max_upload_mb", "Largest file to accept, in MB.", default=10)
+    define.strings(
+        "allowed_host",
+        "Another name that the page may be asked for, as behind a proxy or in a "
+        "network; may be repeated.",
+    )
+    define.integer(
+        "max_upload_mb", "Largest file to accept, in MB.", default=10, most=1000
+    )
+    define.integer(
+        "max_pixels",
+        "Images of more pixels (width x height) are refused before they are decoded.",
+        default=40_000_000,
+        least=1,
+    )
     define.integer(
         "num_threads",
         "CPU threads for a .tflite file; as many as there are cores if not given.",
@@ -52,9 +67,9 @@ def serve(values: flags.FlagValues) -> None:
             f"--max_upload_mb={values.max_upload_mb} must be at least 1."
         )
     command_line.check_num_threads(values, values.model)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    _ignore_settings()
     try:
-        import gradio
+        from hrnet_tf.serving import page_server
     except ImportError as error:
         raise PageError(
             f"The page needs Gradio ({error}): pip install 'hrnet_tf[demo]'."
@@ -65,24 +80,32 @@ def serve(values: flags.FlagValues) -> None:
     predictor = load_predictor(
         values.model, values.num_threads, verify=not values.unverified
     )
-    page = KINDS[predictor.metadata.task].page(predictor)
+    page = KINDS[predictor.metadata.task].page(predictor, values.max_pixels)
     try:
-        page.launch(
-            server_name=values.host,
-            server_port=values.port,
-            max_file_size=f"{values.max_upload_mb}mb",
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            # Fonts of the machine: nothing is fetched from elsewhere.
-            theme=gradio.themes.Default(font="system-ui", font_mono="monospace"),
-        )
+        opened = page_server.listen(values.host, values.port)
     except OSError as error:
         raise PageError(
             f"--host={values.host} --port={values.port} cannot be listened at: {error}"
         ) from error
-    print(f"http://{values.host}:{values.port} (Ctrl+C ends)", flush=True)
-    page.block_thread()
+    server = page_server.make_server(
+        page, values.host, values.port, values.max_upload_mb, values.allowed_host
+    )
+    host = f"[{values.host}]" if ":" in values.host else values.host
+    print(f"http://{host}:{values.port} (Ctrl+C ends)", flush=True)
+    with opened, contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[opened])
+
+
+def _ignore_settings() -> None:
+    """Forgets the settings of Gradio that the environment has; the flags are all.
+
+    They could publish the page, have it serve files, or run tools for developers.
+    """
+    for name in list(os.environ):
+        # Where uploads are kept is no matter of who may see them.
+        if name.startswith("GRADIO_") and name != "GRADIO_TEMP_DIR":
+            del os.environ[name]
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 
 def main(argv: Sequence[str]) -> int:

@@ -85,6 +85,7 @@ def define_flags() -> flags.FlagValues:
         "apply turns pictures by their EXIF orientation, as viewers do, and is the "
         "default; ignore takes them as they are stored.",
     )
+    define.max_pixels()
     define.integer(
         "num_threads",
         "CPU threads for a .tflite file; as many as there are cores if not given.",
@@ -121,7 +122,13 @@ def predict(values: flags.FlagValues) -> None:
         boxes.check([file.name for file in inputs])
     exif = predicting.choose_exif([] if is_video else inputs, boxes, values.exif)
     predicting.predict_all(
-        _load(values, is_video), inputs, values.output_dir, boxes, exif, pictures
+        _load(values, is_video),
+        inputs,
+        values.output_dir,
+        boxes,
+        exif,
+        pictures,
+        values.max_pixels,
     )
 
 

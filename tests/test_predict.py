@@ -43,7 +43,7 @@ class FakePredictor(PosePredictor):
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch):
-    def load(path, num_threads, style):
+    def load(path, num_threads, style, verify=True):
         if path != "model":
             raise ModelError(f"There is no model {path}.")
         return FakePredictor(style)
@@ -109,7 +109,7 @@ def test_goes_on_past_what_cannot_be_read(photos, tmp_path, capsys):
     assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
     error = capsys.readouterr().err
     assert "1 could not be read:" in error
-    assert f"{photos}/0.jpg: not an image, or a damaged one." in error
+    assert f"{photos}/0.jpg: not an image, or of a format" in error
     assert len(read_results(tmp_path)) == 3
 
 
@@ -343,7 +343,7 @@ def test_a_video_of_odd_size_that_announces_more_frames(tmp_path, log, monkeypat
             writer.write(np.full((47, 65, 3), 90, np.uint8))
     read, frames = media.open_video(str(tmp_path / "v.mp4"))
     longer = dataclasses.replace(read, num_frames=9)
-    monkeypatch.setattr(media, "open_video", lambda path: (longer, frames))
+    monkeypatch.setattr(media, "open_video", lambda path, most: (longer, frames))
     assert run(tmp_path, f"--input={tmp_path}/v.mp4", "--whole_image") == 0
     assert "v.mp4: 3 frames were decoded, of 9 announced." in log()
     assert len(read_results(tmp_path)) == 3
@@ -403,7 +403,7 @@ def test_frames_keep_their_numbers_after_a_damaged_spot(
             return is_read and len(calls) != 2, frame
 
     opened = info, media.Frames(Capture())
-    monkeypatch.setattr(media, "open_video", lambda path: opened)
+    monkeypatch.setattr(media, "open_video", lambda path, most: opened)
     assert run(tmp_path, f"--input={film}", "--whole_image") == 0
     assert [row["image_id"] for row in read_results(tmp_path)] == [0, 2]
     assert "2 frames were decoded, of 3 announced; 1 between them" in log()
@@ -424,7 +424,7 @@ def test_a_broken_video_leaves_nothing(tmp_path, capsys):
         (["--whole_image", "--detector=d"], 2, "Give one of"),
         (["--whole_image", "--box_score_threshold=0.5"], 2, "changes nothing here"),
         (["--whole_image", "--num_threads=0"], 2, "num_threads"),
-        (["--boxes=/nowhere.json"], 1, "--boxes=/nowhere.json: No such file"),
+        (["--boxes=/nowhere.json"], 1, "--boxes=/nowhere.json does not exist"),
         (["--whole_image", "--model=other"], 1, "There is no model other"),
         (["--whole_image", "--input=/nowhere"], 1, "There is no file or folder"),
     ],

@@ -387,18 +387,48 @@ def test_refuses_a_checkpoint_of_another_model(
     assert (trained_dir / "params.yaml").read_text() == saved_params
 
 
-def test_a_run_whose_checkpoint_was_cut_off_says_that(
-    trained_dir, toy_command, run_here
-):
-    latest = tf.train.latest_checkpoint(str(trained_dir))
-    data = Path(f"{latest}.data-00000-of-00001")
+def cut_off(prefix: str) -> None:
+    data = Path(f"{prefix}.data-00000-of-00001")
     # What the optimizer keeps is at the end; the model alone can still be read.
     data.write_bytes(data.read_bytes()[:-64])
-    code, _, stderr = run_here(
-        toy_command(trained_dir, override("trainer.train_steps=6"))
-    )
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_run_goes_on_from_its_newest_whole_checkpoint(
+    mode, trained_dir, toy_command, run_here
+):
+    cut_off(f"{trained_dir}/ckpt-4")
+    (trained_dir / "checkpoint").write_bytes(b"\0garbage")
+    code, stdout, stderr = run_here(toy_command(trained_dir, f"--mode={mode}"))
+    assert code == 0, stderr
+    told = f"newest whole checkpoint in {trained_dir} is ckpt-2: ckpt-4 is damaged ("
+    assert stderr.count(told) == 1
+    if mode == "eval":
+        assert "Evaluation at step 2 on" in stdout
+    else:
+        assert "Training: 8/8 images" in stderr
+        assert tf.train.latest_checkpoint(trained_dir) == f"{trained_dir}/ckpt-4"
+
+
+@pytest.mark.parametrize("mode", ["train", "eval", "continuous_eval"])
+def test_a_run_without_a_whole_checkpoint_does_not_start_over(
+    mode, trained_dir, toy_command, run_here
+):
+    for step in (2, 4):
+        cut_off(f"{trained_dir}/ckpt-{step}")
+    code, _, stderr = run_here(toy_command(trained_dir, f"--mode={mode}"))
     assert code == 1
-    assert f"{latest} are damaged or not all there" in stderr.splitlines()[-1]
+    assert f"No checkpoint in {trained_dir} is whole" in stderr.splitlines()[-1]
+
+
+def test_a_damaged_checkpoint_that_is_named_is_refused(
+    trained_dir, toy_command, run_here
+):
+    cut_off(f"{trained_dir}/ckpt-4")
+    named = f"--checkpoint={trained_dir}/ckpt-4"
+    code, _, stderr = run_here(toy_command(trained_dir, "--mode=eval", named))
+    assert code == 1
+    assert f"{named} is damaged: " in stderr.splitlines()[-1]
 
 
 def test_an_evaluation_does_not_look_for_what_it_does_not_use(

@@ -47,6 +47,7 @@ def define_flags() -> flags.FlagValues:
         "Write masks, which Mask R-CNN needs; other detectors do not read them.",
         True,
     )
+    flag.allow_outside()
     flag.area_from()
     flag.integer(
         "max_mask_side",

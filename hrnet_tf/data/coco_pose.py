@@ -59,6 +59,7 @@ def define_flags() -> flags.FlagValues:
         "Name of the category to convert, several names with commas that share the "
         "skeleton, or all that have keypoints: all. By default the only one.",
     )
+    flag.allow_outside()
     flag.area_from()
     flag.boolean(
         "keep_empty",

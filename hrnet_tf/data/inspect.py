@@ -54,6 +54,11 @@ def define_flags() -> flags.FlagValues:
         "With annotations: what was annotated of images with an EXIF orientation, as "
         "for the converters. Without it, such images look wrong.",
     )
+    flag.boolean(
+        "allow_outside",
+        "Whether a file_name of the annotations may lead out of --image_dir.",
+    )
+    flag.max_pixels()
     flag.string(
         "skeleton",
         "Keypoints of each person: coco17, mpii16, or a YAML file. By default that of "
@@ -87,6 +92,7 @@ def inspect(values: flags.FlagValues) -> None:
     import tensorflow as tf
 
     from hrnet_tf import registry_imports  # noqa: F401
+    from hrnet_tf.data.files.images import ImageRules
     from hrnet_tf.inspection import command
     from hrnet_tf.inspection.inspection import Options
 
@@ -95,11 +101,14 @@ def inspect(values: flags.FlagValues) -> None:
         tf.config.set_visible_devices([], "GPU")
     names = (
         *("records", "annotations", "image_dir", "category", "area_from"),
-        *("include_masks", "exif", "skeleton", "label_set", "experiment"),
+        *("include_masks", "skeleton", "label_set", "experiment"),
         *("config_file", "params_override", "num_examples", "num_rows"),
         *("num_augmented", "num_doubtful", "seed"),
     )
-    options = Options(**{name: values[name].value for name in names})
+    options = Options(
+        rules=ImageRules(values.exif, values.max_pixels, values.allow_outside),
+        **{name: values[name].value for name in names},
+    )
     command.inspect(
         options, values.output_dir, values.json, values.overwrite, values.strict
     )

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from hrnet_tf.data.files.images import DEFAULT_RULES, ImageRules
 from hrnet_tf.inspection.findings import Finding, Findings
 from hrnet_tf.inspection.report import Report, Section
 from hrnet_tf.inspection.samples import ImageStatistics, Sample, Source
@@ -25,7 +26,7 @@ class Options:
     category: str | None = None
     area_from: str | None = None
     include_masks: bool = True
-    exif: str | None = None
+    rules: ImageRules = DEFAULT_RULES
     skeleton: str | None = None
     label_set: str | None = None
     experiment: str | None = None
@@ -87,7 +88,7 @@ class Inspection(abc.ABC, Generic[Content]):
         """Looks at all images."""
         images = ImageStatistics()
         for sample in self.source.samples(self.findings):
-            images.add(sample, self.findings, self.options.exif)
+            images.add(sample, self.findings, self.options.rules.exif)
             if sample.content is not None:
                 self.add(sample, sample.content)
         sections = self.sections()

@@ -47,7 +47,7 @@ class PoseInspection(Inspection[People]):
                 self.findings,
                 options.category,
                 options.area_from,
-                options.exif,
+                options.rules,
             )
         self._statistics = PoseStatistics(self._skeleton, self.findings)
         self._chosen: Reservoir[pose_sheet.Chosen] = Reservoir(

@@ -1,17 +1,15 @@
 """People of an annotation file or of records, image by image."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
+from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.coco_people import ALL, Person, read_coco_people
-from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.data.files.images import orientation_of
+from hrnet_tf.data.files.images import DEFAULT_RULES, ImageRules
 from hrnet_tf.data.inputs.pose import clean_boxes
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
@@ -24,6 +22,7 @@ from hrnet_tf.inspection.samples import (
     check_image,
     features_of,
     misfit,
+    read_annotated,
     text,
 )
 
@@ -70,7 +69,7 @@ class AnnotatedPeople(Source[People]):
         findings: Findings,
         category: str | None = None,
         area_from: str | None = None,
-        exif: str | None = None,
+        rules: ImageRules = DEFAULT_RULES,
     ):
         """Reads the annotations; adds what of them is of no use to the findings.
 
@@ -80,7 +79,7 @@ class AnnotatedPeople(Source[People]):
         self.name = annotations
         self._image_dir = image_dir
         self._skeleton = skeleton
-        self._exif = exif
+        self._rules = rules
         self._content = read_coco_people(
             annotations, skeleton, category or ALL, FoundFaults(findings), area_from
         )
@@ -98,12 +97,7 @@ class AnnotatedPeople(Source[People]):
         sample.content = make_people(
             self._content.people[item.id], self._skeleton.num_keypoints, size
         )
-        try:
-            sample.encoded = read_annotated_image(item, self._image_dir, self._exif)
-        except Unusable as fault:
-            sample.faults.append(fault)
-            path = os.path.join(self._image_dir, item.file_name)
-            sample.orientation = orientation_of(path)
+        read_annotated(sample, item, self._image_dir, self._rules)
         return sample
 
 

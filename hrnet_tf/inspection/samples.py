@@ -5,6 +5,7 @@ grow with the data set but for some hundred bytes an image.
 """
 
 import abc
+import contextlib
 import dataclasses
 import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,10 +16,12 @@ from google.protobuf.message import DecodeError
 
 from hrnet_tf.data.converters.conversion import read_ahead
 from hrnet_tf.data.files import pictures
+from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.faults import EntryRef, Faults, Unusable
-from hrnet_tf.data.files.images import decode_stored
+from hrnet_tf.data.files.images import ImageRules, check_encoded, path_below
 from hrnet_tf.data.records import names, sets
 from hrnet_tf.data.records.shards import RecordError, read_serialized
+from hrnet_tf.input_files import InputFileError, open_input
 from hrnet_tf.inspection.duplicates import Duplicates, fingerprint
 from hrnet_tf.inspection.findings import Finding, Findings, Place
 from hrnet_tf.inspection.report import Distribution, Section
@@ -163,6 +166,21 @@ def misfit(source: str, error: tf.errors.OpError) -> Unusable:
     return Unusable(OTHER_RECORD, f"{source}: {sentence}")
 
 
+def read_annotated(
+    sample: Sample[Any], image: ImageEntry, image_dir: str, rules: ImageRules
+) -> None:
+    """Fills in the bytes of an annotated image's file, if they are of any use."""
+    try:
+        sample.encoded = read_annotated_image(image, image_dir, rules)
+    except Unusable as fault:
+        sample.faults.append(fault)
+        # Pictures that lie on their side often are why.
+        with contextlib.suppress(Unusable, InputFileError):
+            path = path_below(image_dir, image.file_name, rules.allow_outside)
+            with open_input(path) as file:
+                sample.orientation = pictures.orientation(file)
+
+
 def check_image(
     sample: Sample[Any], encoded: bytes, source: str, other: str = "the record says"
 ) -> None:
@@ -171,11 +189,10 @@ def check_image(
     `other` says where the sample's size comes from.
     """
     try:
-        pixels, _ = decode_stored(encoded, f"{source} ({sample.place})")
+        _, height, width = check_encoded(encoded, f"{source} ({sample.place})")
     except Unusable as fault:
         sample.faults.append(fault)
         return
-    height, width = pixels.shape[:2]
     if (height, width) == sample.size:
         sample.encoded = encoded
         return

@@ -14,10 +14,10 @@ from hrnet_tf.tasks import classification
 from hrnet_tf.training.validation import garden
 
 
-def _page(predictor: Predictor) -> Any:
+def _page(predictor: Predictor, *options: Any) -> Any:
     from hrnet_tf.serving.page import build_page  # Gradio is optional.
 
-    return build_page(predictor)
+    return build_page(predictor, *options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Kind:
         exporter: Exports what was trained; None where nothing is.
         saved_model: Makes a predictor of a SavedModel and a style.
         tflite: Makes a predictor of a .tflite file and a style.
-        page: Makes the page of `hrnet_tf.demo` for a predictor. By default, one for
-            models that need nothing but an image.
+        page: Makes the page of `hrnet_tf.demo` for a predictor and, if given, the most
+            pixels of an image. By default, one for models that need nothing but an
+            image.
     """
 
     name: str
@@ -49,4 +50,4 @@ class Kind:
     exporter: type[Exporter] | None = None
     saved_model: Callable[..., Predictor] | None = None
     tflite: Callable[..., Predictor] | None = None
-    page: Callable[[Any], Any] = _page
+    page: Callable[..., Any] = _page

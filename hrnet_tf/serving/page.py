@@ -4,6 +4,7 @@ Made with Gradio, which is an optional dependency: only pages import it.
 """
 
 import dataclasses
+import logging
 import os
 from typing import Any
 
@@ -15,6 +16,17 @@ from hrnet_tf.serving.predictor import Boxes, Predictor
 
 # Larger images, in pixels, would keep the server busy drawing.
 MAX_PIXELS = 40_000_000
+
+# Seconds: files of the page that are older are deleted, looked for at such intervals.
+_OLDEST, _INTERVAL = 900, 60
+
+# What Gradio and pydantic raise about values of other types and forms.
+_UNFIT = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError),
+    RecursionError,
+)
+
+_log = logging.getLogger(__name__)
 
 
 def mistake(sentence: str) -> gr.Error:
@@ -28,34 +40,87 @@ def path_of(upload: dict[str, Any] | None) -> str | None:
     Gradio would read the image itself: turn it by other rules than `media.read_image`,
     and show no reason if it cannot.
     """
-    return upload["path"] if upload else None
+    if not upload:
+        return None
+    if not isinstance(upload, dict) or not isinstance(upload.get("path"), str):
+        raise mistake("What was sent is not an uploaded picture.")
+    return upload["path"]
 
 
-def read(path: str | None) -> np.ndarray:
-    """Reads an uploaded image. Raises `gradio.Error`."""
+def _check_uploads(inputs: Any) -> None:
+    """Raises `gradio.Error` if a file in an event's inputs was not uploaded.
+
+    Else whoever talks to the page could have it read any file of this machine, or fetch
+    one from another.
+    """
+    if isinstance(inputs, dict):
+        if "path" in inputs:
+            _check_upload(inputs["path"])
+        inputs = list(inputs.values())
+    if isinstance(inputs, list):
+        for element in inputs:
+            _check_uploads(element)
+
+
+def _check_upload(path: Any) -> None:
+    folder = os.path.realpath(gr.utils.get_upload_folder())
+    is_path = isinstance(path, str) and "\0" not in path
+    if not is_path or not os.path.realpath(path).startswith(folder + os.sep):
+        raise mistake("What was sent is not an uploaded picture.")
+    if not os.path.isfile(path):
+        raise mistake("The picture is not kept any longer: upload it again.")
+
+
+def read(path: str | None, max_pixels: int) -> np.ndarray:
+    """Reads an uploaded image of at most so many pixels. Raises `gradio.Error`."""
     if path is None:
-        return checked(None)
+        raise mistake("Upload a picture first.")
+    if not os.path.exists(path):
+        raise mistake("The picture is not kept any longer: upload it again.")
     try:
-        return checked(media.read_image(path))
+        return media.read_image(path, max_pixels=max_pixels)
     except media.MediaError as error:
         raise mistake(str(error).replace(path, os.path.basename(path))) from error
 
 
-def checked(image: np.ndarray | None) -> np.ndarray:
-    """Returns an uploaded image.
+def checked_threshold(value: Any) -> float:
+    """Returns the least score. Raises `gradio.Error` if it is none."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:  # Nor is NaN.
+        raise mistake("The least score must be a number from 0 to 1.")
+    return float(value)
 
-    Raises:
-        gradio.Error: If there is none yet, or it is too large.
+
+class Page(gr.Blocks):
+    """A page that answers inputs that cannot be understood with a sentence, too.
+
+    A browser sends none, but whoever talks to the page without one may.
     """
-    if image is None:
-        raise mistake("Upload a picture first.")
-    height, width = image.shape[:2]
-    if height * width > MAX_PIXELS:
-        raise mistake(
-            f"The picture has {height * width / 1e6:.0f} megapixels; at most "
-            f"{MAX_PIXELS / 1e6:.0f} are allowed."
+
+    def __init__(self) -> None:
+        """Begins an empty page, whose pictures are not kept for long."""
+        super().__init__(
+            title="hrnet_tf",
+            analytics_enabled=False,
+            delete_cache=(_INTERVAL, _OLDEST),
         )
-    return image
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        """Reads the inputs of an event, as Gradio's components do."""
+        try:
+            _check_uploads(inputs)
+            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except _UNFIT as error:
+            _log.info("An event with inputs of another form was refused: %r", error)
+            raise mistake(
+                "The page cannot use what was sent: it takes an uploaded picture, rows "
+                "of numbers for boxes, and a least score from 0 to 1."
+            ) from error
 
 
 def show(
@@ -75,11 +140,12 @@ def show(
     Returns:
         The picture, and the rows of the prediction's table.
     """
+    least = checked_threshold(score_threshold)
     prediction = predictor.predict(image, boxes)
     style = dataclasses.replace(
         prediction.style,
-        keypoint_score_threshold=score_threshold,
-        box_score_threshold=score_threshold,
+        keypoint_score_threshold=least,
+        box_score_threshold=least,
     )
     prediction = dataclasses.replace(prediction, style=style)
     return prediction.draw(image), prediction.table()
@@ -91,9 +157,9 @@ def picture_output(label: str, visible: bool = True) -> gr.Image:
     return gr.Image(label=label, format="png", buttons=buttons, visible=visible)
 
 
-def build_page(predictor: Predictor) -> gr.Blocks:
-    """The page of a model that needs nothing but an image; `launch` serves it."""
-    with gr.Blocks(title="hrnet_tf", analytics_enabled=False) as blocks:
+def build_page(predictor: Predictor, max_pixels: int = MAX_PIXELS) -> gr.Blocks:
+    """The page of a model that needs nothing but an image; `page_server` serves it."""
+    with Page() as blocks:
         gr.Markdown(f"## HRNet, {predictor.metadata.task}\nUpload a picture.")
         with gr.Row():
             with gr.Column():
@@ -109,7 +175,7 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         def predict(
             upload: dict[str, Any] | None, threshold: float
         ) -> tuple[np.ndarray, list[list[Any]]]:
-            return show(predictor, read(path_of(upload)), threshold)
+            return show(predictor, read(path_of(upload), max_pixels), threshold)
 
         find.click(predict, [image, threshold], [picture, table], preprocess=False)
     return blocks

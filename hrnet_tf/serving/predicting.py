@@ -13,10 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from hrnet_tf import visualization
-from hrnet_tf.data.files import media
+from hrnet_tf.data.files import media, pictures
 from hrnet_tf.data.files.person_boxes import PersonBoxes, number_of
+from hrnet_tf.input_files import MAX_PIXELS
 from hrnet_tf.messages import UserError, one_line
-from hrnet_tf.output_files import OutputError, check_output, write_json
+from hrnet_tf.output_files import OutputError, WriteError, check_output, write_json
 from hrnet_tf.progress import Progress
 from hrnet_tf.serving.predictor import Boxes, Predictor
 
@@ -127,9 +128,10 @@ def choose_exif(
     chosen = exif or "apply"
     doubtful: list[str] = []
     for file in inputs if boxes else ():
-        by, stored = media.orientation_of(file.path)
-        if by == 1 or stored is None:
+        header = pictures.look_at(file.path)
+        if header is None or header.orientation == 1:
             continue
+        by, stored = header.orientation, (header.width, header.height)
         shown = stored[::-1] if by >= 5 else stored
         listed = boxes.size_of(file.name) if boxes else None
         other = "ignore" if chosen == "apply" else "apply"
@@ -159,6 +161,7 @@ def predict_all(
     boxes: PersonBoxes | None,
     exif: str = "apply",
     pictures: bool = True,
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Predicts and writes everything that can be read, and says how much it was.
 
@@ -170,19 +173,22 @@ def predict_all(
             one who fills it.
         exif: What `choose_exif` returned.
         pictures: Whether to write pictures, or the video.
+        max_pixels: The most that an image, or a frame of the video, may have.
 
     Raises:
         InputError: At the end, if something could not be read.
     """
     if media.is_video(inputs[0].path):
-        rows, failures = _predict_video(predictor, inputs[0], boxes, pictures)
+        rows, failures = _predict_video(
+            predictor, inputs[0], boxes, pictures, max_pixels
+        )
     else:
         rows, failures = [], []
         os.makedirs(output_dir, exist_ok=True)
         with Progress(len(inputs), "Predicting") as progress:
             for file, image_id in zip(inputs, _image_ids(inputs, boxes), strict=True):
                 try:
-                    image = media.read_image(file.path, exif)
+                    image = media.read_image(file.path, exif, max_pixels)
                     with _guarded(file.path, image):
                         given = Boxes(*boxes.of_image(file.name)) if boxes else None
                         found = _predict_image(predictor, file, image, given, pictures)
@@ -216,11 +222,12 @@ def _guarded(path: str, image: np.ndarray) -> Iterator[None]:
         ) from None
     except OutputError as error:
         raise media.MediaError(str(error)) from error
-    except OSError as error:
-        if error.errno not in _FAULTS_OF_ONE_FILE:
+    except (OSError, WriteError) as error:
+        number = getattr(error.__cause__ or error, "errno", None)
+        if number not in _FAULTS_OF_ONE_FILE:
             raise  # Such as a full disk: nothing more could be written.
         raise media.MediaError(
-            f"{path}: its output cannot be written: {error.strerror}."
+            f"{path}: its output cannot be written: {os.strerror(number)}."
         ) from error
     except (cv2.error, tf.errors.OpError) as error:
         raise media.MediaError(
@@ -260,10 +267,14 @@ def _image_ids(inputs: Sequence[Input], boxes: PersonBoxes | None) -> list[int]:
 
 
 def _predict_video(
-    predictor: Predictor, file: Input, boxes: PersonBoxes | None, pictures: bool
+    predictor: Predictor,
+    file: Input,
+    boxes: PersonBoxes | None,
+    pictures: bool,
+    max_pixels: int,
 ) -> tuple[Rows, list[media.MediaError]]:
     """Rows of results of all frames, and what stopped before the last one."""
-    info, frames = media.open_video(file.path)
+    info, frames = media.open_video(file.path, max_pixels)
     results: Rows = []
     failures: list[media.MediaError] = []
     count = people = 0

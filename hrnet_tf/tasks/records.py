@@ -27,6 +27,8 @@ _ERRORS = (
     tf.errors.OutOfRangeError,
     tf.errors.PermissionDeniedError,
     tf.errors.UnknownError,
+    # TensorFlow fails to tell of bytes that it cannot parse.
+    UnicodeDecodeError,
 )
 
 
@@ -43,7 +45,7 @@ def naming_culprits(config: cfg.TaskConfig, *sources: cfg.DataConfig) -> Iterato
         yield
     except _ERRORS as error:
         # The operation that hands over what a pipeline made.
-        if "Iterator" not in str(error):
+        if isinstance(error, tf.errors.OpError) and "Iterator" not in str(error):
             raise
         _log.info("The input pipeline failed; looking for the record at fault.")
         task = task_factory.get_task(config)

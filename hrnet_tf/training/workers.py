@@ -50,7 +50,7 @@ def worker_dir(
 
 def are_several(strategy: tf.distribute.Strategy) -> bool:
     """Whether a strategy is that of several workers."""
-    return strategy.extended._in_multi_worker_mode()
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def stop_signal(strategy: tf.distribute.Strategy) -> int | None:

@@ -1,15 +1,23 @@
 import dataclasses
+import http.client
+import os
 import struct
+import time
 import zlib
 
 import numpy as np
 import pytest
+from page_requests import call, serving, upload
 from PIL import Image, PngImagePlugin
 
 from hrnet_tf.serving.kinds import KINDS
 
 gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
 gradio_client = pytest.importorskip("gradio_client")
+
+BROKEN_THRESHOLDS = [
+    *(-0.1, 1.1, float("nan"), float("inf"), 10**400, "abc", None, [0.5], {}, True),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +53,8 @@ class Predictor:
 @pytest.fixture(scope="module", params=["segmentation", "detection", "people"])
 def client(request):
     """A client of the page that shows models of a kind."""
-    page = KINDS[request.param].page(Predictor())
-    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True)
-    yield gradio_client.Client(address, verbose=False)
-    page.close()
+    with serving(KINDS[request.param].page(Predictor())) as port:
+        yield gradio_client.Client(f"http://127.0.0.1:{port}", verbose=False)
 
 
 def ask(client, path):
@@ -95,7 +101,7 @@ def write_broken(path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("none.jpg", "^none.jpg: not an image, or a damaged one"),
+        ("none.jpg", "^none.jpg: not an image, or of a format"),
         ("cut.jpg", "^cut.jpg: not an image, or a damaged one"),
         ("huge.png", "^huge.png: too large: it has 400000000 pixels"),
     ],
@@ -104,3 +110,135 @@ def test_what_cannot_be_read_gets_a_sentence(client, name, sentence, tmp_path, c
     with pytest.raises(gradio_client.exceptions.AppError, match=sentence):
         ask(client, write_broken(tmp_path / name))
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.fixture
+def picture(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+@pytest.mark.parametrize("threshold", BROKEN_THRESHOLDS, ids=repr)
+def test_a_threshold_that_is_none_gets_a_sentence(port, threshold, picture):
+    kept = upload(port, picture)
+    assert "event: complete" in call(port, "predict", kept, 0.5)
+    answer = call(port, "predict", kept, threshold)
+    assert "event: error" in answer
+    assert "least score must be" in answer or "cannot use what was sent" in answer
+
+
+@pytest.mark.parametrize("sent", ["abc", 3, [1], {"path": 5}, {"a": 1}, True], ids=str)
+def test_what_is_no_upload_gets_a_sentence(port, sent):
+    answer = call(port, "predict", sent, 0.5)
+    assert "not an uploaded picture" in answer or "cannot use what" in answer
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
+def test_other_files_of_the_machine_are_not_read(port, meta, picture):
+    kept = upload(port, picture)["path"]
+    beside = f"{os.path.dirname(kept)}/../../../{picture}"
+    away = "http://example.org/a.png"
+    for path in (str(picture), "/etc/passwd", "/dev/zero", "a.png", beside, away, ""):
+        answer = call(port, "predict", {"path": path, **meta}, 0.5)
+        assert "event: error" in answer, path
+        assert "not an uploaded picture" in answer, path
+
+
+def request(port, method, path, headers=(), body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request(method, path, body, dict(headers))
+    response = connection.getresponse()
+    names = [name.lower() for name, _ in response.getheaders()]
+    return response.status, [n for n in names if n.startswith("access-control")]
+
+
+ROUTES = [
+    ("GET", "/"),
+    ("HEAD", "/"),
+    ("GET", "/config"),
+    ("GET", "/theme.css"),
+    ("GET", "/gradio_api/info"),
+    ("GET", "/gradio_api/startup-events"),
+    ("GET", "/gradio_api/queue/data?session_hash=a"),
+    ("POST", "/gradio_api/queue/join"),
+    ("POST", "/gradio_api/upload"),
+    ("POST", "/gradio_api/run/predict"),
+    ("POST", "/gradio_api/call/predict"),
+    ("OPTIONS", "/gradio_api/queue/join"),
+    ("GET", "/gradio_api/file=/etc/passwd"),
+    ("GET", "/nowhere"),
+]
+
+
+@pytest.fixture(scope="module")
+def port():
+    with serving(KINDS["segmentation"].page(Predictor())) as port:
+        yield port
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}],
+    ids=str,
+)
+def test_other_sites_are_refused_on_every_route(port, method, path, headers):
+    more = {"Access-Control-Request-Method": "POST", "Content-Type": "application/json"}
+    assert request(port, method, path, {**more, **headers}, "{}") == (403, [])
+
+
+def test_the_page_itself_is_answered_without_permissions(port):
+    own = {"Origin": f"http://127.0.0.1:{port}"}
+    assert request(port, "GET", "/config", own) == (200, [])
+    assert request(port, "GET", "/config", {"Host": f"localhost:{port}"}) == (200, [])
+    assert request(port, "GET", "/gradio_api/file=/etc/passwd", own)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", "null", '{"data": 5}', '{"data": [1]}', '{"fn_index": 99}']
+)
+def test_requests_of_another_form_are_refused(port, body, capfd):
+    for path in ("queue/join", "run/predict", "upload", "cancel"):
+        headers = {"Content-Type": "application/json"}
+        status, _ = request(port, "POST", f"/gradio_api/{path}", headers, body)
+        assert 400 <= status <= 500, path
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_long_requests_are_refused(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.putrequest("POST", "/gradio_api/upload")
+    connection.putheader("Content-Length", str(3 * 2**20))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+
+
+def test_pictures_are_deleted_after_a_while(monkeypatch, tmp_path):
+    from hrnet_tf.serving import page
+
+    monkeypatch.setattr(page, "_OLDEST", 1)
+    monkeypatch.setattr(page, "_INTERVAL", 1)
+    kept = tmp_path / "kept"
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(kept))
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    with serving(page.build_page(Predictor())) as port:
+        client = gradio_client.Client(f"http://127.0.0.1:{port}", verbose=False)
+        ask(client, tmp_path / "a.png")
+        assert list(kept.rglob("*.png"))
+        for _ in range(50):
+            if not list(kept.rglob("*.png")):
+                break
+            time.sleep(0.2)
+        assert not list(kept.rglob("*.png"))
+
+
+@pytest.mark.parametrize("name", ["SHARE", "VIBE_MODE", "MCP_SERVER", "ROOT_PATH"])
+def test_settings_of_the_environment_are_ignored(monkeypatch, name):
+    from hrnet_tf import demo
+
+    monkeypatch.setenv(f"GRADIO_{name}", "True")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "here")
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
+    demo._ignore_settings()
+    found = {n: v for n, v in os.environ.items() if n.startswith("GRADIO_")}
+    assert found == {"GRADIO_TEMP_DIR": "here", "GRADIO_ANALYTICS_ENABLED": "False"}

@@ -7,7 +7,6 @@ and masks are stored in a smaller size.
 
 import collections
 import dataclasses
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,7 @@ from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError
+from hrnet_tf.data.files.images import path_below
 from hrnet_tf.data.records.conversions import Choices
 
 
@@ -84,7 +84,7 @@ def convert(
     create_example = _garden_function()
 
     def encode(image: ImageEntry) -> bytes:
-        encoded = read_annotated_image(image, image_dir, conversion.exif)
+        encoded = read_annotated_image(image, image_dir, conversion.rules)
         objects = dataset.objects[image.id]
         example, num_skipped = create_example(
             dataclasses.asdict(image),
@@ -105,10 +105,14 @@ def convert(
             example.features.feature[name].CopyFrom(feature)
         return example.SerializeToString()
 
+    def paths_of(image: ImageEntry) -> list[str]:
+        allow_outside = conversion.rules.allow_outside
+        return [path_below(image_dir, image.file_name, allow_outside)]
+
     written = conversion.write_records(
         dataset.images,
         encode,
-        lambda image: [os.path.join(image_dir, image.file_name)],
+        paths_of,
         choices=Choices(annotations, area_from=area_from),
     )
     by_image = [dataset.objects[image.id] for image in written]

@@ -1,7 +1,6 @@
 """From COCO keypoint annotations and their images to pose TFRecords."""
 
 import dataclasses
-import os
 from typing import Any
 
 from hrnet_tf.data.converters.command import ConversionSummary
@@ -13,6 +12,7 @@ from hrnet_tf.data.files.coco_annotations import (
 )
 from hrnet_tf.data.files.coco_people import read_coco_people
 from hrnet_tf.data.files.faults import ConversionError
+from hrnet_tf.data.files.images import path_below
 from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.pose import encode_image_record
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
@@ -91,7 +91,7 @@ def convert(
 
     def encode(image: ImageEntry) -> bytes:
         return encode_image_record(
-            encoded=read_annotated_image(image, image_dir, conversion.exif),
+            encoded=read_annotated_image(image, image_dir, conversion.rules),
             image_id=image.id,
             filename=image.file_name,
             height=image.height,
@@ -100,10 +100,14 @@ def convert(
             keypoints_per_person=skeleton.num_keypoints,
         )
 
+    def paths_of(image: ImageEntry) -> list[str]:
+        allow_outside = conversion.rules.allow_outside
+        return [path_below(image_dir, image.file_name, allow_outside)]
+
     written = conversion.write_records(
         images,
         encode,
-        lambda image: [os.path.join(image_dir, image.file_name)],
+        paths_of,
         choices=Choices(
             annotations, dataset.category_ids if category else None, area_from
         ),

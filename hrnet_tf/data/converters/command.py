@@ -50,6 +50,16 @@ class ConverterFlags(command_line.Flags):
             "viewers show them (records get them turned); ignore, pixels as stored.",
         )
 
+        self.max_pixels()
+
+    def allow_outside(self) -> None:
+        """Whether annotations may name any file."""
+        self.boolean(
+            "allow_outside",
+            "Whether a file_name of the annotations may lead out of --image_dir: "
+            "absolute, with .., or through a link.",
+        )
+
     def area_from(self) -> None:
         """Where areas come from that an annotation file does not have."""
         self.enum(
@@ -75,8 +85,11 @@ class ConverterFlags(command_line.Flags):
 
 def options(values: flags.FlagValues) -> dict[str, Any]:
     """The common flags, as `RecordConversion` takes them."""
-    names = ("output_prefix", "num_shards", "on_error", "overwrite", "exif")
-    return {name: values[name].value for name in names}
+    names = (
+        *("output_prefix", "num_shards", "on_error", "overwrite", "exif"),
+        *("max_pixels", "allow_outside"),
+    )
+    return {name: values[name].value for name in names if name in values}
 
 
 @dataclasses.dataclass(kw_only=True)

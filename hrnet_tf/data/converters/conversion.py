@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from hrnet_tf.data.converters.command import IMAGES_PER_SHARD, LEAST_SHARDS
+from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
-from hrnet_tf.data.files.images import orientation_of
+from hrnet_tf.data.files.images import ImageRules
 from hrnet_tf.data.records import conversions
 from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.writing import RecordShards, check_output_prefix
+from hrnet_tf.input_files import MAX_PIXELS
 from hrnet_tf.progress import Progress
 
 Item = TypeVar("Item")
@@ -38,6 +40,8 @@ class RecordConversion:
         on_error: str = "fail",
         overwrite: bool = False,
         exif: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+        allow_outside: bool = False,
     ):
         """Checks the prefix; writes nothing yet. `ConverterFlags` tells the arguments.
 
@@ -45,7 +49,7 @@ class RecordConversion:
         """
         check_output_prefix(output_prefix, overwrite)
         self.faults = Faults(on_error)
-        self.exif = exif
+        self.rules = ImageRules(exif, max_pixels, allow_outside)
         self._prefix = output_prefix
         self._num_shards = num_shards
         self._overwrite = overwrite
@@ -62,8 +66,9 @@ class RecordConversion:
         """Writes a record for each item, in order; returns the items that were written.
 
         `encode` runs in several threads and may raise `Unusable`. `paths_of` tells an
-        item's image files: `encode` is expected to heed their EXIF orientation. `check`
-        may refuse everything before it appears; `choices` are kept for evaluations.
+        item's image files, or raises the same: `encode` is expected to heed their EXIF
+        orientation. `check` may refuse everything before it appears; `choices` are kept
+        for evaluations.
         Raises `ConversionError` if the first fault ends the conversion, all items were
         skipped, or --exif is missing, and `OutputError` if another process writes
         records of this prefix.
@@ -113,13 +118,17 @@ class RecordConversion:
         """Looks into all images for orientations that need a decision."""
 
         def find(item: Item) -> list[tuple[str, int]]:
-            found = ((path, orientation_of(path)) for path in paths_of(item))
+            try:
+                looked = [(path, pictures.look_at(path)) for path in paths_of(item)]
+            except Unusable:  # `encode` will tell.
+                return []
+            found = [(path, header.orientation) for path, header in looked if header]
             return [(path, by) for path, by in found if by != 1]
 
         turned = [
             found for _, some in read_ahead(items, find) for found in some.result()
         ]
-        if turned and self.exif is None:
+        if turned and self.rules.exif is None:
             path, by = turned[0]
             raise ConversionError(
                 f"{len(turned)} image files have an EXIF orientation, by which viewers "
@@ -127,8 +136,8 @@ class RecordConversion:
                 "--exif=apply if pictures as viewers show them, --exif=ignore if the "
                 "pixels as they are stored. Nothing was written."
             )
-        self._outcome["turned"] = len(turned) if self.exif == "apply" else 0
-        self._outcome["not_turned"] = len(turned) if self.exif == "ignore" else 0
+        self._outcome["turned"] = len(turned) if self.rules.exif == "apply" else 0
+        self._outcome["not_turned"] = len(turned) if self.rules.exif == "ignore" else 0
 
     def _count_shards(self, num_images: int) -> int:
         default = max(LEAST_SHARDS, num_images // IMAGES_PER_SHARD)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from hrnet_tf.data.converters.label_images import read_grey_labels
 from hrnet_tf.data.converters.segmentation import Pair, check_folder, read_lines
 from hrnet_tf.data.files.faults import ConversionError
+from hrnet_tf.data.files.images import is_plain_name
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
 
 _IMAGES, _LABELS = "TrainVal_images", "TrainVal_parsing_annotations"
@@ -39,7 +40,9 @@ def find_pairs(data_dir: str, split: str, id_list: str | None = None) -> list[Pa
     ids = read_lines(id_list)
     if not ids:
         raise ConversionError(f"{id_list} lists no images.")
-    if malformed := [line for line in ids if len(line.split()) != 1]:
+    if malformed := [
+        line for line in ids if len(line.split()) != 1 or not is_plain_name(line)
+    ]:
         raise ConversionError(
             f"{id_list} must hold one ID per line; got {malformed[0]!r}."
         )

@@ -21,7 +21,7 @@ from hrnet_tf.data.converters.segmentation import (
 from hrnet_tf.data.files.coco_annotations import check_size, read_file_name
 from hrnet_tf.data.files.coco_masks import compress
 from hrnet_tf.data.files.faults import ConversionError, Unusable
-from hrnet_tf.data.files.images import read_file
+from hrnet_tf.data.files.images import is_plain_name, read_file
 from hrnet_tf.data.files.media import is_hidden
 from hrnet_tf.data.files.pictures import MAX_PIXELS
 from hrnet_tf.input_files import InputFileError, read_json
@@ -64,7 +64,13 @@ def find_pairs(
             f"{listed(sorted(names)) or 'nothing'}."
         )
     suffix = suffixes[0]
-    stems = read_lines(image_list or _image_list(data_dir, split))
+    image_list = image_list or _image_list(data_dir, split)
+    stems = read_lines(image_list)
+    if outside := [stem for stem in stems if not is_plain_name(stem)]:
+        raise ConversionError(
+            f"{image_list} must hold names of images below {image_dir}; got "
+            f"{outside[0]!r}."
+        )
     pairs = [
         Pair(
             os.path.join(image_dir, f"{stem}.jpg"),
@@ -100,10 +106,7 @@ def _find_in_json(
         regions: dict[Any, list[dict[str, Any]]] = collections.defaultdict(list)
         for region in content["annos_segmentation"]:
             regions[region["image_id"]].append(region)
-        by_name = {
-            read_file_name("", entry): (*check_size("", entry), entry["image_id"])
-            for entry in images
-        }
+        by_name = dict(map(_read_image, images))
     except Unusable as fault:
         raise ConversionError(f"--annotations={path}: {fault.sentence}") from None
     except InputFileError as error:
@@ -119,18 +122,34 @@ def _find_in_json(
         ) from None
     if not by_name:
         raise ConversionError(f"{path} has no images whose phase is {split}.")
-    pairs = [Pair(os.path.join(image_dir, name), name) for name in by_name]
-    read = functools.partial(_read_regions, by_name=by_name, regions=regions)
+    # No file has the path of such labels, which might be looked at.
+    pairs = [
+        Pair(os.path.join(image_dir, name), os.path.join(path, name))
+        for name in by_name
+    ]
+    images_of = {os.path.join(path, name): by_name[name] for name in by_name}
+    read = functools.partial(_read_regions, images=images_of, regions=regions)
     return pairs, read
+
+
+def _read_image(entry: dict[str, Any]) -> tuple[str, tuple[int, int, Any]]:
+    """The name, height, width and id of an image. Raises `Unusable`."""
+    name = read_file_name("", entry)
+    if not is_plain_name(name):
+        raise Unusable("", f"file_name is {name!r}, which leads out of JPEGImages.")
+    image_id = entry["image_id"]
+    hash(image_id)  # A list or an object is no id: `TypeError`.
+    height, width = check_size("", entry)
+    return name, (height, width, image_id)
 
 
 def _read_regions(
     pair: Pair,
-    by_name: dict[str, tuple[int, int, Any]],
+    images: dict[str, tuple[int, int, Any]],
     regions: dict[Any, list[dict[str, Any]]],
 ) -> np.ndarray:
     """Draws an image's regions over each other, in the order of the file."""
-    height, width, image_id = by_name[pair.labels]
+    height, width, image_id = images[pair.labels]
     labels = np.zeros((height, width), np.int64)
     for region in regions.get(image_id, []):
         where = f"A region of {pair.labels} (image_id {image_id}) cannot be drawn: "

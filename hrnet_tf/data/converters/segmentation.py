@@ -18,7 +18,7 @@ from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import ConversionError, Unusable
-from hrnet_tf.data.files.images import orientation_of, read_image_file
+from hrnet_tf.data.files.images import ImageRules, read_image_file
 from hrnet_tf.data.records.segmentation import count_pixels, encode_image_record
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
 from hrnet_tf.input_files import InputFileError, read_bytes
@@ -76,7 +76,7 @@ def convert(
     pixels: dict[Pair, np.ndarray] = {}
 
     def encode(pair: Pair) -> bytes:
-        encoded, labels = _read_pair(pair, read_labels, label_set, conversion.exif)
+        encoded, labels = _read_pair(pair, read_labels, label_set, conversion.rules)
         pixels[pair] = count_pixels(labels, label_set.num_classes)
         return encode_image_record(
             encoded, os.path.basename(pair.image), labels, label_set.num_classes
@@ -118,19 +118,27 @@ def _missing_classes(label_set: LabelSet, pixels: np.ndarray) -> list[str]:
 
 
 def _read_pair(
-    pair: Pair, read_labels: LabelReader, label_set: LabelSet, exif: str | None
+    pair: Pair, read_labels: LabelReader, label_set: LabelSet, rules: ImageRules
 ) -> tuple[bytes, np.ndarray]:
-    encoded, height, width = read_image_file(pair.image, exif=exif)
+    encoded, height, width = read_image_file(pair.image, rules=rules)
+
+    def check_size(of_labels: tuple[int, int], *allowed: tuple[int, int]) -> None:
+        if of_labels not in allowed:
+            raise Unusable(
+                "wrong size of labels",
+                f"{pair.labels} is {of_labels[0]}x{of_labels[1]} pixels, but its image "
+                f"{pair.image} is {width}x{height} (width x height, with "
+                f"--exif={rules.exif or 'ignore'}).",
+            )
+
+    # Before they are decoded: they may be larger than any image.
+    header = pictures.look_at(pair.labels)
+    if header:
+        check_size((header.width, header.height), (width, height), (height, width))
     labels = read_labels(pair)
-    if exif == "apply":
-        labels = pictures.turned(labels, orientation_of(pair.labels))
-    if labels.shape != (height, width):
-        raise Unusable(
-            "wrong size of labels",
-            f"{pair.labels} is {labels.shape[1]}x{labels.shape[0]} pixels, but its "
-            f"image {pair.image} is {width}x{height} (width x height, with "
-            f"--exif={exif or 'ignore'}).",
-        )
+    if header and rules.exif == "apply":
+        labels = pictures.turned(labels, header.orientation)
+    check_size(labels.shape[::-1], (width, height))
     wrong = np.unique(labels[(labels >= label_set.num_classes) & (labels != IGNORE)])
     if wrong.size:
         raise Unusable(

@@ -8,7 +8,6 @@ the file as a whole raises `ConversionError`; a mistake in one image or annotati
 
 import collections
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,7 +16,13 @@ from pycocotools import mask as coco_mask
 
 from hrnet_tf.data.files.coco_masks import is_number_list, read_mask
 from hrnet_tf.data.files.faults import ConversionError, EntryRef, Faults, Unusable
-from hrnet_tf.data.files.images import can_be_path, read_image_file
+from hrnet_tf.data.files.images import (
+    DEFAULT_RULES,
+    ImageRules,
+    can_be_path,
+    path_below,
+    read_image_file,
+)
 from hrnet_tf.input_files import InputFileError, read_json
 from hrnet_tf.messages import shown, shown_at
 
@@ -227,20 +232,18 @@ def read_file_name(kind: str, entry: dict) -> str:
 
 
 def read_annotated_image(
-    image: ImageEntry, image_dir: str, exif: str | None = None
+    image: ImageEntry, image_dir: str, rules: ImageRules = DEFAULT_RULES
 ) -> bytes:
-    """The bytes of a file that decodes to the annotated size. Raises `Unusable`.
-
-    `exif` is that of `read_image_file`.
-    """
-    path = os.path.join(image_dir, image.file_name)
-    encoded, height, width = read_image_file(path, f" (image {image.id})", exif)
+    """The bytes of a file that decodes to the annotated size. Raises `Unusable`."""
+    identity = f" (image {image.id})"
+    path = path_below(image_dir, image.file_name, rules.allow_outside)
+    encoded, height, width = read_image_file(path, identity, rules)
     if (height, width) != (image.height, image.width):
         raise Unusable(
             "wrong image size",
-            f"{path} (image {image.id}) is {width}x{height} pixels, but its "
+            f"{path}{identity} is {width}x{height} pixels, but its "
             f"annotations say {image.width}x{image.height} (width x height, with "
-            f"--exif={exif or 'ignore'}).",
+            f"--exif={rules.exif or 'ignore'}).",
         )
     return encoded
 

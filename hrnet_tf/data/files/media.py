@@ -141,31 +141,17 @@ def read_image(
         raise MediaError(f"{path}: there is not enough memory to read it.") from None
 
 
-def orientation_of(path: str) -> tuple[int, tuple[int, int] | None]:
-    """How an image is turned by viewers, and its size before that.
-
-    Returns:
-        Its EXIF orientation, 1 to 8; 1 if it cannot be read. Width and height of the
-        stored pixels, or None if they cannot be told.
-    """
-    try:
-        with open_input(path) as file:
-            by = pictures.orientation(file)
-            file.seek(0)
-            return by, pictures.stored_size(file)
-    except (InputFileError, OSError):
-        return 1, None
-
-
-def open_video(path: str) -> tuple[VideoInfo, "Frames"]:
-    """Opens a video, or raises `MediaError`.
+def open_video(path: str, max_pixels: int = MAX_PIXELS) -> tuple[VideoInfo, "Frames"]:
+    """Opens a video of frames of at most `max_pixels`, or raises `MediaError`.
 
     Returns:
         What it says about itself, and its frames one by one, to the last that can be
         decoded.
     """
-    if not os.path.isfile(path):
-        raise MediaError(f"There is no video {path}.")
+    try:
+        open_input(path).close()
+    except InputFileError as error:
+        raise MediaError(str(error)) from None
     capture = cv2.VideoCapture(path)
     width, height, rate, count = (
         capture.get(which)
@@ -179,6 +165,13 @@ def open_video(path: str) -> tuple[VideoInfo, "Frames"]:
     if not capture.isOpened() or width <= 0 or height <= 0:
         capture.release()
         raise MediaError(f"{path}: not a video, or one that OpenCV cannot decode.")
+    if width * height > max_pixels:
+        capture.release()
+        raise MediaError(
+            f"{path} has frames of {width:.0f}x{height:.0f} pixels; a frame may have "
+            f"at most {max_pixels} in all: make it smaller, or allow more with "
+            "--max_pixels."
+        )
     if not 0 < rate < _ABSURD_FRAMES_PER_SECOND or not math.isfinite(rate):
         _log.warning(
             "%s gives %g frames per second, which no camera takes; %g is assumed.",

@@ -8,7 +8,6 @@ of the converters and of `hrnet_tf.predict` says which.
 import io
 import os
 import warnings
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image
 
 from hrnet_tf.data.files import picture_headers
 from hrnet_tf.data.files.picture_headers import DamagedHeaderError, Header
-from hrnet_tf.input_files import MAX_PIXELS
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, open_input
 from hrnet_tf.messages import UserError, one_line
 
 # Turn pictures as viewers do, or take the pixels as they are stored.
@@ -28,6 +27,8 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _MOST_SCANS = 16
 _MOST_TEXT = 2**26  # bytes
 
+# Pillow warns of what is below our limit, or is no fault of the pixels.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 # OpenCV's own lines about a damaged file say nothing that our sentences do not.
 if "OPENCV_LOG_LEVEL" not in os.environ:
@@ -106,25 +107,15 @@ def damage(encoded: bytes, header: Header) -> str:
     return ""
 
 
-def orientation(file: BinaryIO) -> int:
-    """The EXIF orientation of a picture; 1 if there is none, or no picture.
+def look_at(path: str) -> Header | None:
+    """What a picture's file says of itself; None if it cannot be told.
 
     Reads the file's beginning only.
     """
-    header = _beginning(file)
-    return 1 if header is None else header.orientation
-
-
-def stored_size(file: BinaryIO) -> tuple[int, int] | None:
-    """Width and height before a picture is turned; None if they cannot be told."""
-    header = _beginning(file)
-    return None if header is None else (header.width, header.height)
-
-
-def _beginning(file: BinaryIO) -> Header | None:
     try:
-        return picture_headers.read_header(file)
-    except DamagedHeaderError:
+        with open_input(path) as file:
+            return picture_headers.read_header(file)
+    except (DamagedHeaderError, InputFileError, OSError):
         return None
 
 

@@ -36,25 +36,19 @@ def _find_in(
 ) -> RecordError | None:
     number = 1
     dataset = open_files([path]).map(
-        # What was read need not be kept.
-        lambda serialized: _after(read(serialized)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
+        read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     try:
         for _ in dataset:
             number += 1
+    except UnicodeDecodeError:
+        return damaged(path, number, "it is no tf.train.Example", is_readable=True)
     except tf.errors.InvalidArgumentError as error:
         return _about(path, number, error)
     except tf.errors.OpError as error:
         return _as_read(path) or damaged(path, number, one_line(error.message))
     # The dataset takes less than the beginning of a record for the end of the file.
     return _as_read(path) if open_files is tf.data.TFRecordDataset else None
-
-
-def _after(tensors: object) -> tf.Tensor:
-    with tf.control_dependencies(tf.nest.flatten(tensors, expand_composites=True)):
-        return tf.constant(0)
 
 
 def _as_read(path: str) -> RecordError | None:

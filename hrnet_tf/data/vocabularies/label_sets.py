@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hrnet_tf.data.vocabularies import vocabulary
-from hrnet_tf.messages import UserError, did_you_mean
+from hrnet_tf.messages import UserError, did_you_mean, shown
 
 Color = tuple[int, int, int]
 
@@ -120,24 +120,24 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
     for key in spec:
         if key not in _KEYS:
             raise refuse(
-                f"unknown key {key!r}{did_you_mean(key, _KEYS)}; the keys are "
+                f"unknown key {shown(key)}{did_you_mean(key, _KEYS)}; the keys are "
                 f"{', '.join(_KEYS)}."
             )
     classes = _classes(spec.get("classes"), refuse)
     pairs = spec.get("flip_pairs")
     if pairs == vocabulary.AUTO:
         pairs = vocabulary.derive_pairs(classes, source)
-    flip_pairs = _flip_pairs(pairs or [], classes, refuse)
-    colors = _colors(spec.get("colors"), len(classes), refuse)
+    flip_pairs = _flip_pairs([] if pairs is None else pairs, classes, refuse)
+    colors = _colors(spec.get("colors"), classes, refuse)
     values = _values(spec.get("values"), len(classes), refuse)
     ignored_values, ignored_colors = _ignored(spec.get("ignore"), refuse)
     label_set = LabelSet(
-        name=str(spec.get("name") or os.path.splitext(os.path.basename(source))[0]),
+        name=_name(spec.get("name"), source, refuse),
         classes=classes,
         colors=colors,
         flip_pairs=flip_pairs,
         values=values,
-        has_own_colors=bool(spec.get("colors")),
+        has_own_colors=spec.get("colors") is not None,
         ignored_values=ignored_values,
         ignored_colors=ignored_colors,
         unlisted_pairs=vocabulary.unlisted_pairs(
@@ -148,10 +148,22 @@ def label_set_from_spec(spec: Any, source: str) -> LabelSet:
     return label_set
 
 
+def _name(name: Any, source: str, refuse: _Refuse) -> str:
+    if name is None:
+        return os.path.splitext(os.path.basename(source))[0]
+    if not vocabulary.is_name(name):
+        raise refuse(f"name is {shown(name)}; it must be a text on one line.")
+    return name
+
+
 def _classes(classes: Any, refuse: _Refuse) -> tuple[str, ...]:
     if not _is_list_of(classes, str) or not 2 <= len(classes) <= MAX_CLASSES:
         raise refuse(f"classes must be a list of 2 to {MAX_CLASSES} names.")
     for name in classes:
+        if not vocabulary.is_name(name):
+            raise refuse(
+                f"a class is called {shown(name)}; a name must be a text on one line."
+            )
         if classes.count(name) > 1:
             raise refuse(f"the class {name!r} is listed twice.")
     return tuple(classes)
@@ -160,10 +172,13 @@ def _classes(classes: Any, refuse: _Refuse) -> tuple[str, ...]:
 def _flip_pairs(
     pairs: Any, classes: tuple[str, ...], refuse: _Refuse
 ) -> tuple[tuple[int, int], ...]:
-    if not isinstance(pairs, Sequence) or not all(
+    if not isinstance(pairs, (list, tuple)) or not all(
         _is_list_of(pair, str) and len(pair) == 2 for pair in pairs
     ):
-        raise refuse("flip_pairs must be a list of pairs of class names, or auto.")
+        raise refuse(
+            f"flip_pairs is {shown(pairs)}; it must be a list of pairs of class names, "
+            "or auto."
+        )
     members = [name for pair in pairs for name in pair]
     for name in members:
         if name not in classes:
@@ -175,16 +190,27 @@ def _flip_pairs(
     )
 
 
-def _colors(colors: Any, count: int, refuse: _Refuse) -> tuple[Color, ...]:
+def _colors(
+    colors: Any, classes: tuple[str, ...], refuse: _Refuse
+) -> tuple[Color, ...]:
+    count = len(classes)
     if colors is None:
         return _distinct_colors(count)
-    is_valid = isinstance(colors, Sequence) and all(map(_is_color, colors))
+    is_valid = isinstance(colors, (list, tuple)) and all(map(_is_color, colors))
     if not is_valid or len(colors) != count:
         raise refuse(
             f"colors must be a list of {count} lists of red, green and blue in "
             "0 to 255, one per class."
         )
-    return tuple((red, green, blue) for red, green, blue in colors)
+    seen: dict[Color, str] = {}
+    for name, (red, green, blue) in zip(classes, colors, strict=True):
+        other = seen.setdefault((red, green, blue), name)
+        if other != name:
+            raise refuse(
+                f"colors gives {other!r} and {name!r} the same colour "
+                f"{[red, green, blue]}; classes must differ."
+            )
+    return tuple(seen)
 
 
 def _values(values: Any, count: int, refuse: _Refuse) -> tuple[int, ...] | None:
@@ -207,7 +233,7 @@ def _ignored(
     if ignored is None:
         return (), ()
     entries = [ignored] if _is_value(ignored) else ignored
-    if not isinstance(entries, Sequence) or not all(
+    if not isinstance(entries, (list, tuple)) or not all(
         _is_value(entry) or _is_color(entry) for entry in entries
     ):
         raise refuse(

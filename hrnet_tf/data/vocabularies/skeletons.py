@@ -17,7 +17,6 @@ triples in the annotation file and of the network's output channels.
 """
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +25,9 @@ from hrnet_tf.messages import UserError, did_you_mean, shown
 
 # Between COCO's ears (0.035) and wrists (0.062): a keypoint of middling precision.
 DEFAULT_SIGMA = 0.05
+# Beyond these, no similarity lies between 0 and 1.
+LEAST_SIGMA, LARGEST_SIGMA = 0.0001, 10
+MOST_KEYPOINTS = 1000
 
 _LEFT_COLOR, _RIGHT_COLOR, _CENTRE_COLOR = (0, 200, 83), (255, 109, 0), (41, 121, 255)
 
@@ -197,7 +199,7 @@ class _SpecReader:
         for key in spec:
             if key not in self._ALLOWED:
                 raise self._error(
-                    key,
+                    shown(key),
                     f"is not a known key{did_you_mean(key, self._ALLOWED)}; allowed "
                     f"keys are {', '.join(self._ALLOWED)}.",
                 )
@@ -213,24 +215,27 @@ class _SpecReader:
 
     def name(self) -> str:
         name = self._spec["name"]
-        if not isinstance(name, str) or not name.strip():
-            raise self._error("name", f"is {shown(name)}; it must be a text.")
+        if not vocabulary.is_name(name):
+            raise self._error(
+                "name", f"is {shown(name)}; it must be a text on one line."
+            )
         return name
 
     def _keypoints(self) -> tuple[str, ...]:
         names = self._spec["keypoints"]
-        if not isinstance(names, list) or not names:
+        if not isinstance(names, list) or not 1 <= len(names) <= MOST_KEYPOINTS:
             raise self._error(
                 "keypoints",
-                f"is {shown(names)}; it must be a list of at least one name.",
+                f"is {shown(names)}; it must be a list of at least one name, and at "
+                f"most {MOST_KEYPOINTS}.",
             )
         for place, name in enumerate(names):
-            if not isinstance(name, str) or not name.strip():
+            if not vocabulary.is_name(name):
                 # YAML reads a bare 1, on or no as a number or a truth value.
                 raise self._error(
                     f"keypoints[{place}]",
-                    f"is {shown(name)}; a keypoint name must be a text (put it in "
-                    "quotes if it looks like a number or yes/no).",
+                    f"is {shown(name)}; a name must be a text on one line (put it "
+                    "in quotes if it looks like a number or yes/no).",
                 )
             if name in names[:place]:
                 raise self._error(
@@ -250,6 +255,8 @@ class _SpecReader:
     def pairs(self, key: str, each_keypoint_once: bool) -> tuple[tuple[int, int], ...]:
         pairs = self._list(key, "a list of [name, name] pairs")
         indices: list[tuple[int, int]] = []
+        seen: set[frozenset[int]] = set()
+        used: set[int] = set()
         for place, pair in enumerate(pairs):
             where = f"{key}[{place}]"
             if not isinstance(pair, list) or len(pair) != 2:
@@ -261,9 +268,8 @@ class _SpecReader:
                 raise self._error(
                     where, f"pairs {pair[0]!r} with itself; name two keypoints."
                 )
-            if (first, second) in indices or (second, first) in indices:
+            if frozenset((first, second)) in seen:
                 raise self._error(where, f"repeats the pair {shown(pair)}.")
-            used = {index for earlier in indices for index in earlier}
             if each_keypoint_once and used & {first, second}:
                 repeated = first if first in used else second
                 raise self._error(
@@ -272,6 +278,8 @@ class _SpecReader:
                     "already; a keypoint has at most one mirror image.",
                 )
             indices.append((first, second))
+            seen.add(frozenset((first, second)))
+            used |= {first, second}
         return tuple(indices)
 
     def sigmas(self) -> tuple[float, ...]:
@@ -303,11 +311,11 @@ class _SpecReader:
             )
         for keypoint, sigma in zip(self.keypoints, sigmas, strict=True):
             is_number = isinstance(sigma, (int, float)) and not isinstance(sigma, bool)
-            if not is_number or not math.isfinite(sigma) or sigma <= 0:
+            if not is_number or not LEAST_SIGMA <= sigma <= LARGEST_SIGMA:
                 raise self._error(
                     "sigmas",
                     f"gives {keypoint!r} the value {shown(sigma)}; a sigma must be a "
-                    "positive number.",
+                    f"positive number, from {LEAST_SIGMA} to {LARGEST_SIGMA}.",
                 )
         return tuple(float(sigma) for sigma in sigmas)
 

@@ -3,6 +3,7 @@
 import functools
 import logging
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -87,6 +88,15 @@ def load(
             logging.WARNING,
         )
     return vocabulary
+
+
+def is_name(value: Any) -> bool:
+    """Whether a value is a text to call something by, on one line."""
+    return (
+        isinstance(value, str)
+        and bool(value.strip())
+        and not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value)
+    )
 
 
 @functools.cache

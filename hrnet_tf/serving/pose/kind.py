@@ -14,10 +14,10 @@ from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training.validation import pose as validation
 
 
-def _page(predictor: PosePredictor) -> Any:
+def _page(predictor: PosePredictor, *options: Any) -> Any:
     from hrnet_tf.serving.pose.page import build_page  # Gradio is optional.
 
-    return build_page(predictor)
+    return build_page(predictor, *options)
 
 
 POSE = Kind(

@@ -10,7 +10,8 @@ import numpy as np
 
 from hrnet_tf import visualization
 from hrnet_tf.serving.page import (
-    checked,
+    MAX_PIXELS,
+    Page,
     mistake,
     path_of,
     picture_output,
@@ -19,6 +20,11 @@ from hrnet_tf.serving.page import (
 )
 from hrnet_tf.serving.pose.predictor import PosePredictor
 from hrnet_tf.serving.predictor import Boxes
+
+# More people than a picture needs would keep the server busy.
+_MOST_BOXES = 50
+# Pixels: no box is farther off, nor larger.
+_FARTHEST = 1_000_000
 
 BOX_COLUMNS = ["x", "y", "width", "height"]
 
@@ -39,9 +45,9 @@ class DemoPage:
         self,
         image: np.ndarray,
         boxes: list[list[Any]],
-        corner: list[int] | None,
+        corner: list[float] | None,
         point: list[int],
-    ) -> tuple[np.ndarray, list[list[float]], list[int] | None]:
+    ) -> tuple[np.ndarray, list[list[float]], list[float] | None]:
         """Takes a click: the first corner of a box, or its second.
 
         Args:
@@ -54,9 +60,10 @@ class DemoPage:
             The image with boxes, the boxes, and the corner that waits for another.
         """
         rows = _boxes(boxes).tolist()
+        place = _point(point)
         if corner is None:
-            return self.draw_boxes(image, rows), rows, list(point)
-        low, high = np.minimum(corner, point), np.maximum(corner, point)
+            return self.draw_boxes(image, rows), rows, place
+        low, high = np.minimum(corner, place), np.maximum(corner, place)
         if (high > low).all():
             rows.append([float(value) for value in (*low, *(high - low))])
         return self.draw_boxes(image, rows), rows, None
@@ -68,12 +75,12 @@ class DemoPage:
         return visualization.draw_skeletons(image, nobody, self._skeleton, boxes=people)
 
     def predict(
-        self, image: np.ndarray | None, boxes: list[list[Any]], score_threshold: float
+        self, image: np.ndarray, boxes: list[list[Any]], score_threshold: float
     ) -> tuple[np.ndarray, np.ndarray | None, list[list[Any]]]:
         """Finds the keypoints.
 
         Args:
-            image: uint8 [H, W, 3], RGB, or None if there is none yet.
+            image: uint8 [H, W, 3], RGB.
             boxes: Rows of x, y, width, height; the whole image if there is none.
             score_threshold: Keypoints that score at most this are not drawn.
 
@@ -82,12 +89,9 @@ class DemoPage:
             and rows of the prediction's table.
 
         Raises:
-            gradio.Error: If there is no image, or it or a box cannot be used.
+            gradio.Error: If a box or the threshold cannot be used.
         """
-        image = checked(image)
         given = _boxes(boxes)
-        if not (np.isfinite(given).all() and (given[:, 2:] > 0).all()):
-            raise mistake("Every box needs four numbers, and a width and height.")
         people = Boxes(given, np.ones(len(given))) if len(given) else None
         picture, rows = show(self._predictor, image, score_threshold, people)
         shown = people or Boxes.of_whole(picture)
@@ -103,11 +107,11 @@ class DemoPage:
         return visualization.image_grid(crops, columns=min(len(crops), 4))
 
 
-def build_page(predictor: PosePredictor) -> gr.Blocks:
-    """The page; `launch` serves it."""
+def build_page(predictor: PosePredictor, max_pixels: int = MAX_PIXELS) -> gr.Blocks:
+    """The page; `page_server` serves it."""
     page = DemoPage(predictor)
     metadata = predictor.metadata
-    with gr.Blocks(title="hrnet_tf", analytics_enabled=False) as blocks:
+    with Page() as blocks:
         gr.Markdown(
             f"## HRNet {metadata.model}, {metadata.skeleton.name}, "
             f"{metadata.input_size[0]}x{metadata.input_size[1]}\n{_HELP}"
@@ -146,10 +150,11 @@ def build_page(predictor: PosePredictor) -> gr.Blocks:
         def click(
             original: str | None,
             boxes: list[list[Any]],
-            corner: list[int] | None,
+            corner: list[float] | None,
             event: gr.SelectData,
-        ) -> tuple[np.ndarray, list[list[float]], list[int] | None]:
-            return page.add_corner(read(original), boxes, corner, event.index)
+        ) -> tuple[np.ndarray, list[list[float]], list[float] | None]:
+            image = read(original, max_pixels)
+            return page.add_corner(image, boxes, corner, event.index)
 
         def forget(original: str | None) -> tuple[str | None, list[Any], None]:
             return original, [], None
@@ -157,7 +162,7 @@ def build_page(predictor: PosePredictor) -> gr.Blocks:
         def predict(
             original: str | None, boxes: list[list[Any]], threshold: float
         ) -> tuple[np.ndarray, np.ndarray | None, list[list[Any]]]:
-            return page.predict(read(original), boxes, threshold)
+            return page.predict(read(original, max_pixels), boxes, threshold)
 
         # A new picture by its user, not one that the page itself has drawn boxes on.
         image.input(take, image, [original, boxes, corner], preprocess=False)
@@ -168,17 +173,42 @@ def build_page(predictor: PosePredictor) -> gr.Blocks:
 
 
 def _boxes(rows: list[list[Any]] | None) -> np.ndarray:
-    """Rows of a table as [P, 4]; rows without any entry left out, others NaN."""
+    """Rows of a table as [P, 4]; rows without any entry are left out.
+
+    Raises:
+        gradio.Error: If a row is no box, or there are too many.
+    """
     numbers = []
     for row in rows or []:
-        cells = [None if cell in ("", None) else cell for cell in row]
-        if any(cell is not None for cell in cells):
-            numbers.append([_number(cell) for cell in cells])
-    return np.array(numbers, np.float32).reshape(-1, 4)
+        if any(cell not in ("", None) for cell in row):
+            numbers.append([_number(cell) for cell in row])
+    if len(numbers) > _MOST_BOXES:
+        raise mistake(
+            f"There are {len(numbers)} boxes; at most {_MOST_BOXES} are used."
+        )
+    if any(len(row) != len(BOX_COLUMNS) for row in numbers):
+        raise mistake("Every box needs four numbers: x, y, width and height.")
+    boxes = np.array(numbers, np.float64).reshape(-1, 4)
+    # Not a number is in no range.
+    if not (np.abs(boxes) <= _FARTHEST).all() or not (boxes[:, 2:] > 0).all():
+        raise mistake(
+            "Every box needs four numbers: x, y, and a width and height above 0; none "
+            f"beyond {_FARTHEST}."
+        )
+    return boxes.astype(np.float32)
+
+
+def _point(place: Any) -> list[float]:
+    """Where a click was; raises `gradio.Error` if it was nowhere."""
+    cells = place if isinstance(place, (list, tuple)) else []
+    numbers = [_number(cell) for cell in cells]
+    if len(numbers) != 2 or not all(abs(number) <= _FARTHEST for number in numbers):
+        raise mistake("A click needs a place in the picture, x and y.")
+    return numbers
 
 
 def _number(cell: Any) -> float:
     try:
-        return float(cell)
-    except (TypeError, ValueError):
+        return float("nan") if isinstance(cell, bool) else float(cell)
+    except (TypeError, ValueError, OverflowError):
         return float("nan")

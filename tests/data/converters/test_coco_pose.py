@@ -440,7 +440,7 @@ def test_malformed_annotation_file(dataset, content, expected):
 
 
 def test_missing_paths(dataset):
-    with pytest.raises(ConversionError, match=r"no_such\.json cannot be read"):
+    with pytest.raises(ConversionError, match=r"no_such\.json does not exist"):
         coco_pose.convert(
             str(dataset.image_dir), "no_such.json", dataset.prefix, SKELETON
         )
@@ -574,3 +574,23 @@ def test_as_a_module(dataset):
     assert "1.jpg (image 11) does not exist." in done.stderr
     assert "Traceback" not in done.stderr
     dataset.assert_nothing_written()
+
+
+@pytest.mark.parametrize("how", ["..", "absolute", "link"])
+def test_images_outside_the_folder(dataset, tmp_path, how):
+    outside = tmp_path / "3.jpg"
+    (dataset.image_dir / "3.jpg").rename(outside)
+    name = {"..": "../3.jpg", "absolute": str(outside), "link": "link/3.jpg"}[how]
+    (dataset.image_dir / "link").symlink_to(tmp_path)
+    dataset.content["images"][3]["file_name"] = name
+    with pytest.raises(ConversionError, match="3.jpg leads out of .*--allow_outside"):
+        dataset.convert()
+    assert dataset.convert(allow_outside=True).images == 4
+    summary = dataset.convert(on_error="skip", overwrite=True)
+    assert summary.skipped == {"image outside the folder": 1}
+
+
+def test_images_have_a_limit(dataset):
+    with pytest.raises(ConversionError, match=rf"at most {WIDTH * HEIGHT - 1};"):
+        dataset.convert(max_pixels=WIDTH * HEIGHT - 1)
+    assert dataset.convert(max_pixels=WIDTH * HEIGHT).images == 4

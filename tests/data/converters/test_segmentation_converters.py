@@ -1,6 +1,7 @@
 """The converters of segmentation data sets, on layouts like the published ones."""
 
 import json
+import os
 import struct
 import zlib
 
@@ -268,7 +269,7 @@ def test_pascal_context_from_json(voc_dir, tmp_path, run):
         path.write_text(json.dumps(changed))
         code, _, error = run(pascal_context, *flags, tmp_path / "bad/v", "--split=val")
         assert code == 1
-        assert "A region of 2008_000003.jpg (image_id 5) cannot be drawn" in error
+        assert "/2008_000003.jpg (image_id 5) cannot be drawn" in error
 
     for name, shown in (("\ud800.jpg", r"'\ud800.jpg'"), (3, "3"), (None, "null")):
         images = [{**content["images"][0], "file_name": name}]
@@ -871,3 +872,48 @@ def test_records_tell_which_classes_they_lack(folder, run):
     with tf.io.TFRecordWriter(str(folder / "old.tfrecord")) as writer:
         writer.write(old.SerializeToString())
     assert segmentation_records.missing_classes([str(folder / "old.tfrecord")], 4) == []
+
+
+def test_labels_larger_than_their_image_are_not_decoded(folder, run, monkeypatch):
+    """A small file may hold more pixels than the memory."""
+    Image.new("L", (2000, 3000)).save(folder / "labels/a.png")
+    monkeypatch.setattr(pictures, "open_with_pillow", None)
+    error = refused(folder, run)
+    assert "labels/a.png is 2000x3000 pixels, but its image" in error
+
+
+def test_images_and_labels_have_a_limit(folder, run):
+    error = refused(folder, run, f"--max_pixels={WIDTH * HEIGHT - 1}")
+    assert f"images/a.jpg is too large: it has {WIDTH * HEIGHT} pixels" in error
+
+
+def test_a_pipe_among_labels_is_named(folder, run):
+    (folder / "labels/a.png").unlink()
+    os.mkfifo(folder / "labels/a.png")
+    assert "labels/a.png is a pipe, not a file" in refused(folder, run)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"file_name": "../a.jpg"}, "which leads out of JPEGImages"),
+        ({"width": "9"}, "width is '9'"),
+        ({"height": 10**400}, "height is 1000"),
+        ({"width": 2**31, "height": 2**31}, "must have less than 2^31 pixels"),
+        ({"image_id": []}, "is unlike PASCAL in Detail's"),
+    ],
+)
+def test_images_of_pascal_context_are_checked(tmp_path, run, change, sentence):
+    (tmp_path / "JPEGImages").mkdir()
+    entry = {"file_name": "a.jpg", "phase": "val", "image_id": 1} | {
+        **dict.fromkeys(("width", "height"), 9),
+        **change,
+    }
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps({"images": [entry], "annos_segmentation": []}))
+    code, _, error = run(
+        *(pascal_context, f"--data_dir={tmp_path}", f"--annotations={path}"),
+        *("--split=val", f"--output_prefix={tmp_path}/records/val"),
+    )
+    assert code == 1
+    assert sentence in error

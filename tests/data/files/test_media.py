@@ -80,8 +80,9 @@ def test_pictures_are_turned_unless_told_otherwise(tmp_path):
     Image.fromarray(IMAGE).save(path, exif=exif)
     np.testing.assert_array_equal(media.read_image(path), np.rot90(IMAGE, 3))
     np.testing.assert_array_equal(media.read_image(path, "ignore"), IMAGE)
-    assert media.orientation_of(path) == (6, (32, 24))
-    assert media.orientation_of(str(tmp_path / "gone.png")) == (1, None)
+    header = media.pictures.look_at(path)
+    assert (header.orientation, header.width, header.height) == (6, 32, 24)
+    assert media.pictures.look_at(str(tmp_path / "gone.png")) is None
 
 
 def test_files_that_macs_add_are_passed_over(tmp_path, log):
@@ -169,7 +170,7 @@ def test_what_is_no_video_is_named(tmp_path):
     (tmp_path / "v.mp4").write_bytes(b"not a video")
     with pytest.raises(media.MediaError, match="v.mp4: not a video"):
         media.open_video(str(tmp_path / "v.mp4"))
-    with pytest.raises(media.MediaError, match="There is no video"):
+    with pytest.raises(media.MediaError, match="does not exist"):
         media.open_video(str(tmp_path / "w.mp4"))
 
 
@@ -323,3 +324,41 @@ def test_videos_play_in_chromium(tmp_path, chromium):
     )
     assert played[:2] == [64, 48]
     assert played[2] == pytest.approx(1, abs=0.05)
+
+
+def test_videos_of_huge_frames_are_not_decoded(tmp_path):
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    assert media.open_video(str(path), 64 * 48)[0].width == 64
+    with pytest.raises(media.MediaError, match="frames of 64x48 pixels.*--max_pixels"):
+        media.open_video(str(path), 64 * 48 - 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile '{other}'\n",
+        b"RIFF\xff\xff\xff\xffAVI LIST",
+        b"\x1a\x45\xdf\xa3" + b"\xff" * 50,
+        b"\0\0\0\x18ftypisom" + b"\0" * 50,
+    ],
+)
+def test_what_only_begins_like_a_video_is_named(content, tmp_path):
+    other = tmp_path / "other.avi"
+    writer = cv2.VideoWriter(str(other), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    path = tmp_path / "a.mp4"
+    # A list of films is no film: it could name any file.
+    path.write_bytes(content.replace(b"{other}", str(other).encode()))
+    with pytest.raises(media.MediaError, match="a.mp4: not a video"):
+        media.open_video(str(path))
+
+
+def test_a_pipe_is_no_video(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(media.MediaError, match="a.mp4 is a pipe, not a file"):
+        media.open_video(str(tmp_path / "a.mp4"))

@@ -35,8 +35,9 @@ def test_pictures_are_turned_as_viewers_turn_them(kind, orientation):
     if kind == "BigTIFF":
         kind, options = "TIFF", {"big_tiff": True}
     content = encoded(kind, orientation, **options)
-    assert pictures.stored_size(io.BytesIO(content)) == PIXELS.shape[1::-1]
-    assert pictures.orientation(io.BytesIO(content)) == orientation
+    header = pictures.read_header(content)
+    assert (header.width, header.height) == PIXELS.shape[1::-1]
+    assert header.orientation == orientation
     shown = pictures.decode(content)
     if kind == "TIFF":  # Pillow turns it while it loads, and then knows nothing of it.
         expected = pictures.turned(PIXELS, orientation)
@@ -64,7 +65,7 @@ def test_exif_behind_the_pixels_of_a_png_is_found_without_decoding_them():
     rest += content[start + length :]
     moved = rest[:-12] + chunk + rest[-12:]
     assert moved.index(b"eXIf") > moved.index(b"IDAT")
-    assert pictures.orientation(io.BytesIO(moved)) == 6
+    assert pictures.read_header(moved).orientation == 6
 
 
 @pytest.mark.filterwarnings("error")
@@ -72,13 +73,13 @@ def test_exif_behind_the_pixels_of_a_png_is_found_without_decoding_them():
 def test_damaged_exif_is_no_orientation(exif):
     file = io.BytesIO()
     Image.fromarray(PIXELS).save(file, "JPEG", exif=b"Exif\0\0" + exif)
-    assert pictures.orientation(file) == 1
+    assert pictures.read_header(file.getvalue()).orientation == 1
     assert pictures.decode(file.getvalue()).shape == PIXELS.shape
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])
 def test_orientations_that_do_not_exist_are_none(orientation):
-    assert pictures.orientation(io.BytesIO(encoded("JPEG", orientation))) == 1
+    assert pictures.read_header(encoded("JPEG", orientation)).orientation == 1
 
 
 def huge_png():

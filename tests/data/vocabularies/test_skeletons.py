@@ -1,6 +1,7 @@
 """Built-in skeletons against COCO and MPII facts; wrong skeleton files."""
 
 import pathlib
+import time
 
 import pytest
 import yaml
@@ -166,6 +167,17 @@ def test_sigmas_by_name(tmp_path):
         ({"sigmas": [0.1, 0.1, 0.1, 0.1, 0]}, ["sigmas", "'handle'", "0", "positive"]),
         ({"sigmas": [0.1, 0.1, 0.1, 0.1, float("nan")]}, ["'handle'", "nan"]),
         ({"sigmas": [0.1, 0.1, 0.1, 0.1, "big"]}, ["'handle'", "'big'"]),
+        ({"sigmas": [0.1, 0.1, 0.1, 0.1, True]}, ["'handle'", "true"]),
+        ({"sigmas": [0.1, 0.1, 0.1, 0.1, 1e300]}, ["'handle'", "0.0001 to 10"]),
+        ({"sigmas": [0.1, 0.1, 0.1, 0.1, 1e-300]}, ["'handle'", "0.0001 to 10"]),
+        ({"sigmas": [0.1, 0.1, 0.1, 0.1, -1]}, ["'handle'", "-1"]),
+        ({"name": "a\nb"}, [r"name is 'a\nb'", "on one line"]),
+        ({"keypoints": ["a", " "]}, ["keypoints[1] is ' '"]),
+        ({"keypoints": ["a", "b\x1b[2J"]}, [r"keypoints[1] is 'b\x1b[2J'"]),
+        ({"keypoints": [f"k{i}" for i in range(1001)]}, ["at most 1000"]),
+        ({"flip_pairs": False}, ["flip_pairs is false"]),
+        ({"flip_pairs": {"a": "b"}}, ["flip_pairs is {'a': 'b'}"]),
+        ({"limbs": 1.5}, ["limbs is 1.5"]),
         ({"sigmas": {"rim_left": 0.1}}, ["no value for rim_right", "handle"]),
         ({"sigmas": {"rim": 0.1}}, ["sigmas", "'rim'", "not in keypoints"]),
         ({"sigmas": 0.1}, ["sigmas is 0.1"]),
@@ -207,3 +219,19 @@ def test_unknown_name_is_answered_with_the_nearest():
         skeletons.load_skeleton("coco71")
     with pytest.raises(skeletons.SkeletonError, match=r"no skeleton file 'my\.yaml'"):
         skeletons.load_skeleton("my.yaml")
+
+
+def test_numbers_beyond_all_floats_are_refused():
+    """JSON, of a model's metadata, may hold them."""
+    spec = {"name": "a", "keypoints": ["b"], "sigmas": [10**400]}
+    with pytest.raises(skeletons.SkeletonError, match="gives 'b' the value 1000"):
+        skeletons.skeleton_from_spec(spec, "a")
+
+
+def test_many_pairs_take_no_time():
+    names = [f"k{i}" for i in range(1000)]
+    limbs = [[a, b] for a in names[:100] for b in names[500:]]
+    spec = {"name": "a", "keypoints": names, "limbs": limbs}
+    start = time.monotonic()
+    assert len(skeletons.skeleton_from_spec(spec, "a").limbs) == 50_000
+    assert time.monotonic() - start < 5

@@ -8,6 +8,7 @@ import urllib.request
 import cv2
 import numpy as np
 import pytest
+from page_requests import call, serving
 
 from hrnet_tf import demo
 from hrnet_tf.serving.kinds import load_predictor
@@ -54,17 +55,94 @@ def test_without_boxes_the_image_is_one_person(page):
 
 
 @pytest.mark.parametrize(
-    ("image", "boxes", "sentence"),
+    ("boxes", "sentence"),
     [
-        (None, [], "Upload a picture first"),
-        (np.zeros((8000, 8000, 3), np.uint8), [], "64 megapixels; at most 40"),
-        (IMAGE, [[1, 2, 0, 4]], "Every box needs four numbers"),
-        (IMAGE, [[1, 2, "wide", 4]], "Every box needs four numbers"),
+        ([[1, 2, 0, 4]], "Every box needs four numbers"),
+        ([[1, 2, 3, -4]], "Every box needs four numbers"),
+        ([[1, 2, "wide", 4]], "Every box needs four numbers"),
+        ([[1, 2, 3]], "Every box needs four numbers"),
+        ([[1, 2, 3, 4, 5]], "Every box needs four numbers"),
+        ([[1, 2, 3, 4], [1, 2]], "Every box needs four numbers"),
+        ([[1, 2, None, 4]], "Every box needs four numbers"),
+        ([[1, 2, True, 4]], "Every box needs four numbers"),
+        ([[float("nan"), 2, 3, 4]], "Every box needs four numbers"),
+        ([[1, 2, float("inf"), 4]], "Every box needs four numbers"),
+        ([[1, 2, 10**400, 4]], "Every box needs four numbers"),
+        ([[1e30, 2, 3, 4]], "none beyond 1000000"),
+        ([[1, 2, [3], {}]], "Every box needs four numbers"),
+        ([[1, 2, 3, 4]] * 300, "There are 300 boxes; at most 50"),
     ],
 )
-def test_mistakes_are_shown(image, boxes, sentence, page):
+def test_mistakes_are_shown(boxes, sentence, page):
     with pytest.raises(gradio.Error, match=sentence):
-        page.predict(image, boxes, 0.2)
+        page.predict(IMAGE, boxes, 0.2)
+    with pytest.raises(gradio.Error, match=sentence):
+        page.add_corner(IMAGE, boxes, None, [1, 2])
+
+
+@pytest.mark.parametrize(
+    "point", [None, "ab", 3, [1], [1, 2, 3], ["a", 1], [1, float("nan")], [1, 10**400]]
+)
+def test_a_click_nowhere_is_a_mistake(point, page):
+    with pytest.raises(gradio.Error, match="A click needs a place"):
+        page.add_corner(IMAGE, [], None, point)
+
+
+@pytest.fixture(scope="module")
+def port(page):
+    from hrnet_tf.serving.pose.page import build_page
+
+    with serving(build_page(page._predictor, max_pixels=200_000)) as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("boxes", "threshold"),
+    [
+        *(
+            (rows, 0.2)
+            for rows in (
+                [[1, 2, "wide", 4]],
+                [[1, 2, float("nan"), 4]],
+                [[1, 2, 3]],
+                [[-5, 2, -3, 4]],
+                [[1, 2, 3, 4]] * 300,
+                [5],
+                "abc",
+                {"a": 1},
+                None,
+                [None],
+                [[[1]]],
+            )
+        ),
+        *(
+            ([], value)
+            for value in (-1, 1.5, float("nan"), "abc", None, [1], {}, "0.2")
+        ),
+    ],
+    ids=str,
+)
+def test_requests_of_another_form_get_a_sentence(port, boxes, threshold, capfd):
+    table = {"headers": BOX_COLUMNS, "data": boxes}
+    for sent in (table, boxes):
+        answer = call(port, "predict", sent, threshold)
+        sentences = ("Every box", "boxes; at most", "cannot use what", "least score")
+        sentences = (*sentences, "Upload a picture", "is less than", "is greater than")
+        assert "event: error" in answer and any(s in answer for s in sentences), answer
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_pictures_are_measured_before_they_are_decoded(address, tmp_path):
+    # Ten thousand pixels in each direction, in a file of a few kilobytes.
+    image = np.zeros((10_000, 10_000), np.uint8)
+    cv2.imwrite(str(tmp_path / "bomb.png"), image)
+    assert (tmp_path / "bomb.png").stat().st_size < 1_000_000
+    client = gradio_client.Client(address, verbose=False)
+    client.predict(
+        gradio_client.handle_file(str(tmp_path / "bomb.png")), api_name="/take"
+    )
+    with pytest.raises(gradio_client.exceptions.AppError, match="100000000 pixels"):
+        client.predict({"headers": BOX_COLUMNS, "data": []}, 0.2, api_name="/predict")
 
 
 def test_a_model_without_heatmaps(build_module, tmp_path):
