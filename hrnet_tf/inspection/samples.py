@@ -15,13 +15,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from hrnet_tf.data.converters.conversion import read_ahead
-from hrnet_tf.data.files import pictures
+from hrnet_tf.data.files import picture_headers, pictures
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.faults import EntryRef, Faults, Unusable
 from hrnet_tf.data.files.images import ImageRules, check_encoded, path_below
 from hrnet_tf.data.records import names, sets
 from hrnet_tf.data.records.shards import RecordError, read_serialized
-from hrnet_tf.input_files import InputFileError, open_input
 from hrnet_tf.inspection.duplicates import Duplicates, fingerprint
 from hrnet_tf.inspection.findings import Finding, Findings, Place
 from hrnet_tf.inspection.report import Distribution, Section
@@ -61,7 +60,8 @@ class Sample(Generic[Content]):
         """Fills in what the bytes say."""
         if self.encoded is not None:
             self.fingerprint = fingerprint(self.encoded)
-            self.orientation = pictures.orientation(io.BytesIO(self.encoded))
+            header = picture_headers.read_header(io.BytesIO(self.encoded))
+            self.orientation = header.orientation if header else 1
 
 
 class Source(abc.ABC, Generic[Content]):
@@ -175,10 +175,10 @@ def read_annotated(
     except Unusable as fault:
         sample.faults.append(fault)
         # Pictures that lie on their side often are why.
-        with contextlib.suppress(Unusable, InputFileError):
+        with contextlib.suppress(Unusable):
             path = path_below(image_dir, image.file_name, rules.allow_outside)
-            with open_input(path) as file:
-                sample.orientation = pictures.orientation(file)
+            header = pictures.look_at(path)
+            sample.orientation = header.orientation if header else 1
 
 
 def check_image(
