@@ -1,7 +1,7 @@
 """The configuration of the training for which a data set is looked at."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from official.core import config_definitions as cfg
 
@@ -10,21 +10,17 @@ from hrnet_tf.messages import UserError
 from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.training.validation import validate
 
-Task = TypeVar("Task", bound=cfg.TaskConfig)
-
 
 def read_task(
     options: Options,
-    task_types: type[Task],
+    task_types: tuple[type[cfg.TaskConfig], ...],
     default: str,
     mistakes: Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]],
     kind: str,
-    changes: dict[str, Any] | None = None,
-) -> Task:
+) -> Any:
     """The task's configuration, checked but for its files.
 
-    `default` is the experiment if none is named. `changes` come first, so that the
-    user's may take them back. Raises `UserError`.
+    `default` is the experiment if none is named. Raises `UserError`.
     """
     experiment = options.experiment or default
     overrides = list(options.params_override)

@@ -8,6 +8,7 @@ from hrnet_tf.data.records import instances, pose, segmentation
 from hrnet_tf.data.records.shards import RecordError, read_serialized
 from hrnet_tf.data.vocabularies import skeletons
 from hrnet_tf.data.vocabularies.skeletons import Skeleton, SkeletonError
+from hrnet_tf.inspection.detection import DetectionInspection
 from hrnet_tf.inspection.inspection import Inspection, Options
 from hrnet_tf.inspection.pose import PoseInspection
 from hrnet_tf.inspection.samples import features_of, find_records
@@ -29,6 +30,8 @@ def _of_records(options: Options, pattern: str) -> Inspection[Any]:
     if segmentation.LABELS_ENCODED in features:
         counts = features[segmentation.NUM_CLASSES].int64_list.value
         return SegmentationInspection(options, counts[0] if counts else 0)
+    if instances.IMAGE_ID in features:
+        return DetectionInspection(options)
     raise RecordError(
         f"{path}: the first record is of no kind that is known here: it has neither "
         f"{pose.KEYPOINTS_PER_PERSON} (pose) nor {segmentation.LABELS_ENCODED} "
@@ -60,7 +63,7 @@ def _of_annotations(options: Options, path: str) -> Inspection[Any]:
     if described or any(lengths):
         longest = max(lengths, default=0) // 3
         return PoseInspection(options, _described_skeleton(described, longest))
-    raise NotImplementedError
+    return DetectionInspection(options)
 
 
 def _brief(entry: dict[str, Any]) -> dict[str, Any]:

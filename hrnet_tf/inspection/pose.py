@@ -28,8 +28,8 @@ class PoseInspection(Inspection[People]):
         `of_data` is the skeleton that the data themselves tell of, for want of another.
         """
         super().__init__(options)
-        self._task = read_task(
-            options, PoseTask, "hrnet_pose_coco", validation.mistakes, self.kind
+        self._task: PoseTask = read_task(
+            options, (PoseTask,), "hrnet_pose_coco", validation.mistakes, self.kind
         )
         self._skeleton = of_data
         if options.skeleton:

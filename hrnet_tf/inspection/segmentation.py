@@ -74,9 +74,9 @@ class SegmentationInspection(Inspection[np.ndarray]):
     def __init__(self, options: Options, num_stored: int):
         """Finds the records, which say that they count `num_stored` classes, or 0."""
         super().__init__(options)
-        self._task = read_task(
+        self._task: SegmentationTask = read_task(
             options,
-            SegmentationTask,
+            (SegmentationTask,),
             "hrnet_seg_custom",
             validation.mistakes,
             self.kind,

@@ -18,8 +18,12 @@ def in_sequence(
     dataset = dataset.flat_map(
         lambda record: tf.data.Dataset.from_tensors(record).repeat(times)
     )
+    yield from one_after_the_other(read(dataset)).as_numpy_iterator()
+
+
+def one_after_the_other(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same without parallel work, which would draw random numbers in any order."""
     options = tf.data.Options()
-    # One after the other: random numbers are drawn in this order.
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
-    yield from read(dataset).with_options(options).as_numpy_iterator()
+    return dataset.with_options(options)

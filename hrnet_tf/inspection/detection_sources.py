@@ -1,0 +1,181 @@
+"""Objects of an annotation file or of records, image by image."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from hrnet_tf.data.converters.coco_instances import image_encoder
+from hrnet_tf.data.files.coco_annotations import ImageEntry
+from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
+from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.images import DEFAULT_RULES, ImageRules
+from hrnet_tf.data.records import instances
+from hrnet_tf.inspection.findings import Findings, Place
+from hrnet_tf.inspection.samples import (
+    OTHER_RECORD,
+    FoundFaults,
+    Records,
+    Sample,
+    Source,
+    check_image,
+    features_of,
+    read_annotated,
+    text,
+)
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects:
+    """The N objects of an image.
+
+    Attributes:
+        boxes: [N, 4], x, y, width and height in pixels.
+        areas: [N], in square pixels.
+        categories: [N], their ids.
+        iscrowd: [N], bool.
+        numbers: Annotation ids, or from records, which have none, places from 0.
+        names: Of categories by id, as far as the image tells.
+        record: The record to train on; empty if there is none yet.
+    """
+
+    boxes: np.ndarray
+    areas: np.ndarray
+    categories: np.ndarray
+    iscrowd: np.ndarray
+    numbers: list[int]
+    names: Mapping[int, str]
+    record: bytes = b""
+
+
+class AnnotatedObjects(Source[Objects]):
+    """COCO annotations of objects and their images."""
+
+    def __init__(
+        self,
+        annotations: str,
+        image_dir: str,
+        findings: Findings,
+        include_masks: bool = True,
+        area_from: str | None = None,
+        rules: ImageRules = DEFAULT_RULES,
+    ):
+        """Reads the annotations; adds what of them is of no use to the findings.
+
+        The flags of the converter describe the arguments. Raises `ConversionError` if
+        the file as a whole is of no use.
+        """
+        self.name = annotations
+        self._image_dir = image_dir
+        self._rules = rules
+        self._content = read_coco_objects(
+            annotations, include_masks, FoundFaults(findings), area_from
+        )
+        self.notes = self._content.warnings
+        self.total = len(self._content.images)
+        self._include_masks = include_masks
+
+    def items(self, findings: Findings) -> Iterator[tuple[int, ImageEntry]]:
+        del findings
+        yield from enumerate(self._content.images)
+
+    def read(self, position: int, item: ImageEntry) -> Sample[Objects]:
+        place = Place(position, item.file_name, item.id)
+        sample = Sample[Objects](place, (item.height, item.width))
+        sample.content = self._arrays(self._content.objects[item.id])
+        read_annotated(sample, item, self._image_dir, self._rules)
+        return sample
+
+    def _arrays(self, objects: list[CocoObject]) -> Objects:
+        boxes = [found.annotated_bbox for found in objects]
+        return Objects(
+            np.array(boxes, np.float64).reshape(-1, 4),
+            np.array([found.area for found in objects], np.float64),
+            np.array([found.category_id for found in objects], np.int64),
+            np.array([found.iscrowd for found in objects], bool),
+            [found.id for found in objects],
+            self._content.categories,
+        )
+
+    def record(self, sample: Sample[Objects]) -> bytes:
+        """The record that the converter would write."""
+        image = self._content.images[sample.place.position]
+        encode = image_encoder(
+            self._content.categories,
+            self._image_dir,
+            1024 if self._include_masks else None,
+        )
+        return encode(image, sample.encoded or b"", self._content.objects[image.id])
+
+
+class RecordedObjects(Records[Objects]):
+    """Records of `python -m hrnet_tf.data.coco_instances`, or the Garden's."""
+
+    def read(self, position: int, item: Any) -> Sample[Objects]:
+        source, serialized = item
+        features = features_of(serialized)
+        name = text(features["image/filename"]) or source
+        number = text(features[instances.IMAGE_ID])
+        image_id = int(number) if number.isdecimal() else None
+        sample = Sample[Objects](Place(position, name, image_id))
+        try:
+            height, width = (
+                _number(features[f"image/{side}"]) for side in ("height", "width")
+            )
+            sample.size = height, width
+            sample.content = _objects_of(features, serialized, height, width)
+        except ValueError as error:
+            sample.faults.append(Unusable(OTHER_RECORD, f"{source}: {error}"))
+            return sample
+        encoded = features[instances.IMAGE_ENCODED].bytes_list.value
+        check_image(sample, encoded[0] if encoded else b"", source)
+        return sample
+
+    def record(self, sample: Sample[Objects]) -> bytes:
+        """The record itself."""
+        return sample.content.record if sample.content else b""
+
+
+def _number(feature: Any) -> int:
+    values = feature.int64_list.value
+    if len(values) != 1 or values[0] < 1:
+        raise ValueError("its image/height or image/width is no size.")
+    return values[0]
+
+
+def _objects_of(features: Any, serialized: bytes, height: int, width: int) -> Objects:
+    """The objects of a record. Raises `ValueError` if its lists do not agree."""
+    sides = [
+        np.array(features[f"image/object/bbox/{side}"].float_list.value, np.float64)
+        for side in _SIDES
+    ]
+    categories = np.array(features[instances.CLASSES].int64_list.value, np.int64)
+    count = len(categories)
+    if any(len(side) != count for side in sides):
+        raise ValueError("it has not as many classes as coordinates of boxes.")
+    low_x, low_y, high_x, high_y = sides
+    boxes = np.stack(
+        [low_x * width, low_y * height, (high_x - low_x) * width]
+        + [(high_y - low_y) * height],
+        axis=-1,
+    )
+    if not np.isfinite(boxes).all() or (boxes[:, 2:] <= 0).any():
+        raise ValueError("a box has no extent, or is not finite.")
+    areas = np.array(features["image/object/area"].float_list.value, np.float64)
+    crowds = np.array(features["image/object/is_crowd"].int64_list.value, bool)
+    names = features[instances.CLASS_NAMES].bytes_list.value
+    return Objects(
+        boxes,
+        areas if len(areas) == count else boxes[:, 2] * boxes[:, 3],
+        categories,
+        crowds if len(crowds) == count else np.zeros(count, bool),
+        list(range(count)),
+        {
+            int(number): name.decode("utf-8", "replace")
+            for number, name in zip(categories, names, strict=False)
+        },
+        serialized,
+    )
