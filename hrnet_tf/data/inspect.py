@@ -72,10 +72,10 @@ def define_flags() -> flags.FlagValues:
     flag.boolean("overwrite", "Replace the folder.")
     flag.string("json", "File for the report as JSON.")
     flag.boolean("strict", "End with exit code 1 if anything looks wrong.")
-    flag.integer("num_examples", "Examples that are named of each kind.", 5, least=0)
-    flag.integer("num_rows", "Samples in sheet.png.", 8, least=1)
-    flag.integer("num_augmented", "Augmented crops of each.", 5, least=1)
-    flag.integer("num_doubtful", "Cells of doubtful.png.", 24, least=1)
+    flag.integer("num_examples", "Examples that are named of each kind.", 5, 0, 1000)
+    flag.integer("num_rows", "Samples in sheet.png.", 8, 1, 100)
+    flag.integer("num_augmented", "Augmented crops of each.", 5, 1, 50)
+    flag.integer("num_doubtful", "Cells of doubtful.png.", 24, 1, 200)
     flag.integer("seed", "Of the choice of samples and their augmentation.", 0)
     return flag.values
 

@@ -7,7 +7,7 @@ from hrnet_tf.inspection.inspection import Inspection, Options
 from hrnet_tf.inspection.kinds import open_inspection
 from hrnet_tf.inspection.report import Report
 from hrnet_tf.messages import UserError
-from hrnet_tf.output_files import check_output, write_json, written_whole
+from hrnet_tf.output_files import OutputError, check_output, write_json, written_whole
 from hrnet_tf.visualization import write_image
 
 
@@ -24,6 +24,8 @@ def inspect(
     """
     if output_dir:
         check_output(output_dir, overwrite)
+    if json_file and os.path.isdir(json_file):
+        raise OutputError(f"--json={json_file} is a folder; give a file.")
     inspection = open_inspection(options)
     report = inspection.run()
     print(report)
@@ -34,9 +36,8 @@ def inspect(
         print(f"\nWrote {', '.join(os.path.join(output_dir, name) for name in names)}")
     total = report.findings.counts.total()
     if strict and total:
-        raise UserError(
-            f"--strict: {total} things look wrong in {report.source}; see above."
-        )
+        things = "1 thing looks" if total == 1 else f"{total} things look"
+        raise UserError(f"--strict: {things} wrong in {report.source}; see above.")
 
 
 def _write(folder: str, inspection: Inspection[Any], report: Report) -> list[str]:

@@ -14,6 +14,7 @@ from hrnet_tf.inspection.pose_statistics import PoseStatistics
 from hrnet_tf.inspection.report import Section
 from hrnet_tf.inspection.samples import Sample
 from hrnet_tf.inspection.sampling import Reservoir
+from hrnet_tf.messages import UserError
 from hrnet_tf.training.validation import pose as validation
 
 
@@ -37,6 +38,13 @@ class PoseInspection(Inspection[People]):
         elif options.has_configuration:
             self._skeleton = load_skeleton(self._task.skeleton)
         if options.records:
+            if of_data.num_keypoints != self._skeleton.num_keypoints:
+                raise UserError(
+                    f"--records={options.records}: the first record holds "
+                    f"{of_data.num_keypoints} keypoints per person, and the skeleton "
+                    f"{self._skeleton.name} has {self._skeleton.num_keypoints}: give "
+                    "the one that the records were converted with, --skeleton=..."
+                )
             self.source = RecordedPeople(options.records, self._skeleton)
         else:
             require_folder(options.image_dir, "image folder")

@@ -30,6 +30,7 @@ from hrnet_tf.inspection.samples import (
 )
 from hrnet_tf.inspection.sampling import Reservoir
 from hrnet_tf.inspection.sequences import in_sequence
+from hrnet_tf.messages import UserError
 from hrnet_tf.training.validation import segmentation as validation
 
 WITHOUT_CLASS = "pixels with a number that is no class"
@@ -91,6 +92,12 @@ class SegmentationInspection(Inspection[np.ndarray]):
             self._label_set = _without_names(num_stored or IGNORE)
         background = ("background, not learned",) * self._drops_background
         self._names = (*background, *self._label_set.classes)
+        if num_stored not in (0, len(self._names)):
+            raise UserError(
+                f"--records={options.records}: the labels count {num_stored} classes, "
+                f"and the label set {self._label_set.name} {len(self._names)}: give "
+                "the one that the records were converted with, --label_set=..."
+            )
         self.source = RecordedLabels(options.records or "", len(self._names))
         self._pixels = np.zeros(IGNORE + 1, np.int64)
         self._images = np.zeros(IGNORE + 1, np.int64)

@@ -66,7 +66,7 @@ class Sides:
         signs, is_upright = self._read(keypoints)
         if np.count_nonzero(signs):
             self._signs += signs.tobytes()
-            self._upright.append(is_upright)
+            self._upright.append(int(is_upright))
             self._numbers.append(number)
             self._places.append(place)
 
@@ -83,18 +83,18 @@ class Sides:
         direction = directions[:, 1] * (1 if directions[0, 1] >= 0 else -1)
         lengths = vectors @ direction / max(side, 1e-9)
         signs = np.sign(lengths) * (np.abs(lengths) > _LEAST_LENGTH)
-        return signs.astype(np.int8), abs(direction[0]) > abs(direction[1])
+        return signs.astype(np.int8), bool(abs(direction[0]) > abs(direction[1]))
 
     def table(self) -> dict[str, dict[str, float | int | str | None]]:
         """For each pair: how often it has a sign, and what is common."""
-        signs, ties, _ = self._shares
-        agreement = _agreement(signs)
+        shares = self._shares
+        signs, ties = shares.signs, shares.ties
         rows: dict[str, dict[str, float | int | str | None]] = {}
         for pair, (left, right) in enumerate(self._pairs):
             compared = np.count_nonzero(signs[:, pair])
             if not compared:
                 continue
-            upright = signs[self._is_upright, pair]
+            upright = shares.upright[:, pair]
             others = np.where(np.arange(len(ties)) == pair, -1, ties[pair])
             strongest = int(others.argmax()) if len(ties) > 1 else pair
             names = self._skeleton.keypoints
@@ -102,23 +102,24 @@ class Sides:
                 "people": compared,
                 "left at viewer's right": _share(upright > 0, upright != 0),
                 "agrees with": self._name(strongest) if strongest != pair else None,
-                "in": float(round(agreement[pair, strongest], 3)),
+                "in": _share(
+                    signs[:, pair] * signs[:, strongest] > 0,
+                    signs[:, pair] * signs[:, strongest],
+                ),
             }
         return rows
 
     def report(self, findings: Findings) -> None:
         """Adds a finding for each doubtful person, and for eyes on the wrong sides."""
-        signs, ties, leaning = self._shares
+        shares = self._shares
         least = math.log(_LEAST_ODDS)
-        for person in np.flatnonzero(signs.any(axis=1)):
-            worst = _worst_set(
-                signs[person], bool(self._is_upright[person]), ties, leaning
-            )
+        for person, signs in enumerate(shares.signs):
+            worst = shares.worst_set(person)
             if worst.score < least:
                 continue
             place, number = self._places[person], self._numbers[person]
             names = ", ".join(map(self._name, worst.pairs))
-            has_all = len(worst.pairs) == np.count_nonzero(signs[person])
+            has_all = len(worst.pairs) == np.count_nonzero(signs)
             what = "everything" if has_all else names
             findings.add(
                 SWAPPED,
@@ -136,10 +137,9 @@ class Sides:
 
     def _mirrored(self) -> Iterator[str]:
         """Two eyes are seen from the front only: the left one at the viewer's right."""
-        signs, _, _ = self._shares
         for pair, (left, _) in enumerate(self._pairs):
             name = self._skeleton.keypoints[left].lower()
-            upright = signs[self._is_upright, pair]
+            upright = self._shares.upright[:, pair]
             counted = int(np.count_nonzero(upright))
             wrong = int(np.count_nonzero(upright < 0))
             is_eye = "eye" in name and "brow" not in name
@@ -161,33 +161,75 @@ class Sides:
         return f"{common}s" if common and common != left else f"{left}/{right}"
 
     @functools.cached_property
-    def _is_upright(self) -> np.ndarray:
-        return np.frombuffer(bytes(self._upright), np.uint8).astype(bool)
-
-    @functools.cached_property
-    def _shares(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Signs [N, M]; ties [M, M] and leaning [M], as logarithms of odds."""
-        count = len(self._pairs)
-        shape = len(self._numbers), count
+    def _shares(self) -> "_Shares":
+        shape = len(self._numbers), len(self._pairs)
         signs = np.frombuffer(bytes(self._signs), np.int8).reshape(shape)
-        ties = np.maximum(_log_odds(_agreement(signs)), 0.0)
-        upright = signs[self._is_upright]
-        right = np.count_nonzero(upright > 0, axis=0)
-        leaning = _log_odds((right + 1) / (np.count_nonzero(upright, axis=0) + 2))
-        return signs, ties, leaning
+        return _Shares(signs, np.frombuffer(bytes(self._upright), np.uint8) > 0)
 
 
-def _agreement(signs: np.ndarray) -> np.ndarray:
-    """How often the signs [N, M] of two pairs agree, [M, M]."""
-    # In float32, whose products are quick, and exact up to 2^24 people.
-    values = signs.astype(np.float32)
-    both = np.abs(values).T @ np.abs(values)
-    agreeing = (both + values.T @ values) / 2
-    return (agreeing.astype(np.float64) + _AGREEING) / (both + _COUNTED)
+class _Shares:
+    """What is common among N people with M pairs of keypoints.
 
+    Attributes:
+        signs: int8 [N, M].
+        upright: The signs of those people whose vectors lie across the image.
+        ties: [M, M], the logarithm of the odds that two pairs' signs agree.
+    """
 
-def _log_odds(share: np.ndarray) -> np.ndarray:
-    return np.log(share / (1 - share))
+    def __init__(self, signs: np.ndarray, is_upright: np.ndarray):
+        self.signs = signs
+        self.upright = signs[is_upright]
+        self._is_upright = is_upright
+        # In float32, whose products are quick, and exact up to 2^24 people.
+        values = signs.astype(np.float32)
+        both = (np.abs(values).T @ np.abs(values)).astype(np.float64)
+        agreeing = (both + values.T @ values) / 2
+        self._agreeing = agreeing + _AGREEING
+        self._opposed = both - agreeing + (_COUNTED - _AGREEING)
+        self.ties = np.maximum(np.log(self._agreeing / self._opposed), 0.0)
+        self._right = np.count_nonzero(self.upright > 0, axis=0) + 1.0
+        self._left = np.count_nonzero(self.upright < 0, axis=0) + 1.0
+
+    def worst_set(self, person: int) -> _Set:
+        """Of the sets of pairs that come into question, the one of the highest score.
+
+        Nobody is evidence for what is common when it is about themselves.
+        """
+        signs = self.signs[person]
+        present = tuple(np.flatnonzero(signs).tolist())
+        edges = _tree(present, self.ties) if len(present) > 1 else ()
+        changes = {edge: self._change(signs, *edge) for edge in edges}
+        leaning = np.abs(np.log(self._right / self._left))
+        root = max(present, key=lambda pair: leaning[pair])
+        of_root = self._change_of_side(signs, root) if self._is_upright[person] else 0.0
+
+        def score(pairs: Sequence[int]) -> float:
+            chosen = set(pairs)
+            changed = sum(
+                change
+                for (one, other), change in changes.items()
+                if (one in chosen) != (other in chosen)
+            )
+            return changed + (of_root if root in chosen else 0.0)
+
+        candidates = _candidates(present, signs, edges)
+        found = [_Set(pairs, score(pairs)) for pairs in candidates]
+        # Of sets that explain the same, the smallest.
+        return max(found, key=lambda each: (round(each.score, 6), -len(each.pairs)))
+
+    def _change(self, signs: np.ndarray, one: int, other: int) -> float:
+        """What the score gains if one pair of two is exchanged, and the other not."""
+        is_agreeing = signs[one] == signs[other]
+        agreeing = self._agreeing[one, other] - is_agreeing
+        opposed = self._opposed[one, other] - (not is_agreeing)
+        tie = max(math.log(agreeing / opposed), 0.0)
+        return -tie if is_agreeing else tie
+
+    def _change_of_side(self, signs: np.ndarray, pair: int) -> float:
+        """What it gains if a pair lies the other way on the image."""
+        is_right = signs[pair] > 0
+        right, left = self._right[pair] - is_right, self._left[pair] - (not is_right)
+        return math.log(left / right) if is_right else math.log(right / left)
 
 
 def _odds(score: float) -> str:
@@ -197,31 +239,6 @@ def _odds(score: float) -> str:
 def _share(found: np.ndarray, counted: np.ndarray) -> float | None:
     total = np.count_nonzero(counted)
     return float(round(np.count_nonzero(found) / total, 3)) if total else None
-
-
-def _worst_set(
-    signs: np.ndarray, is_upright: bool, ties: np.ndarray, leaning: np.ndarray
-) -> _Set:
-    """Of all sets of pairs that come into question, the one with the highest score."""
-    present = tuple(np.flatnonzero(signs).tolist())
-    edges = _tree(present, ties) if len(present) > 1 else ()
-    against = {
-        (one, other): -signs[one] * signs[other] * ties[one, other]
-        for one, other in edges
-    }
-    root = max(present, key=lambda pair: abs(leaning[pair]))
-    of_root = -signs[root] * leaning[root] if is_upright else 0.0
-
-    def score(pairs: Sequence[int]) -> float:
-        chosen = set(pairs)
-        changed = sum(
-            tie for (a, b), tie in against.items() if (a in chosen) != (b in chosen)
-        )
-        return changed + (of_root if root in chosen else 0.0)
-
-    found = [_Set(pairs, score(pairs)) for pairs in _candidates(present, signs, edges)]
-    # Of sets that explain the same, the smallest.
-    return max(found, key=lambda each: (round(each.score, 6), -len(each.pairs)))
 
 
 def _candidates(
