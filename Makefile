@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all lock clean clean-demo
+.PHONY: help env env-convert demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all lock audit clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -34,6 +34,7 @@ help:
 	@echo 'make test-all    lint, then every test'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
 	@echo 'make lock        compile requirements.lock from setup.cfg'
+	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
 	@echo 'make clean       remove $(VENV) and caches'
 	@echo 'make clean-demo  remove what make demo drew and trained'
 	@echo
@@ -146,8 +147,16 @@ lock:
 	  --fork-strategy fewest --generate-hashes --no-strip-extras --extra dev --extra demo $(LOCK_FLAGS) \
 	  --custom-compile-command 'make lock' --output-file requirements.lock setup.cfg
 
+# What this Python and system would install, and the advisories of PyPI or, with
+# AUDIT_FLAGS='-s osv', of OSV.
+AUDIT_FLAGS ?=
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	$(VENV)-audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict $(AUDIT_FLAGS)
+
 clean:
-	rm -rf $(VENV) $(VENV)-lock build hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:

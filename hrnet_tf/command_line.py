@@ -13,6 +13,7 @@ modules of commands import it, and all that imports it, inside the function that
 
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -196,13 +197,18 @@ def run(
         failure = failure_to_write(error)
         if failure is None and not isinstance(error, failures):
             raise
-        told = getattr(error, "message", error)
+        told = _without_gin(str(getattr(error, "message", error)))
         print(told if failure is None else f"{failure}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
         print(f"Interrupted{f' ({error})' if str(error) else ''}.", file=sys.stderr)
         return getattr(error, "exit_code", 128 + signal.SIGINT)
     return 0
+
+
+def _without_gin(message: str) -> str:
+    """A message without the lines of gin, which the Garden's functions pass through."""
+    return re.split(r"\s*In call to configurable ", message)[0]
 
 
 def _tensorflow_file_errors() -> tuple[type[Exception], ...]:

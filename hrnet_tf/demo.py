@@ -68,6 +68,8 @@ def serve(values: flags.FlagValues) -> None:
         )
     command_line.check_num_threads(values, values.model)
     _ignore_settings()
+    # TensorFlow's own keeps the memory of the largest picture for good.
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
     try:
         from hrnet_tf.serving import page_server
     except ImportError as error:

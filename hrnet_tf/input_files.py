@@ -10,6 +10,9 @@ import errno
 import json
 import os
 import stat
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -41,6 +44,12 @@ _KINDS = {
 }
 
 MISSING, UNREADABLE, TOO_LARGE = "missing", "unreadable", "too large for memory"
+
+# What zipfile raises at damaged archives, encryption and odd methods included.
+ZIP_FAULTS = (
+    *(zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError),
+    *(zlib.error, struct.error, OverflowError),
+)
 
 Pairs = list[tuple[str, Any]]
 
@@ -154,6 +163,9 @@ def parse_json(
         return entry if read_entry is None else read_entry(entry)
 
     try:
+        if isinstance(content, bytes):
+            # The bytes are not kept beside the text.
+            content = content.decode(json.detect_encoding(content), "surrogatepass")
         return json.loads(content, object_pairs_hook=read_pairs)
     except InputFileError:
         raise

@@ -65,16 +65,7 @@ def train(values: flags.FlagValues) -> None:
             "training from a checkpoint set task.init_checkpoint."
         )
 
-    if set("*?[\\") & set(values.model_dir):
-        raise UserError(
-            f"--model_dir={values.model_dir} has one of * ? [ \\ in it, which "
-            "TensorFlow takes for a pattern when it reads checkpoints: choose another."
-        )
-    if os.path.exists(values.model_dir) and not os.path.isdir(values.model_dir):
-        raise UserError(
-            f"--model_dir={values.model_dir} is a file: name a directory, which is "
-            "created if there is none."
-        )
+    _check_model_dir(values.model_dir)
 
     from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.serving import kinds
@@ -106,6 +97,24 @@ def train(values: flags.FlagValues) -> None:
         kind.report,
         values.checkpoint,
     )
+
+
+def _check_model_dir(path: str) -> None:
+    """Raises `UserError` if a path cannot be a model directory."""
+    if not path.strip():
+        raise UserError(
+            "--model_dir is empty: name a directory, which is created if there is none."
+        )
+    if set("*?[\\") & set(path):
+        raise UserError(
+            f"--model_dir={path} has one of * ? [ \\ in it, which TensorFlow takes for "
+            "a pattern when it reads checkpoints: choose another."
+        )
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise UserError(
+            f"--model_dir={path} is a file, or a link to nothing: name a directory, "
+            "which is created if there is none."
+        )
 
 
 def main(argv: Sequence[str]) -> int:

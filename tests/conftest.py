@@ -77,6 +77,35 @@ def log_as_imported():
     log.propagate = True
 
 
+@pytest.fixture(scope="session")
+def fuzz() -> Callable[..., None]:
+    """Returns a function that tries a reader on what Hypothesis makes.
+
+    The reader may refuse it with a `UserError`; what else it raises fails the test. The
+    seed is fixed; FUZZ_SEED=7 in the environment takes another.
+    """
+    import hypothesis
+
+    from hrnet_tf.messages import UserError
+
+    def run(count: int, strategy: Any, read: Callable[[Any], Any]) -> None:
+        @hypothesis.settings(
+            max_examples=count,
+            derandomize="FUZZ_SEED" not in os.environ,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(strategy)
+        def attempt(content: Any) -> None:
+            with contextlib.suppress(UserError):
+                read(content)
+
+        hypothesis.seed(int(os.environ.get("FUZZ_SEED", 0)))(attempt)()
+
+    return run
+
+
 TOY_BACKBONE = {
     "hrnet": {
         "model_id": "custom",

@@ -217,3 +217,19 @@ def test_flags_come_from_texts_alone(make, reason, nested, tmp_path, capsys):
         (tmp_path / "outer").write_text(f"--flagfile={path}\n")
     assert _run(f"--flagfile={tmp_path / 'outer' if nested else path}") == 2
     assert f"--flagfile={path} {reason}" in capsys.readouterr().err
+
+
+def test_messages_are_without_the_lines_of_gin(capsys):
+    from gin import utils
+
+    def command(values):
+        try:
+            raise OSError(5, "Input/output error", "/data/a.tfrecord")
+        except OSError as error:
+            utils.augment_exception_message_and_reraise(
+                error, "\n  In call to configurable 'Trainer' (<class 'Trainer'>)"
+            )
+
+    assert command_line.run(command, flags.FlagValues(), ["command"]) == 1
+    told = capsys.readouterr().err
+    assert told == "[Errno 5] Input/output error: '/data/a.tfrecord'\n"

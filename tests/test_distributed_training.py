@@ -5,12 +5,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 from hrnet_tf import train
+from hrnet_tf.weights import whole_checkpoints
 
 REPO = Path(__file__).resolve().parents[1]
 TIME_LIMIT = 300  # seconds
@@ -24,7 +27,11 @@ def free_addresses(count: int) -> list[str]:
     return addresses
 
 
-def run_workers(arguments: list[str], count: int = 2) -> list[tuple[int, str, str]]:
+def run_workers(
+    arguments: list[str],
+    count: int = 2,
+    meanwhile: Callable[[list[subprocess.Popen]], None] = lambda workers: None,
+) -> list[tuple[int, str, str]]:
     """Runs the training command in `count` processes: code and outputs of each."""
     cluster = {"worker": free_addresses(count)}
     workers = []
@@ -45,6 +52,7 @@ def run_workers(arguments: list[str], count: int = 2) -> list[tuple[int, str, st
                     text=True,
                 )
             )
+        meanwhile(workers)
         outputs = [worker.communicate(timeout=TIME_LIMIT) for worker in workers]
     finally:
         for worker in workers:
@@ -106,3 +114,36 @@ def test_two_workers_train_evaluate_and_continue(tmp_path, toy_command):
     assert code == 0
     assert json.loads((model_dir / "metrics.json").read_text())["step"] == 6
     assert result_scores(model_dir) == pytest.approx(scores, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_signal_to_one_worker_stops_both(tmp_path, toy_command):
+    model_dir = tmp_path / "run"
+    changes = (
+        "runtime.distribution_strategy=multi_worker_mirrored",
+        "trainer.train_steps=1000000",
+        "trainer.checkpoint_interval=1000000",
+        "trainer.optimizer_config.learning_rate.type=constant",
+        "trainer.optimizer_config.learning_rate.constant.learning_rate=0.001",
+    )
+
+    def stop_one(workers: list[subprocess.Popen]) -> None:
+        deadline = time.monotonic() + TIME_LIMIT
+        while not list(model_dir.glob("train/events*")):
+            assert time.monotonic() < deadline and workers[1].poll() is None
+            time.sleep(0.1)
+        time.sleep(30)
+        workers[1].terminate()
+
+    chief, other = run_workers(
+        toy_command(
+            model_dir, "--mode=train", f"--params_override={','.join(changes)}"
+        ),
+        meanwhile=stop_one,
+    )
+    assert chief[0] == other[0] == 143, chief[2] + other[2]
+    newest = whole_checkpoints.newest(str(model_dir))
+    assert f"Saved {newest}; the same command goes on from there." in chief[2]
+    assert "Traceback" not in chief[2] + other[2]
+    assert not (model_dir / "run.lock").exists()

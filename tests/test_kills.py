@@ -24,8 +24,8 @@ from hrnet_tf.weights import whole_checkpoints
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 REPO = Path(__file__).resolve().parents[1]
-TIME_LIMIT = 300  # seconds
-LAST_STEP = 160
+TIME_LIMIT = 600  # seconds
+LAST_STEP = 64
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def command(toy_data, tmp_path_factory) -> Callable[[Path], list[str]]:
         },
         "trainer": {
             "train_steps": LAST_STEP,
-            "checkpoint_interval": 4,
-            "validation_interval": 8,
+            "checkpoint_interval": 2,
+            "validation_interval": 4,
             # It falls with almost every evaluation, so there is much to save.
             "best_checkpoint_eval_metric": "validation_loss",
             "best_checkpoint_metric_comp": "lower",
@@ -178,7 +178,7 @@ def test_killed_five_times_it_ends_with_the_same_numbers(
         *choose.sample(
             [is_saving, is_renaming, is_evaluating, is_saving_best, is_renaming_best], 3
         ),
-        *(choose.uniform(0, 1.5) for _ in range(2)),
+        *(choose.uniform(0, 1) for _ in range(2)),
     ]
     choose.shuffle(moments)
     for moment in moments:

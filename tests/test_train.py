@@ -352,6 +352,8 @@ def test_a_finished_run_started_again_only_evaluates(
         (["--mode=eval", "--checkpoint=/no/ckpt-1"], 1, "names no checkpoint"),
         (["--mode=train", "--checkpoint=/no/ckpt-1"], 2, "goes with --mode=eval"),
         (["--mode=test"], 2, "--mode"),
+        (["--model_dir="], 1, "--model_dir is empty"),
+        (["--model_dir=runs/[1]"], 1, "a pattern when it reads"),
         (
             [override("runtime.distribution_strategy=parameter_server")],
             1,

@@ -1,7 +1,6 @@
 """COCO's AP and AR, as pycocotools computes them, without its printing."""
 
 import contextlib
-import copy
 import io
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -34,7 +33,8 @@ def evaluate(
     counted = set(ground_truth.imgs if image_ids is None else image_ids)
     with contextlib.redirect_stdout(io.StringIO()):
         if results:
-            predictions = ground_truth.loadRes(copy.deepcopy(list(results)))
+            # It adds keys to every result, and leaves the values alone.
+            predictions = ground_truth.loadRes([dict(row) for row in results])
         else:  # loadRes looks into the first result.
             predictions = index({**ground_truth.dataset, "annotations": []})
         evaluation = COCOeval(ground_truth, predictions, kind)

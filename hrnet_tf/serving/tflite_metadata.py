@@ -9,9 +9,7 @@ and for Android's MetadataExtractor.
 """
 
 import io
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +17,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from hrnet_tf.input_files import ZIP_FAULTS
 from hrnet_tf.serving import checksums
 from hrnet_tf.serving import metadata as metadata_lib
 from hrnet_tf.serving.metadata import ModelError, NetworkMetadata
@@ -29,11 +28,6 @@ _FILE_IDENTIFIER = b"M001"
 _TFLITE_IDENTIFIER = b"TFL3"
 # The earliest time that a ZIP archive can hold.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-# What reading a damaged archive raises, encryption and odd methods included.
-_FAULTS_OF_ARCHIVES = (
-    *(zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError),
-    *(zlib.error, struct.error, OverflowError),
-)
 _IMAGE_PROPERTIES = 2
 _RGB = 1
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 1, 2, 3
@@ -96,7 +90,7 @@ def read_description(content: bytes, source: str) -> dict[str, Any]:
             if entry.file_size > metadata_lib.MAX_BYTES:
                 raise zipfile.BadZipFile("it is too large")
             text = archive.read(entry)
-    except _FAULTS_OF_ARCHIVES as error:
+    except ZIP_FAULTS as error:
         raise ModelError(
             f"{source} was not exported by hrnet_tf, or is incomplete: it holds no "
             f"{metadata_lib.FILE_NAME}."

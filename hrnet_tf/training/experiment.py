@@ -199,7 +199,7 @@ def _key_mistakes(
         elif section is not None and not field_types.fits(value, annotation):
             yield _section_needed(section, key_path, value)
         else:
-            yield from _value_mistakes(value, annotation, key_path)
+            yield from _value_mistakes(value, current, annotation, key_path)
 
 
 def _section_mistakes(
@@ -224,9 +224,20 @@ def _section_mistakes(
         yield from _key_mistakes(section, changes, root, path)
 
 
-def _value_mistakes(value: Any, annotation: Any, path: str) -> Iterator[str]:
+def _value_mistakes(
+    value: Any, current: Any, annotation: Any, path: str
+) -> Iterator[str]:
     """Checks that YAML read a value, or the elements of a list, as a plain type."""
-    if isinstance(value, (list, tuple)):  # params.yaml keeps the Garden's tuples.
+    lists = (list, tuple)  # params.yaml keeps the Garden's tuples.
+    if isinstance(value, lists):
+        # The Garden would look for as many sections in the value that is there.
+        of_sections = all(isinstance(element, dict) for element in value)
+        if of_sections and current and not isinstance(current, lists):
+            yield (
+                f"{path} must be {field_types.described(annotation)}; got "
+                f"{shown(value)}."
+            )
+            return
         for element in value:
             if not isinstance(element, PLAIN_TYPES) and not (
                 isinstance(element, dict) and field_types.section_type(annotation)

@@ -23,6 +23,7 @@ from hrnet_tf.training import (
     best_checkpoint,
     checkpoints,
     devices,
+    networks,
     optimizers,
     run_file,
     run_files,
@@ -33,6 +34,9 @@ from hrnet_tf.training.experiment import ConfigError
 from hrnet_tf.training.record_watch import RecordWatch
 from hrnet_tf.training.trainer import COMPILING, Runner, Trainer
 from hrnet_tf.weights import whole_checkpoints
+
+# The Garden's folder of averaged weights.
+_AVERAGES = "ema_checkpoints"
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +59,13 @@ def run(
         actions.TrainingError: If training had to stop.
     """
     trains = "train" in mode
-    params = _with_weights_to_use(params, mode, model_dir, checkpoint)
+    latest = None if trains or checkpoint else whole_checkpoints.newest(model_dir)
+    if mode == "eval" and not (checkpoint or latest):
+        raise ConfigError(
+            f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
+            "name one with --checkpoint."
+        )
+    params = _with_weights_to_use(params, mode, checkpoint)
     devices.log_devices(params.runtime)
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
@@ -72,7 +82,8 @@ def run(
         checks: list[Callable[..., None]] = []
         if trains and is_chief:
             checks.append(stack.enter_context(_writing(model_dir)))
-        latest = _latest(model_dir, mode)
+        if trains:
+            latest = whole_checkpoints.survey(model_dir).prefix
         # Orbit prints every line that it also logs, in between ours.
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         worker_dir = stack.enter_context(
@@ -84,7 +95,9 @@ def run(
         watch = RecordWatch(*sources)
 
         _log.info("Building the model.")
-        task = task_factory.get_task(params.task, logging_dir=model_dir)
+        task = networks.explain_failures(
+            task_factory.get_task(params.task, logging_dir=model_dir)
+        )
         trainer = train_utils.create_trainer(
             params,
             task,
@@ -165,6 +178,8 @@ def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
             whole_checkpoints.check(surveyed)
             whole_checkpoints.tell(surveyed)
             whole_checkpoints.repair(surveyed)
+            averages = whole_checkpoints.survey(os.path.join(model_dir, _AVERAGES))
+            whole_checkpoints.repair(averages)
             yield lambda output: check_kept()
     except Exception as error:
         reason = failure_to_write(error)
@@ -181,30 +196,18 @@ def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
         ) from error
 
 
-def _latest(model_dir: str, mode: str) -> str | None:
-    """The checkpoint that a mode begins with; it was told of before, if it trains."""
-    if "train" in mode:
-        return whole_checkpoints.survey(model_dir).prefix
-    return whole_checkpoints.newest(model_dir)
-
-
 def _with_weights_to_use(
-    params: cfg.ExperimentConfig, mode: str, model_dir: str, checkpoint: str | None
+    params: cfg.ExperimentConfig, mode: str, checkpoint: str | None
 ) -> cfg.ExperimentConfig:
     """The experiment without the weights that this mode does not use.
 
     Raises:
-        ConfigError: If there is no checkpoint to evaluate.
+        ConfigError: If the checkpoint to evaluate is missing or damaged.
     """
     if checkpoint:
         checkpoints.check_exists(checkpoint)
         # Evaluated as it is: if averages were kept, a best checkpoint holds them.
         params = params.replace(trainer={"optimizer_config": {"ema": None}})
-    elif mode == "eval" and not whole_checkpoints.newest(model_dir):
-        raise ConfigError(
-            f"--model_dir={model_dir} holds no checkpoint to evaluate: train first, or "
-            "name one with --checkpoint."
-        )
     if "train" not in mode:
         params = params.replace(task={"init_checkpoint": None})
     return params

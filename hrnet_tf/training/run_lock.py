@@ -115,7 +115,7 @@ def _read(text: str) -> dict[str, Any]:
     """What a lock file says; nothing, if its writer was killed while writing it."""
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

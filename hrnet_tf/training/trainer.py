@@ -181,10 +181,12 @@ class Runner(train_lib.OrbitExperimentRunner):
             _log.warning("The loss is no number any more: this state is not saved.")
             return
         orbit.Controller._maybe_save_checkpoint(self.controller, check_interval=False)
-        _log.info(
-            "Saved %s; the same command goes on from there.",
-            self.checkpoint_manager.latest_checkpoint,
-        )
+        # What other workers save is for nobody.
+        if self.strategy.extended.should_checkpoint:
+            _log.info(
+                "Saved %s; the same command goes on from there.",
+                self.checkpoint_manager.latest_checkpoint,
+            )
 
     def _evaluate_continuously(self) -> None:
         """Evaluates every new checkpoint, as the Garden does, but whole ones only."""

@@ -1,7 +1,10 @@
 """What a file is that holds no weights, in words that say what to do about it."""
 
+import os
 import re
 import zipfile
+
+from hrnet_tf.input_files import ZIP_FAULTS
 
 _UNPACK = "unpack it and name the checkpoint in it"
 _NOT_PYTORCH = "which is not PyTorch's; convert the PyTorch file"
@@ -28,6 +31,9 @@ _BEGINNINGS = (
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # In bytes, as the format has it.
 _LARGEST_HEADER = 100_000_000
+# How much larger the content of a ZIP file may be, if it is not small anyway (bytes).
+_MOST_EXPANSION = 10
+_SMALL = 100_000_000
 
 
 def is_safetensors(path: str) -> bool:
@@ -58,8 +64,15 @@ def _what_a_zip_is(path: str) -> str | None:
     try:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
-    except (zipfile.BadZipFile, NotImplementedError):
+            size = sum(entry.file_size for entry in file.infolist())
+    except ZIP_FAULTS:
         return "a damaged or half downloaded ZIP file; download it again"
+    if size > max(_MOST_EXPANSION * os.path.getsize(path), _SMALL):
+        return (
+            f"a ZIP file that claims to hold {size / 1e6:.0f} MB in "
+            f"{os.path.getsize(path) / 1e6:.0f} MB, and PyTorch does not compress; "
+            "download it again, or save the checkpoint again"
+        )
     ends = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in ends:
         return (

@@ -22,6 +22,13 @@ from hrnet_tf.weights.tensor_files import WeightsError
 
 Tensors = Mapping[str, np.ndarray]
 
+# Modules of a stage, blocks of a branch, levels of a pyramid.
+_MOST_PARTS = 32
+# Of a convolution, and of one whose filters are keypoints or classes.
+_MOST_FILTERS, _MOST_OUTPUTS = 2**13, 2**16
+# Of the last convolution of a pose network; those published have 1 or 3.
+_LARGEST_KERNEL = 31
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -48,15 +55,30 @@ class Network:
 
 def infer_spec(tensors: Tensors) -> backbones.HRNetSpec:
     """Reads the numbers of an HRNet off its official tensors. Raises `WeightsError`."""
+    total = sum(tensor.size for tensor in tensors.values())
 
     def count(pattern: str) -> int:
         matches = (re.match(pattern, name) for name in tensors)
-        return len({match.group(1) for match in matches if match})
+        number = len({match.group(1) for match in matches if match})
+        if not 1 <= number <= _MOST_PARTS:
+            names = pattern.replace(r"(\d+)", "NUMBER").replace("\\", "")
+            raise WeightsError(
+                f"There are tensors {names}... of {number} numbers; an HRNet has 1 to "
+                f"{_MOST_PARTS}."
+            )
+        return number
 
     def filters(name: str) -> int:
         if name not in tensors:
             raise WeightsError(f"The tensor {name} is missing.")
-        return tensors[name].shape[0]
+        number = _shape(tensors, name)[0]
+        # Convolutions of so many channels follow, in the file as in the network.
+        if number**2 > total:
+            raise WeightsError(
+                f"The tensor {name} is {list(tensors[name].shape)}, too wide for a "
+                f"network of the file's {total:,} numbers."
+            )
+        return number
 
     return backbones.HRNetSpec(
         width=filters("stage2.0.branches.0.0.conv1.weight"),
@@ -66,6 +88,23 @@ def infer_spec(tensors: Tensors) -> backbones.HRNetSpec:
         layer1_blocks=count(r"layer1\.(\d+)\."),
         stem_width=filters("conv1.weight"),
     )
+
+
+def _shape(
+    tensors: Tensors, name: str, rank: int = 4, most: int = _MOST_FILTERS
+) -> tuple[int, ...]:
+    """The shape of a tensor that decides sizes; a `KeyError` if there is none."""
+    shape = tensors[name].shape
+    if len(shape) != rank or not all(shape):
+        raise WeightsError(
+            f"The tensor {name} is {list(shape)}; it must have {rank} dimensions, none "
+            "of them 0."
+        )
+    if shape[0] > most:
+        raise WeightsError(
+            f"The tensor {name} is {list(shape)}; it may have at most {most} filters."
+        )
+    return shape
 
 
 def infer_model_id(spec: backbones.HRNetSpec) -> str:
@@ -98,7 +137,11 @@ def _backbone_config(
 ) -> backbones.Backbone:
     spec = infer_spec(tensors)
     model_id = infer_model_id(spec)
-    last = spec.modules[2] - 1
+    proof = f"stage4.{spec.modules[2] - 1}.fuse_layers.1.0.0.0.weight"
+    if proof not in tensors and task not in ("pose", "backbone"):
+        raise WeightsError(
+            f"The tensor {proof} is missing; {task} networks need all branches."
+        )
     upsampling = "nearest"
     if "last_layer.3.weight" in tensors or "cls_head.weight" in tensors:
         upsampling = _bilinear(align_corners)
@@ -107,7 +150,7 @@ def _backbone_config(
         hrnet=backbones.HRNet(
             model_id=model_id,
             custom=spec if model_id == backbones.CUSTOM else backbones.HRNetSpec(),
-            multi_scale_output=f"stage4.{last}.fuse_layers.1.0.0.0.weight" in tensors,
+            multi_scale_output=proof in tensors,
             fuse_upsampling=upsampling,
             classification_neck=task == "classification",
         ),
@@ -127,7 +170,14 @@ def _build_backbone(backbone: backbones.Backbone, tensors: Tensors) -> Network:
 
 
 def _build_pose(backbone: backbones.Backbone, tensors: Tensors) -> Network:
-    num_keypoints, _, kernel_size, _ = tensors["final_layer.weight"].shape
+    num_keypoints, _, kernel_size, _ = _shape(
+        tensors, "final_layer.weight", most=_MOST_OUTPUTS
+    )
+    if kernel_size > _LARGEST_KERNEL:
+        raise WeightsError(
+            f"The tensor final_layer.weight has a kernel {kernel_size} high; the most "
+            f"is {_LARGEST_KERNEL}."
+        )
     model = task_models.build_pose(backbone, num_keypoints, kernel_size).model
     return _network(
         "pose",
@@ -140,7 +190,7 @@ def _build_pose(backbone: backbones.Backbone, tensors: Tensors) -> Network:
 
 
 def _build_classification(backbone: backbones.Backbone, tensors: Tensors) -> Network:
-    num_classes = tensors["classifier.weight"].shape[0]
+    num_classes = _shape(tensors, "classifier.weight", 2, _MOST_OUTPUTS)[0]
     built = task_models.build_classification(backbone, num_classes)
     return _network(
         "classification",
@@ -157,13 +207,12 @@ def _build_segmentation(backbone: backbones.Backbone, tensors: Tensors) -> Netwo
     classifier = "last_layer.3"
     if "cls_head.weight" in tensors:
         decoder = decoders.Decoder(type="hrnetv2_ocr")
-        pixels = tensors["conv3x3_ocr.0.weight"]
-        keys = tensors["ocr_distri_head.object_context_block.f_pixel.0.weight"]
-        decoder.hrnetv2_ocr.num_filters = pixels.shape[0]
-        decoder.hrnetv2_ocr.key_filters = keys.shape[0]
+        keys = "ocr_distri_head.object_context_block.f_pixel.0.weight"
+        decoder.hrnetv2_ocr.num_filters = _shape(tensors, "conv3x3_ocr.0.weight")[0]
+        decoder.hrnetv2_ocr.key_filters = _shape(tensors, keys)[0]
         classifier = "cls_head"
     decoder.get().upsampling = backbone.hrnet.fuse_upsampling
-    num_classes = tensors[f"{classifier}.weight"].shape[0]
+    num_classes = _shape(tensors, f"{classifier}.weight", most=_MOST_OUTPUTS)[0]
     model = task_models.build_segmentation(backbone, decoder, num_classes).model
     return _network(
         "segmentation",
@@ -186,8 +235,13 @@ def _build_detection(backbone: backbones.Backbone, tensors: Tensors) -> Network:
         re.fullmatch(r"neck\.fpn_conv\.\d+\.weight", name) is not None
         for name in tensors
     )
+    if num_levels > _MOST_PARTS:
+        raise WeightsError(
+            f"The pyramid has {num_levels} levels; the most is {_MOST_PARTS}."
+        )
     decoder = decoders.Decoder(type="hrnetv2p")
-    decoder.hrnetv2p.num_filters = tensors["neck.reduction_conv.0.weight"].shape[0]
+    reduction = _shape(tensors, "neck.reduction_conv.0.weight")
+    decoder.hrnetv2p.num_filters = reduction[0]
     built = task_models.build_detection(backbone, decoder, max_level=1 + num_levels)
     return _network(
         "detection",

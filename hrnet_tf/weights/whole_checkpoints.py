@@ -207,13 +207,15 @@ def _found(files: Sequence[str], names: Sequence[str] | None) -> list[str]:
     """The checkpoints of a folder that have an index, oldest first.
 
     They are numbered, or listed. If several series of them share the folder, they are
-    those of the series that is listed last.
+    those of the series that is listed last, or else that has TensorFlow's usual name.
     """
     found = [match["name"] for file in files if (match := _INDEX.fullmatch(file))]
     found = [name for name in found if _number(name) >= 0 or name in (names or ())]
     series = {_series(name) for name in found}
-    if names and _series(names[-1]) in series:
-        found = [name for name in found if _series(name) == _series(names[-1])]
+    for wanted in (*map(_series, reversed(names or [])), "ckpt"):
+        if wanted in series:
+            found = [name for name in found if _series(name) == wanted]
+            break
     return sorted(found, key=lambda name: (_number(name), name))
 
 

@@ -91,3 +91,10 @@ def test_a_pipe_is_no_configuration(tmp_path):
     os.mkfifo(tmp_path / "a.yaml")
     with pytest.raises(ConfigError, match="a.yaml is a pipe, not a file"):
         parse_config("hrnet_pose_coco", [str(tmp_path / "a.yaml")])
+
+
+@pytest.mark.parametrize("value", ["[]", "[{}]", "[{a: 1}, {}]"])
+@pytest.mark.parametrize("key", ["train_steps", "max_to_keep", "checkpoint_interval"])
+def test_lists_in_place_of_numbers(key, value):
+    with pytest.raises(ConfigError, match=rf"trainer.{key} must be .*; got \["):
+        parse_config("hrnet_pose_coco", [], f"trainer: {{{key}: {value}}}")

@@ -59,7 +59,7 @@ def test_a_killed_process_holds_nothing(holder, tmp_path, log, caplog):
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "\0\0", '"x"', "{}"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0\0", '"x"', "{}", "[" * 9999])
 def test_a_lock_that_says_nothing_is_stale(content, tmp_path):
     (tmp_path / "run.lock").write_text(content)
     with run_lock.held(str(tmp_path)):

@@ -160,6 +160,42 @@ def test_without_what_decides_a_size_there_is_a_sentence(changed):
         load_pytorch_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["conv1", "stage2.0.branches.0.0.conv1", "layer1.0.conv1", "final_layer"],
+)
+@pytest.mark.parametrize(
+    "shape", [[], [0], [0, 3, 3, 3], [4, 3], [4, 4, 0, 0], [17, 4, 1, 1, 1]]
+)
+def test_tensors_of_odd_shapes_decide_no_sizes(name, shape, changed):
+    name = f"{name}.weight"
+    path = changed({name: np.zeros(shape, np.float32)})
+    sentence = rf"The tensor {name} is \[.*must have 4 dimensions, none of them 0"
+    with pytest.raises(WeightsError, match=sentence):
+        load_pytorch_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"stage2.0.branches.0.0.conv1.weight": [5000, 1, 1, 1]}, "too wide for a net"),
+        ({"final_layer.weight": [2**17, 1, 1, 1]}, "may have at most 65536 filters"),
+        ({"final_layer.weight": [1, 1, 3000, 1]}, "has a kernel 3000 high"),
+        ({f"stage2.{n}.x": [1] for n in range(99)}, r"stage2.NUMBER.* of 99 numbers"),
+        (
+            {f"neck.fpn_conv.{n}.weight": [1] for n in range(99)}
+            | {"neck.reduction_conv.0.weight": [4, 4, 1, 1]},
+            "detection networks need all branches",
+        ),
+        ({"classifier.weight": [10, 9]}, "classification networks need all branches"),
+    ],
+)
+def test_networks_that_no_machine_could_build_are_refused(changes, sentence, changed):
+    drawn = {name: np.zeros(shape, np.float32) for name, shape in changes.items()}
+    with pytest.raises(WeightsError, match=sentence):
+        load_pytorch_checkpoint(changed(drawn))
+
+
 def test_half_a_head_is_not_taken_for_a_body(changed):
     path = changed({"final_layer.weight": None})
     with pytest.raises(WeightsError, match="1 tensors unexpected: final_layer.bias"):

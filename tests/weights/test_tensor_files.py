@@ -1,7 +1,11 @@
+import argparse
+import collections
+import datetime
 import gzip
 import io
 import json
 import os
+import pathlib
 import pickle
 import re
 import tarfile
@@ -13,6 +17,7 @@ import pytest
 import safetensors.numpy
 
 from hrnet_tf import convert_weights
+from hrnet_tf.messages import UserError
 from hrnet_tf.weights.conversion import load_pytorch_checkpoint
 from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
 
@@ -215,6 +220,68 @@ def test_what_is_no_file_is_called_what_it_is(tmp_path):
             read_tensors(str(path))
 
 
+def write_header(path, header: bytes, body: bytes = b"", length=None) -> str:
+    size = len(header) if length is None else length
+    path.write_bytes(size.to_bytes(8, "little") + header + body)
+    return str(path)
+
+
+def entry(shape, begin=0, end=4, dtype="F32") -> dict:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": entry([1], 4, 0)},
+        {"a": entry([100], 0, 400)},
+        {"a": entry([1]), "b": entry([1], 2, 6)},
+        {"a": entry([2**40, 2**40])},
+        {"a": entry([-1])},
+        {"a": entry([1], dtype="X9")},
+        {"a": entry([1]), "b": entry([0, 2**63], 4, 4)},
+        {"a": entry([1] * 100)},
+        {"a": entry([1]), "__metadata__": [1]},
+        {"a": "text"},
+    ],
+)
+def test_a_header_that_lies_is_refused(header, tmp_path):
+    path = write_header(
+        tmp_path / "a.safetensors", json.dumps(header).encode(), b"0000"
+    )
+    with pytest.raises(
+        WeightsError, match=r"a\.safetensors (cannot be read|holds '.')"
+    ):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("length", [0, 10**6, 10**9, 2**63, 2**64 - 1])
+def test_a_header_of_another_length_is_refused(length, tmp_path):
+    header = json.dumps({"a": entry([1])}).encode()
+    path = write_header(tmp_path / "a.safetensors", header, b"0000", length)
+    with pytest.raises(WeightsError, match=r"a\.safetensors cannot be read"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("size", range(10))
+def test_a_few_bytes_are_no_safetensors(size, tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}"[:size])
+    with pytest.raises(WeightsError, match=r"a\.safetensors cannot be read"):
+        read_tensors(str(tmp_path / "a.safetensors"))
+
+
+def test_deep_headers_and_names_that_are_there_twice_are_refused(tmp_path):
+    header = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    path = write_header(tmp_path / "a.safetensors", header)
+    with pytest.raises(WeightsError, match=r"a\.safetensors cannot be read"):
+        read_tensors(path)
+    tensor = json.dumps(entry([1]))
+    header = f'{{"a": {tensor}, "a": {tensor}}}'.encode()
+    path = write_header(tmp_path / "a.safetensors", header, b"0000")
+    with pytest.raises(UserError, match=r"a\.safetensors has the key 'a' twice"):
+        read_tensors(path)
+
+
 # ---- PyTorch ----
 
 
@@ -341,7 +408,7 @@ def test_all_floats_of_torch_are_read(kind, torch, tmp_path):
 def test_a_tensor_without_values_is_named(torch, tmp_path):
     path = str(tmp_path / "weights.pth")
     torch.save({"a": torch.ones(1, device="meta")}, path)
-    with pytest.raises(WeightsError, match="holds 'a' as torch.float32, which cannot"):
+    with pytest.raises(WeightsError, match="holds 'a' without its values"):
         read_tensors(path)
 
 
@@ -350,6 +417,103 @@ def test_nested_parts_are_read_by_their_whole_names(torch, tmp_path):
     parts = {"backbone": {"conv1": torch.ones(1)}, "head": {"bias": torch.ones(1)}}
     torch.save(parts, path)
     assert set(read_tensors(path)) == {"backbone.conv1", "head.bias"}
+
+
+@pytest.mark.parametrize("key", ["other", "model"])
+def test_a_dict_that_holds_itself_is_read_once(key, torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    content = {"state_dict": {"a": torch.ones(1)}}
+    content[key] = content
+    content["state_dict"][key] = content
+    torch.save(content, path)
+    assert set(read_tensors(path)) == {"a"}
+    del content["state_dict"]
+    torch.save(content, path)
+    with pytest.raises(WeightsError, match=f"keys '{key}' and no tensors"):
+        read_tensors(path)
+
+
+def test_dicts_that_would_be_read_for_ever_are_refused(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    deep = shared = {"a": torch.ones(1)}
+    for _ in range(30):
+        deep = {"model": deep}
+    for _ in range(19):
+        shared = dict.fromkeys("abcd", shared)
+    for content in (deep, shared):
+        torch.save(content, path)
+        with pytest.raises(WeightsError, match="nested more than 20 deep, or hold"):
+            read_tensors(path)
+
+
+def test_any_key_has_a_name(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    keys = [3, None, True, (1, 2), 10**20]
+    torch.save({key: torch.ones(1) for key in keys}, path)
+    assert set(read_tensors(path)) == {"3", "None", "True", "<tuple>", "<int>"}
+    torch.save({3: torch.ones(1), "3": torch.ones(1)}, path)
+    with pytest.raises(WeightsError, match="holds '3' twice"):
+        read_tensors(path)
+
+
+def test_tensors_of_any_layout_are_read(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    whole = torch.arange(6.0).reshape(2, 3)
+    tensors = {
+        "sparse": whole.to_sparse(),
+        "rows": whole.to_sparse_csr(),
+        "turned": whole.T.contiguous().T,
+        "brain": whole.bfloat16().T.contiguous().T,
+        "negative": torch.complex(whole, -whole).conj().imag,
+        "part": torch.arange(12.0)[:6].reshape(2, 3),
+    }
+    torch.save(tensors, path)
+    for name, array in read_tensors(path).items():
+        np.testing.assert_array_equal(array, whole.numpy(), err_msg=name)
+
+
+def test_what_claims_more_than_it_holds_is_refused(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    places = torch.zeros([2, 1], dtype=torch.int64)
+    for tensor in (
+        torch.zeros(1).expand(10**10),
+        torch.sparse_coo_tensor(places, torch.ones(1), (10**5, 10**5)),
+    ):
+        torch.save({"a": tensor}, path)
+        with pytest.raises(WeightsError, match=r"holds 'a' with the shape \[.*larger"):
+            read_tensors(path)
+
+
+def test_a_zip_with_a_name_that_is_no_text_is_refused(torch, tmp_path):
+    path = tmp_path / "weights.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("wé/data.pkl", b"")
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xff"))
+    with pytest.raises(WeightsError, match="damaged or half downloaded ZIP"):
+        read_tensors(str(path))
+
+
+def test_a_zip_bomb_is_not_opened(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("w/data/0", "w") as file:
+            for _ in range(200):
+                file.write(bytes(10**6))
+        archive.writestr("w/data.pkl", b"")
+    with pytest.raises(WeightsError, match="claims to hold 200 MB in 0 MB"):
+        read_tensors(path)
+
+
+def test_what_scripts_note_beside_weights_is_passed_over(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    notes = {
+        "args": argparse.Namespace(lr=0.1, output=pathlib.PurePosixPath("/x")),
+        "best": [np.float64(0.5), np.float32(1), np.int64(3), np.bool_(True)],
+        "when": datetime.datetime(2020, 1, 1),
+        "log": collections.deque([1.0]),
+    }
+    torch.save({"state_dict": {"a": torch.ones(1)}, **notes}, path)
+    assert set(read_tensors(path)) == {"a"}
 
 
 def test_nothing_but_our_sentence_is_printed(torch, tmp_path, capfd, recwarn):

@@ -202,6 +202,20 @@ def test_a_first_save_that_was_killed_is_no_checkpoint(left, tmp_path, log):
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, b"garbage"])
+def test_another_series_does_not_take_the_place_of_a_run(content, folder):
+    for suffix in (INDEX, DATA):
+        shutil.copy(folder / f"ckpt-8{suffix}", folder / f"backbone-100{suffix}")
+    assert newest(folder) == "ckpt-12"
+    (folder / "checkpoint").unlink()
+    if content:
+        (folder / "checkpoint").write_bytes(content)
+    assert newest(folder) == "ckpt-12"
+    whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
+    assert (folder / "backbone-100.index").exists()
+    assert "backbone" not in (folder / "checkpoint").read_text()
+
+
 def test_names_with_unusual_letters(saved, tmp_path):
     folder = Path(shutil.copytree(saved, tmp_path / "a {1}, +(é)"))
     assert newest(folder) == "ckpt-12"

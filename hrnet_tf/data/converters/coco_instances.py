@@ -18,7 +18,11 @@ from pycocotools import mask as coco_mask
 
 from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
-from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
+from hrnet_tf.data.files.coco_annotations import (
+    ImageEntry,
+    read_annotated_image,
+    shared_names,
+)
 from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.files.images import path_below
@@ -108,7 +112,7 @@ def convert(
         images_without_objects=sum(not some for some in by_image),
         objects=dict(collections.Counter(found.category_id for found in objects)),
         crowds=sum(found.iscrowd for found in objects),
-        warnings=dataset.warnings,
+        warnings=[*dataset.warnings, *shared_names(dataset.images)],
         measured_areas=sum(found.area_is_measured for found in objects),
         area_from=area_from or ("mask" if include_masks else "box"),
         clipped_boxes=sum(found.was_clipped for found in objects),

@@ -9,6 +9,7 @@ from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
     is_partly_outside,
     read_annotated_image,
+    shared_names,
 )
 from hrnet_tf.data.files.coco_people import read_coco_people
 from hrnet_tf.data.files.faults import ConversionError
@@ -117,7 +118,7 @@ def convert(
     num_people = sum(len(dataset.people[image.id]) for image in images)
     return PoseSummary(
         **conversion.outcome(),
-        warnings=dataset.warnings,
+        warnings=[*dataset.warnings, *shared_names(dataset.images)],
         images_without_people=sum(not some for _, some in by_image),
         empty_images_dropped=len(dataset.images) - len(images),
         people=len(people),

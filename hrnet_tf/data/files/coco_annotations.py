@@ -8,6 +8,7 @@ the file as a whole raises `ConversionError`; a mistake in one image or annotati
 
 import collections
 import dataclasses
+import posixpath
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from hrnet_tf.data.files.images import (
     read_image_file,
 )
 from hrnet_tf.input_files import InputFileError, read_json
-from hrnet_tf.messages import shown, shown_at
+from hrnet_tf.messages import listed, shown, shown_at
 
 # COCO rounds boxes to hundredths of a pixel: a smaller overhang does not count.
 _BOX_ROUNDING = 0.01
@@ -106,6 +107,18 @@ def without_outline(entry: dict) -> dict:
     # at once.
     entry.pop("segmentation", None)
     return entry
+
+
+def shared_names(images: Sequence[ImageEntry]) -> list[str]:
+    """A warning if several images have one file, which may be meant, or a mistake."""
+    names = collections.Counter(posixpath.normpath(image.file_name) for image in images)
+    shared = [name for name, count in names.items() if count > 1]
+    if not shared:
+        return []
+    return [
+        f"Warning: {len(shared)} files are those of several images, each with a part "
+        f"of the annotations: {listed(shared)}. Give them one id."
+    ]
 
 
 def read_entries(

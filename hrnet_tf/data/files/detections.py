@@ -13,6 +13,7 @@ from hrnet_tf.input_files import InputFileError, read_json
 from hrnet_tf.messages import UserError, shown, shown_at
 
 _KIND = "bad result"
+_ROUNDING = 1e-5  # of scores
 
 
 class DetectionsError(UserError):
@@ -93,7 +94,10 @@ def _read_row(
         require_ids(_KIND, result, "image_id", least=0)
         if category_ids and result["category_id"] not in category_ids:
             return None
-        return read_result_box(result), read_score(result)
+        score = read_score(result)
+        if not -_ROUNDING <= score <= 1 + _ROUNDING:
+            raise Unusable(_KIND, f"score is {score}; it must be in 0 to 1.")
+        return read_result_box(result), score
     except Unusable as fault:
         raise ConversionError(f"results[{place}]: {fault.sentence}") from None
 

@@ -15,7 +15,13 @@ import cv2
 import numpy as np
 
 from hrnet_tf.data.files import pictures
-from hrnet_tf.input_files import MAX_PIXELS, InputFileError, open_input, read_bytes
+from hrnet_tf.input_files import (
+    MAX_PIXELS,
+    MISSING,
+    InputFileError,
+    open_input,
+    read_bytes,
+)
 from hrnet_tf.messages import UserError, listed
 from hrnet_tf.output_files import written_whole
 
@@ -81,10 +87,14 @@ def find_images(path: str) -> list[str]:
     cannot be looked at is named in the log. Raises `MediaError` if there is no such
     path, or no image in it.
     """
-    if os.path.isfile(path):
-        return [path]
     if not os.path.isdir(path):
-        raise MediaError(f"There is no file or folder {path}.")
+        try:
+            open_input(path).close()
+        except InputFileError as error:
+            if error.fault == MISSING:
+                raise MediaError(f"There is no file or folder {path}.") from None
+            raise MediaError(str(error)) from None
+        return [path]
     files = [
         os.path.join(folder, name)
         for folder, _, names in os.walk(path, onerror=_tell_of_folder)

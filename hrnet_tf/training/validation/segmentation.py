@@ -117,15 +117,25 @@ def _model_mistakes(
 def _head_mistakes(model: hyperparams.Config) -> Iterator[str]:
     """Checks that the head looks at levels that the decoder and backbone have."""
     path, head, decoder = "task.model.head", model.head, str(model.decoder.type)
+    if decoder == "identity":
+        yield (
+            "task.model.decoder.type is 'identity', which is no decoder; take hrnetv2, "
+            "or hrnetv1 for the highest-resolution branch alone."
+        )
+    if decoder == "aspp" and head.level != model.decoder.aspp.level:
+        yield (
+            f"{path}.level is {head.level}; it must be {model.decoder.aspp.level}, as "
+            "task.model.decoder.aspp.level."
+        )
     if "hrnet" not in decoder:
         return
     if head.level != 2:
         yield f"{path}.level is {head.level}; it must be 2, the level of {decoder}."
     fusion = head.feature_fusion
-    if fusion not in (None, "deeplabv3plus", "deeplabv3plus_sum_to_merge"):
+    if fusion not in (None, "deeplabv3plus"):
         yield (
-            f"{path}.feature_fusion is {fusion!r}, which joins several levels; it must "
-            f"be deeplabv3plus, deeplabv3plus_sum_to_merge or null with {decoder}."
+            f"{path}.feature_fusion is {fusion!r}; with {decoder} it must be "
+            "deeplabv3plus, or null."
         )
     if fusion and head.low_level not in range(2, 6):
         yield f"{path}.low_level is {head.low_level!r}; it must be in [2, 5]."

@@ -594,3 +594,11 @@ def test_images_have_a_limit(dataset):
     with pytest.raises(ConversionError, match=rf"at most {WIDTH * HEIGHT - 1};"):
         dataset.convert(max_pixels=WIDTH * HEIGHT - 1)
     assert dataset.convert(max_pixels=WIDTH * HEIGHT).images == 4
+
+
+def test_images_that_share_a_file_are_told(dataset):
+    dataset.content["images"][3]["file_name"] = "./2.jpg"
+    summary = dataset.convert()
+    assert summary.images == 4
+    (warning,) = summary.warnings
+    assert "1 files are those of several images" in warning and "2.jpg" in warning

@@ -43,6 +43,14 @@ def test_a_byte_order_mark_is_no_fault(tmp_path, encoding):
         ({"score": float("nan")}, "score is nan"),
         ({"score": "0.9"}, "score is '0.9'"),
         ({"score": None}, "score is null"),
+        ({"score": 90}, "score is 90; it must be in 0 to 1"),
+        ({"score": -0.1}, "score is -0.1; it must be in 0 to 1"),
+        ({"image_id": "1"}, "image_id is '1'"),
+        ({"image_id": 10**400}, "image_id is 1000"),
+        ({"category_id": 1.0}, "category_id is 1.0"),
+        ({"bbox": [1, 2, 1e308, 4]}, ".*four finite numbers"),
+        ({"bbox": [1, 2, 10**400, 4]}, ".*four finite numbers"),
+        ({"bbox": "1234"}, ".*four finite numbers"),
     ],
 )
 def test_a_bad_result_is_named(tmp_path, changes, message):

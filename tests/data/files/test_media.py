@@ -358,6 +358,12 @@ def test_what_only_begins_like_a_video_is_named(content, tmp_path):
         media.open_video(str(path))
 
 
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(media.MediaError, match="a.jpg is a pipe, not a file"):
+        media.find_images(str(tmp_path / "a.jpg"))
+
+
 def test_a_pipe_is_no_video(tmp_path):
     os.mkfifo(tmp_path / "a.mp4")
     with pytest.raises(media.MediaError, match="a.mp4 is a pipe, not a file"):

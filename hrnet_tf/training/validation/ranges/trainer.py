@@ -21,6 +21,7 @@ from hrnet_tf.training.validation.ranges.kinds import (
     either,
     matching,
     one_of,
+    only,
 )
 
 # A million examples for each of so many steps are still counted by 64-bit integers.
@@ -63,6 +64,9 @@ TRAINER: dict[str, Range] = {
     "trainer.recovery_begin_steps": STEPS,
     "trainer.recovery_max_trials": between(-1, 10**6),
     "trainer.profile_steps": INTERVAL.of(0, 2),
+    "trainer.eval_tf_while_loop": only(
+        False, "evaluations read their data to the end, and collect what they predict"
+    ),
 }
 
 OPTIMIZERS: dict[str, Range] = {

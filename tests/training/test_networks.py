@@ -1,0 +1,42 @@
+"""A network that the Garden cannot build is told of in a sentence."""
+
+import pytest
+from official.core import task_factory
+
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.training.networks import NetworkError, explain_failures
+from tests.conftest import TOY_BACKBONE
+
+
+def task_of(decoder):
+    params = parse_config("hrnet_seg_custom", [], "task.label_set=synthetic_parts")
+    params.override({"task": {"model": {"backbone": TOY_BACKBONE}}})
+    params.override({"task": {"model": {"decoder": decoder}}})
+    return explain_failures(task_factory.get_task(params.task))
+
+
+@pytest.mark.parametrize(
+    "decoder", [{"type": "aspp", "aspp": {"level": 4}}, {"type": "identity"}]
+)
+def test_parts_that_do_not_fit_are_named(decoder):
+    with pytest.raises(NetworkError) as error:
+        task_of(decoder).build_model()
+    message = str(error.value)
+    assert f"decoder.type '{decoder['type']}' of the Model Garden" in message
+    assert "\n" not in message and "/" not in message and "configurable" not in message
+
+
+def test_networks_that_fit_are_built():
+    assert task_of({"type": "hrnetv2"}).build_model().count_params() > 0
+
+
+def test_faults_of_our_own_parts_stay(monkeypatch):
+    from hrnet_tf.tasks import segmentation
+
+    def fail(*arguments):
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(segmentation, "build_segmentation_model", fail)
+    with pytest.raises(ValueError, match="^a fault$"):
+        task_of({"type": "hrnetv2"}).build_model()
