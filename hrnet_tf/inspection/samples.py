@@ -8,7 +8,7 @@ import abc
 import contextlib
 import dataclasses
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
@@ -160,9 +160,16 @@ def text(feature: tf.train.Feature) -> str:
     return values[0].decode("utf-8", "replace") if values else ""
 
 
-def misfit(source: str, error: tf.errors.OpError) -> Unusable:
-    """The fault of a record that a parser refuses."""
-    sentence = error.message.strip().splitlines()[0]
+def misfit(source: str, parse: Callable[[], object]) -> Unusable:
+    """The fault of a record that a parser refuses, run eagerly.
+
+    In graphs its sentence is lost among names of operations.
+    """
+    sentence = "it cannot be read."
+    try:
+        parse()
+    except tf.errors.InvalidArgumentError as error:
+        sentence = error.message.strip().splitlines()[0]
     return Unusable(OTHER_RECORD, f"{source}: {sentence}")
 
 

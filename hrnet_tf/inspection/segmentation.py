@@ -55,16 +55,20 @@ class RecordedLabels(Records[np.ndarray]):
         name = text(features[records.IMAGE_FILENAME]) or source
         sample = Sample[np.ndarray](Place(position, name))
         try:
-            record = records.parse_image_record(serialized, self._num_classes)
-            labels = tf.io.decode_image(
-                record["labels_encoded"], channels=1, expand_animations=False
-            ).numpy()[..., 0]
-        except tf.errors.InvalidArgumentError as error:
-            sample.faults.append(misfit(source, error))
+            record, labels = self._parse(serialized)
+        except tf.errors.InvalidArgumentError:
+            sample.faults.append(misfit(source, lambda: self._parse(serialized)))
             return sample
         sample.content, sample.size = labels, labels.shape
         check_image(sample, record["encoded"].numpy(), source, "its labels have")
         return sample
+
+    def _parse(self, serialized: bytes) -> tuple[dict[str, tf.Tensor], np.ndarray]:
+        record = records.parse_image_record(serialized, self._num_classes)
+        labels = tf.io.decode_image(
+            record["labels_encoded"], channels=1, expand_animations=False
+        )
+        return record, labels.numpy()[..., 0]
 
 
 class SegmentationInspection(Inspection[np.ndarray]):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from people_folder import PeopleFolder, jpeg, picture, run_inspect, standing
 
 from hrnet_tf.data import inspect
@@ -243,6 +244,25 @@ def test_other_records_and_damaged_files_are_findings(people, tmp_path):
     findings = run_inspect(tmp_path, f"--records={pattern}")["findings"]
     (finding,) = findings.values()
     assert all(str(first) in example["text"] for example in finding["examples"])
+
+
+def test_a_record_that_training_cannot_read_is_named(people, tmp_path):
+    pattern = people.convert()
+    (path, *others) = sorted((tmp_path / "records").glob("train-*.tfrecord"))
+    examples = [*tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
+    example = tf.train.Example.FromString(examples[0])
+    del example.features.feature["person/area"].float_list.value[:]
+    with tf.io.TFRecordWriter(str(tmp_path / "edited")) as writer:
+        writer.write(example.SerializeToString())
+        writer.write(b"no example")
+    names = ",".join(map(str, [tmp_path / "edited", *others]))
+    report = run_inspect(tmp_path, f"--records={names}")
+    first, second = report["findings"]["record that training cannot read"]["examples"]
+    told = f"{tmp_path}/edited: record 1: person/area is not of the people"
+    assert first["text"].startswith(told)
+    assert second["text"].startswith(f"{tmp_path}/edited: record 2: ")
+    assert report["people"]["counts"]["people"] == 12 - len(examples)
+    assert pattern
 
 
 def test_records_of_another_skeleton_are_refused(people, tmp_path, capsys):
