@@ -420,6 +420,18 @@ def test_checker_keeps_commands_apart():
     ]
 
 
+def test_checker_lets_one_command_of_data_use_the_room_above():
+    text = "from hrnet_tf.inspection import command" + COMMAND
+    sources = {
+        "hrnet_tf/data/inspect.py": text,
+        "hrnet_tf/data/coco_pose.py": text,
+    }
+    assert check(sources) == [
+        "hrnet_tf/data/coco_pose.py:1: 'data' may not import 'inspection' "
+        "(hrnet_tf.inspection.command)"
+    ]
+
+
 def test_checker_passes_what_is_allowed():
     sources = {
         "hrnet_tf/__init__.py": "__version__ = '0'\n",

@@ -60,7 +60,11 @@ def _of_annotations(options: Options, path: str) -> Inspection[Any]:
         for entry in content["categories"]
         if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list)
     ]
-    if described or any(lengths):
+    wanted = [name.strip() for name in (options.category or "").split(",")]
+    # Those that are looked at come first.
+    described.sort(key=lambda entry: entry.get("name") not in wanted)
+    names_keypoints = any(entry["keypoints"] for entry in described)
+    if names_keypoints or any(lengths):
         longest = max(lengths, default=0) // 3
         return PoseInspection(options, _described_skeleton(described, longest))
     return DetectionInspection(options)

@@ -92,7 +92,7 @@ class PoseStatistics:
         count = int(is_labelled.sum())
         self._labelled.add([count])
         self._histogram[count] += 1
-        values = np.arange(len(keypoints)), keypoints[:, 2].astype(int)
+        values = np.arange(len(keypoints)), np.clip(keypoints[:, 2], 0, 2).astype(int)
         self._visibility[values] += 1
         self._sides.add(place, person.id, keypoints)
         self._find_outside(place, size, content, index)

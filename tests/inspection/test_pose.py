@@ -298,3 +298,16 @@ def test_text_and_json_come_with_the_pictures(people, tmp_path, capsys):
     assert inspect.main(["inspect", *flags]) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert (output / "report.txt").read_text() == text
+
+
+def test_a_category_with_keypoints_of_its_own_is_chosen(people):
+    people.content["categories"] += [
+        {"id": 2, "name": "mug", "keypoints": ["rim_left", "rim_right"]}
+    ]
+    mug = {"keypoints": [60, 40, 2, 70, 50, 2], "num_keypoints": 2, "category_id": 2}
+    people.change(3, **mug)
+    report = people.inspect("--category=mug")
+    assert [*report["keypoints"]["table"]] == ["rim_left", "rim_right"]
+    assert report["people"]["counts"]["people"] == 1
+    report = people.inspect("--category=person")
+    assert report["people"]["counts"]["people"] == 11
