@@ -19,11 +19,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all lock audit clean clean-demo
+.PHONY: help env env-convert env-triton demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all lock audit clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
 	@echo 'make env-convert add PyTorch to $(VENV), to read and test .pth checkpoints'
+	@echo 'make env-triton  add a Triton server, to test docs/triton'
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
 	@echo 'make demo-segmentation   the same for the parts of their bodies'
 	@echo 'make demo-detection      the same for boxes and masks of people and things'
@@ -70,6 +71,16 @@ TORCH ?= torch==2.13.0
 
 env-convert: $(STAMP)
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
+
+# A Triton server, to test docs/triton with. Its Python backend needs NumPy 1: an
+# environment of its own holds both, and takes all else from $(VENV).
+TRITON = $(VENV)/triton
+
+env-triton: $(STAMP)
+	$(BIN)/python -m venv $(TRITON)
+	$(TRITON)/bin/python -m pip install --quiet --no-deps nvidia-pytriton==0.7.0 numpy==1.26.4
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(TRITON)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tensorflow.pth"
 
 # ---- demo ----
 

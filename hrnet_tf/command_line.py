@@ -128,7 +128,7 @@ class Flags:
         self.integer(
             "max_pixels",
             "Images of more pixels (width x height, as the file's header has them) are "
-            "refused before they are decoded. Decoding takes 3 to 12 bytes a pixel.",
+            "refused before they are decoded. Decoding takes 6 to 12 bytes a pixel.",
             MAX_PIXELS,
             least=1,
         )

@@ -196,6 +196,8 @@ class COCOKeypointEvaluator:
             name: np.concatenate([batch[name] for batch in self._batches])
             for name in self._batches[0]
         }
+        # One array takes less than those of all batches.
+        self._batches = [people.copy()]
         for name in ("keypoints", "box_score", "area"):
             people[name] = people[name].astype(np.float64)
         scores = rescore(
@@ -289,7 +291,7 @@ def _ground_truth(people: CocoPeople) -> COCO:
                     "id": len(annotations) + 1,
                     "image_id": image_id,
                     "category_id": category_id,
-                    "keypoints": np.array(person.keypoints, np.float64),
+                    "keypoints": np.asarray(person.keypoints, np.float64),
                     "num_keypoints": person.num_keypoints,
                     "area": person.area,
                     "bbox": person.bbox,

@@ -232,7 +232,8 @@ def _value_mistakes(
     if isinstance(value, lists):
         # The Garden would look for as many sections in the value that is there.
         of_sections = all(isinstance(element, dict) for element in value)
-        if of_sections and current and not isinstance(current, lists):
+        is_list = isinstance(current, lists) or field_types.fits(value, annotation)
+        if of_sections and current and not is_list:
             yield (
                 f"{path} must be {field_types.described(annotation)}; got "
                 f"{shown(value)}."

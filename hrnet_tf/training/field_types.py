@@ -158,7 +158,7 @@ def _spelling_advice(value: Any, annotation: Any) -> str:
 def _number_advice(value: Any, allowed: Sequence[Any]) -> str:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ""
     if not math.isfinite(number):
         return ""

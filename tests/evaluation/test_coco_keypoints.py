@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -118,6 +119,23 @@ def test_perfect_predictions_score_one(annotation_file, annotations, capsys):
     assert metrics["keypoint_APL"] == pytest.approx(1)
     assert metrics["keypoint_APM"] == metrics["keypoint_ARM"] == -1
     assert capsys.readouterr().out == ""
+
+
+def test_predictions_take_little_memory(tmp_path):
+    people = make_people(500, 2, 17)
+    write_annotations(tmp_path / "people.json", people)
+    evaluator = make_evaluator(tmp_path / "people.json")
+    predictions = perfect_predictions(people, 17)
+    tracemalloc.start()
+    try:
+        for start in range(0, len(people), 50):
+            evaluator.update(rows(predictions, slice(start, start + 50)))
+        assert tracemalloc.get_traced_memory()[0] < 300 * len(people)
+        tracemalloc.reset_peak()
+        evaluator.evaluate()
+        assert tracemalloc.get_traced_memory()[1] < 7000 * len(people)
+    finally:
+        tracemalloc.stop()
 
 
 def test_more_noise_scores_lower(annotation_file, annotations):

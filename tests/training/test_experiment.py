@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import tensorflow as tf
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.training.experiment import ConfigError, parse_config
@@ -14,9 +15,11 @@ def folder(tmp_path, monkeypatch):
     folder = tmp_path / "configurations"
     (tmp_path / "here" / "weights").mkdir(parents=True)
     (folder / "run").mkdir(parents=True)
-    for path in ("ckpt", "configurations/ckpt", "configurations/run/ckpt-7"):
+    for path in ("ckpt", "configurations/ckpt"):
         (tmp_path / f"{path}.index").touch()
-    (folder / "run" / "checkpoint").write_text('model_checkpoint_path: "ckpt-7"')
+    # A folder's newest checkpoint must be whole.
+    saved = tf.train.Checkpoint(step=tf.Variable(7))
+    tf.train.CheckpointManager(saved, str(folder / "run"), max_to_keep=1).save(7)
     (tmp_path / "here" / "ckpt.index").touch()
     monkeypatch.chdir(tmp_path / "here")
     return folder

@@ -12,7 +12,7 @@ from official.modeling import hyperparams
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.field_types import join, keys, section_type
-from hrnet_tf.training.validation import garden, validate
+from hrnet_tf.training.validation import garden, inputs, validate
 from hrnet_tf.training.validation.ranges import RANGES, range_of, value_mistakes
 
 OURS = [name for name in exp_factory._REGISTERED_CONFIGS if name.startswith("hrnet_")]
@@ -164,6 +164,9 @@ PLAIN = [
     ),
     ("task.name='3 tasks'", "a name of letters"),
     ("trainer.train_tf_function=false", "train_tf_while_loop is true and"),
+    ("trainer.eval_tf_while_loop=true", "must be false"),
+    (f"task.name={10**90}", "must be a text"),
+    (f"task.train_data.tfds_split={'x' * 5000}", "has 5000 letters; 4096 are"),
 ]
 
 
@@ -233,4 +236,43 @@ def test_a_regular_expression_that_is_none():
     chosen = {"type": "adamw", "adamw": {"exclude_from_weight_decay": ["bias", "["]}}
     params.override({"trainer": {"optimizer_config": {"optimizer": chosen}}})
     with pytest.raises(ConfigError, match="be a regular expression, not '\\['"):
+        validate(params, None, garden.mistakes)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (None, "a number, 0 or more, for each key"),
+        ({"a": 1.0}, "a number, 0 or more, for each key"),
+        ({"a": 1.0, "b": -1.0}, "a number, 0 or more, for each key"),
+        ({"a": 1.0, "b": "x"}, "a number, 0 or more, for each key"),
+        ({"a": 0.0, "b": 0}, "sum must be above 0"),
+        ({"a": 1.0, "b": 0}, ""),
+    ],
+)
+def test_weights_of_several_sources(weights, words):
+    config = exp_factory.get_exp_config("hrnet_imagenet").task.train_data
+    config.override({"input_path": {"a": "x", "b": "y"}})
+    if weights:
+        config.override({"weights": weights})
+    mistakes = [
+        mistake
+        for mistake in inputs.source_mistakes("task.train_data", config)
+        if "no file matches" not in mistake
+    ]
+    assert len(mistakes) == bool(words)
+    assert all(words in mistake for mistake in mistakes)
+
+
+def test_nulls_stand_for_unknown_sizes_alone():
+    assert "not null" in refused("task.loss.keypoint_weights=[1.0, null]")
+    assert "must be" not in "".join(
+        value_mistakes("task.model.input_size", [None, None, 3])
+    )
+
+
+def test_a_number_that_no_float_holds():
+    params = parse_config("hrnet_pose_coco")
+    params.override({"task": {"name": 10**400}})
+    with pytest.raises(ConfigError, match="task.name is 1000.*must be a text"):
         validate(params, None, garden.mistakes)

@@ -463,6 +463,7 @@ def check_segmentation(*overrides, mode="train", **hrnet):
 def test_segmentation_with_hrnet_passes(tmp_path):
     write_record(tmp_path / "train.tfrecord")
     data = {"input_path": f"{tmp_path}/train*"}
+    weights = {"weights": {"a": 1.0}}
     check_segmentation(
         {
             "task": {
@@ -478,7 +479,7 @@ def test_segmentation_with_hrnet_passes(tmp_path):
         mode="train_and_eval",
     )
     check_segmentation(
-        {"task": {"train_data": {"input_path": {"a": f"{tmp_path}/t*"}}}}
+        {"task": {"train_data": {"input_path": {"a": f"{tmp_path}/t*"}, **weights}}}
     )
     check_segmentation(
         {"task": {"train_data": data, "model": {"input_size": [473, 473, 3]}}},
@@ -498,7 +499,7 @@ def test_segmentation_with_hrnet_passes(tmp_path):
         ),
         ({"train_data": {"input_path": "/no/x*"}}, {}, ["task.train_data.input_path"]),
         (
-            {"train_data": {"input_path": {"a": "/no/x*"}}},
+            {"train_data": {"input_path": {"a": "/no/x*"}, "weights": {"a": 1.0}}},
             {},
             ["task.train_data.input_path.a", "'/no/x*'"],
         ),

@@ -254,8 +254,8 @@ def _read_person(
             f"area is {shown_at('area', entry)}; correct it, or {faults.area_advice}.",
         )
     area, is_measured = read_area(entry, bbox, image, area_from)
-    # A third of what a list of Python's numbers takes.
-    compact = array.array("d", keypoints)
+    # A third of what a list of Python's numbers takes, which is not needed any more.
+    compact = entry["keypoints"] = array.array("d", keypoints)
     person = Person(entry["id"], bbox, area, iscrowd, compact, is_measured)
     if "num_keypoints" in entry and entry["num_keypoints"] != person.num_keypoints:
         person = dataclasses.replace(person, was_miscounted=True)

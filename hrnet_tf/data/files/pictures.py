@@ -5,6 +5,7 @@ upright) by which viewers turn it. Annotations may have been made on either: `--
 of the converters and of `hrnet_tf.predict` says which.
 """
 
+import contextlib
 import io
 import os
 import warnings
@@ -26,6 +27,8 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 # Those of cameras need about ten.
 _MOST_SCANS = 16
 _MOST_TEXT = 2**26  # bytes
+_OF_PILLOW = ("AVIF", "GIF")  # OpenCV takes twice the memory for them.
+_BAND = 256  # rows that are converted at once
 
 # Pillow warns of what is below our limit, or is no fault of the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -150,11 +153,11 @@ def decode(
     Raises `PictureError`.
     """
     header = read_header(encoded, max_pixels)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:
-        pixels = None
+    pixels = None
+    if header.format not in _OF_PILLOW:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        with contextlib.suppress(cv2.error):
+            pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     if pixels is None:
         pixels = _decode_with_pillow(encoded, header)
     by = 1 if exif == "ignore" else header.orientation
@@ -164,7 +167,14 @@ def decode(
 def _decode_with_pillow(encoded: bytes, header: Header) -> np.ndarray:
     try:
         with open_with_pillow(encoded, header) as image:
-            return np.asarray(image.convert("RGB"))
+            image.load()
+            width, height = image.size
+            pixels = np.empty((height, width, 3), np.uint8)
+            # In bands: Pillow would hold copies of the whole.
+            for top in range(0, height, _BAND):
+                band = image.crop((0, top, width, min(top + _BAND, height)))
+                pixels[top : top + _BAND] = band.convert("RGB")
+            return pixels
     except Exception:  # see `damage`
         reason = damage(encoded, header)
         raise PictureError(f"not an image, or a damaged one{reason}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 from official.modeling import hyperparams
 
-from hrnet_tf.messages import did_you_mean
+from hrnet_tf.messages import did_you_mean, shown
 
 
 def one_of(path: str, received: Any, allowed: Iterable[str]) -> Iterator[str]:
@@ -22,8 +22,8 @@ def not_one_of(path: str, received: Any, allowed: list[str]) -> str:
     """The sentence about a value that is not allowed."""
     names = ", ".join(filter(None, allowed)) + (", or empty" if "" in allowed else "")
     return (
-        f"{path} is {received!r}{did_you_mean(received, allowed)}; it must be one of "
-        f"{names}."
+        f"{path} is {shown(received)}{did_you_mean(received, allowed)}; it must be one "
+        f"of {names}."
     )
 
 

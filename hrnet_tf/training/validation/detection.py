@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams
+from official.vision.dataloaders.tfds_detection_decoders import TFDS_ID_TO_DECODER_MAP
 
 from hrnet_tf.configs import detection
 from hrnet_tf.data.records.instances import IMAGE_ID
@@ -132,8 +133,14 @@ def _cascade_mistakes(model: hyperparams.Config) -> Iterator[str]:
 
 
 def _data_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
-    # The Garden's own sources of data, which it checks itself.
-    if data.tfds_name or isinstance(data.input_path, hyperparams.Config):
+    # The Garden's own sources of data, for training.
+    is_mixture = isinstance(data.input_path, hyperparams.Config)
+    if data.is_training and (data.tfds_name or is_mixture):
+        if data.tfds_name:
+            yield from choices.one_of(
+                f"{path}.tfds_name", data.tfds_name, TFDS_ID_TO_DECODER_MAP
+            )
+        yield from inputs.source_mistakes(path, data)
         yield from inputs.reading_mistakes(path, data)
     else:
         yield from inputs.records_mistakes(path, data, _ADVICE)

@@ -11,7 +11,7 @@ from hrnet_tf.data.records import names, sets
 from hrnet_tf.data.records.image_ids import ImageIds, read_image_ids
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.evaluation.coco_files import AnnotationFileError, Truth, check_images
-from hrnet_tf.messages import one_line
+from hrnet_tf.messages import one_line, shown
 from hrnet_tf.training.validation import choices
 from hrnet_tf.weights import whole_checkpoints
 
@@ -24,12 +24,13 @@ def data_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterat
     for name, is_needed in (("train_data", trains), ("validation_data", evaluates)):
         if is_needed:
             path, data = f"task.{name}", getattr(task, name)
-            yield from _source_mistakes(path, data)
+            yield from source_mistakes(path, data)
             yield from reading_mistakes(path, data)
     yield from role_mistakes(task, trains, evaluates)
 
 
-def _source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
+def source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
+    """Checks where the Garden's input reader takes data from."""
     if data.input_path and data.tfds_name:
         yield (
             f"{path}.input_path and {path}.tfds_name are both set; one of them must be "
@@ -47,6 +48,7 @@ def _source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
         )
     sources = {f"{path}.input_path": data.input_path}
     if isinstance(data.input_path, hyperparams.Config):
+        yield from _mixture_mistakes(path, data)
         sources = {
             f"{path}.input_path.{key}": patterns
             for key, patterns in data.input_path.as_dict().items()
@@ -54,6 +56,20 @@ def _source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     for key, patterns in sources.items():
         file_type = getattr(data, "file_type", _TFRECORD)
         yield from pattern_mistakes(key, patterns, "correct the path", file_type)
+
+
+def _mixture_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
+    """Checks several sources of data: the Garden draws from them by their weights."""
+    weights = getattr(data, "weights", None)
+    given = weights.as_dict() if isinstance(weights, hyperparams.Config) else {}
+    numbers = [w for w in given.values() if isinstance(w, (int, float)) and w >= 0]
+    if set(given) != set(data.input_path.as_dict()) or len(numbers) != len(given):
+        yield (
+            f"{path}.weights is {shown(given)}; it must have a number, 0 or more, for "
+            f"each key of {path}.input_path."
+        )
+    elif not 0 < sum(numbers) < float("inf"):
+        yield f"{path}.weights is {shown(given)}; their sum must be above 0 and finite."
 
 
 def pattern_mistakes(
@@ -89,6 +105,8 @@ def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[s
         return
     if not data.input_path:
         yield f"{path}.input_path is empty; {advice}."
+    if data.tfds_name:
+        yield f"{path}.tfds_name is set; it must be '', since records are read."
     file_type = getattr(data, "file_type", _TFRECORD)
     key = f"{path}.input_path"
     yield from pattern_mistakes(key, data.input_path, advice, file_type)

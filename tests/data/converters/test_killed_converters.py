@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults]
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn") / "data"
-    synthetic.draw_dataset(str(folder), 300, 40, image_size=64, max_people=2)
+    synthetic.draw_dataset(str(folder), 300, 40, image_size=96, max_people=2)
     return folder
 
 

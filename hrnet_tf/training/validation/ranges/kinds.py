@@ -7,6 +7,8 @@ from typing import Any
 
 from hrnet_tf.messages import did_you_mean, shown
 
+# Letters: as many as a path may have. The texts of a list are measured one by one.
+_LONGEST_TEXT = 4096
 # No list of a configuration is longer.
 _LONGEST_LIST = 10_000
 
@@ -19,17 +21,23 @@ class Range:
         words: Completes "it must be"; documentation uses the same words.
         holds: Whether a value of the field's type is allowed.
         lengths: The least and the greatest number of a list's elements.
+        nulls: Whether elements of a list may be null, for sizes that are not known.
         names: The allowed texts, if there are only a few.
     """
 
     words: str
     holds: Callable[[Any], bool]
     lengths: tuple[int, int] = (0, _LONGEST_LIST)
+    nulls: bool = False
     names: tuple[Any, ...] = ()
 
     def of(self, least: int, most: int = _LONGEST_LIST) -> "Range":
         """The same, for lists of `least` to `most` elements."""
         return dataclasses.replace(self, lengths=(least, most))
+
+    def or_null(self) -> "Range":
+        """The same, for lists some of whose elements are null."""
+        return dataclasses.replace(self, nulls=True)
 
     def in_any_case(self) -> "Range":
         """The same, whether texts have small or capital letters."""
@@ -52,7 +60,8 @@ class Range:
                 f"{len(values)}."
             )
             return
-        wrong = [v for v in values if v is not None and not self.holds(v)]
+        known = [v for v in values if v is not None or not self.nulls]
+        wrong = [v for v in known if not self.holds(v)]
         if wrong:
             yield (
                 f"{path} is {shown(values)}; each of its elements must be "
@@ -157,6 +166,8 @@ def text_mistakes(path: str, value: Any) -> Iterator[str]:
                 f"{path} is {shown(text)}; a text must be without control characters, "
                 "line breaks and halves of surrogate pairs."
             )
+        elif isinstance(text, str) and len(text) > _LONGEST_TEXT:
+            yield f"{path} has {len(text)} letters; {_LONGEST_TEXT} are allowed."
 
 
 def _is_plain(text: str) -> bool:

@@ -109,7 +109,7 @@ DECODERS: dict[str, Range] = {
 
 MODELS: dict[str, Range] = {
     "model.num_classes": between(0, 10**6),
-    "model.input_size": PIXELS.of(0, 3),
+    "model.input_size": PIXELS.of(0, 3).or_null(),
     "min_level": LEVEL,
     "max_level": between(2, 10),
     "norm_activation.activation": one_of(ACTIVATIONS),
