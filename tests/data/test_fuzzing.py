@@ -356,7 +356,11 @@ def test_overrides(count):
     )
     pairs = st.lists(st.tuples(keys, values).map("=".join), max_size=3).map(",".join)
     overrides = st.one_of(pairs, TEXTS, damaged(b"trainer.train_steps=4").map(repr))
-    fuzz(min(count, 300), overrides, lambda text: parse_config("hrnet_pose_coco", [], text))
+    fuzz(
+        min(count, 300),
+        overrides,
+        lambda text: parse_config("hrnet_pose_coco", [], text),
+    )
 
 
 # ---- pictures and videos ----

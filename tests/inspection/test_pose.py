@@ -5,9 +5,19 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from people_folder import PeopleFolder, jpeg, picture, run_inspect, standing
+from people_folder import (
+    HEIGHT,
+    WIDTH,
+    PeopleFolder,
+    jpeg,
+    picture,
+    run_inspect,
+    standing,
+)
 
 from hrnet_tf.data import inspect
+from hrnet_tf.data.files.coco_people import Person
+from hrnet_tf.data.records.pose import encode_image_record
 
 
 @pytest.fixture
@@ -263,6 +273,26 @@ def test_a_record_that_training_cannot_read_is_named(people, tmp_path):
     assert second["text"].startswith(f"{tmp_path}/edited: record 2: ")
     assert report["people"]["counts"]["people"] == 12 - len(examples)
     assert pattern
+
+
+def test_people_whom_training_leaves_out_are_named(people, tmp_path):
+    person = Person(42, [50, 10, 40, 100], 0.0, False, standing())
+    record = encode_image_record(
+        encoded=jpeg(picture(1)),
+        image_id=7,
+        filename="a.jpg",
+        height=HEIGHT,
+        width=WIDTH,
+        people=[person],
+        keypoints_per_person=17,
+    )
+    path = str(tmp_path / "records")
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(record)
+    report = run_inspect(tmp_path, f"--records={path}")
+    kind = "person with keypoints that training leaves out"
+    assert report["findings"][kind]["examples"][0]["annotation_id"] == 42
+    assert report["people"]["counts"]["learned in training"] == 0
 
 
 def test_records_of_another_skeleton_are_refused(people, tmp_path, capsys):

@@ -20,7 +20,8 @@ def crowd(count: int = 80, crossed_ankles: int = 10) -> list[np.ndarray]:
         keypoints = np.full((17, 3), 2.0)
         keypoints[:, 1] = np.linspace(0, 100, 17)
         faces_us = number % 2 == 0
-        for left, right in SKELETON.flip_pairs:
+        for place, (left, right) in enumerate(SKELETON.flip_pairs):
+            keypoints[[left, right], 1] = 12.0 * place
             half = random.uniform(5, 15) * (1 if faces_us else -1)
             keypoints[[left, right], 0] = half, -half
         keypoints[:, :2] += random.normal(0, 0.5, (17, 2))
@@ -70,6 +71,15 @@ def test_swapped_parts_are_named(parts, told):
     assert (finding.annotation_id, finding.place.image_id) == (1040, 40)
     assert f"left and right of {told or 'everything'}; " in finding.sentence
     assert finding.score > np.log(10)
+
+
+def test_odds_leave_the_person_out():
+    people = crowd(12, crossed_ankles=0)
+    swap(people[4], "hip")
+    (finding,) = find(people).kept(SWAPPED)
+    # Known beforehand: 9 of 10 agree; of the 11 others, all do.
+    assert finding.score == pytest.approx(np.log((9 + 11) / 1))
+    assert "20 times likelier" in finding.sentence
 
 
 def test_the_most_doubtful_come_first():
