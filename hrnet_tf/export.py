@@ -138,6 +138,7 @@ def export(values: flags.FlagValues) -> None:
     from hrnet_tf.serving.configuration import read_config
     from hrnet_tf.serving.exporter import Options
     from hrnet_tf.serving.exporting import Export, export_checkpoint
+    from hrnet_tf.tasks.records import naming_culprits
 
     options = Options(values.flip_test, values.heatmaps, values.logits, input_size)
     params, kind = read_config(
@@ -150,7 +151,9 @@ def export(values: flags.FlagValues) -> None:
     )
     names = {field.name for field in dataclasses.fields(Export)} - {"options"}
     wanted = Export(options=options, **{name: values[name].value for name in names})
-    export_checkpoint(params, kind, wanted, values.model_dir, values.checkpoint)
+    data = (params.task.train_data, params.task.validation_data)
+    with naming_culprits(params.task, *data):
+        export_checkpoint(params, kind, wanted, values.model_dir, values.checkpoint)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -24,8 +24,8 @@ from hrnet_tf.messages import UserError, one_line, shown
 # million.
 MAX_PIXELS = 250_000_000
 
-# More than anybody writes; PyYAML takes half a minute for it.
-LARGEST_YAML = 500_000  # bytes
+# More than anybody writes; PyYAML takes seconds for it.
+LARGEST_YAML = 200_000  # bytes
 _DEEPEST_YAML = 100  # levels
 _MOST_YAML = 500_000  # values, each alias counted with all that it stands for
 

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import os
 
 import cv2
 import numpy as np
@@ -435,3 +436,14 @@ def test_mistakes_are_answered_in_a_sentence(
     assert run(tmp_path, f"--input={photos}", *flags) == code
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_images_have_a_limit_and_pipes_are_passed_over(photos, tmp_path, capsys):
+    os.mkfifo(photos / "9.jpg")
+    cv2.imwrite(str(photos / "5.jpg"), np.zeros((61, 80, 3), np.uint8))
+    flags = (f"--input={photos}", "--whole_image", "--max_pixels=4800")
+    assert run(tmp_path, *flags) == 1
+    error = capsys.readouterr().err
+    assert "2 could not be read:" in error
+    assert "9.jpg is a pipe, not a file." in error
+    assert "5.jpg: too large: it has 4880 pixels, and an image may" in error

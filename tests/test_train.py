@@ -570,7 +570,7 @@ def test_stops_when_the_loss_is_not_a_number(tmp_path, toy_command, run_here):
             "--mode=train",
             override(
                 "trainer.optimizer_config.learning_rate.type=constant",
-                "trainer.optimizer_config.learning_rate.constant.learning_rate=1e20",
+                "trainer.optimizer_config.learning_rate.constant.learning_rate=1e6",
             ),
         )
     )

@@ -60,16 +60,18 @@ class Exporter(train_utils.BestCheckpointExporter):
         self._best_ckpt_logs = eval_logs
         return True
 
-    def forget(self) -> None:
-        """Takes the next checkpoint for the best, whatever its score."""
-        self._best_ckpt_logs = None
-
-    def _maybe_load_best_eval_metric(self) -> Mapping[str, Any] | None:
-        return read_info(self._export_dir, "|".join(self._metric_name))
+    def _maybe_load_best_eval_metric(self) -> None:
+        """Knows of none; `exporter` tells."""
 
 
-def exporter(params: cfg.ExperimentConfig, model_dir: str) -> Exporter | None:
-    """The exporter that a run is configured to have, after repairing its folder."""
+def exporter(
+    params: cfg.ExperimentConfig, model_dir: str, worker_dir: str
+) -> Exporter | None:
+    """The exporter that a run is configured to have.
+
+    It saves into `worker_dir`, which is `model_dir` or, for workers that do not write
+    there, another; the best checkpoint so far is that in `model_dir` for all.
+    """
     trainer = params.trainer
     subdir, metric = (
         trainer.best_checkpoint_export_subdir,
@@ -79,19 +81,24 @@ def exporter(params: cfg.ExperimentConfig, model_dir: str) -> Exporter | None:
         return None
     folder = os.path.join(model_dir, subdir)
     surveyed = whole_checkpoints.survey(folder)
-    whole_checkpoints.tell(surveyed)
-    whole_checkpoints.repair(surveyed)
-    _finish(folder)
-    found = Exporter(folder, metric, trainer.best_checkpoint_metric_comp)
-    if (found.best_ckpt_logs is None) != (surveyed.newest is None):
+    if worker_dir == model_dir:
+        whole_checkpoints.tell(surveyed)
+        whole_checkpoints.repair(surveyed)
+        _finish(folder)
+    info = read_info(folder, metric)
+    if (info is None) != (surveyed.newest is None):
         _log.warning(
             "%s: %s; the next evaluation's checkpoint becomes the best.",
             folder,
             "the best checkpoint is damaged or missing"
-            if found.best_ckpt_logs
+            if info
             else f"no {INFO_FILE} says how good {surveyed.newest} is",
         )
-        found.forget()
+        info = None
+    found = Exporter(
+        os.path.join(worker_dir, subdir), metric, trainer.best_checkpoint_metric_comp
+    )
+    found._best_ckpt_logs = info
     return found
 
 

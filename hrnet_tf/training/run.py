@@ -86,9 +86,7 @@ def run(
             latest = whole_checkpoints.survey(model_dir).prefix
         # Orbit prints every line that it also logs, in between ours.
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        worker_dir = stack.enter_context(
-            workers.worker_dir(params, model_dir, is_chief)
-        )
+        worker_dir = stack.enter_context(workers.worker_dir(model_dir, is_chief))
         stack.enter_context(strategy.scope())
         sources = _sources(params.task, mode)
         stack.enter_context(naming_culprits(params.task, *sources))
@@ -105,7 +103,7 @@ def run(
             evaluate="eval" in mode,
             checkpoint_exporter=None
             if mode == "eval"
-            else best_checkpoint.exporter(params, worker_dir),
+            else best_checkpoint.exporter(params, model_dir, worker_dir),
             trainer_cls=Trainer,
         )
         if latest:

@@ -7,23 +7,17 @@ import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
-from official.core import config_definitions as cfg
 
 from hrnet_tf import signals
-from hrnet_tf.training import best_checkpoint
-from hrnet_tf.training.run_files import write_json
 from hrnet_tf.weights import whole_checkpoints
 
 
 @contextlib.contextmanager
-def worker_dir(
-    params: cfg.ExperimentConfig, model_dir: str, is_chief: bool
-) -> Iterator[str]:
+def worker_dir(model_dir: str, is_chief: bool) -> Iterator[str]:
     """Yields the model directory to the chief, and a temporary copy to other workers.
 
     All workers must save, since they read variables together, but no two may write the
-    same file. They must also agree on when to save, so each starts with the same latest
-    checkpoint and the same best metric.
+    same file. Each starts with the same latest checkpoint.
     """
     if is_chief:
         yield model_dir
@@ -36,15 +30,6 @@ def worker_dir(
                     copy = os.path.join(folder, file)
                     tf.io.gfile.copy(os.path.join(model_dir, file), copy)
             whole_checkpoints.write_state(folder, [newest])
-        trainer = params.trainer
-        if subdir := trainer.best_checkpoint_export_subdir:
-            info = best_checkpoint.read_info(
-                os.path.join(model_dir, subdir), trainer.best_checkpoint_eval_metric
-            )
-            if info is not None:
-                tf.io.gfile.makedirs(os.path.join(folder, subdir))
-                path = os.path.join(folder, subdir, best_checkpoint.INFO_FILE)
-                write_json(path, info)
         yield folder
 
 

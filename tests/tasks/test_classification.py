@@ -239,7 +239,7 @@ def test_evaluates_a_whole_checkpoint_classifier_included(trained, tmp_path, run
         ("task.model.backbone.hrnet.model_id=w33", ["hrnet.model_id", "'w33'", "w32"]),
         (
             "task.model.backbone.hrnet.custom.modules=[1, 1]",
-            ["task.model.backbone", "hrnet.custom.modules", "three numbers"],
+            ["task.model.backbone", "hrnet.custom.modules", "must have 3 elements"],
         ),
         (
             "task.model.backbone.hrnet.fuse_upsampling=nearst",

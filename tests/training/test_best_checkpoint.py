@@ -30,7 +30,7 @@ class Run:
         self.folder = folder / "best"
         self.step = tf.Variable(0, dtype=tf.int64)
         self.checkpoint = tf.train.Checkpoint(global_step=self.step)
-        self.exporter = best_checkpoint.exporter(params, str(folder))
+        self.exporter = best_checkpoint.exporter(params, str(folder), str(folder))
 
     def evaluate(self, step: int, score: float) -> bool:
         self.step.assign(step)
@@ -130,4 +130,13 @@ def test_what_is_lost_is_told_and_replaced(lost, params, tmp_path, log):
 
 def test_a_run_may_keep_no_best_checkpoint(params, tmp_path):
     params.trainer.best_checkpoint_export_subdir = ""
-    assert best_checkpoint.exporter(params, str(tmp_path)) is None
+    assert best_checkpoint.exporter(params, str(tmp_path), str(tmp_path)) is None
+
+
+def test_other_workers_know_the_same_best(params, tmp_path):
+    Run(params, tmp_path).evaluate(2, 0.5)
+    before = sorted(os.listdir(tmp_path / "best"))
+    worker_dir = str(tmp_path / "worker")
+    other = best_checkpoint.exporter(params, str(tmp_path), worker_dir)
+    assert other.best_ckpt_logs == {"AP": 0.5, "best_ckpt_global_step": 2}
+    assert sorted(os.listdir(tmp_path / "best")) == before

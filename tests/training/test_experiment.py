@@ -71,7 +71,7 @@ def test_an_override_in_text_is_from_the_working_directory(folder):
         ("task: !!python/name:os.system", "tag '!!python/name:os.system'"),
         ("task: 0x" + "f" * 5000, "a number has 5002 digits"),
         (b"task: \xff", "is not valid YAML"),
-        ("- a\n" * 200_000, "has more than 500000 bytes"),
+        ("- a\n" * 200_000, "has more than 200000 bytes"),
     ],
 )
 def test_files_that_would_break_the_parser(tmp_path, content, reason):

@@ -165,6 +165,8 @@ PLAIN = [
     ("task.name='3 tasks'", "a name of letters"),
     ("trainer.train_tf_function=false", "train_tf_while_loop is true and"),
     ("trainer.eval_tf_while_loop=true", "must be false"),
+    ("trainer.optimizer_config.optimizer.adam.name=../x", "a name of letters"),
+    ("trainer.optimizer_config.optimizer.adam.clipnorm=100000000000000000000", "2**63"),
     (f"task.name={10**90}", "must be a text"),
     (f"task.train_data.tfds_split={'x' * 5000}", "has 5000 letters; 4096 are"),
 ]
@@ -276,3 +278,21 @@ def test_a_number_that_no_float_holds():
     params.override({"task": {"name": 10**400}})
     with pytest.raises(ConfigError, match="task.name is 1000.*must be a text"):
         validate(params, None, garden.mistakes)
+
+
+def test_gradients_are_clipped_in_one_way():
+    key = "trainer.optimizer_config.optimizer.adam"
+    message = refused(f"{key}.clipnorm=1.0,{key}.clipvalue=2.0")
+    assert f"{key} sets clipnorm and clipvalue; only one" in message
+
+
+def test_a_decoder_is_chosen_and_has_its_file(tmp_path):
+    data = exp_factory.get_exp_config("hrnet_retinanet_coco").task.train_data
+    data.override({"decoder": {"type": None}})
+    assert "decoder.type is null" in "".join(inputs.reading_mistakes("data", data))
+    data.override({"decoder": {"type": "label_map_decoder"}})
+    assert "label_map is ''" in "".join(inputs.reading_mistakes("data", data))
+    (tmp_path / "labels.csv").write_text("person,1")
+    file = str(tmp_path / "labels.csv")
+    data.override({"decoder": {"label_map_decoder": {"label_map": file}}})
+    assert list(inputs.reading_mistakes("data", data)) == []

@@ -116,12 +116,24 @@ def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[s
 def reading_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     """Checks how data is read, wherever it comes from."""
     yield from choices.above_0(path, data, "global_batch_size")
+    yield from _decoder_mistakes(f"{path}.decoder", getattr(data, "decoder", None))
     if data.enable_tf_data_service and not data.tf_data_service_address:
         yield (
             f"{path}.enable_tf_data_service is true, but "
             f"{path}.tf_data_service_address is empty; name the service with "
             "--tf_data_service=grpc://HOST:PORT."
         )
+
+
+def _decoder_mistakes(path: str, decoder: Any) -> Iterator[str]:
+    """Checks how the Garden's tasks take records apart."""
+    if decoder is None:
+        return
+    yield from choices.unset_type_mistakes(path, decoder)
+    if decoder.type == "label_map_decoder":
+        file = decoder.label_map_decoder.label_map
+        if not file or not tf.io.gfile.exists(file):
+            yield missing_file(f"{path}.label_map_decoder.label_map", file)
 
 
 def role_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterator[str]:

@@ -56,7 +56,16 @@ def _optimizer_mistakes(config: optimization.OptimizationConfig) -> Iterator[str
             f"trainer.optimizer_config.optimizer.type is {kind!r}, which the Model "
             f"Garden does not implement; it must be one of {', '.join(usable)}."
         )
-    elif config.ema is not None and not issubclass(
+        return
+    section = config.optimizer.get()
+    names = ("clipnorm", "clipvalue", "global_clipnorm")
+    clips = [name for name in names if getattr(section, name, None) is not None]
+    if len(clips) > 1:
+        yield (
+            f"trainer.optimizer_config.optimizer.{kind} sets {' and '.join(clips)}; "
+            "only one of them may be set, and the others null."
+        )
+    if config.ema is not None and not issubclass(
         classes[kind], tf_keras.optimizers.legacy.Optimizer
     ):
         yield (

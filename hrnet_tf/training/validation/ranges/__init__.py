@@ -49,7 +49,7 @@ def value_mistakes(path: str, value: Any) -> Iterator[str]:
     stated = range_of(path)
     if unfit := list(text_mistakes(path, value)):
         yield from unfit
-    elif stated is not None:
-        yield from stated.mistakes(path, value)
+    elif stated is not None and (wrong := list(stated.mistakes(path, value))):
+        yield from wrong
     else:
         yield from whole_mistakes(path, value)

@@ -146,10 +146,10 @@ CHANNELS = between(1, 65536)
 LAYERS = between(0, 100)
 PIXELS = between(1, 16384)
 LEVEL = between(2, 8)
-# What a variable's name may be made of; TensorFlow builds names of scopes with it.
+# TensorFlow builds names of scopes and variables with it.
 NAME = matching(
-    r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*",
-    "a name of letters, digits, _, - and . that begins with a letter or digit",
+    r"[A-Za-z][A-Za-z0-9_-]*",
+    "a name of letters, digits, _ and - that begins with a letter",
 )
 IDENTIFIER = matching(
     r"[A-Za-z_][A-Za-z0-9_]*",
