@@ -1,10 +1,12 @@
 """Objects of an annotation file or of records, image by image."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from hrnet_tf.data.converters.coco_instances import image_encoder
 from hrnet_tf.data.files.coco_annotations import ImageEntry
@@ -21,11 +23,10 @@ from hrnet_tf.inspection.samples import (
     Source,
     check_image,
     features_of,
+    misfit,
     read_annotated,
     text,
 )
-
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,16 +123,21 @@ class RecordedObjects(Records[Objects]):
         image_id = int(number) if number.isdecimal() else None
         sample = Sample[Objects](Place(position, name, image_id))
         try:
-            height, width = (
-                _number(features[f"image/{side}"]) for side in ("height", "width")
-            )
-            sample.size = height, width
-            sample.content = _objects_of(features, serialized, height, width)
+            record = {
+                name: value.numpy()
+                for name, value in _parse_quickly(serialized).items()
+            }
+            sample.size = _size_of(record)
+            names = features[instances.CLASS_NAMES].bytes_list.value
+            sample.content = _objects_of(record, names, sample.size, serialized)
+        except tf.errors.InvalidArgumentError:
+            parse = functools.partial(instances.parse_image_record, serialized)
+            sample.faults.append(misfit(source, parse))
+            return sample
         except ValueError as error:
             sample.faults.append(Unusable(OTHER_RECORD, f"{source}: {error}"))
             return sample
-        encoded = features[instances.IMAGE_ENCODED].bytes_list.value
-        check_image(sample, encoded[0] if encoded else b"", source)
+        check_image(sample, record[instances.IMAGE_ENCODED], source)
         return sample
 
     def record(self, sample: Sample[Objects]) -> bytes:
@@ -139,39 +145,47 @@ class RecordedObjects(Records[Objects]):
         return sample.content.record if sample.content else b""
 
 
-def _number(feature: Any) -> int:
-    values = feature.int64_list.value
-    if len(values) != 1 or values[0] < 1:
+_parse_quickly = tf.function(
+    instances.parse_image_record, [tf.TensorSpec([], tf.string)], autograph=False
+)
+
+
+def _size_of(record: Mapping[str, Any]) -> tuple[int, int]:
+    height, width = record[instances.IMAGE_HEIGHT], record[instances.IMAGE_WIDTH]
+    if min(height, width) < 1:
         raise ValueError("its image/height or image/width is no size.")
-    return values[0]
+    return int(height), int(width)
 
 
-def _objects_of(features: Any, serialized: bytes, height: int, width: int) -> Objects:
-    """The objects of a record. Raises `ValueError` if its lists do not agree."""
-    sides = [
-        np.array(features[f"image/object/bbox/{side}"].float_list.value, np.float64)
-        for side in _SIDES
-    ]
-    categories = np.array(features[instances.CLASSES].int64_list.value, np.int64)
+def _objects_of(
+    record: Mapping[str, np.ndarray],
+    names: Sequence[bytes],
+    size: tuple[int, int],
+    serialized: bytes,
+) -> Objects:
+    """The objects of a parsed record. Raises `ValueError` if its lists do not agree."""
+    categories = record[instances.CLASSES]
     count = len(categories)
+    sides = [record[side].astype(np.float64) for side in instances.SIDES]
     if any(len(side) != count for side in sides):
         raise ValueError("it has not as many classes as coordinates of boxes.")
-    low_x, low_y, high_x, high_y = sides
-    boxes = np.stack(
-        [low_x * width, low_y * height, (high_x - low_x) * width]
-        + [(high_y - low_y) * height],
-        axis=-1,
-    )
+    height, width = size
+    left, top, right, bottom = sides
+    corners = [left * width, top * height, right * width, bottom * height]
+    boxes = np.stack(corners, axis=-1)
+    boxes[:, 2:] -= boxes[:, :2]
     if not np.isfinite(boxes).all() or (boxes[:, 2:] <= 0).any():
         raise ValueError("a box has no extent, or is not finite.")
-    areas = np.array(features["image/object/area"].float_list.value, np.float64)
-    crowds = np.array(features["image/object/is_crowd"].int64_list.value, bool)
-    names = features[instances.CLASS_NAMES].bytes_list.value
+    areas, crowds = record[instances.AREAS], record[instances.CROWDS]
+    if len(areas) not in (0, count) or len(crowds) not in (0, count):
+        raise ValueError("it has not as many classes as areas, or marks of crowds.")
+    if len(record[instances.MASKS]) not in (0, count):
+        raise ValueError("it has not as many classes as masks.")
     return Objects(
         boxes,
-        areas if len(areas) == count else boxes[:, 2] * boxes[:, 3],
+        areas.astype(np.float64) if len(areas) else boxes[:, 2] * boxes[:, 3],
         categories,
-        crowds if len(crowds) == count else np.zeros(count, bool),
+        crowds.astype(bool) if len(crowds) else np.zeros(count, bool),
         list(range(count)),
         {
             int(number): name.decode("utf-8", "replace")

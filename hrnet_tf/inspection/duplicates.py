@@ -112,13 +112,18 @@ class Duplicates:
             order = np.lexsort((hashes, words))
             for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
                 one, other = order[:-step], order[step:]
-                different = np.bitwise_count(hashes[one] ^ hashes[other])
+                different = _count_bits(hashes[one] ^ hashes[other])
                 alike = (words[one] == words[other]) & (different <= _MOST_BITS)
                 found = one[alike].tolist(), other[alike].tolist()
                 for pair in zip(*found, strict=True):
                     if _look_alike(*thumbnails[[*pair]]):
                         pairs.add((min(pair), max(pair)))
         return pairs
+
+
+def _count_bits(numbers: np.ndarray) -> np.ndarray:
+    """How many bits of each of N numbers of 64 bits are set."""
+    return np.unpackbits(numbers.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1)
 
 
 def _look_alike(one: np.ndarray, other: np.ndarray) -> bool:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from people_folder import HEIGHT, WIDTH, jpeg, picture, run_inspect
 
 from hrnet_tf import registry_imports  # noqa: F401
@@ -113,6 +114,32 @@ def test_faults_and_near_duplicates_are_named(objects):
         "two annotations with nearly the same box": 900,
     }
     assert "bad mask" not in objects.inspect("--noinclude_masks")["findings"]
+
+
+@pytest.mark.parametrize(
+    ("feature", "told"),
+    [
+        ("image/object/class/label", "not as many classes as coordinates"),
+        ("image/object/area", "not as many classes as areas"),
+        ("image/object/mask", "not as many classes as masks"),
+        ("image/encoded", "image/encoded"),
+    ],
+)
+def test_a_record_that_training_cannot_read_is_named(objects, feature, told):
+    assert objects.convert()
+    (converted,) = (objects.folder / "records").glob("*.tfrecord")
+    examples = [*tf.data.TFRecordDataset(str(converted)).as_numpy_iterator()]
+    example = tf.train.Example.FromString(examples[0])
+    values = example.features.feature[feature]
+    del getattr(values, values.WhichOneof("kind")).value[-1]
+    path = str(objects.folder / "edited")
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in (example.SerializeToString(), *examples[1:]):
+            writer.write(record)
+    report = run_inspect(objects.folder, f"--records={path}")
+    (finding,) = report["findings"]["record that training cannot read"]["examples"]
+    assert finding["text"].startswith(f"{path}: record 1: ") and told in finding["text"]
+    assert report["objects"]["counts"]["objects"] == 6
 
 
 def test_categories_beyond_the_model_are_named(objects):
