@@ -51,8 +51,8 @@ def define_flags() -> flags.FlagValues:
     flag.enum(
         "exif",
         ["apply", "ignore"],
-        "With annotations: what was annotated of images with an EXIF orientation, as "
-        "for the converters. Without it, such images look wrong.",
+        "What was annotated of images with an EXIF orientation, as for the converters. "
+        "Without it, such images look wrong. In records pixels count as stored: ignore.",
     )
     flag.boolean(
         "allow_outside",

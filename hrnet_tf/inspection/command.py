@@ -1,9 +1,10 @@
 """Runs an inspection and writes what it says."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from hrnet_tf.inspection.inspection import Inspection, Options
+from hrnet_tf.inspection.inspection import DOUBTFUL, SHEET, Inspection, Options
 from hrnet_tf.inspection.kinds import open_inspection
 from hrnet_tf.inspection.report import Report
 from hrnet_tf.messages import UserError
@@ -32,12 +33,27 @@ def inspect(
     if json_file:
         write_json(json_file, report.as_json(), indent=1)
     if output_dir:
-        names = _write(output_dir, inspection, report)
-        print(f"\nWrote {', '.join(os.path.join(output_dir, name) for name in names)}")
+        print(f"\n{_advice(output_dir, _write(output_dir, inspection, report))}")
+    else:
+        print(
+            "\nTo see samples as training does, and what looks wrong: --output_dir=..."
+        )
     total = report.findings.counts.total()
     if strict and total:
         things = "1 thing looks" if total == 1 else f"{total} things look"
         raise UserError(f"--strict: {things} wrong in {report.source}; see above.")
+
+
+def _advice(folder: str, names: Sequence[str]) -> str:
+    """What was written, and which of it to look at."""
+    shown = {SHEET: "samples as training sees them", DOUBTFUL: "what looks wrong"}
+    pictures = [
+        f"{os.path.join(folder, name)} ({what})"
+        for name, what in shown.items()
+        if name in names
+    ]
+    look = f" Now look at {' and '.join(pictures)}." if pictures else ""
+    return f"Wrote {', '.join(names)} to {folder}.{look}"
 
 
 def _write(folder: str, inspection: Inspection[Any], report: Report) -> list[str]:

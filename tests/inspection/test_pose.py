@@ -322,7 +322,10 @@ def test_text_and_json_come_with_the_pictures(people, tmp_path, capsys):
     names = ["doubtful.png", "report.json", "report.txt", "sheet.png"]
     assert sorted(path.name for path in output.iterdir()) == names
     text = (output / "report.txt").read_text()
-    assert text.strip() in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.startswith(text)
+    assert f"Now look at {output}/sheet.png" in printed.splitlines()[-1]
+    assert f"{output}/doubtful.png" in printed.splitlines()[-1]
     report = json.loads((output / "report.json").read_text())
     assert report["people"]["counts"]["people"] == 12
     assert inspect.main(["inspect", *flags]) == 1
