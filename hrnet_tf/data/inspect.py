@@ -52,7 +52,8 @@ def define_flags() -> flags.FlagValues:
         "exif",
         ["apply", "ignore"],
         "What was annotated of images with an EXIF orientation, as for the converters. "
-        "Without it, such images look wrong. In records pixels count as stored: ignore.",
+        "Without it, such images look wrong. In records give ignore: pixels count as "
+        "stored.",
     )
     flag.boolean(
         "allow_outside",
