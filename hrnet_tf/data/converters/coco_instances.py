@@ -7,7 +7,7 @@ and masks are stored in a smaller size.
 
 import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -85,29 +85,13 @@ def convert(
     )
     if not dataset.images:
         raise ConversionError(f"{annotations} lists no image that can be used.")
-    create_example = _garden_function()
+    encode_image = image_encoder(
+        dataset.categories, image_dir, max_mask_side if include_masks else None
+    )
 
     def encode(image: ImageEntry) -> bytes:
         encoded = read_annotated_image(image, image_dir, conversion.rules)
-        objects = dataset.objects[image.id]
-        example, num_skipped = create_example(
-            dataclasses.asdict(image),
-            [image_dir],
-            bbox_annotations=[dataclasses.asdict(found) for found in objects],
-            id_to_name_map=dataset.categories,
-        )
-        if num_skipped:
-            raise AssertionError(f"The Garden left out {num_skipped} checked objects.")
-        # The Garden has read the file itself, in which the picture may lie on its side.
-        features = tfrecord_lib.image_info_to_feature_dict(
-            image.height, image.width, image.file_name, image.id, encoded, "jpg"
-        )
-        if include_masks and objects:
-            masks = [_mask_png(found, max_mask_side) for found in objects]
-            features["image/object/mask"] = tfrecord_lib.convert_to_feature(masks)
-        for name, feature in features.items():
-            example.features.feature[name].CopyFrom(feature)
-        return example.SerializeToString()
+        return encode_image(image, encoded, dataset.objects[image.id])
 
     def paths_of(image: ImageEntry) -> list[str]:
         allow_outside = conversion.rules.allow_outside
@@ -136,6 +120,40 @@ def convert(
             dataset.objects_of_unusable_images + num_objects - len(objects)
         ),
     )
+
+
+def image_encoder(
+    categories: Mapping[int, str], image_dir: str, max_mask_side: int | None
+) -> Callable[[ImageEntry, bytes, Sequence[CocoObject]], bytes]:
+    """A function that makes the record of an image, its file's bytes and its objects.
+
+    Masks have sides of at most `max_mask_side`; None leaves them out.
+    """
+    create_example = _garden_function()
+
+    def encode(
+        image: ImageEntry, encoded: bytes, objects: Sequence[CocoObject]
+    ) -> bytes:
+        example, num_skipped = create_example(
+            dataclasses.asdict(image),
+            [image_dir],
+            bbox_annotations=[dataclasses.asdict(found) for found in objects],
+            id_to_name_map=categories,
+        )
+        if num_skipped:
+            raise AssertionError(f"The Garden left out {num_skipped} checked objects.")
+        # The Garden has read the file itself, in which the picture may lie on its side.
+        features = tfrecord_lib.image_info_to_feature_dict(
+            image.height, image.width, image.file_name, image.id, encoded, "jpg"
+        )
+        if max_mask_side is not None and objects:
+            masks = [_mask_png(found, max_mask_side) for found in objects]
+            features["image/object/mask"] = tfrecord_lib.convert_to_feature(masks)
+        for name, feature in features.items():
+            example.features.feature[name].CopyFrom(feature)
+        return example.SerializeToString()
+
+    return encode
 
 
 def _garden_function() -> Callable[..., tuple[tf.train.Example, int]]:

@@ -145,7 +145,7 @@ class RecordConversion:
 
 
 def read_ahead(
-    items: Sequence[Item], read: Callable[[Item], Result]
+    items: Iterable[Item], read: Callable[[Item], Result]
 ) -> Iterator[tuple[Item, concurrent.futures.Future[Result]]]:
     """Yields each item with the result of `read`, which may still be on its way.
 

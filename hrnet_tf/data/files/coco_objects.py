@@ -28,6 +28,7 @@ _NO_MASKS = "To leave masks out, convert with --noinclude_masks."
 class CocoObject:
     """One usable annotation."""
 
+    id: int  # the annotation's
     category_id: int  # above 0
     bbox: list[float]  # x, y, width, height in pixels, clipped to the image
     area: float  # in pixels
@@ -131,6 +132,7 @@ def _read_object(
         entry, bbox, image, area_from, "segmentation" if rle else "box"
     )
     return image, CocoObject(
+        id=entry["id"],
         category_id=entry["category_id"],
         bbox=clip(bbox, image),
         area=float(area),

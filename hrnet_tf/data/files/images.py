@@ -58,20 +58,26 @@ def read_image_file(
         Its bytes, and the image's height and width.
     """
     encoded = read_file(path, "image", identity)
+    return check_encoded(encoded, f"{path}{identity}", rules)
+
+
+def check_encoded(
+    encoded: bytes, source: str, rules: ImageRules = DEFAULT_RULES
+) -> tuple[bytes, int, int]:
+    """As `read_image_file`, of bytes; messages begin with their `source`."""
     if encoded and not encoded.startswith(_SIGNATURES):
         raise Unusable(
             "not JPEG or PNG",
-            f"{path}{identity} is neither a JPEG nor a PNG file; convert it to one of "
-            "these.",
+            f"{source} is neither a JPEG nor a PNG file; convert it to one of these.",
         )
     try:
         header = pictures.read_header(encoded, rules.max_pixels)
     except pictures.PictureError as error:
-        raise Unusable("unreadable image", f"{path}{identity} is {error}.") from None
+        raise Unusable("unreadable image", f"{source} is {error}.") from None
     if header.pixels > _MOST_IN_RECORDS:
         raise Unusable(
             "unreadable image",
-            f"{path}{identity} has {header.pixels} pixels, and TensorFlow decodes at "
+            f"{source} has {header.pixels} pixels, and TensorFlow decodes at "
             f"most {_MOST_IN_RECORDS}; make it smaller.",
         )
     try:
@@ -86,12 +92,12 @@ def read_image_file(
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise Unusable(
             "image too large for memory",
-            f"{path}{identity}: there is not enough memory to decode it.",
+            f"{source}: there is not enough memory to decode it.",
         ) from None
     except tf.errors.InvalidArgumentError:
         raise Unusable(
             "corrupt image",
-            f"{path}{identity} is damaged or truncated: it does not decode"
+            f"{source} is damaged or truncated: it does not decode"
             f"{pictures.damage(encoded, header)}.",
         ) from None
     height, width = pixels.shape[:2]

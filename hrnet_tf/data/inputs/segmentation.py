@@ -72,7 +72,7 @@ class SegmentationInput:
             self._data,
             dataset_fn=tf.data.TFRecordDataset,
             decoder_fn=self.decode,
-            parser_fn=self._augment if self._data.is_training else self._keep,
+            parser_fn=self.augment if self._data.is_training else self._keep,
             transform_and_batch_fn=self._batch,
         )
         return reader.read(input_context)
@@ -135,7 +135,7 @@ class SegmentationInput:
             ),
         ]
 
-    def _augment(
+    def augment(
         self, example: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Scales, crops, mirrors and perhaps changes colours at random."""

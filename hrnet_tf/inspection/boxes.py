@@ -1,0 +1,115 @@
+"""Boxes: sizes, shapes, and those that look wrong."""
+
+import numpy as np
+
+from hrnet_tf.inspection.findings import Finding, Findings, Place
+from hrnet_tf.inspection.report import Distribution, Section
+
+NEAR_DUPLICATE = "two annotations with nearly the same box"
+AREA_BEYOND_BOX = "area larger than the box"
+
+_NEAR_DUPLICATE_IOU = 0.95
+# COCO's limits of small and medium areas, in square pixels.
+_SMALL, _MEDIUM = 32**2, 96**2
+# COCO rounds boxes to hundredths of a pixel, and its areas are those of polygons.
+_ROUNDING = 0.01
+_MOST_AREA = 1.1
+
+
+class BoxStatistics:
+    """Counts boxes and areas of the annotations of images."""
+
+    def __init__(self) -> None:
+        """Starts without boxes."""
+        self._outside = 0
+        self._sizes = {"small": 0, "medium": 0, "large": 0}
+        names = ("width", "height", "width / height", "% of the image", "area")
+        self._spreads = {name: Distribution() for name in names}
+
+    def add(self, boxes: np.ndarray, areas: np.ndarray, size: tuple[int, int]) -> None:
+        """Takes boxes [N, 4] and areas [N] of an image of a height and width."""
+        height, width = size
+        x, y, w, h = boxes.T
+        self._outside += int(
+            np.count_nonzero(
+                (np.minimum(x, y) < -_ROUNDING)
+                | (x + w > width + _ROUNDING)
+                | (y + h > height + _ROUNDING)
+            )
+        )
+        small, large = areas < _SMALL, areas >= _MEDIUM
+        self._sizes["small"] += int(np.count_nonzero(small))
+        self._sizes["medium"] += int(np.count_nonzero(~small & ~large))
+        self._sizes["large"] += int(np.count_nonzero(large))
+        share = 100.0 * w * h / (width * height)
+        ratio = w / np.maximum(h, 1e-9)
+        measures = w, h, ratio, share, areas
+        for spread, values in zip(self._spreads.values(), measures, strict=True):
+            spread.add(values)
+
+    def section(self) -> Section:
+        """What there is to say at the end."""
+        return Section(
+            "boxes",
+            {
+                "partly outside the image, where training clips them": self._outside,
+                "small: area below 32 x 32 pixels": self._sizes["small"],
+                "medium": self._sizes["medium"],
+                "large: area of 96 x 96 pixels or more": self._sizes["large"],
+            },
+            self._spreads,
+        )
+
+
+def find_doubtful_boxes(
+    findings: Findings,
+    place: Place,
+    boxes: np.ndarray,
+    areas: np.ndarray,
+    groups: np.ndarray,
+    numbers: list[int | None],
+) -> None:
+    """Adds boxes [N, 4] that nearly are another's, or smaller than their area [N].
+
+    Only boxes of equal `groups` [N] are compared; a negative one is left alone.
+    `numbers` are the annotations' ids.
+    """
+    overlaps = np.triu(box_overlaps(boxes), k=1)
+    overlaps[(groups[:, None] != groups) | (groups < 0)] = 0
+    for one, other in np.argwhere(overlaps > _NEAR_DUPLICATE_IOU):
+        overlap = overlaps[one, other]
+        findings.add(
+            NEAR_DUPLICATE,
+            Finding(
+                f"{place}: annotations {numbers[one]} and {numbers[other]} have boxes "
+                f"whose intersection is {overlap:.3f} of their union.",
+                place,
+                numbers[other],
+                f"box as of {numbers[one]}",
+                float(overlap),
+            ),
+        )
+    is_beyond = areas > _MOST_AREA * boxes[:, 2] * boxes[:, 3]
+    for index in np.flatnonzero(is_beyond & (groups >= 0)):
+        width, height = boxes[index, 2:]
+        findings.add(
+            AREA_BEYOND_BOX,
+            Finding(
+                f"{place}: annotation {numbers[index]} has the area "
+                f"{areas[index]:.0f} and a box of {width:.0f}x{height:.0f} pixels.",
+                place,
+                numbers[index],
+                "area > box",
+            ),
+        )
+
+
+def box_overlaps(boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of all boxes [N, 4] with all, [N, N]."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    inner_low = np.maximum(low[:, None], low)
+    inner = np.minimum(high[:, None], high) - inner_low
+    intersection = np.prod(np.maximum(inner, 0), axis=-1)
+    areas = np.prod(boxes[:, 2:], axis=-1)
+    union = areas[:, None] + areas - intersection
+    return intersection / np.maximum(union, 1e-9)

@@ -1,0 +1,195 @@
+"""Objects of an annotation file or of records, image by image."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from hrnet_tf.data.converters.coco_instances import image_encoder
+from hrnet_tf.data.files.coco_annotations import ImageEntry
+from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
+from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.images import DEFAULT_RULES, ImageRules
+from hrnet_tf.data.records import instances
+from hrnet_tf.inspection.findings import Findings, Place
+from hrnet_tf.inspection.samples import (
+    OTHER_RECORD,
+    FoundFaults,
+    Records,
+    Sample,
+    Source,
+    check_image,
+    features_of,
+    misfit,
+    read_annotated,
+    text,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects:
+    """The N objects of an image.
+
+    Attributes:
+        boxes: [N, 4], x, y, width and height in pixels.
+        areas: [N], in square pixels.
+        categories: [N], their ids.
+        iscrowd: [N], bool.
+        numbers: Annotation ids, or from records, which have none, places from 0.
+        names: Of categories by id, as far as the image tells.
+        record: The record to train on; empty if there is none yet.
+    """
+
+    boxes: np.ndarray
+    areas: np.ndarray
+    categories: np.ndarray
+    iscrowd: np.ndarray
+    numbers: list[int]
+    names: Mapping[int, str]
+    record: bytes = b""
+
+
+class AnnotatedObjects(Source[Objects]):
+    """COCO annotations of objects and their images."""
+
+    def __init__(
+        self,
+        annotations: str,
+        image_dir: str,
+        findings: Findings,
+        include_masks: bool = True,
+        area_from: str | None = None,
+        rules: ImageRules = DEFAULT_RULES,
+    ):
+        """Reads the annotations; adds what of them is of no use to the findings.
+
+        The flags of the converter describe the arguments. Raises `ConversionError` if
+        the file as a whole is of no use.
+        """
+        self.name = annotations
+        self._image_dir = image_dir
+        self._rules = rules
+        self._content = read_coco_objects(
+            annotations, include_masks, FoundFaults(findings), area_from
+        )
+        self.notes = self._content.warnings
+        self.total = len(self._content.images)
+        self._include_masks = include_masks
+
+    def items(self, findings: Findings) -> Iterator[tuple[int, ImageEntry]]:
+        del findings
+        yield from enumerate(self._content.images)
+
+    def read(self, position: int, item: ImageEntry) -> Sample[Objects]:
+        place = Place(position, item.file_name, item.id)
+        sample = Sample[Objects](place, (item.height, item.width))
+        sample.content = self._arrays(self._content.objects[item.id])
+        read_annotated(sample, item, self._image_dir, self._rules)
+        return sample
+
+    def _arrays(self, objects: list[CocoObject]) -> Objects:
+        boxes = [found.annotated_bbox for found in objects]
+        return Objects(
+            np.array(boxes, np.float64).reshape(-1, 4),
+            np.array([found.area for found in objects], np.float64),
+            np.array([found.category_id for found in objects], np.int64),
+            np.array([found.iscrowd for found in objects], bool),
+            [found.id for found in objects],
+            self._content.categories,
+        )
+
+    def record(self, sample: Sample[Objects]) -> bytes:
+        """The record that the converter would write."""
+        image = self._content.images[sample.place.position]
+        encode = image_encoder(
+            self._content.categories,
+            self._image_dir,
+            1024 if self._include_masks else None,
+        )
+        return encode(image, sample.encoded or b"", self._content.objects[image.id])
+
+
+class RecordedObjects(Records[Objects]):
+    """Records of `python -m hrnet_tf.data.coco_instances`, or the Garden's."""
+
+    def read(self, position: int, item: Any) -> Sample[Objects]:
+        source, serialized = item
+        features = features_of(serialized)
+        name = text(features["image/filename"]) or source
+        number = text(features[instances.IMAGE_ID])
+        image_id = int(number) if number.isdecimal() else None
+        sample = Sample[Objects](Place(position, name, image_id))
+        try:
+            record = {
+                name: value.numpy()
+                for name, value in _parse_quickly(serialized).items()
+            }
+            sample.size = _size_of(record)
+            names = features[instances.CLASS_NAMES].bytes_list.value
+            sample.content = _objects_of(record, names, sample.size, serialized)
+        except tf.errors.InvalidArgumentError:
+            parse = functools.partial(instances.parse_image_record, serialized)
+            sample.faults.append(misfit(source, parse))
+            return sample
+        except ValueError as error:
+            sample.faults.append(Unusable(OTHER_RECORD, f"{source}: {error}"))
+            return sample
+        check_image(sample, record[instances.IMAGE_ENCODED], source)
+        return sample
+
+    def record(self, sample: Sample[Objects]) -> bytes:
+        """The record itself."""
+        return sample.content.record if sample.content else b""
+
+
+_parse_quickly = tf.function(
+    instances.parse_image_record, [tf.TensorSpec([], tf.string)], autograph=False
+)
+
+
+def _size_of(record: Mapping[str, Any]) -> tuple[int, int]:
+    height, width = record[instances.IMAGE_HEIGHT], record[instances.IMAGE_WIDTH]
+    if min(height, width) < 1:
+        raise ValueError("its image/height or image/width is no size.")
+    return int(height), int(width)
+
+
+def _objects_of(
+    record: Mapping[str, np.ndarray],
+    names: Sequence[bytes],
+    size: tuple[int, int],
+    serialized: bytes,
+) -> Objects:
+    """The objects of a parsed record. Raises `ValueError` if its lists do not agree."""
+    categories = record[instances.CLASSES]
+    count = len(categories)
+    sides = [record[side].astype(np.float64) for side in instances.SIDES]
+    if any(len(side) != count for side in sides):
+        raise ValueError("it has not as many classes as coordinates of boxes.")
+    height, width = size
+    left, top, right, bottom = sides
+    corners = [left * width, top * height, right * width, bottom * height]
+    boxes = np.stack(corners, axis=-1)
+    boxes[:, 2:] -= boxes[:, :2]
+    if not np.isfinite(boxes).all() or (boxes[:, 2:] <= 0).any():
+        raise ValueError("a box has no extent, or is not finite.")
+    areas, crowds = record[instances.AREAS], record[instances.CROWDS]
+    if len(areas) not in (0, count) or len(crowds) not in (0, count):
+        raise ValueError("it has not as many classes as areas, or marks of crowds.")
+    if len(record[instances.MASKS]) not in (0, count):
+        raise ValueError("it has not as many classes as masks.")
+    return Objects(
+        boxes,
+        areas.astype(np.float64) if len(areas) else boxes[:, 2] * boxes[:, 3],
+        categories,
+        crowds.astype(bool) if len(crowds) else np.zeros(count, bool),
+        list(range(count)),
+        {
+            int(number): name.decode("utf-8", "replace")
+            for number, name in zip(categories, names, strict=False)
+        },
+        serialized,
+    )

@@ -1,0 +1,164 @@
+"""People of an annotation file or of records, image by image."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from hrnet_tf.data.files.coco_annotations import ImageEntry
+from hrnet_tf.data.files.coco_people import ALL, Person, read_coco_people
+from hrnet_tf.data.files.images import DEFAULT_RULES, ImageRules
+from hrnet_tf.data.inputs.pose import clean_boxes
+from hrnet_tf.data.records import pose as pose_records
+from hrnet_tf.data.vocabularies.skeletons import Skeleton
+from hrnet_tf.inspection.findings import Findings, Place
+from hrnet_tf.inspection.samples import (
+    FoundFaults,
+    Records,
+    Sample,
+    Source,
+    check_image,
+    features_of,
+    misfit,
+    read_annotated,
+    text,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class People:
+    """The P people of an image, each with K keypoints; pixels of the image.
+
+    Attributes:
+        people: As converters write them.
+        boxes: [P, 4], x, y, width and height.
+        keypoints: [P, K, 3], x, y and visibility.
+        is_learned: Whether training makes a crop of each, bool [P].
+    """
+
+    people: list[Person]
+    boxes: np.ndarray
+    keypoints: np.ndarray
+    is_learned: np.ndarray
+
+
+@tf.function(
+    input_signature=[
+        tf.TensorSpec([None, 4], tf.float32),
+        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([], tf.int32),
+    ],
+    autograph=False,
+)
+def _have_extent(boxes: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    _, is_valid = clean_boxes(boxes, height, width)
+    return is_valid
+
+
+def make_people(
+    people: list[Person], num_keypoints: int, size: tuple[int, int]
+) -> People:
+    """Arrays of people on an image of a height and width."""
+    boxes = np.array([person.bbox for person in people], np.float64).reshape(-1, 4)
+    shape = len(people), num_keypoints, 3
+    keypoints = np.array([p.keypoints for p in people], np.float64).reshape(shape)
+    # As `PoseInput` chooses.
+    has_box = _have_extent(tf.constant(boxes, tf.float32), *map(tf.constant, size))
+    counts = np.array([person.counts for person in people], bool)
+    areas = np.array([person.area for person in people], np.float32)
+    return People(people, boxes, keypoints, has_box.numpy() & counts & (areas > 0))
+
+
+class AnnotatedPeople(Source[People]):
+    """COCO keypoint annotations and their images."""
+
+    def __init__(
+        self,
+        annotations: str,
+        image_dir: str,
+        skeleton: Skeleton,
+        findings: Findings,
+        category: str | None = None,
+        area_from: str | None = None,
+        rules: ImageRules = DEFAULT_RULES,
+    ):
+        """Reads the annotations; adds what of them is of no use to the findings.
+
+        The flags of the converter describe the arguments. Raises `ConversionError` if
+        the file as a whole is of no use.
+        """
+        self.name = annotations
+        self._image_dir = image_dir
+        self._skeleton = skeleton
+        self._rules = rules
+        self._content = read_coco_people(
+            annotations, skeleton, category or ALL, FoundFaults(findings), area_from
+        )
+        self.notes = self._content.warnings
+        self.total = len(self._content.images)
+
+    def items(self, findings: Findings) -> Iterator[tuple[int, ImageEntry]]:
+        del findings
+        yield from enumerate(self._content.images)
+
+    def read(self, position: int, item: ImageEntry) -> Sample[People]:
+        place = Place(position, item.file_name, item.id)
+        size = item.height, item.width
+        sample = Sample[People](place, size)
+        sample.content = make_people(
+            self._content.people[item.id], self._skeleton.num_keypoints, size
+        )
+        read_annotated(sample, item, self._image_dir, self._rules)
+        return sample
+
+
+class RecordedPeople(Records[People]):
+    """Records of `python -m hrnet_tf.data.coco_pose`."""
+
+    def __init__(self, pattern: str, skeleton: Skeleton):
+        """Reads nothing yet."""
+        super().__init__(pattern)
+        self._skeleton = skeleton
+        # A graph parses ten times as fast as TensorFlow does step by step.
+        self._parse_quickly = tf.function(
+            self._parse, [tf.TensorSpec([], tf.string)], autograph=False
+        )
+
+    def _parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        return pose_records.parse_image_record(serialized, self._skeleton.num_keypoints)
+
+    def read(self, position: int, item: Any) -> Sample[People]:
+        source, serialized = item
+        name = text(features_of(serialized)[pose_records.IMAGE_FILENAME]) or source
+        sample = Sample[People](Place(position, name))
+        num_keypoints = self._skeleton.num_keypoints
+        try:
+            record = self._parse_quickly(serialized)
+        except tf.errors.InvalidArgumentError:
+            sample.faults.append(misfit(source, lambda: self._parse(serialized)))
+            return sample
+        sample.place = Place(position, name, int(record["image_id"]))
+        sample.size = int(record["height"]), int(record["width"])
+        sample.content = make_people(_people_of(record), num_keypoints, sample.size)
+        check_image(sample, record["encoded"].numpy(), source)
+        return sample
+
+
+def _people_of(record: dict[str, tf.Tensor]) -> list[Person]:
+    """The people of a parsed record."""
+    names = "person_id", "bbox", "area", "iscrowd", "keypoints", "num_keypoints"
+    lists = [record[name].numpy() for name in names]
+    people = []
+    for number, bbox, area, iscrowd, keypoints, count in zip(*lists, strict=True):
+        person = Person(
+            int(number),
+            bbox.tolist(),
+            float(area),
+            bool(iscrowd),
+            keypoints.ravel().tolist(),
+        )
+        is_wrong = int(count) != person.num_keypoints
+        people.append(dataclasses.replace(person, was_miscounted=is_wrong))
+    return people
