@@ -18,6 +18,7 @@ from hrnet_tf.input_files import (
     MAX_PIXELS,
     TOO_LARGE,
     InputFileError,
+    is_remote,
     read_bytes,
 )
 
@@ -129,7 +130,7 @@ def path_below(folder: str, name: str, allow_outside: bool = False) -> str:
 def _is_below(folder: str, path: str, name: str) -> bool:
     if not is_plain_name(name):
         return False
-    if "://" in folder or not can_be_path(path):
+    if is_remote(folder) or not can_be_path(path):
         return True  # Nobody knows links there; the other cannot be read.
     root = os.path.realpath(folder)
     return os.path.commonpath([root, os.path.realpath(path)]) == root

@@ -27,6 +27,7 @@ import tensorflow as tf
 
 from hrnet_tf.data.records import conversions, names
 from hrnet_tf.data.records.conversions import Shard
+from hrnet_tf.input_files import is_remote
 from hrnet_tf.output_files import OutputError
 
 _CHUNK = 1 << 22  # bytes
@@ -175,7 +176,7 @@ def _locked(prefix: str) -> Iterator[bool]:
     Raises `OutputError` if another process does so already.
     """
     path = _hidden(prefix, "lock")
-    file = None if "://" in prefix else _open_locked(path, prefix)
+    file = None if is_remote(prefix) else _open_locked(path, prefix)
     if file is None:
         yield False
         return
