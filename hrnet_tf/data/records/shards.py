@@ -6,6 +6,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.python.lib.io import tf_record
 
+from hrnet_tf.input_files import MISSING, InputFileError, check_input
 from hrnet_tf.messages import UserError, one_line
 
 
@@ -25,6 +26,8 @@ def check_first_record(
     `parse` raises `tf.errors.InvalidArgumentError` for other records, and `advice` says
     what to do about a damaged file. Raises `RecordError`.
     """
+    for path in files:
+        check_is_file(path)
     try:
         for serialized in tf.data.TFRecordDataset(files).take(1):
             parse(serialized)
@@ -60,8 +63,7 @@ def read_serialized(path: str) -> Iterator[bytes]:
     """Yields the records of a file as they are; see `read_examples`."""
     number, offset = 1, 0
     try:
-        if tf.io.gfile.isdir(path):
-            raise RecordError(is_folder(path))
+        check_is_file(path)
         size = tf.io.gfile.stat(path).length
         reader = tf_record.tf_record_random_reader(path)
         # The reader takes less than the beginning of a record for the end of the file.
@@ -77,9 +79,18 @@ def read_serialized(path: str) -> Iterator[bytes]:
         raise RecordError(f"{one_line(error.message)}: {AGAIN}.") from error
 
 
-def is_folder(path: str) -> str:
-    """The sentence about a folder in place of a file."""
-    return f"{path} is a folder, not a TFRecord file: correct the path."
+def check_is_file(path: str) -> None:
+    """Raises `RecordError` at folders, and at pipes, in which readers would wait.
+
+    Files that are missing are left to the readers.
+    """
+    if tf.io.gfile.isdir(path):
+        raise RecordError(f"{path} is a folder, not a TFRecord file: correct the path.")
+    try:
+        check_input(path)
+    except InputFileError as error:
+        if error.fault != MISSING:
+            raise RecordError(error.message) from None
 
 
 def damaged(
