@@ -17,6 +17,9 @@ class RecordError(UserError):
 # What to do about damaged records of any kind.
 AGAIN = "convert the data again with --overwrite"
 
+# The bytes at the beginning of a record that tell how many follow.
+_LENGTH = 8
+
 
 def check_first_record(
     files: Sequence[str], parse: Callable[[tf.Tensor], object], advice: str
@@ -66,17 +69,30 @@ def read_serialized(path: str) -> Iterator[bytes]:
         check_is_file(path)
         size = tf.io.gfile.stat(path).length
         reader = tf_record.tf_record_random_reader(path)
-        # The reader takes less than the beginning of a record for the end of the file.
-        while offset < size:
-            serialized, offset = reader.read(offset)
-            yield serialized
-            number += 1
+        with tf.io.gfile.GFile(path, "rb") as file:
+            # The reader takes less than the beginning of a record for the end of the
+            # file, and ends the process where it finds no memory for a length.
+            while offset < size:
+                if _length_at(file, offset) > size - offset:
+                    raise IndexError
+                serialized, offset = reader.read(offset)
+                yield serialized
+                number += 1
     except IndexError as error:
         raise damaged(path, number, "the file ends within it") from error
     except tf.errors.DataLossError as error:
         raise damaged(path, number, one_line(error.message)) from error
     except tf.errors.OpError as error:
-        raise RecordError(f"{one_line(error.message)}: {AGAIN}.") from error
+        raise RecordError(
+            f"{path}: record {number} cannot be read ({one_line(error.message)}); "
+            f"{AGAIN}."
+        ) from error
+
+
+def _length_at(file: tf.io.gfile.GFile, offset: int) -> int:
+    """The bytes of a record that begins at an offset, as far as its length is whole."""
+    file.seek(offset)
+    return int.from_bytes(file.read(_LENGTH), "little")
 
 
 def check_is_file(path: str) -> None:
