@@ -16,9 +16,10 @@ import yaml
 from hrnet_tf.configs import backbones
 from hrnet_tf.messages import listed
 from hrnet_tf.weights import official_layout, official_names, official_networks
+from hrnet_tf.weights.errors import WeightsError
 from hrnet_tf.weights.official_networks import Network
 from hrnet_tf.weights.saved_states import choose_network, choose_state
-from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
+from hrnet_tf.weights.tensor_files import read_tensors
 
 # InPlaceABN's norms compute with |scale| + epsilon in place of the scale
 # (sync_bn/inplace_abn in the official segmentation repository's first version).
