@@ -15,7 +15,7 @@ from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.weights import conversion as conversion_module
 from hrnet_tf.weights import official_layout, restoring
 from hrnet_tf.weights.conversion import load_pytorch_checkpoint, write_checkpoint
-from hrnet_tf.weights.tensor_files import WeightsError
+from hrnet_tf.weights.errors import WeightsError
 
 POSE = "pose_hrnetv1_c4"
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.picture_headers import DamagedHeaderError
 from hrnet_tf.input_files import (
     MAX_PIXELS,
     TOO_LARGE,
@@ -86,6 +87,8 @@ def check_encoded(
         # there. It refuses truncated files, where others fill the missing rows with
         # grey.
         pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        height, width = pixels.shape[:2]
+        pictures.check_size((width, height), header)
         if rules.exif == "apply" and header.orientation != 1:
             upright = pictures.turned(pixels.numpy(), header.orientation)
             encoded = _encode(upright, as_png=header.format == "PNG")
@@ -95,13 +98,12 @@ def check_encoded(
             "image too large for memory",
             f"{source}: there is not enough memory to decode it.",
         ) from None
-    except tf.errors.InvalidArgumentError:
+    except (tf.errors.InvalidArgumentError, DamagedHeaderError):
         raise Unusable(
             "corrupt image",
             f"{source} is damaged or truncated: it does not decode"
             f"{pictures.damage(encoded, header)}.",
         ) from None
-    height, width = pixels.shape[:2]
     return encoded, height, width
 
 
