@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import types
 
 import cv2
@@ -75,6 +76,17 @@ class Data:
         with open(self.annotations, "w", encoding=self.encoding) as file:
             json.dump(self.content, file)
 
+    def have_records(self):
+        """Makes records of clean annotations, without a description."""
+        clean = self.folder / "clean"
+        if not clean.exists():
+            clean.mkdir()
+            data = type(self)(clean)
+            data.convert(num_shards=1)
+            (shard,) = clean.glob("records/*.tfrecord")
+            (self.folder / "records").mkdir(exist_ok=True)
+            shutil.copy(shard, self.folder / "records" / "val-x")
+
     def add(self, **changes):
         self.content["annotations"].append(a_person(500, 1) | changes)
         return self
@@ -102,8 +114,7 @@ class Pose(Data):
 
     def validate(self, *overrides):
         """Checks an evaluation; records that are not there are another mistake."""
-        (self.folder / "records").mkdir(exist_ok=True)
-        (self.folder / "records" / "val-x").write_text("")
+        self.have_records()
         settings = [
             f"task.skeleton={self.folder}/stick.yaml",
             f"task.evaluation.annotation_file={self.annotations}",
@@ -142,8 +153,7 @@ class Objects(Data):
         return coco_files.read_objects(self.annotations, True, f"{self.prefix}-*")
 
     def validate(self, *overrides):
-        (self.folder / "records").mkdir(exist_ok=True)
-        (self.folder / "records" / "val-x").write_text("")
+        self.have_records()
         settings = [
             f"task.annotation_file={self.annotations}",
             f"task.validation_data.input_path={self.prefix}-*",

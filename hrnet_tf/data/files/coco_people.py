@@ -255,7 +255,9 @@ def _read_person(
         )
     area, is_measured = read_area(entry, bbox, image, area_from)
     # A third of what a list of Python's numbers takes, which is not needed any more.
-    compact = entry["keypoints"] = array.array("d", keypoints)
+    compact = array.array("d", keypoints)
+    if "keypoints" in entry:
+        entry["keypoints"] = compact
     person = Person(entry["id"], bbox, area, iscrowd, compact, is_measured)
     if "num_keypoints" in entry and entry["num_keypoints"] != person.num_keypoints:
         person = dataclasses.replace(person, was_miscounted=True)

@@ -171,7 +171,7 @@ def _fault(item: tuple[str, Shard | None], size: int | str, reads: bool) -> str 
     if isinstance(size, str):
         return size
     if size == 0:
-        return f"{path} is empty: {AGAIN}, or, if it should be, {_ONE_BY_ONE}."
+        return f"{path} is empty: {AGAIN}; if it is meant to be, {_ONE_BY_ONE}."
     if shard and size != shard.size:
         return _difference(path, shard, f"{size} bytes, not {shard.size}")
     if reads and not shard:

@@ -90,7 +90,8 @@ def _number(value: float) -> str:
 def one_of(names: Iterable[Any]) -> Range:
     """One of a few values."""
     allowed = tuple(names)
-    words = ", ".join(map(str, allowed))
+    words = ", ".join(str(name) for name in allowed if name != "")
+    words += ", or empty" if "" in allowed else ""
     one = len(allowed) == 1
     return Range(
         words if one else f"one of {words}", allowed.__contains__, names=allowed
