@@ -123,7 +123,7 @@ def test_yaml_is_a_configuration(block, tmp_path):
 
 def test_links_and_files_that_the_documents_name_exist():
     rooms = "configs|tests|hrnet_tf|benchmarks|docs|examples"
-    path = re.compile(rf"`((?:{rooms})/[\w./-]+\.\w+)`")
+    path = re.compile(rf"`((?:{rooms})/[\w./-]+\.(?:py|yaml|flags|ipynb))`")
     link = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
     for page in pages.PAGES:
         text = page.read_text(encoding="utf-8")
