@@ -48,11 +48,14 @@ def run(
     experiment: str,
     report: Callable[[base_task.Task], Report],
     checkpoint: str | None = None,
-) -> None:
+) -> bool:
     """Runs a checked experiment in a model directory, continued if it has checkpoints.
 
     `mode` is train, eval, train_and_eval or continuous_eval. In mode eval, `checkpoint`
     is evaluated, or the latest one. `report` says what belongs beside a task's metrics.
+
+    Returns:
+        Whether this process is the worker that writes the directory.
 
     Raises:
         ConfigError: If there is no checkpoint to evaluate, or one does not fit.
@@ -152,6 +155,7 @@ def run(
             runner.controller.evaluate(params.trainer.validation_steps)
         runner.run()
         watch.check()
+    return is_chief
 
 
 def _sources(config: cfg.TaskConfig, mode: str) -> list[cfg.DataConfig]:
