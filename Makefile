@@ -149,12 +149,13 @@ test-all: lint
 # ---- documents ----
 
 # An environment of its own: what builds the pages is neither needed nor disturbed by
-# what is in $(VENV), and reads the package's source without importing it.
+# what is in $(VENV), and reads the package's source without importing it. With --quiet,
+# --strict would see no warning.
 DOCS_STAMP = $(VENV)-docs/.installed
 export NO_MKDOCS_2_WARNING = 1
 
 docs: $(DOCS_STAMP)
-	$(VENV)-docs/bin/mkdocs build --quiet --strict
+	$(VENV)-docs/bin/mkdocs build --strict
 	@echo 'Open site/index.html, or serve the pages with $(VENV)-docs/bin/mkdocs serve.'
 
 $(DOCS_STAMP): docs/requirements.txt
