@@ -24,7 +24,7 @@ STAMP = $(VENV)/.installed
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
 	@echo 'make env-convert add PyTorch to $(VENV), to read and test .pth checkpoints'
-	@echo 'make env-triton  add a Triton server, to test docs/triton'
+	@echo 'make env-triton  add a Triton server, to try and test docs/triton'
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
 	@echo 'make demo-segmentation   the same for the parts of their bodies'
 	@echo 'make demo-detection      the same for boxes and masks of people and things'
@@ -73,15 +73,24 @@ TORCH ?= torch==2.13.0
 env-convert: $(STAMP)
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
 
-# A Triton server, to test docs/triton with. Its Python backend needs NumPy 1: an
+# A Triton server, to try and test docs/triton with. Its Python backend needs NumPy 1: an
 # environment of its own holds both, and takes all else from $(VENV).
 TRITON = $(VENV)/triton
+PURELIB = import sysconfig; print(sysconfig.get_path("purelib"))
+PYTHON_VERSION = import sys; print("%d.%d" % sys.version_info[:2])
 
 env-triton: $(STAMP)
 	$(BIN)/python -m venv $(TRITON)
 	$(TRITON)/bin/python -m pip install --quiet --no-deps nvidia-pytriton==0.7.0 numpy==1.26.4
-	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-	  > "$$($(TRITON)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tensorflow.pth"
+	@$(BIN)/python -c '$(PURELIB)' > "$$($(TRITON)/bin/python -c '$(PURELIB)')/tensorflow.pth"
+	@# The backend looks for the stub, of this Python's version, beside itself.
+	@version=$$($(TRITON)/bin/python -c '$(PYTHON_VERSION)') && \
+	  cd "$$($(TRITON)/bin/python -c '$(PURELIB)')/pytriton/tritonserver" && \
+	  cp "python_backend_stubs/$$version/triton_python_backend_stub" backends/python/ && \
+	  chmod +x bin/tritonserver backends/python/triton_python_backend_stub
+	@cp docs/tritonserver.sh $(TRITON)/bin/tritonserver
+	@chmod +x $(TRITON)/bin/tritonserver
+	@echo 'The server is $(TRITON)/bin/tritonserver.'
 
 # ---- demo ----
 

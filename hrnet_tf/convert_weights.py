@@ -60,6 +60,11 @@ def define_flags() -> flags.FlagValues:
         "(state_dict_ema, model_ema, ...), or model, the model's own (state_dict). If "
         "not given, the averages where there are any; the output says what was taken.",
     )
+    add.string(
+        "prefix",
+        "What the tensors' names of the network begin with, e.g. student; for a file "
+        "that holds several networks.",
+    )
     add.boolean(
         "align_corners",
         "Whether a segmentation network enlarges its branches with aligned corners "
@@ -98,6 +103,7 @@ def convert(values: flags.FlagValues) -> None:
         values.task,
         values.model_id,
         state=values.state,
+        prefix=values.prefix,
         align_corners=values.align_corners,
         inplace_abn=values.inplace_abn,
         allow_partial=values.allow_partial,

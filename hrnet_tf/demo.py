@@ -7,7 +7,6 @@ own names: other sites cannot use it through a browser. Needs Gradio: pip instal
 'hrnet_tf[demo]'.
 """
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -56,7 +55,7 @@ def define_flags() -> flags.FlagValues:
 
 
 def serve(values: flags.FlagValues) -> None:
-    """Serves the page until it is interrupted.
+    """Serves the page until a signal ends it, which `command_line.run` reports.
 
     Raises:
         UserError: If the model cannot be used, Gradio is missing or the address is
@@ -94,7 +93,7 @@ def serve(values: flags.FlagValues) -> None:
     )
     host = f"[{values.host}]" if ":" in values.host else values.host
     print(f"http://{host}:{values.port} (Ctrl+C ends)", flush=True)
-    with opened, contextlib.suppress(KeyboardInterrupt):
+    with opened:
         server.run(sockets=[opened])
 
 

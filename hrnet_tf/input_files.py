@@ -6,9 +6,11 @@ memory or the stack, or that say a thing twice. Errors begin with the file's pat
 that a caller can put its role or its flag in front.
 """
 
+import collections
 import errno
 import json
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -43,6 +45,10 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 
+# Addresses as TensorFlow knows them, and those of files of this machine.
+_ADDRESS = re.compile("[A-Za-z][A-Za-z0-9.]*://")
+_LOCAL_ADDRESS = re.compile("^file://[^/]*")
+
 MISSING, UNREADABLE, TOO_LARGE = "missing", "unreadable", "too large for memory"
 
 # What zipfile raises at damaged archives, encryption and odd methods included.
@@ -71,13 +77,28 @@ class InputFileError(UserError):
 # ---- bytes ----
 
 
+def is_remote(path: str) -> bool:
+    """Whether a path is an address such as gs://bucket/name, which is TensorFlow's."""
+    return bool(_ADDRESS.match(path))
+
+
+def check_input(path: str) -> None:
+    """Raises `InputFileError` if there is no file here that can be opened.
+
+    For files that a library opens, which might wait. Addresses are not looked at.
+    """
+    path = _LOCAL_ADDRESS.sub("", path)
+    if not is_remote(path):
+        open_input(path).close()
+
+
 def open_input(path: str) -> BinaryIO:
     """Opens a file to read its bytes; never waits. Raises `InputFileError`.
 
-    Files of addresses such as gs://bucket/name are TensorFlow's, and raise its errors
-    while they are read.
+    Files of addresses raise TensorFlow's errors while they are read.
     """
-    if "://" in path:
+    path = _LOCAL_ADDRESS.sub("", path)
+    if is_remote(path):
         return _open_remote(path)
     try:
         # Without a writer, a pipe would keep an ordinary `open` waiting.
@@ -126,7 +147,7 @@ def read_bytes(path: str, most: int | None = None) -> bytes:
     except MemoryError:
         raise InputFileError(path, "does not fit into memory", TOO_LARGE) from None
     except Exception as error:
-        if "://" not in path or isinstance(error, InputFileError):
+        if not is_remote(path) or isinstance(error, InputFileError):
             raise
         # TensorFlow's errors, which are not imported for files of this machine.
         raise InputFileError(path, f"cannot be read: {one_line(error)}") from None
@@ -155,8 +176,8 @@ def parse_json(
     def read_pairs(pairs: Pairs) -> Any:
         entry = dict(pairs)
         if len(entry) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            counts = collections.Counter(name for name, _ in pairs)
+            twice = next(name for name in counts if counts[name] > 1)
             raise InputFileError(
                 source, f"has the key {shown(twice)} twice in an object"
             )

@@ -1,5 +1,6 @@
 """Files that would keep a reader waiting, fill the memory or break a parser."""
 
+import json
 import os
 import socket
 import time
@@ -10,6 +11,7 @@ import yaml
 from hrnet_tf.input_files import (
     MISSING,
     InputFileError,
+    check_input,
     open_input,
     parse_json,
     parse_yaml,
@@ -49,9 +51,10 @@ def make_socket(path):
 def test_what_is_no_file_is_refused_at_once(tmp_path, make, reason):
     path = tmp_path / "a.json"
     make(path)
-    for read in (open_input, read_bytes, read_json, read_yaml):
-        with pytest.raises(InputFileError, match=rf"^{path} {reason}.*\.$"):
-            read(str(path))
+    for read in (open_input, read_bytes, read_json, read_yaml, check_input):
+        for name in (path, f"file://{path}"):
+            with pytest.raises(InputFileError, match=rf"^{path} {reason}.*\.$"):
+                read(str(name))
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "a\ud800b"])
@@ -73,6 +76,17 @@ def test_a_file_has_a_limit(tmp_path):
 def test_addresses_are_left_to_tensorflow():
     with pytest.raises(InputFileError, match="foo://a.json cannot be read: .*foo"):
         read_json("foo://a.json")
+    check_input("foo://a.json")
+
+
+@pytest.mark.parametrize("folder", ["", "a", "a-b"])
+def test_an_address_begins_with_its_scheme(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    name = os.path.join(folder, "a-b:/p.jpg")
+    os.makedirs(os.path.dirname(name))
+    os.mkfifo(name)
+    with pytest.raises(InputFileError, match="is a pipe, not a file"):
+        read_bytes(name.replace(":/", "://"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -94,6 +108,13 @@ def test_json_in_all_its_encodings(encoding):
 )
 def test_json_that_cannot_be_read(content, reason):
     with pytest.raises(InputFileError, match=f"^f.json {reason}"):
+        parse_json(content, "f.json")
+
+
+def test_a_doubled_key_is_found_in_time():
+    content = json.dumps({str(number): 0 for number in range(200_000)})
+    content = content[:-1] + ', "199999": 0}'
+    with pytest.raises(InputFileError, match="has the key '199999' twice"):
         parse_json(content, "f.json")
 
 

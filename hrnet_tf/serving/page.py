@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 
 from hrnet_tf.data.files import media
+from hrnet_tf.messages import one_line
 from hrnet_tf.serving.predictor import Boxes, Predictor
 
 # Larger images, in pixels, would keep the server busy drawing.
@@ -115,7 +116,10 @@ class Page(gr.Blocks):
             error.print_exception = False
             raise
         except _UNFIT as error:
-            _log.info("An event with inputs of another form was refused: %r", error)
+            _log.info(
+                "An event with inputs of another form was refused: %s (%s)",
+                *(type(error).__name__, one_line(error)),
+            )
             raise mistake(
                 "The page cannot use what was sent: it takes an uploaded picture, rows "
                 "of numbers for boxes, and a least score from 0 to 1."

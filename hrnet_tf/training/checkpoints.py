@@ -73,8 +73,12 @@ def restore_to_export(
 def check_exists(checkpoint: str) -> None:
     """Raises `ConfigError` if the flag --checkpoint names no whole checkpoint."""
     if not tf.io.gfile.exists(f"{checkpoint}.index"):
+        held = whole_checkpoints.survey(checkpoint).prefix
         raise ConfigError(
-            f"--checkpoint={checkpoint} names no checkpoint: there is no file "
+            f"--checkpoint={checkpoint} names a folder: name the checkpoint in it, "
+            f"such as {held}."
+            if held
+            else f"--checkpoint={checkpoint} names no checkpoint: there is no file "
             f"{checkpoint}.index."
         )
     if reason := whole_checkpoints.damage(checkpoint):

@@ -26,6 +26,7 @@ from hrnet_tf.input_files import (
     LARGEST_YAML,
     MISSING,
     InputFileError,
+    is_remote,
     parse_yaml,
     read_bytes,
 )
@@ -130,11 +131,11 @@ def _resolve_checkpoint(task: Any, folder: str) -> None:
     Others stay as they are, from the working directory, unless they begin with "./".
     """
     path = task.get("init_checkpoint") if isinstance(task, dict) else None
-    if not isinstance(path, str) or not path or os.path.isabs(path) or "://" in path:
+    if not isinstance(path, str) or not path or os.path.isabs(path) or is_remote(path):
         return
     beside = os.path.join(folder, path.removeprefix("./"))
     if path.startswith("./") or find_checkpoint(beside):
-        is_local = "://" not in beside
+        is_local = not is_remote(beside)
         task["init_checkpoint"] = os.path.abspath(beside) if is_local else beside
 
 

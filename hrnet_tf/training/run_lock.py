@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hrnet_tf.input_files import is_remote
 from hrnet_tf.messages import UserError
 
 LOCK_FILE = "run.lock"
@@ -40,7 +41,7 @@ def held(model_dir: str) -> Iterator[Callable[[], None]]:
     Raises:
         LockedError: If another process holds it.
     """
-    if "://" in model_dir:
+    if is_remote(model_dir):
         yield lambda: None
         return
     os.makedirs(model_dir, exist_ok=True)

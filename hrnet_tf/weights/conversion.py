@@ -17,7 +17,7 @@ from hrnet_tf.configs import backbones
 from hrnet_tf.messages import listed
 from hrnet_tf.weights import official_layout, official_names, official_networks
 from hrnet_tf.weights.official_networks import Network
-from hrnet_tf.weights.saved_states import choose_state
+from hrnet_tf.weights.saved_states import choose_network, choose_state
 from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
 
 # InPlaceABN's norms compute with |scale| + epsilon in place of the scale
@@ -52,6 +52,7 @@ def load_pytorch_checkpoint(
     model_id: str | None = None,
     *,
     state: str | None = None,
+    prefix: str | None = None,
     align_corners: bool | None = None,
     inplace_abn: bool = False,
     allow_partial: bool = False,
@@ -68,6 +69,7 @@ def load_pytorch_checkpoint(
     """
     notes: list[str] = []
     raw = choose_state(path, read_tensors(path), state, notes)
+    raw = choose_network(path, raw, prefix)
     choice = list(notes)
     tensors = official_names.to_official_names(raw)
     if tensors is None:

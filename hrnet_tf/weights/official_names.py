@@ -30,6 +30,8 @@ _BODY_START = "conv1.weight"
 _BODY_PROOF = "stage2.0.branches.0.0.conv1.weight"
 _BODY = re.compile(r"(conv[12]|bn[12]|layer1|transition[123]|stage[234])\.")
 
+_OPENMMLAB_BODY = "backbone."
+
 # For OpenMMLab's names, without what stands before `backbone.`; the first match counts.
 _OPENMMLAB = [
     (re.compile(pattern), replacement)
@@ -65,17 +67,27 @@ _ATTENTION_PARTS = {
 
 
 def body_prefixes(names: Iterable[str]) -> list[str]:
-    """What stands before the names of bodies, e.g. '', 'model.' or 'backbone.'."""
+    """What stands before the names of bodies, e.g. '', 'model.' or 'backbone.'.
+
+    The shortest comes first.
+    """
     names = set(names)
     prefixes = [
         name.removesuffix(_BODY_START) for name in names if name.endswith(_BODY_START)
     ]
-    return [prefix for prefix in prefixes if prefix + _BODY_PROOF in names]
+    found = [prefix for prefix in prefixes if prefix + _BODY_PROOF in names]
+    return sorted(found, key=lambda prefix: (len(prefix), prefix))
+
+
+def network_prefixes(names: Iterable[str]) -> list[str]:
+    """What stands before the names of networks: of a body and of what goes with it."""
+    outer = [prefix.removesuffix(_OPENMMLAB_BODY) for prefix in body_prefixes(names)]
+    return list(dict.fromkeys(outer))
 
 
 def is_openmmlab(names: Iterable[str]) -> bool:
     """Whether the names are OpenMMLab's, whose body is called `backbone`."""
-    return min(body_prefixes(names), key=len, default="").endswith("backbone.")
+    return next(iter(body_prefixes(names)), "").endswith(_OPENMMLAB_BODY)
 
 
 def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
@@ -86,9 +98,8 @@ def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
     prefixes = body_prefixes(tensors)
     if not prefixes:
         return None
-    prefix = min(prefixes, key=len)
-    is_mm = prefix.endswith("backbone.")
-    outer = prefix.removesuffix("backbone.") if is_mm else prefix
+    is_mm = prefixes[0].endswith(_OPENMMLAB_BODY)
+    outer = prefixes[0].removesuffix(_OPENMMLAB_BODY)
     renamed = {}
     for name, tensor in tensors.items():
         inner = name.removeprefix(outer)

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from hrnet_tf.input_files import InputFileError
 from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.weights import whole_checkpoints
 from hrnet_tf.weights.whole_checkpoints import DamagedCheckpointError
@@ -133,10 +134,11 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
 def whole_files(path: str) -> Iterator[None]:
     """Raises `DamagedCheckpointError` if the files of a checkpoint cannot be read."""
     try:
+        whole_checkpoints.check_files(path)
         yield
     except tf.errors.InvalidArgumentError:
         raise  # The files can be read; what they hold is not what is asked for.
-    except (IndexError, tf.errors.OpError) as error:
+    except (IndexError, InputFileError, tf.errors.OpError) as error:
         _silence_list_of_misfits()
         raise DamagedCheckpointError(
             f"The files of the checkpoint {path} are damaged or not all there: "

@@ -1,4 +1,6 @@
-"""Chooses between a model's own weights and their averages, where a file holds both.
+"""Chooses which weights are taken of a file that holds several.
+
+They may be a model's own and their averages, or those of several networks.
 
 Training scripts average weights over the last steps, and keep the averages beside the
 model's own weights under keys such as `state_dict_ema`, `model_ema` and `ema`.
@@ -8,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from hrnet_tf.messages import listed
+from hrnet_tf.messages import listed, shown
 from hrnet_tf.weights import official_names, wrappers
 from hrnet_tf.weights.tensor_files import WeightsError
 
@@ -55,6 +57,40 @@ def choose_state(
     if "ema" in states:
         notes.append(_note(state, len(states) > 1, places))
     return _without_copies(_without_wrappers(states[state]), notes)
+
+
+def choose_network(path: str, tensors: Tensors, prefix: str | None) -> Tensors:
+    """The tensors of one network of a file.
+
+    Args:
+        path: The file, for messages.
+        tensors: Those of one state.
+        prefix: What the names of the network's tensors begin with, up to a dot; None if
+            there is but one.
+
+    Raises:
+        WeightsError: If there are several and none is named, or none of that name.
+    """
+    found = official_names.network_prefixes(tensors)
+    if not found or (prefix is None and len(found) == 1):
+        return tensors
+    networks = {name.removesuffix("."): name for name in found}
+    chosen = None if prefix is None else networks.get(prefix.removesuffix("."))
+    if chosen is None:
+        names = listed([shown(name) for name in networks], most=10)
+        fault = f"{len(networks)} networks, whose tensors' names begin with {names}"
+        if prefix is not None:
+            fault = f"no network under {shown(prefix)}, only under {names}"
+        raise WeightsError(
+            f"{path} holds {fault}: name the one to take, for example with "
+            f"--prefix={shown(max(networks, key=len))}."
+        )
+    others = tuple(name for name in found if len(name) > len(chosen))
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name.startswith(chosen) and not name.startswith(others)
+    }
 
 
 def _unwrapped(path: str, saved: Tensors) -> Tensors:

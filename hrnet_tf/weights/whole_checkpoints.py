@@ -16,6 +16,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.python.training import checkpoint_state_pb2
 
+from hrnet_tf.input_files import InputFileError, check_input
 from hrnet_tf.messages import UserError, listed, one_line
 
 # Names the checkpoints of a folder, for TensorFlow.
@@ -65,19 +66,32 @@ def damage(prefix: str) -> str | None:
     index = f"{prefix}.index"
     if not tf.io.gfile.exists(index):
         return f"there is no file {index}"
-    folder, name = os.path.split(prefix)
     try:
-        beside = tf.io.gfile.listdir(folder or ".")
-        data = sorted(file for file in beside if file.startswith(f"{name}.data-"))
-        files = [index, *(os.path.join(folder, file) for file in data)]
+        files = _files_of(prefix)
+        for file in files:
+            check_input(file)
         stats = [tf.io.gfile.stat(file) for file in files]
-    except tf.errors.OpError as error:
-        return one_line(error.message)
+    except (InputFileError, tf.errors.OpError) as error:
+        return one_line(error.message).rstrip(".")
     state = tuple(
         (file, stat.length, stat.mtime_nsec)
         for file, stat in zip(files, stats, strict=True)
     )
     return _damage(prefix, state)
+
+
+def check_files(prefix: str) -> None:
+    """Raises `InputFileError` if TensorFlow would wait for a checkpoint's files."""
+    if tf.io.gfile.exists(f"{prefix}.index"):
+        for file in _files_of(prefix):
+            check_input(file)
+
+
+def _files_of(prefix: str) -> list[str]:
+    folder, name = os.path.split(prefix)
+    beside = tf.io.gfile.listdir(folder or ".")
+    data = sorted(file for file in beside if file.startswith(f"{name}.data-"))
+    return [f"{prefix}.index", *(os.path.join(folder, file) for file in data)]
 
 
 @functools.lru_cache
@@ -186,10 +200,13 @@ def _listed(folder: str) -> tuple[list[str] | None, str | None]:
         return None, None
     state = checkpoint_state_pb2.CheckpointState()
     try:
+        check_input(path)
         with tf.io.gfile.GFile(path, "rb") as file:
             text_format.Parse(file.read(), state)
     except (text_format.ParseError, UnicodeDecodeError, tf.errors.OpError):
         return [], f"its file {STATE_FILE} cannot be understood"
+    except InputFileError as error:
+        return [], f"its file {STATE_FILE} {error.reason}"
     paths = [*state.all_model_checkpoint_paths, state.model_checkpoint_path]
     paths = list(dict.fromkeys(path for path in paths if path))
     return paths, None if paths else f"its file {STATE_FILE} is empty"
@@ -258,11 +275,18 @@ def _is_first_save(
     """Whether all there is may be what the very first save left when it was killed."""
     if names is not None or len({*damaged, *unfinished}) > 1:
         return False
-    sizes = [
-        tf.io.gfile.stat(os.path.join(folder, f"{name}.index")).length
-        for name in damaged
-    ]
-    return not any(sizes)
+    for index in (os.path.join(folder, f"{name}.index") for name in damaged):
+        if tf.io.gfile.stat(index).length or not _is_file(index):
+            return False
+    return True
+
+
+def _is_file(path: str) -> bool:
+    try:
+        check_input(path)
+    except InputFileError:
+        return False
+    return True
 
 
 def _number(name: str) -> int:

@@ -1,8 +1,15 @@
+import asyncio
+import contextlib
 import dataclasses
 import http.client
+import logging
 import os
+import signal
+import socket
 import struct
+import threading
 import time
+import urllib.request
 import zlib
 
 import numpy as np
@@ -10,10 +17,13 @@ import pytest
 from page_requests import call, serving, upload
 from PIL import Image, PngImagePlugin
 
+from hrnet_tf import demo
+from hrnet_tf.serving import kinds
 from hrnet_tf.serving.kinds import KINDS
 
 gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
 gradio_client = pytest.importorskip("gradio_client")
+page = pytest.importorskip("hrnet_tf.serving.page", reason="needs Gradio")
 
 BROKEN_THRESHOLDS = [
     *(-0.1, 1.1, float("nan"), float("inf"), 10**400, "abc", None, [0.5], {}, True),
@@ -214,8 +224,6 @@ def test_long_requests_are_refused(port):
 
 
 def test_pictures_are_deleted_after_a_while(monkeypatch, tmp_path):
-    from hrnet_tf.serving import page
-
     monkeypatch.setattr(page, "_OLDEST", 1)
     monkeypatch.setattr(page, "_INTERVAL", 1)
     kept = tmp_path / "kept"
@@ -234,11 +242,50 @@ def test_pictures_are_deleted_after_a_while(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["SHARE", "VIBE_MODE", "MCP_SERVER", "ROOT_PATH"])
 def test_settings_of_the_environment_are_ignored(monkeypatch, name):
-    from hrnet_tf import demo
-
     monkeypatch.setenv(f"GRADIO_{name}", "True")
     monkeypatch.setenv("GRADIO_TEMP_DIR", "here")
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
     demo._ignore_settings()
     found = {n: v for n, v in os.environ.items() if n.startswith("GRADIO_")}
     assert found == {"GRADIO_TEMP_DIR": "here", "GRADIO_ANALYTICS_ENABLED": "False"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_page_as_any_command(monkeypatch, number, capsys):
+    class Segmenter(Predictor):
+        class metadata:
+            task = "segmentation"
+
+    monkeypatch.delenv("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", raising=False)
+    monkeypatch.setattr(kinds, "load_predictor", lambda *args, **kwargs: Segmenter())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def stop():
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5).close()
+                break
+            time.sleep(0.1)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    code = demo.main(["demo", "--model=any", f"--port={port}"])
+    thread.join()
+    assert code == 128 + number
+    assert f"Interrupted ({signal.Signals(number).name})." in capsys.readouterr().err
+    # Else TensorFlow keeps the memory of the largest picture.
+    assert os.environ["TF_ONEDNN_USE_SYSTEM_ALLOCATOR"] == "true"
+
+
+def test_the_log_tells_of_a_refusal_in_one_line(monkeypatch, caplog):
+    async def fail(*args, **kwargs):
+        raise ValueError("1 validation error\nheaders\n  Field required")
+
+    monkeypatch.setattr(gradio.Blocks, "preprocess_data", fail)
+    monkeypatch.setattr(logging.getLogger("hrnet_tf"), "propagate", True)
+    with caplog.at_level(logging.INFO, "hrnet_tf"), pytest.raises(gradio.Error):
+        asyncio.run(page.Page().preprocess_data(None, []))
+    assert "(1 validation error headers Field required)" in caplog.text

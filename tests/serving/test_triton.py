@@ -3,7 +3,6 @@
 import collections
 import http.client
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -19,10 +18,7 @@ import pytest
 import tensorflow as tf
 
 REPOSITORY = Path(__file__).parents[2] / "docs/triton"
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-ENVIRONMENT = Path(sys.prefix, "triton")
-PACKAGES = ENVIRONMENT / f"lib/python{VERSION}/site-packages"
-TRITON = PACKAGES / "pytriton/tritonserver"
+SERVER = Path(sys.prefix, "triton/bin/tritonserver")
 NUM_REQUESTS = 500
 HEADER_LENGTH = "Inference-Header-Content-Length"
 OUTPUTS = ("keypoints", "scores")
@@ -32,7 +28,7 @@ Answer = tuple[int, dict[str, np.ndarray]]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not TRITON.is_dir(), reason="there is no Triton server: make env-triton"
+        not SERVER.is_file(), reason="there is no Triton server: make env-triton"
     ),
 ]
 
@@ -43,27 +39,12 @@ def port(saved_model_dir, tmp_path_factory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("triton")
     repository = shutil.copytree(REPOSITORY, folder / "repository")
     shutil.copytree(saved_model_dir, repository / "pose/1/model.savedmodel")
-    backend = shutil.copytree(TRITON / "backends/python", folder / "backends/python")
-    stub = TRITON / f"python_backend_stubs/{VERSION}/triton_python_backend_stub"
-    programs = [
-        shutil.copy(stub, backend),
-        shutil.copy(TRITON / "bin/tritonserver", folder),
-    ]
-    for program in programs:
-        os.chmod(program, 0o755)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "LD_LIBRARY_PATH": str(PACKAGES / "nvidia_pytriton.libs"),
-        # The backend takes the packages of the first Python.
-        "PATH": f"{ENVIRONMENT / 'bin'}:{os.environ['PATH']}",
-    }
     command = [
-        str(programs[1]),
+        str(SERVER),
         f"--model-repository={repository}",
-        f"--backend-directory={folder / 'backends'}",
         "--http-address=127.0.0.1",
         f"--http-port={port}",
         "--allow-grpc=false",
@@ -71,7 +52,7 @@ def port(saved_model_dir, tmp_path_factory) -> Iterator[int]:
     ]
     log = folder / "log"
     with log.open("wb") as file:
-        server = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+        server = subprocess.Popen(command, stdout=file, stderr=file)
     try:
         wait_until_ready(server, port, log)
         yield port

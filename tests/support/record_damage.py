@@ -36,6 +36,15 @@ def flip_in_the_length(path):
     _flip(path, _starts(path)[-1] + 1)
 
 
+def lie_about_the_length(path, length=1 << 40):
+    """A length beyond the end of the file, with its right checksum."""
+    start = _starts(path)[-1]
+    head = struct.pack("<Q", length)
+    with open(path, "r+b") as file:
+        file.seek(start)
+        file.write(head + struct.pack("<I", _masked_checksum(head)))
+
+
 def flip_in_the_record(path):
     _flip(path, _starts(path)[-1] + 12 + 3)
 
@@ -47,7 +56,7 @@ def flip_in_the_checksum(path):
 DAMAGES = (
     *(delete, empty, folder, cut_at_a_border, cut_within_the_last),
     *(cut_within_a_length, flip_in_the_length, flip_in_the_record),
-    flip_in_the_checksum,
+    *(flip_in_the_checksum, lie_about_the_length),
 )
 
 
@@ -59,6 +68,17 @@ def rewrite(path, change):
             writer.write(record)
         writer.write(change(records[-1]))
     return len(records)
+
+
+def _masked_checksum(content):
+    """TFRecord's CRC-32C."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    crc ^= 0xFFFFFFFF
+    return (crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF
 
 
 def _starts(path):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from class_records import write_class_records
 from official.core import exp_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
@@ -528,7 +529,7 @@ def test_segmentation_mistake(tmp_path, task, hrnet, fragments):
 
 
 def test_classification_with_another_backbone(tmp_path):
-    write_record(tmp_path / "train.tfrecord")
+    write_class_records(tmp_path / "train.tfrecord", [0])
     records = f"task.train_data.input_path={tmp_path}/train*"
     mistakes = classification.mistakes
     validate(parse_config("resnet_imagenet", [], records), "train", mistakes)

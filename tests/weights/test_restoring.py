@@ -1,5 +1,6 @@
 import gc
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -229,14 +230,19 @@ def test_a_checkpoint_that_is_missing_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "kept"),
-    [(".index", 0), (".index", 0.5), (DATA, 0), (DATA, 0.5), (DATA, None)],
+    [
+        *((".index", 0), (".index", 0.5), (".index", "pipe")),
+        *((DATA, 0), (DATA, 0.5), (DATA, "pipe"), (DATA, None)),
+    ],
 )
 def test_a_checkpoint_that_is_not_whole_is_called_damaged(suffix, kept, tmp_path):
     model = pose_model()
     path = save(model, tmp_path)
     file = Path(path + suffix)
-    if kept is None:
+    if kept in (None, "pipe"):
         file.unlink()
+        if kept == "pipe":
+            os.mkfifo(file)
     else:
         file.write_bytes(file.read_bytes()[: int(kept * file.stat().st_size)])
     with pytest.raises(

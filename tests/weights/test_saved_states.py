@@ -5,7 +5,7 @@ import pytest
 import safetensors.numpy
 
 from hrnet_tf.weights.conversion import load_pytorch_checkpoint
-from hrnet_tf.weights.saved_states import choose_state
+from hrnet_tf.weights.saved_states import choose_network, choose_state
 from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
 
 BODY = ("conv1.weight", "stage2.0.branches.0.0.conv1.weight", "final_layer.bias")
@@ -70,6 +70,51 @@ def test_a_name_that_is_there_twice_is_refused():
     saved = named(1) | named(2, "module.")
     with pytest.raises(WeightsError, match="conv1.weight twice, .* module.conv1.wei"):
         choose_state("FILE", saved, None, [])
+
+
+# ---- several networks ----
+
+# What stands before the names of networks, the first of which is to be taken, and how
+# they are called.
+SEVERAL = {
+    "distillation": (["student.", "teacher."], ["student", "teacher"]),
+    "OpenMMLab": (["t.backbone.", "s.backbone."], ["t", "s"]),
+    "the outer one": (["", "net.hrnet."], ["", "net.hrnet"]),
+    "the inner one": (["a.b.", "a."], ["a.b", "a"]),
+    "three": (["b.", "a.", "c."], ["b", "a", "c"]),
+}
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_of_several_networks_the_one_that_is_named_is_taken(case):
+    prefixes, names = SEVERAL[case]
+    saved: dict[str, np.ndarray] = {}
+    for number, prefix in enumerate(prefixes):
+        saved |= named(number, prefix)
+    with pytest.raises(WeightsError) as error:
+        choose_network("FILE", saved, None)
+    listed = ", ".join(repr(name) for name in sorted(names, key=lambda n: (len(n), n)))
+    assert f"{len(names)} networks, whose tensors' names begin with {listed}: name" in (
+        str(error.value)
+    )
+    with pytest.raises(
+        WeightsError, match=f"no network under 'x', only under {listed}"
+    ):
+        choose_network("FILE", saved, "x")
+    for choice in (names[0], f"{names[0]}."):
+        assert choose_network("FILE", saved, choice) == named(0, prefixes[0])
+
+
+def test_a_network_of_several_converts(official, tmp_path):
+    expected = official("pose_hrnetv1_c4").weights
+    weights = {f"teacher.{name}": value for name, value in expected.items()}
+    weights |= {f"student.{name}": value * 0 for name, value in expected.items()}
+    path = str(tmp_path / "two.safetensors")
+    safetensors.numpy.save_file(weights, path)
+    with pytest.raises(WeightsError, match="2 networks.*--prefix='student'"):
+        load_pytorch_checkpoint(path, allow_partial=True)
+    scale = load_pytorch_checkpoint(path, prefix="teacher").network.variables
+    np.testing.assert_array_equal(scale["bn1.weight"], expected["bn1.weight"])
 
 
 # ---- the model's own weights, and their averages ----

@@ -385,6 +385,30 @@ def test_a_half_downloaded_file_is_refused(torch, tmp_path):
         read_tensors(str(path))
 
 
+@pytest.mark.parametrize("name", ["data/0", "data.pkl", "version"])
+def test_a_file_with_one_wrong_bit_is_refused(name, torch, tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.ones(1000)}, path)
+    with zipfile.ZipFile(path) as archive:
+        (entry,) = [e for e in archive.infolist() if e.filename.endswith(f"/{name}")]
+        part = archive.read(entry)
+    content = bytearray(path.read_bytes())
+    content[content.index(part[:100], entry.header_offset) + len(part) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="a damaged or half downloaded ZIP file"):
+        read_tensors(str(path))
+
+
+def test_a_file_without_checksums_is_read(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(1)}, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert read_tensors(path) == {"a": 1.0}
+
+
 @pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2]])
 def test_what_holds_no_state_dict_is_refused(content, torch, tmp_path):
     path = str(tmp_path / "weights.pth")

@@ -112,7 +112,12 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("spoil", [truncate, flip, Path.unlink, Path.touch])
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("spoil", [truncate, flip, make_pipe, Path.unlink, Path.touch])
 @pytest.mark.parametrize("suffix", [INDEX, DATA])
 def test_a_damaged_one_is_passed_over(spoil, suffix, folder, log):
     path = folder / f"ckpt-12{suffix}"
@@ -200,6 +205,20 @@ def test_a_first_save_that_was_killed_is_no_checkpoint(left, tmp_path, log):
     assert "has no checkpoint yet: a save of ckpt-2 was not finished" in log()
     whole_checkpoints.repair(whole_checkpoints.survey(str(tmp_path)))
     assert not os.listdir(tmp_path)
+
+
+def test_a_pipe_is_no_leftover(tmp_path):
+    os.mkfifo(tmp_path / "ckpt-2.index")
+    with pytest.raises(DamagedCheckpointError, match="ckpt-2.index is a pipe"):
+        newest(tmp_path)
+
+
+def test_a_state_file_that_is_a_pipe(folder, log):
+    make_pipe(folder / "checkpoint")
+    assert newest(folder) == "ckpt-12"
+    assert "its file checkpoint is a pipe, not a file" in log()
+    whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
+    assert tf.train.latest_checkpoint(str(folder)) == str(folder / "ckpt-12")
 
 
 @pytest.mark.parametrize("content", [None, b"garbage"])

@@ -17,7 +17,7 @@ from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.images import ImageRules
-from hrnet_tf.data.records import conversions
+from hrnet_tf.data.records import conversions, names
 from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.writing import RecordShards, check_output_prefix
 from hrnet_tf.input_files import MAX_PIXELS
@@ -50,7 +50,7 @@ class RecordConversion:
         check_output_prefix(output_prefix, overwrite)
         self.faults = Faults(on_error)
         self.rules = ImageRules(exif, max_pixels, allow_outside)
-        self._prefix = output_prefix
+        self._prefix = names.normalized(output_prefix)
         self._num_shards = num_shards
         self._overwrite = overwrite
         self._outcome: dict[str, Any] = {}

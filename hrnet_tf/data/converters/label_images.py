@@ -48,6 +48,7 @@ def read_label_image(path: str, max_pixels: int = MAX_PIXELS) -> LabelImage:
         header = pictures.read_header(encoded, max_pixels)
         with pictures.open_with_pillow(encoded, header) as image:
             image.load()
+            pictures.check_size(image.size, header)
     except pictures.PictureError as error:
         raise Unusable("unreadable labels", f"{path} is {error}.") from None
     except MemoryError:

@@ -14,10 +14,12 @@ import tensorflow as tf
 
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.picture_headers import DamagedHeaderError
 from hrnet_tf.input_files import (
     MAX_PIXELS,
     TOO_LARGE,
     InputFileError,
+    is_remote,
     read_bytes,
 )
 
@@ -79,6 +81,8 @@ def read_image_file(
         # there. It refuses truncated files, where others fill the missing rows with
         # grey.
         pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        height, width = pixels.shape[:2]
+        pictures.check_size((width, height), header)
         if rules.exif == "apply" and header.orientation != 1:
             upright = pictures.turned(pixels.numpy(), header.orientation)
             encoded = _encode(upright, as_png=header.format == "PNG")
@@ -88,13 +92,12 @@ def read_image_file(
             "image too large for memory",
             f"{path}{identity}: there is not enough memory to decode it.",
         ) from None
-    except tf.errors.InvalidArgumentError:
+    except (tf.errors.InvalidArgumentError, DamagedHeaderError):
         raise Unusable(
             "corrupt image",
             f"{path}{identity} is damaged or truncated: it does not decode"
             f"{pictures.damage(encoded, header)}.",
         ) from None
-    height, width = pixels.shape[:2]
     return encoded, height, width
 
 
@@ -123,7 +126,7 @@ def path_below(folder: str, name: str, allow_outside: bool = False) -> str:
 def _is_below(folder: str, path: str, name: str) -> bool:
     if not is_plain_name(name):
         return False
-    if "://" in folder or not can_be_path(path):
+    if is_remote(folder) or not can_be_path(path):
         return True  # Nobody knows links there; the other cannot be read.
     root = os.path.realpath(folder)
     return os.path.commonpath([root, os.path.realpath(path)]) == root

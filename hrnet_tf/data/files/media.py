@@ -32,6 +32,13 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".3gp"),
     *(".3g2", ".wmv", ".flv", ".ogv", ".ts", ".mts", ".m2ts"),
 )
+# FFmpeg's formats of these. Its others are pictures, text or lists of further files,
+# whatever a file is named.
+_VIDEO_FORMATS = (
+    *("mov", "mp4", "3gp", "avi", "matroska", "webm", "mpeg", "mpegts", "mpegvideo"),
+    *("m4v", "h264", "hevc", "asf", "flv", "ogg"),
+)
+_FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 # What is named when it is left out of a folder, and what to do about it.
 _SKIPPED = {
     (".heic", ".heif"): "HEIC files cannot be read here; convert them to JPEG or PNG.",
@@ -162,7 +169,7 @@ def open_video(path: str, max_pixels: int = MAX_PIXELS) -> tuple[VideoInfo, "Fra
         open_input(path).close()
     except InputFileError as error:
         raise MediaError(str(error)) from None
-    capture = cv2.VideoCapture(path)
+    capture = _open_capture(path)
     width, height, rate, count = (
         capture.get(which)
         for which in (
@@ -174,7 +181,12 @@ def open_video(path: str, max_pixels: int = MAX_PIXELS) -> tuple[VideoInfo, "Fra
     )
     if not capture.isOpened() or width <= 0 or height <= 0:
         capture.release()
-        raise MediaError(f"{path}: not a video, or one that OpenCV cannot decode.")
+        picture = pictures.look_at(path)
+        raise MediaError(
+            f"{path} holds a picture ({picture.format}), not a video: rename it."
+            if picture
+            else f"{path}: not a video, or one that OpenCV cannot decode."
+        )
     if width * height > max_pixels:
         capture.release()
         raise MediaError(
@@ -195,6 +207,20 @@ def open_video(path: str, max_pixels: int = MAX_PIXELS) -> tuple[VideoInfo, "Fra
         num_frames=int(count) if count > 0 else None,
     )
     return info, Frames(capture)
+
+
+def _open_capture(path: str) -> cv2.VideoCapture:
+    given = os.environ.get(_FFMPEG_OPTIONS)
+    allowed = f"format_whitelist;{','.join(_VIDEO_FORMATS)}"
+    os.environ[_FFMPEG_OPTIONS] = "|".join(filter(None, (given, allowed)))
+    try:
+        # A relative path could be a protocol of FFmpeg: concat:other.mp4. Others of
+        # OpenCV's readers take a number in a name for that of a picture.
+        return cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
+    finally:
+        os.environ.pop(_FFMPEG_OPTIONS)
+        if given is not None:
+            os.environ[_FFMPEG_OPTIONS] = given
 
 
 class Frames(Iterator[np.ndarray]):

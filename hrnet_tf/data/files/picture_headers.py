@@ -168,10 +168,16 @@ def _read_png(file: BinaryIO) -> Header:
         raise DamagedHeaderError("it does not begin with its header")
     width, height = (int.from_bytes(start[i : i + 4], "big") for i in (16, 20))
     orientation = None
+    headers = 0
+    # The texts of cameras may come after the pixels, whose size is known by then.
+    is_before_pixels = True
     for kind, length in _png_chunks(file):
-        if kind == b"eXIf":
+        is_before_pixels &= kind != b"IDAT"
+        headers += kind == b"IHDR" and is_before_pixels
+        if kind == b"eXIf" and orientation is None:
             orientation = exif_orientation(file.read(min(length, _LARGEST_EXIF)))
-            break
+    if headers != 1:
+        raise DamagedHeaderError(f"it has {headers} headers")
     return Header("PNG", width, height, _upright_unless(orientation))
 
 
@@ -228,9 +234,31 @@ def _read_bmp(file: BinaryIO) -> Header:
 
 
 def _read_gif(file: BinaryIO) -> Header:
-    start = _read(file, 10)
+    start = _read(file, 13)
     width, height = (int.from_bytes(start[i : i + 2], "little") for i in (6, 8))
-    return Header("GIF", width, height)
+    if start[10] & 0x80:
+        file.seek(3 << (start[10] & 7) + 1, io.SEEK_CUR)  # colours
+    # The first image may reach beyond the screen, which becomes larger then.
+    frame = _gif_frame(file)
+    left, top, across, down = (
+        int.from_bytes(frame[i : i + 2], "little") for i in (0, 2, 4, 6)
+    )
+    return Header("GIF", max(width, left + across), max(height, top + down))
+
+
+def _gif_frame(file: BinaryIO) -> bytes:
+    """The first image's place and size."""
+    for _ in range(_MOST_PARTS):
+        kind = _read(file, 1)
+        if kind == b",":
+            return _read(file, 8)
+        if kind == b";":
+            break
+        if kind == b"!":
+            _read(file, 1)
+            while length := _read(file, 1)[0]:
+                file.seek(length, io.SEEK_CUR)
+    raise DamagedHeaderError("no image is found in it")
 
 
 def _read_webp(file: BinaryIO) -> Header:

@@ -91,11 +91,27 @@ def _check_effort(encoded: bytes, header: Header, max_pixels: int) -> None:
 
 
 def open_with_pillow(encoded: bytes, header: Header) -> Image.Image:
-    """Pillow's image of a file whose header has been read; its pixels are not yet."""
+    """Pillow's image of a file whose header has been read; its pixels are not yet.
+
+    Raises `DamagedHeaderError` if Pillow finds another size, and much else.
+    """
     # Not `Image.open`, which has a limit of its own, and more formats.
     Image.init()
     make, _ = Image.OPEN[header.format]
-    return make(io.BytesIO(encoded), "")
+    image = make(io.BytesIO(encoded), "")
+    check_size(image.size, header)
+    return image
+
+
+def check_size(found: tuple[int, int], header: Header) -> None:
+    """Raises `DamagedHeaderError` if a decoder finds another width and height."""
+    size = (header.width, header.height)
+    # Decoders turn TIFF files themselves.
+    if found != size and not (header.format == "TIFF" and found == size[::-1]):
+        raise DamagedHeaderError(
+            f"its size is {size[0]}x{size[1]} pixels in one place, and "
+            f"{found[0]}x{found[1]} in another"
+        )
 
 
 def damage(encoded: bytes, header: Header) -> str:
@@ -160,6 +176,10 @@ def decode(
             pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     if pixels is None:
         pixels = _decode_with_pillow(encoded, header)
+    try:
+        check_size((pixels.shape[1], pixels.shape[0]), header)
+    except DamagedHeaderError as error:
+        raise PictureError(f"not an image, or a damaged one: {error}") from None
     by = 1 if exif == "ignore" else header.orientation
     return turned(as_stored(pixels, header), by)
 

@@ -137,8 +137,9 @@ def read(prefix: str) -> Conversion:
         return Conversion()
     try:
         content = read_json(path)
-        if "unfinished" in content:
+        if isinstance(content, dict) and "unfinished" in content:
             return Conversion(path, writer=str(content["unfinished"]) or "unknown")
+        _check_shape(content)
         shards = map(_read_shard, content.get("shards", ()))
         return Conversion(
             path,
@@ -149,10 +150,26 @@ def read(prefix: str) -> Conversion:
         )
     except InputFileError as error:
         raise ConversionError(f"{error} Convert the annotations again.") from None
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise ConversionError(
-            f"{path} is damaged ({error!r}); convert the annotations again."
+            f"{path} is damaged ({error}); convert the annotations again."
         ) from None
+
+
+def _check_shape(content: Any) -> None:
+    """Raises `ValueError` if a description is not made of the right pieces."""
+    if not isinstance(content, dict):
+        raise ValueError("it holds no JSON object")
+    for key in ("category_ids", "area_from", "left_out"):
+        if key not in content:
+            raise ValueError(f"{key} is missing")
+    for key in ("left_out", "shards"):
+        entries = content.get(key, [])
+        if not isinstance(entries, list):
+            raise ValueError(f"{key} is {shown(entries)}, not a list")
+        for entry in entries:
+            if not isinstance(entry, dict):
+                raise ValueError(f"{key} holds {shown(entry)}")
 
 
 def _read_category_ids(category_ids: Any) -> list[int] | None:
@@ -168,8 +185,9 @@ def _read_area_from(area_from: Any) -> str | None:
     return area_from
 
 
-def _read_entry(entry: Any) -> EntryRef:
-    group, place, number = entry["group"], entry["place"], entry["id"]
+def _read_entry(entry: dict[str, Any]) -> EntryRef:
+    values: Any = map(entry.get, ("group", "place", "id"))
+    group, place, number = values
     is_place = as_id(place) is not None and place >= 0
     is_id = number is None or as_id(number) is not None
     if group not in ("images", "annotations") or not is_place or not is_id:
@@ -177,8 +195,9 @@ def _read_entry(entry: Any) -> EntryRef:
     return EntryRef(group, place, number)
 
 
-def _read_shard(entry: Any) -> Shard:
-    shard = Shard(entry["name"], entry["size"], entry["records"], entry["sha256"])
+def _read_shard(entry: dict[str, Any]) -> Shard:
+    values: Any = map(entry.get, ("name", "size", "records", "sha256"))
+    shard = Shard(*values)
     is_name = isinstance(shard.name, str) and shard.name == os.path.basename(shard.name)
     are_counts = all((as_id(n) or 0) > 0 for n in (shard.size, shard.records))
     if not (is_name and are_counts and isinstance(shard.sha256, str)):

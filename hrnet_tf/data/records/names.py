@@ -8,9 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from hrnet_tf.input_files import is_remote
+
 # Other people's sets have other endings, or numbers of more digits.
 _SHARD = re.compile(r"(.*)-([0-9]{5,})-of-([0-9]{5,})([^/]*)", re.DOTALL)
 _SUFFIX = ".tfrecord"
+
+_ADDRESS_AND_REST = re.compile("([^:/]+://)?(.*)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +62,39 @@ def existing_files(prefix: str) -> list[str]:
 
 
 def files_beside(prefix: str) -> list[tuple[str, ShardName]]:
-    """All files of sets in the folder of an output prefix."""
-    folder = os.path.dirname(prefix)
+    """All files of sets in the folder of an output prefix.
+
+    Their paths begin as the prefix does, however it is spelled.
+    """
+    folder, beginning = os.path.split(prefix)
     if not tf.io.gfile.isdir(folder or "."):
         return []
-    paths = [os.path.join(folder, name) for name in tf.io.gfile.listdir(folder or ".")]
+    paths = [prefix.removesuffix(beginning) + found for found in names_in(folder)]
     return [(path, name) for path in paths if (name := parse(path))]
+
+
+def names_in(folder: str) -> list[str]:
+    """Names in a folder; those that are no text, and so nobody's records, are left out.
+
+    Folders have a slash at the end, or not.
+    """
+    if is_remote(folder):
+        return tf.io.gfile.listdir(folder)
+    return [name for name in os.listdir(folder or ".") if is_text(name)]
+
+
+def is_text(path: str) -> bool:
+    """Whether TensorFlow can take a text for a path: UTF-8 without a NUL."""
+    try:
+        return b"\0" not in path.encode()
+    except UnicodeEncodeError:  # Python's way to write other bytes
+        return False
+
+
+def normalized(prefix: str) -> str:
+    """An output prefix without doubled slashes, which patterns do not match."""
+    address, rest = _ADDRESS_AND_REST.fullmatch(prefix).groups()  # type: ignore[union-attr]
+    return (address or "") + re.sub("/+", "/", rest)
 
 
 def patterns_of(input_path: Any) -> list[str]:
@@ -82,14 +113,20 @@ def is_pattern(text: str) -> bool:
 def match(patterns: Sequence[str]) -> list[str]:
     """The files that patterns match, as the Garden's input reader finds them.
 
-    Raises `tf.errors.OpError` if a folder cannot be looked into.
+    Raises `tf.errors.OpError` if a folder cannot be looked into, or if names that match
+    are no text.
     """
-    return [
-        path
-        for pattern in patterns
-        for path in (
-            sorted(tf.io.gfile.glob(pattern))
-            if is_pattern(pattern)
-            else [pattern] * tf.io.gfile.exists(pattern)
-        )
-    ]
+    return [path for pattern in patterns for path in _match(pattern)]
+
+
+def _match(pattern: str) -> list[str]:
+    if not is_text(pattern):
+        raise tf.errors.InvalidArgumentError(None, None, "it is no UTF-8 text")
+    try:
+        if is_pattern(pattern):
+            return sorted(tf.io.gfile.glob(pattern))
+    except UnicodeDecodeError:
+        raise tf.errors.InvalidArgumentError(
+            None, None, "it matches names of files that are no UTF-8 text; rename them"
+        ) from None
+    return [pattern] * tf.io.gfile.exists(pattern)

@@ -23,7 +23,12 @@ from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records import conversions, names
 from hrnet_tf.data.records.conversions import Shard
 from hrnet_tf.data.records.names import ShardName
-from hrnet_tf.data.records.shards import AGAIN, RecordError, is_folder, read_serialized
+from hrnet_tf.data.records.shards import (
+    AGAIN,
+    RecordError,
+    check_is_file,
+    read_serialized,
+)
 from hrnet_tf.data.records.writing import sha256_of
 from hrnet_tf.messages import listed
 
@@ -158,9 +163,10 @@ def _damaged_files(shards: Mapping[str, Shard | None], reads: bool) -> Iterator[
 def _size_of(path: str) -> int | str:
     """The size in bytes, or what is wrong."""
     try:
-        if tf.io.gfile.isdir(path):
-            return is_folder(path)
+        check_is_file(path)
         return tf.io.gfile.stat(path).length
+    except RecordError as error:
+        return error.message
     except tf.errors.OpError as error:
         return f"{path} cannot be looked at: {error.message}."
 

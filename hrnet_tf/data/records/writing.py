@@ -25,8 +25,10 @@ from typing import TextIO
 
 import tensorflow as tf
 
+from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records import conversions, names
 from hrnet_tf.data.records.conversions import Shard
+from hrnet_tf.input_files import is_remote
 from hrnet_tf.output_files import OutputError
 
 _CHUNK = 1 << 22  # bytes
@@ -41,19 +43,46 @@ def check_output_prefix(prefix: str, overwrite: bool) -> None:
     Call it before the work, so that a mistake shows at once. What an interrupted
     converter left is nobody's, and may be replaced.
     """
-    if not os.path.basename(prefix):
+    if os.path.basename(prefix) in ("", ".", ".."):
         raise OutputError(
             f"The output prefix {prefix!r} ends in a folder; add the beginning of the "
             "file names, e.g. records/train."
         )
-    if overwrite:
-        return
+    if reason := _why_unreadable(prefix):
+        raise OutputError(
+            f"The output prefix {prefix!r} {reason}: choose another --output_prefix."
+        )
     existing = names.existing_files(prefix)
-    if existing and not conversions.read(prefix).writer:
+    for path in (conversions.path_of(prefix), *existing):
+        if tf.io.gfile.isdir(path):
+            raise OutputError(
+                f"{path} is a folder where a file is to be written: remove it, or "
+                "choose another --output_prefix."
+            )
+    if existing and not overwrite and not _is_unfinished(prefix):
         raise OutputError(
             f"{len(existing)} files of this prefix exist already, e.g. {existing[0]}; "
             "choose another --output_prefix, or replace them with --overwrite."
         )
+
+
+def _why_unreadable(prefix: str) -> str | None:
+    """What would keep the `input_path` of a configuration from matching the files."""
+    if not names.is_text(prefix):
+        return "is no UTF-8 text, or holds a NUL"
+    if prefix.startswith("~"):
+        return "begins with ~, which stands for no folder here"
+    if "," in prefix:
+        return "holds a comma, at which task.*_data.input_path would be split"
+    return None
+
+
+def _is_unfinished(prefix: str) -> bool:
+    """Whether files of a prefix are what an interrupted converter left."""
+    try:
+        return bool(conversions.read(prefix).writer)
+    except ConversionError:
+        return False
 
 
 class RecordShards:
@@ -175,7 +204,7 @@ def _locked(prefix: str) -> Iterator[bool]:
     Raises `OutputError` if another process does so already.
     """
     path = _hidden(prefix, "lock")
-    file = None if "://" in prefix else _open_locked(path, prefix)
+    file = None if is_remote(prefix) else _open_locked(path, prefix)
     if file is None:
         yield False
         return
@@ -186,7 +215,8 @@ def _locked(prefix: str) -> Iterator[bool]:
         try:
             yield True
         finally:
-            os.remove(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
 
 
 def _open_locked(path: str, prefix: str) -> TextIO | None:
@@ -220,7 +250,7 @@ def _remove_leftovers(prefix: str) -> None:
     pattern = re.compile(
         rf"\.{re.escape(name)}(\.[0-9a-f]{{16}}|-\d{{5}}|\.conversion\.json)\.partial"
     )
-    for found in tf.io.gfile.listdir(folder or "."):
+    for found in names.names_in(folder):
         if pattern.fullmatch(found.rstrip("/")):
             _remove_folder(os.path.join(folder, found))
 

@@ -41,9 +41,14 @@ def above_0(path: str, section: hyperparams.Config, *names: str) -> Iterator[str
 
 
 def in_order(
-    path: str, section: hyperparams.Config, low: str, high: str
+    path: str,
+    section: hyperparams.Config,
+    low: str,
+    high: str,
+    strictly: bool = False,
 ) -> Iterator[str]:
-    """Checks that of two numbers the first is not the greater one."""
+    """Checks that of two numbers the first is not greater; if `strictly`, is less."""
     least, most = getattr(section, low), getattr(section, high)
-    if least > most:
-        yield f"{path}.{low} is {least} and {high} {most}; {low} must not be above it."
+    if least > most or (strictly and least == most):
+        wanted = "be below it" if strictly else "not be above it"
+        yield f"{path}.{low} is {least} and {high} {most}; {low} must {wanted}."

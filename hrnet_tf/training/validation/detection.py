@@ -13,7 +13,14 @@ from hrnet_tf.configs import detection
 from hrnet_tf.data.records.instances import IMAGE_ID
 from hrnet_tf.evaluation import coco_files
 from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
-from hrnet_tf.training.validation import backbone, choices, inputs, trainer
+from hrnet_tf.training.validation import (
+    augmentation,
+    backbone,
+    choices,
+    inputs,
+    labels,
+    trainer,
+)
 
 DetectionTask = detection.MaskRCNNTask | detection.RetinaNetTask
 
@@ -30,10 +37,13 @@ def mistakes(
     yield from _generator_mistakes(task)
     yield from inputs.role_mistakes(task, trains, evaluates)
     if trains:
-        yield from _data_mistakes("task.train_data", task.train_data)
+        yield from _data_mistakes("task.train_data", task.train_data, task)
         yield from _training_mistakes(task)
     if evaluates:
-        yield from _data_mistakes("task.validation_data", task.validation_data)
+        yield from _data_mistakes("task.validation_data", task.validation_data, task)
+        yield from augmentation.parser_mistakes(
+            "task.validation_data.parser", task.validation_data.parser
+        )
         yield from _annotation_mistakes(task)
         yield from inputs.completeness_mistakes(params, "images")
     yield from _scoring_mistakes(params)
@@ -132,7 +142,18 @@ def _cascade_mistakes(model: hyperparams.Config) -> Iterator[str]:
         )
 
 
-def _data_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
+def _data_mistakes(
+    path: str, data: cfg.DataConfig, task: DetectionTask
+) -> Iterator[str]:
+    unreadable = list(_source_mistakes(path, data))
+    yield from unreadable
+    # Unless a decoder numbers their names anew.
+    decodes_numbers = data.decoder and data.decoder.type == "simple_decoder"
+    if not unreadable and not data.tfds_name and decodes_numbers:
+        yield from labels.object_mistakes(path, data, task.model.num_classes)
+
+
+def _source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     # The Garden's own sources of data, for training.
     is_mixture = isinstance(data.input_path, hyperparams.Config)
     if data.is_training and (data.tfds_name or is_mixture):
@@ -160,34 +181,13 @@ def _training_mistakes(task: DetectionTask) -> Iterator[str]:
             "not be frozen: set init_checkpoint, or freeze_norm_statistics to false."
         )
     parser = data.parser
-    yield from _parser_mistakes("task.train_data.parser", parser)
+    yield from augmentation.parser_mistakes("task.train_data.parser", parser)
     if parser.aug_rand_hflip and parser.aug_scale_min != parser.aug_scale_max:
         logging.getLogger(__name__).warning(
             "task.train_data.parser mirrors and scales at random (aug_rand_hflip, "
             "aug_scale_min, aug_scale_max): the Garden draws both from one random "
             "number, so that small images are always mirrored and large ones never."
         )
-
-
-def _parser_mistakes(path: str, parser: hyperparams.Config) -> Iterator[str]:
-    """Checks pairs of numbers of which one must not be below the other."""
-    for low, high in (
-        ("unmatched_threshold", "match_threshold"),
-        ("rpn_unmatched_threshold", "rpn_match_threshold"),
-        ("aug_scale_min", "aug_scale_max"),
-    ):
-        if hasattr(parser, low):
-            yield from choices.in_order(path, parser, low, high)
-    augmentation = parser.aug_type
-    if augmentation is not None:
-        yield from choices.unset_type_mistakes(f"{path}.aug_type", augmentation)
-        if augmentation.type == "ssd_random_crop" and hasattr(
-            parser, "rpn_fg_fraction"
-        ):
-            yield (
-                f"{path}.aug_type.type is 'ssd_random_crop', which only RetinaNet has; "
-                "it must be autoaug or randaug."
-            )
 
 
 def _annotation_mistakes(task: DetectionTask) -> Iterator[str]:

@@ -9,14 +9,14 @@ from official.modeling import hyperparams
 
 from hrnet_tf.data.records import names, sets
 from hrnet_tf.data.records.image_ids import ImageIds, read_image_ids
-from hrnet_tf.data.records.shards import RecordError
+from hrnet_tf.data.records.shards import RecordError, is_compressed
 from hrnet_tf.evaluation.coco_files import AnnotationFileError, Truth, check_images
 from hrnet_tf.messages import one_line, shown
 from hrnet_tf.training.validation import choices
 from hrnet_tf.weights import whole_checkpoints
 
 # What the Garden calls the usual files of records, which it can read compressed, too.
-_TFRECORD = "tfrecord"
+_TFRECORD, _COMPRESSED = "tfrecord", "tfrecord_compressed"
 
 
 def data_mistakes(task: cfg.TaskConfig, trains: bool, evaluates: bool) -> Iterator[str]:
@@ -92,10 +92,22 @@ def pattern_mistakes(
                 for file in files
                 if file.endswith(".json")
             ]
+            found = found or list(_file_type_mistakes(files, file_type))
         found = found or list(sets.faults(patterns, file_type == _TFRECORD))
     except tf.errors.OpError as error:
         found.append(f"{patterns!r} cannot be looked up: {one_line(error.message)}.")
     yield from (f"{path}: {sentence}" for sentence in found)
+
+
+def _file_type_mistakes(files: list[str], file_type: str) -> Iterator[str]:
+    """Checks that the first file is compressed if, and only if, its type says so."""
+    compressed = is_compressed(files[0])
+    if compressed is not None and compressed != (file_type == _COMPRESSED):
+        is_or_not, right = ("is", _COMPRESSED) if compressed else ("is not", _TFRECORD)
+        yield (
+            f"{files[0]} {is_or_not} compressed, but file_type is {file_type}; set it "
+            f"to {right}."
+        )
 
 
 def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[str]:
@@ -107,9 +119,13 @@ def records_mistakes(path: str, data: cfg.DataConfig, advice: str) -> Iterator[s
         yield f"{path}.input_path is empty; {advice}."
     if data.tfds_name:
         yield f"{path}.tfds_name is set; it must be '', since records are read."
-    file_type = getattr(data, "file_type", _TFRECORD)
-    key = f"{path}.input_path"
-    yield from pattern_mistakes(key, data.input_path, advice, file_type)
+    if getattr(data, "file_type", _TFRECORD) != _TFRECORD:
+        yield (
+            f"{path}.file_type is {data.file_type}; it must be {_TFRECORD}, since this "
+            "task reads records that are not compressed."
+        )
+        return
+    yield from pattern_mistakes(f"{path}.input_path", data.input_path, advice)
     yield from reading_mistakes(path, data)
 
 

@@ -210,7 +210,7 @@ class Capture:
 def test_what_is_no_frame_rate_is_replaced(rate, tmp_path, monkeypatch, log):
     path = tmp_path / "v.webm"
     path.write_bytes(b"")
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda path: Capture(rate, []))
+    monkeypatch.setattr(media.cv2, "VideoCapture", lambda *_: Capture(rate, []))
     info, _ = media.open_video(str(path))
     assert info.frames_per_second == 25
     assert "v.webm gives" in log() and "25 is assumed" in log()
@@ -220,7 +220,7 @@ def test_a_frame_that_raises_ends_a_video(tmp_path, monkeypatch, log):
     path = tmp_path / "v.webm"
     path.write_bytes(b"")
     capture = Capture(240, [IMAGE, *[cv2.error("no memory")] * 500, IMAGE])
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda path: capture)
+    monkeypatch.setattr(media.cv2, "VideoCapture", lambda *_: capture)
     info, frames = media.open_video(str(path))
     assert info.frames_per_second == 240 and log() == ""
     assert len(list(frames)) == 1 and frames.missed == 0
@@ -341,6 +341,8 @@ def test_videos_of_huge_frames_are_not_decoded(tmp_path):
     [
         b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n",
         b"ffconcat version 1.0\nfile '{other}'\n",
+        b"ffconcat version 1.0\nfile other.avi\n",
+        b"ffconcat version 1.0\nfile pipe.avi\n",
         b"RIFF\xff\xff\xff\xffAVI LIST",
         b"\x1a\x45\xdf\xa3" + b"\xff" * 50,
         b"\0\0\0\x18ftypisom" + b"\0" * 50,
@@ -351,11 +353,36 @@ def test_what_only_begins_like_a_video_is_named(content, tmp_path):
     writer = cv2.VideoWriter(str(other), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
     writer.write(np.zeros((48, 64, 3), np.uint8))
     writer.release()
+    os.mkfifo(tmp_path / "pipe.avi")
     path = tmp_path / "a.mp4"
     # A list of films is no film: it could name any file.
     path.write_bytes(content.replace(b"{other}", str(other).encode()))
     with pytest.raises(media.MediaError, match="a.mp4: not a video"):
         media.open_video(str(path))
+
+
+def test_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writer = cv2.VideoWriter("other.avi", cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    (tmp_path / "concat:other.avi").write_bytes(b"no film")
+    with pytest.raises(media.MediaError, match="concat:other.avi: not a video"):
+        media.open_video("concat:other.avi")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a001.mp4"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "webp", "tiff"])
+def test_a_picture_named_like_a_video_is_not_decoded(kind, name, tmp_path, monkeypatch):
+    given = "rtsp_transport;udp"
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", given)
+    path = tmp_path / name
+    Image.new("RGB", (64, 48)).save(path, kind)
+    with pytest.raises(
+        media.MediaError, match=f"{name} holds a picture .*{kind.upper()}"
+    ):
+        media.open_video(str(path))
+    assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == given
 
 
 def test_a_pipe_is_no_picture(tmp_path):

@@ -1,5 +1,6 @@
 """Files whose headers lie, repeat themselves or promise more than anybody can hold."""
 
+import dataclasses
 import io
 import struct
 import time
@@ -10,8 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrnet_tf.data.files import picture_headers, pictures
-from hrnet_tf.data.files.picture_headers import DamagedHeaderError, read_header
+from hrnet_tf.data.files import images, picture_headers, pictures
+from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.picture_headers import (
+    DamagedHeaderError,
+    Header,
+    read_header,
+)
 
 FORMATS = ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "AVIF"]
 
@@ -123,6 +129,21 @@ def bmp(width, height):
     return bytes(content)
 
 
+def gif(screen, frame, place=(0, 0), before=b""):
+    """Without a palette of all frames, so that the frame is easily found."""
+    table = b"\0\0\0\xff\xff\xff"
+    start = b"GIF89a" + struct.pack("<HH", *screen) + b"\x80\0\0" + table
+    return start + before + b"," + struct.pack("<HHHH", *place, *frame) + b"\0\2\0;"
+
+
+def ihdr(width, height):
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
+EXIF = chunk(b"eXIf", b"II*\0\x08\0\0\0\0\0")
+NOTE = b"!\xfe\3a,;\0"
+
+
 def avif(width, height):
     content = encoded("AVIF")
     place = content.index(b"ispe") + 8
@@ -136,6 +157,11 @@ def avif(width, height):
         (png(100_000, 100_000), "too large: it has 10000000000 pixels"),
         (png(2**31 - 1, 2**31 - 1), "too large: it has 46116"),
         (png(0, 5), "its size is 0x5 pixels"),
+        (png(9, 9, ihdr(20_000, 20_000)), "it has 2 headers"),
+        (png(9, 9, EXIF, ihdr(20_000, 20_000)), "it has 2 headers"),
+        (gif((9, 9), (20_000, 20_000)), "too large: it has 400000000 pixels"),
+        (gif((9, 9), (1, 60_000), (60_000, 0), NOTE * 2), "it has 3600060000 pixels"),
+        (gif((9, 9), (9, 9))[:19] + b";", "no image is found in it"),
         (huge_jpeg(20_000, 20_000), "too large: it has 400000000 pixels"),
         (with_fake_frame(), "too large: it has 4225000000 pixels"),
         (huge_jpeg(7, 0), "its size is 7x0 pixels"),
@@ -188,6 +214,33 @@ def avif(width, height):
 def test_pictures_that_are_not_decoded(content, reason):
     with pytest.raises(pictures.PictureError, match=reason):
         pictures.decode(content)
+
+
+def test_a_header_behind_the_pixels_of_a_png_is_none():
+    content = png(9, 9)
+    end = content.rindex(b"IEND") - 4
+    content = content[:end] + ihdr(20_000, 20_000) + content[end:]
+    assert pictures.decode(content).shape == (9, 9, 3)
+
+
+def test_a_decoder_that_finds_another_size_is_not_believed(tmp_path, monkeypatch):
+    for kind in FORMATS:
+        content = encoded(kind)
+        with pytest.raises(DamagedHeaderError, match="9x5 pixels in one .* 7x5 in"):
+            pictures.open_with_pillow(content, Header(kind, 9, 5))
+    read = picture_headers.read_header
+    for kind in FORMATS:
+        fake = dataclasses.replace(read(io.BytesIO(encoded(kind))), width=9)
+        monkeypatch.setattr(
+            picture_headers, "read_header", lambda file, fake=fake: fake
+        )
+        with pytest.raises(pictures.PictureError, match="9x5 pixels in one .* 7x5 in"):
+            pictures.decode(encoded(kind))
+        if kind in ("PNG", "JPEG"):
+            path = tmp_path / "a"
+            path.write_bytes(encoded(kind))
+            with pytest.raises(Unusable, match="9x5 pixels in one .* 7x5 in"):
+                images.read_image_file(str(path))
 
 
 def test_many_scans_of_many_pixels_are_not_decoded():

@@ -51,9 +51,10 @@ TOLD = {
     "cut_at_a_border": "{path} has 228 bytes, not 342, and 2 records of 3: it was cut",
     "cut_within_the_last": "{path}: record 3 is damaged (",
     "cut_within_a_length": "{path}: record 3 is damaged (the file ends within it)",
-    "flip_in_the_length": "{path}: record 3 is damaged (corrupted record at",
+    "flip_in_the_length": "{path}: record 3 is damaged (the file ends within it)",
     "flip_in_the_record": "{path}: record 3 is damaged (corrupted record at",
     "flip_in_the_checksum": "{path}: record 3 is damaged (corrupted record at",
+    "lie_about_the_length": "{path}: record 3 is damaged (the file ends within it)",
 }
 
 
@@ -205,6 +206,33 @@ def test_garbage_for_a_description_is_told(tmp_path, files, pattern, text):
     assert str(tmp_path / "train.conversion.json") in told(pattern)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (["unfinished"], "it holds no JSON object"),
+        ({"a": 1}, "category_ids is missing"),
+        ({"left_out": 3}, "left_out is 3, not a list"),
+        ({"left_out": [3]}, "left_out holds 3"),
+        ({"left_out": [{"group": "images"}]}, "left_out holds {'group': 'images'}"),
+        ({"shards": {}}, "shards is {}, not a list"),
+        ({"shards": [{}]}, "shards holds {}"),
+        ({"shards": [None]}, "shards holds null"),
+        ({"area_from": "x"}, "area_from is 'x'"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_what_is_wrong_with_a_description_is_told(
+    tmp_path, files, pattern, content, reason, encoding
+):
+    path = tmp_path / "train.conversion.json"
+    if isinstance(content, dict) and "a" not in content:
+        content = json.loads(path.read_text()) | content
+    path.write_text(json.dumps(content), encoding=encoding)
+    assert (
+        told(pattern) == f"{path} is damaged ({reason}); convert the annotations again."
+    )
+
+
 def test_descriptions_of_older_versions_are_read(tmp_path, files, pattern):
     path = tmp_path / "train.conversion.json"
     content = json.loads(path.read_text())
@@ -247,3 +275,24 @@ def test_any_bytes_give_the_same_records_or_an_error(
         assert f"record {len(found) + 1} is damaged" in str(error)
     assert found == records[: len(found)]
     assert (told(str(other)) == "") == (is_whole and bool(found))
+
+
+@pytest.mark.parametrize("length", [1 << 40, (1 << 63) - 20, (1 << 63) + 5])
+def test_a_length_beyond_memory_is_a_sentence(files, length):
+    damage.lie_about_the_length(files[0], length)
+    with pytest.raises(RecordError) as error:
+        list(read_examples(files))
+    assert str(error.value) == (
+        f"{files[0]}: record 3 is damaged (the file ends within it); convert the data "
+        "again with --overwrite."
+    )
+
+
+def test_a_file_that_cannot_be_opened_is_named_with_its_record(files):
+    os.remove(files[0])
+    with pytest.raises(RecordError) as error:
+        list(read_examples(files))
+    assert str(error.value) == (
+        f"{files[0]}: record 1 cannot be read ({files[0]}; No such file or directory); "
+        "convert the data again with --overwrite."
+    )

@@ -1,3 +1,4 @@
+import fcntl
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ import tensorflow as tf
 from hrnet_tf.data.records import conversions, names, sets
 from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.shards import read_serialized
-from hrnet_tf.data.records.writing import RecordShards
+from hrnet_tf.data.records.writing import RecordShards, check_output_prefix
 from hrnet_tf.output_files import OutputError
 
 # ---- one process ----
@@ -104,6 +105,94 @@ def test_a_failure_leaves_the_earlier_files(tmp_path):
         raise KeyboardInterrupt
     assert sorted(os.listdir(tmp_path)) == before
     assert read(tmp_path / "train") == (["a", "b"], [])
+
+
+@pytest.mark.parametrize(
+    "spelling", ["a//train", "a/./train", "a///train", "a/../a/train"]
+)
+def test_a_prefix_is_the_same_however_it_is_spelled(tmp_path, spelling):
+    write(tmp_path / "a/train", ["a"])
+    for prefix in (f"{tmp_path}/{spelling}", f"{tmp_path}/a/train"):
+        with pytest.raises(OutputError, match="1 files of this prefix exist already"):
+            write(prefix, ["b"], num_shards=1)
+        write(prefix, ["b", "c"], num_shards=2, overwrite=True)
+        assert read(tmp_path / "a/train") == (["b", "c"], [])
+        write(prefix, ["a"], overwrite=True)
+
+
+def test_names_that_are_no_text_are_let_be(tmp_path):
+    strange = os.fsencode(tmp_path) + b"/tr\xe4in-00000-of-00001.tfrecord"
+    open(strange, "wb").close()
+    write(tmp_path / "train", ["a"])
+    assert read(tmp_path / "train") == (["a"], [])
+    write(tmp_path / "train", ["b"], overwrite=True)
+    assert read(tmp_path / "train") == (["b"], []) and os.path.exists(strange)
+    with pytest.raises(tf.errors.OpError, match="that are no UTF-8 text; rename"):
+        names.match([f"{tmp_path}/tr*"])
+    with pytest.raises(tf.errors.OpError, match="it is no UTF-8 text"):
+        names.match([os.fsdecode(strange)])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("tr\udce4in", "is no UTF-8 text, or holds a NUL"),
+        ("tr\0ain", "is no UTF-8 text, or holds a NUL"),
+        ("a,train", "holds a comma, at which task"),
+        ("..", "ends in a folder"),
+        ("", "ends in a folder"),
+    ],
+)
+def test_prefixes_that_no_pattern_would_match_are_refused(tmp_path, name, reason):
+    with pytest.raises(OutputError, match=reason):
+        check_output_prefix(f"{tmp_path}/{name}", overwrite=True)
+
+
+def test_a_tilde_is_no_folder():
+    with pytest.raises(OutputError, match="begins with ~"):
+        check_output_prefix("~/train", overwrite=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["train.conversion.json", "train-00000-of-00001.tfrecord"]
+)
+def test_folders_in_the_way_are_named(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(OutputError) as error:
+        check_output_prefix(f"{tmp_path}/train", overwrite=True)
+    assert str(error.value).startswith(f"{tmp_path / name} is a folder where a file")
+
+
+def test_a_damaged_description_does_not_hide_how_to_replace(tmp_path):
+    write(tmp_path / "train", ["a"])
+    (tmp_path / "train.conversion.json").write_text("garbage")
+    with pytest.raises(OutputError, match="replace them with --overwrite"):
+        write(tmp_path / "train", ["b"])
+    write(tmp_path / "train", ["b"], overwrite=True)
+    assert read(tmp_path / "train") == (["b"], [])
+
+
+def test_a_lock_that_somebody_removes_is_no_failure(tmp_path):
+    with RecordShards(str(tmp_path / "train"), 1) as shards:
+        shards.write(b"a")
+        (tmp_path / ".train.lock").unlink()
+        shards.publish(lambda files: conversions.describe(Choices(), {}, files))
+    assert read(tmp_path / "train") == (["a"], [])
+
+
+def test_a_lock_that_was_removed_before_it_was_taken_is_no_lock(tmp_path, monkeypatch):
+    flock = fcntl.flock
+
+    def remove_and_lock(*args):
+        monkeypatch.setattr("fcntl.flock", flock)
+        (tmp_path / ".train.lock").unlink()
+        flock(*args)
+
+    monkeypatch.setattr("fcntl.flock", remove_and_lock)
+    with RecordShards(str(tmp_path / "train"), 1) as first:
+        first.write(b"first")
+        with pytest.raises(OutputError, match="is writing records of the prefix"):
+            write(tmp_path / "train", ["second"])
 
 
 # ---- killed at every change of the disk ----

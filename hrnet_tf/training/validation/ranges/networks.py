@@ -145,7 +145,7 @@ DETECTORS: dict[str, Range] = {
     "anchor.num_scales": between(1, 16),
     "anchor.aspect_ratios": between(0.01, 100).of(1, 100),
     "anchor.anchor_size": between(0.01, 1000),
-    "outer_boxes_scale": between(0.1, 10),
+    "outer_boxes_scale": between(1, 10),
     "detection_head.num_fcs": LAYERS,
     "detection_head.fc_dims": CHANNELS,
     "roi_generator.pre_nms_top_k": between(1, 10**6),
