@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import sys
 
 
 def tell(what: str, command: str, *flags: str) -> None:
@@ -12,7 +14,7 @@ def tell(what: str, command: str, *flags: str) -> None:
         command: The module below hrnet_tf.
         *flags: Its flags.
     """
-    _print(f"Next, {what}", "python", "-m", f"hrnet_tf.{command}", *flags)
+    _print(what, f"hrnet_tf.{command}", *flags)
 
 
 def tell_of_run(model_dir: str, task: str, picture: str | None) -> None:
@@ -32,7 +34,7 @@ def tell_of_run(model_dir: str, task: str, picture: str | None) -> None:
 
 def tell_of_curves(model_dir: str) -> None:
     """Tells how a run is looked at whose models are not exported."""
-    _print("Next, look at the curves", "tensorboard", f"--logdir={model_dir}")
+    _print("look at the curves", "tensorboard.main", f"--logdir={model_dir}")
 
 
 def tell_of_model(path: str, task: str) -> None:
@@ -53,5 +55,14 @@ def other_split(path: str) -> str | None:
     return None
 
 
-def _print(what: str, *words: str) -> None:
-    print(f"{what}:\n  {shlex.join(words)}")
+def _print(what: str, module: str, *flags: str) -> None:
+    print(f"Next, {what}:\n  {shlex.join([_python(), '-m', module, *flags])}")
+
+
+def _python() -> str:
+    """This Python, as it is typed: its environment may not be the shell's."""
+    of_shell = shutil.which("python")
+    if of_shell and os.path.abspath(of_shell) == sys.executable:
+        return "python"
+    near = os.path.relpath(sys.executable)
+    return sys.executable if near.startswith(os.pardir) else near

@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import os
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,7 @@ def say(capfd):
         assert module.main(["command", *flags]) == 0
         lines = capfd.readouterr().out.splitlines()
         said = []
-        while lines and lines[-1].startswith("  python -m hrnet_tf."):
+        while lines and " -m hrnet_tf." in lines[-1]:
             said.insert(0, shlex.split(lines.pop()))
             assert lines.pop().startswith("Next, ")
         assert said
@@ -44,11 +46,29 @@ def say(capfd):
     return run
 
 
-def test_a_command_is_printed_as_a_shell_takes_it(capsys):
+def test_a_command_is_printed_as_a_shell_takes_it(capsys, monkeypatch):
+    monkeypatch.setattr(next_steps, "_python", lambda: "python")
     next_steps.tell("do it", "train", "--model_dir=my runs", "--x=a-*")
     assert capsys.readouterr().out == (
         "Next, do it:\n  python -m hrnet_tf.train '--model_dir=my runs' '--x=a-*'\n"
     )
+
+
+def test_python_is_the_one_that_runs(tmp_path, monkeypatch):
+    program = tmp_path / ".venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.chdir(tmp_path)
+    assert next_steps._python() == ".venv/bin/python"
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(sys, "executable", "/opt/env/bin/python")
+    assert next_steps._python() == "opt/env/bin/python"
+    monkeypatch.chdir(tmp_path)
+    assert next_steps._python() == "/opt/env/bin/python"
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    assert next_steps._python() == "python"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +174,7 @@ def test_the_picture_to_look_at_is_named(capsys):
 
 def test_runs_that_are_not_exported_have_curves(capsys):
     next_steps.tell_of_curves("runs/a")
-    assert capsys.readouterr().out.endswith("\n  tensorboard --logdir=runs/a\n")
+    assert capsys.readouterr().out.endswith(" -m tensorboard.main --logdir=runs/a\n")
 
 
 def test_converted_weights_are_exported(capsys):
