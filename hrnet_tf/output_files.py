@@ -15,6 +15,9 @@ from hrnet_tf.messages import UserError
 _KEPT_OF_NAMES = 50
 
 
+# What a process that was killed was writing; see `partial_name`.
+PARTIAL = re.compile(r"\.hrnet_tf\.(?P<pid>\d+)\..+")
+
 # What can be wrong with a disk, a folder or a name.
 _CAUSES = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES),
@@ -89,6 +92,12 @@ def naming(path: str, partial: str) -> Iterator[None]:
         raise WriteError(f"{path}: {cause}.") from error
 
 
+def partial_name(name: str) -> str:
+    """What a file or folder is called while this process writes it."""
+    # The end of the name alone: longer than the name itself could be too long.
+    return f".hrnet_tf.{os.getpid()}.{name[-_KEPT_OF_NAMES:]}"
+
+
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yields a name beside `path` for a file or folder, renamed to `path` at the end.
@@ -101,8 +110,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
     """
     path = os.fspath(path)
     folder, name = os.path.split(path)
-    # The end of the name alone: longer than the name itself could be too long.
-    partial = os.path.join(folder, f".{os.getpid()}.{name[-_KEPT_OF_NAMES:]}")
+    partial = os.path.join(folder, partial_name(name))
     os.makedirs(folder or ".", exist_ok=True)
     try:
         with naming(path, partial):
