@@ -212,7 +212,7 @@ def _run(
         failure = failure_to_write(error)
         if failure is None and not isinstance(error, failures):
             raise
-        told = _without_gin(str(getattr(error, "message", error)))
+        told = _plain(str(getattr(error, "message", error)))
         _tell(told if failure is None else f"{failure}.")
         return 1
     except KeyboardInterrupt as error:
@@ -236,9 +236,10 @@ def _drop_what_nobody_reads() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _without_gin(message: str) -> str:
-    """A message without the lines of gin, which the Garden's functions pass through."""
-    return re.split(r"\s*In call to configurable ", message)[0]
+def _plain(message: str) -> str:
+    """A message without what gin and TensorFlow say about places in the program."""
+    message = re.split(r"\s*In call to configurable ", message)[0]
+    return re.sub(r"\{\{.*?\}\} | \[Op:\w+\]( name: *)?", "", message)
 
 
 def _tensorflow_file_errors() -> tuple[type[Exception], ...]:

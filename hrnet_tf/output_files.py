@@ -26,11 +26,13 @@ _CAUSES = (
 )
 # TensorFlow writes "PATH; CAUSE" in the midst of its messages.
 _TENSORFLOW_CAUSE = re.compile(
-    rf"(?P<path>[^\s;]+); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
+    rf"(?P<path>.+?); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
 )
+# Before the path: "{{node SaveV2}} ", "(0) UNKNOWN: " and the like.
+_BEFORE_PATH = re.compile(r"(?:.*\}\}\s+|\s*\(\d+\)\s+[A-Z_]+:\s+|[^/]*:\s+(?=/))*")
 
 # Ends of names that TensorFlow writes under until all is written.
-_TEMPORARY = re.compile(r"_temp/part-.*|\.tempstate\d+|\.tmp[0-9a-f]+$")
+_TEMPORARY = re.compile(r"_temp(/part-.*|$)|\.tempstate\d+|\.tmp[0-9a-f]+$")
 
 
 class OutputError(UserError):
@@ -70,9 +72,10 @@ def _path_and_cause(error: BaseException) -> tuple[str | None, str | None]:
         path = error.filename and os.fsdecode(error.filename)
         return path, os.strerror(error.errno) if error.errno in _CAUSES else None
     match = _TENSORFLOW_CAUSE.search(getattr(error, "message", None) or "")
-    return (
-        (_TEMPORARY.sub("", match["path"]), match["cause"]) if match else (None, None)
-    )
+    if match is None:
+        return None, None
+    path = _BEFORE_PATH.sub("", match["path"], count=1)
+    return _TEMPORARY.sub("", path), match["cause"]
 
 
 @contextlib.contextmanager

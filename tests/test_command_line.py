@@ -126,6 +126,19 @@ def test_what_gin_appends_is_not_shown(capsys):
     assert capsys.readouterr().err == "The boxes are of other images.\n"
 
 
+def test_what_tensorflow_says_of_its_operations_is_not_shown(tmp_path, capsys):
+    file = tmp_path / "my file"
+    file.write_text("")
+
+    def work(values: flags.FlagValues) -> None:
+        import tensorflow as tf
+
+        tf.summary.create_file_writer(str(file / "folder"))
+
+    assert command_line.run(work, _flags(), ["greet", "--name=x"]) == 1
+    assert capsys.readouterr().err == f"{file} is not a directory\n"
+
+
 def test_interruption_is_no_traceback(capsys):
     assert _run("--name=patience") == 130
     assert capsys.readouterr().err == "Interrupted.\n"
