@@ -94,8 +94,11 @@ env-triton: $(STAMP)
 
 # ---- demo ----
 
+# Whatever ended a training, records that were damaged or removed are made anew.
+CONVERT_AGAIN = { rm -f $(DEMO_DATA)/$(1)/.train $(DEMO_DATA)/$(1)/.val; exit 1; }
+
 demo: $(DEMO_DATA)/tfrecords/.train $(DEMO_DATA)/tfrecords/.val
-	$(BIN)/python -m hrnet_tf.train --flagfile=configs/pose/synthetic.flags
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/pose/synthetic.flags || $(call CONVERT_AGAIN,tfrecords)
 
 # The folder appears when everything in it is written, so any file of it stands for all.
 DEMO_DRAWN = $(DEMO_DATA)/annotations/person_keypoints_val.json
@@ -112,7 +115,7 @@ $(DEMO_DATA)/tfrecords/.%: $(DEMO_DRAWN)
 	@touch $@
 
 demo-segmentation: $(DEMO_DATA)/segmentation/.train $(DEMO_DATA)/segmentation/.val
-	$(BIN)/python -m hrnet_tf.train --flagfile=configs/segmentation/synthetic.flags
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/segmentation/synthetic.flags || $(call CONVERT_AGAIN,segmentation)
 
 $(DEMO_DATA)/segmentation/.%: $(DEMO_DRAWN)
 	$(BIN)/python -m hrnet_tf.data.segmentation_folder --overwrite \
@@ -121,7 +124,7 @@ $(DEMO_DATA)/segmentation/.%: $(DEMO_DRAWN)
 	@touch $@
 
 demo-detection: $(DEMO_DATA)/detection/.train $(DEMO_DATA)/detection/.val
-	$(BIN)/python -m hrnet_tf.train --flagfile=configs/detection/synthetic.flags
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/detection/synthetic.flags || $(call CONVERT_AGAIN,detection)
 
 $(DEMO_DATA)/detection/.%: $(DEMO_DRAWN)
 	$(BIN)/python -m hrnet_tf.data.coco_instances --overwrite \

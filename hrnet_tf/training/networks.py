@@ -68,7 +68,10 @@ def _reason(error: BaseException) -> str:
     """The last line of a message that is not about the place in the program."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("File ", "Call arg", "•"))]
-    return one_line(told[0] if len(told) == 1 else _about_error(told))
+    reason = one_line(told[0] if len(told) == 1 else _about_error(told))
+    # A key of what the backbone makes, which the Garden looks up.
+    level = reason.strip("'\"")
+    return f"there is no level {level}" if level.isdecimal() else reason
 
 
 def _about_error(lines: list[str]) -> str:

@@ -18,7 +18,7 @@ from hrnet_tf.configs import backbones, decoders
 from hrnet_tf.modeling import task_models
 from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
 from hrnet_tf.weights import official_layout
-from hrnet_tf.weights.tensor_files import WeightsError
+from hrnet_tf.weights.errors import WeightsError
 
 Tensors = Mapping[str, np.ndarray]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hrnet_tf.messages import listed, shown
 from hrnet_tf.weights import official_names, wrappers
-from hrnet_tf.weights.tensor_files import WeightsError
+from hrnet_tf.weights.errors import WeightsError
 
 Tensors = dict[str, np.ndarray]
 

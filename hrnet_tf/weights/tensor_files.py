@@ -6,32 +6,30 @@ training scripts note beside them (`_harmless`) and refuses everything else.
 """
 
 import argparse
-import collections
-import contextlib
 import datetime
 import os
 import pathlib
 import pickle
-import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from hrnet_tf.input_files import open_input, parse_json, read_bytes
-from hrnet_tf.messages import UserError, did_you_mean, listed, one_line, shown
+from hrnet_tf.messages import did_you_mean, listed, shown
 from hrnet_tf.weights import file_kinds
-from hrnet_tf.weights.wrappers import is_average, is_wrapper
+from hrnet_tf.weights.containers import (
+    WRAPPERS,
+    Names,
+    is_counter,
+    key_text,
+    torch_array,
+)
+from hrnet_tf.weights.errors import WeightsError, reason
 
 INSTALL = "install it with: pip install 'hrnet_tf[convert]'"
-
-# The usual keys of the weights, beside optimizer and notes, most trusted first.
-_WRAPPERS = ("state_dict", "model", "model_state_dict")
-
-# PyTorch's counters of batches, in every norm.
-_COUNTER = "num_batches_tracked"
 
 _SAFETENSORS_TYPES = {
     "F64": np.float64,
@@ -48,35 +46,6 @@ _SAFETENSORS_TYPES = {
     **{f"{kind.upper()}{8 * size}": np.dtype(f"{kind}{size}")
        for kind in "iu" for size in (1, 2, 4, 8)},
 }  # fmt: skip
-
-# Numbers of a tensor. None of these networks has one of more, and a file may claim more
-# than it holds: of copies, of zeros between the values of a sparse tensor.
-_MOST_NUMBERS = 2**28
-
-# Of containers in a checkpoint: how deep, and how many entries in all.
-_DEEPEST = 20
-_MOST_ENTRIES = 10**6
-
-# The types of torch that NumPy lacks, and whole numbers of their sizes.
-_VIEWS = {
-    "bfloat16": ("int16", ml_dtypes.bfloat16),
-    "float8_e4m3fn": ("uint8", ml_dtypes.float8_e4m3fn),
-    "float8_e5m2": ("uint8", ml_dtypes.float8_e5m2),
-    "float8_e4m3fnuz": ("uint8", ml_dtypes.float8_e4m3fnuz),
-    "float8_e5m2fnuz": ("uint8", ml_dtypes.float8_e5m2fnuz),
-    "float8_e8m0fnu": ("uint8", ml_dtypes.float8_e8m0fnu),
-}
-
-# What torch writes before the reason why it refuses a pickle: advice on how to read it
-# anyway.
-_BEFORE_REASON = re.compile(
-    r"(?s)^Weights only load failed.*?(?:WeightsUnpickler error:|\n\n)"
-)
-_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-
-
-class WeightsError(UserError):
-    """A file of weights that cannot be used; the message names it and says why."""
 
 
 def read_tensors(path: str) -> dict[str, np.ndarray]:
@@ -152,7 +121,7 @@ def _read_safetensors(path: str) -> dict[str, np.ndarray]:
     except safetensors.SafetensorError as error:
         raise WeightsError(
             f"{path} cannot be read as safetensors; it may be damaged or half "
-            f"downloaded: {_reason(error)}."
+            f"downloaded: {reason(error)}."
         ) from error
     # The library takes the last of two tensors of one name.
     header = content[8 : 8 + int.from_bytes(content[:8], "little")]
@@ -160,7 +129,7 @@ def _read_safetensors(path: str) -> dict[str, np.ndarray]:
     return {
         name: _safetensor(path, name, tensor)
         for name, tensor in sorted(saved, key=lambda item: item[0])
-        if not _is_counter(name)
+        if not is_counter(name)
     }
 
 
@@ -176,7 +145,7 @@ def _safetensor(path: str, name: str, tensor: Mapping[str, Any]) -> np.ndarray:
     except ValueError as error:
         raise WeightsError(
             f"{path} holds {shown(name)} with the shape {shown(tensor['shape'])}, "
-            f"which cannot be read: {_reason(error)}."
+            f"which cannot be read: {reason(error)}."
         ) from error
     # NumPy does not count the types of ml_dtypes as floating-point.
     is_float = tensor["dtype"].startswith(("F", "BF"))
@@ -205,36 +174,37 @@ def _read_torch(path: str) -> dict[str, np.ndarray]:
             # Given the path, torch would choose the format by the suffix.
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise WeightsError(_refusal(path, _reason(error))) from error
+        raise WeightsError(_refusal(path, reason(error))) from error
     except Exception as error:  # Damaged pickles raise errors of any kind.
         raise WeightsError(
             f"{path} cannot be read as a PyTorch checkpoint; it may be damaged or half "
-            f"downloaded: {_reason(error)}."
+            f"downloaded: {reason(error)}."
         ) from error
-    tensors = _Names(path).named(content)
+    tensors = Names(path).named(content)
     if not tensors:
         raise WeightsError(
             f"{path} holds {_description(content)}; it must hold a state dict, or a "
-            f"dict with one under {' or '.join(map(repr, _WRAPPERS))}."
+            f"dict with one under {' or '.join(map(repr, WRAPPERS))}."
         )
     return {
-        name: _torch_array(path, name, tensor)
+        name: torch_array(path, name, tensor)
         for name, tensor in tensors.items()
-        if not _is_counter(name)
+        if not is_counter(name)
     }
 
 
-def _refusal(path: str, reason: str) -> str:
+def _refusal(path: str, words: str) -> str:
     # Torch knows only those instructions of pickles that it writes itself.
     or_else = ""
-    if "operand" in reason:
+    if "operand" in words:
         or_else = ", is damaged or was written by another program"
     return (
         f"{path} is refused: it holds objects other than tensors{or_else}, and reading "
         "them could run a program that somebody put there. If you trust its "
         "origin, load it where that does no harm and save only the tensors, with "
-        "torch.save({'state_dict': checkpoint['state_dict']}, FILE). "
-        f"torch says: {reason}."
+        "torch.save({name: torch.as_tensor(value) for name, value in "
+        "checkpoint['state_dict'].items()}, FILE). "
+        f"torch says: {words}."
     )
 
 
@@ -247,128 +217,19 @@ def _harmless() -> list[Any]:
     return [
         *(argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath),
         *(datetime.datetime, datetime.date, datetime.timedelta),
-        collections.deque,
+        (_as_list, "collections.deque"),
         *(np.dtype, scalar, (scalar, "numpy.core.multiarray.scalar")),
         *{type(np.dtype(code)) for code in "?bBhHiIlLqQefd"},
     ]
 
 
-class _Names:
-    """Finds the tensors in the containers of a checkpoint, which may hold themselves.
-
-    Raises `WeightsError` for what no script writes.
-    """
-
-    def __init__(self, path: str):
-        self._path = path
-        self._count = 0
-        self._open: list[int] = []  # the containers around the one that is looked at
-
-    def named(self, content: Any) -> dict[str, Any]:
-        """Tensors of a state dict, or of wrappers: the model's and its averages'."""
-        if not isinstance(content, Mapping) or id(content) in self._open:
-            return {}
-        with self._inside(content):
-            found = {
-                name: tensors
-                for key, value in content.items()
-                if is_wrapper(name := _key(key)) and (tensors := self.named(value))
-            }
-        if not found:
-            return self._flat(content)
-        usual = [key for key in _WRAPPERS if key in found]
-        own = usual or [key for key in found if not is_average(key)]
-        averages = [key for key in found if is_average(key)]
-        if not averages:
-            return found[own[0]]
-        return {
-            f"{key}.{name}": tensor
-            for key in (*own[:1], averages[0])
-            for name, tensor in found[key].items()
-        }
-
-    def _flat(self, content: Mapping[Any, Any]) -> dict[str, Any]:
-        tensors: dict[str, Any] = {}
-        with self._inside(content):
-            for key, value in content.items():
-                found = {}
-                if isinstance(value, Mapping) and id(value) not in self._open:
-                    inner = self._flat(value)
-                    found = {f"{_key(key)}.{name}": inner[name] for name in inner}
-                elif hasattr(value, "is_floating_point"):
-                    found = {_key(key): value}
-                for name in found.keys() & tensors.keys():
-                    raise WeightsError(f"{self._path} holds {shown(name)} twice.")
-                tensors.update(found)
-        return tensors
-
-    @contextlib.contextmanager
-    def _inside(self, content: Mapping[Any, Any]) -> Iterator[None]:
-        self._open.append(id(content))
-        self._count += len(content)
-        if len(self._open) > _DEEPEST or self._count > _MOST_ENTRIES:
-            raise WeightsError(
-                f"{self._path} is no checkpoint that can be read: its dicts are nested "
-                f"more than {_DEEPEST} deep, or hold more than {_MOST_ENTRIES} entries."
-            )
-        yield
-        self._open.pop()
-
-
-def _key(key: Any) -> str:
-    """The key of a dict as a text; any object of a checkpoint may be one."""
-    if isinstance(key, str):
-        return key
-    is_plain = key is None or (isinstance(key, int) and abs(key) < 2**63)
-    return repr(key) if is_plain else f"<{type(key).__name__}>"
-
-
-def _torch_array(path: str, name: str, tensor: Any) -> np.ndarray:
-    if tensor.is_meta or tensor.numel() > _MOST_NUMBERS:
-        fault = "without its values"
-        if not tensor.is_meta:
-            fault = f"with the shape {list(tensor.shape)}, larger than in any network"
-        raise WeightsError(f"{path} holds {shown(name)} {fault}; save it again.")
-    try:
-        tensor = tensor.detach()
-        if tensor.is_quantized:
-            return tensor.int_repr().numpy()
-        array = _strided_array(tensor.to_dense().resolve_conj().resolve_neg())
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise WeightsError(
-            f"{path} holds {shown(name)} as {tensor.dtype}, which cannot be read: "
-            f"{_reason(error)}."
-        ) from error
-    if not tensor.is_floating_point():
-        return array
-    with np.errstate(over="ignore"):  # Infinite weights are refused by name.
-        return array.astype(np.float32)
-
-
-def _strided_array(tensor: Any) -> np.ndarray:
-    """A tensor as an array, without the threads of torch's arithmetic."""
-    kind = str(tensor.dtype).removeprefix("torch.")
-    if kind not in _VIEWS:
-        return tensor.numpy()
-    import torch
-
-    whole, own = _VIEWS[kind]
-    return tensor.contiguous().view(getattr(torch, whole)).numpy().view(own)
+def _as_list(*_: Any) -> list[Any]:
+    """An empty list in place of a deque, to which torch does not append."""
+    return []
 
 
 def _description(content: Any) -> str:
     if isinstance(content, Mapping) and content:
-        keys = [shown(_key(key)) for key in list(content)[:5]]
+        keys = [shown(key_text(key)) for key in list(content)[:5]]
         return f"a dict with the keys {', '.join(keys)} and no tensors"
     return "an empty dict" if content == {} else f"a {type(content).__name__}"
-
-
-def _is_counter(name: str) -> bool:
-    return name.rpartition(".")[2] == _COUNTER
-
-
-def _reason(error: Exception) -> str:
-    """The first sentence of a library's message; torch writes whole paragraphs."""
-    text = _BEFORE_REASON.sub("", _TERMINAL_CODES.sub("", str(error)))
-    first_line = text.strip().partition("\n")[0]
-    return one_line(first_line).partition(". ")[0].rstrip(".") or type(error).__name__

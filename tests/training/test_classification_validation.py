@@ -201,6 +201,25 @@ def test_validation_mixes_no_images(classes):
     assert "it must be null" in check_classes(*classes, key)
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("task.losses.one_hot=true", ""),
+        (NO_ONE_HOT, "one_hot and soft_labels are false: neither"),
+        ("task.train_data.is_multilabel=true", "is_multilabel is true: neither"),
+    ],
+)
+def test_precision_and_recall_are_measured(classes, override, words):
+    message = check_classes(
+        *classes,
+        "task.evaluation.precision_and_recall_thresholds=[0.5]",
+        "trainer.best_checkpoint_eval_metric=validation_loss",
+        override,
+    )
+    assert words in message
+    assert len(message.splitlines()) == bool(words)
+
+
 @pytest.mark.parametrize("name", ["tfds_name", "mixup_and_cutmix"])
 def test_several_labels_do_not_go_with_everything(classes, name):
     values = {"tfds_name": "imagenet2012", "mixup_and_cutmix": "{prob: 1.0}"}

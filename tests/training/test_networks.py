@@ -27,6 +27,15 @@ def test_parts_that_do_not_fit_are_named(decoder):
     assert "\n" not in message and "/" not in message and "configurable" not in message
 
 
+def test_a_level_that_is_missing_is_named():
+    params = parse_config("hrnet_fasterrcnn_coco")
+    model = {"backbone": TOY_BACKBONE, "decoder": {"type": "nasfpn"}, "min_level": 2}
+    params.override({"task": {"model": {**model, "input_size": [128, 128, 3]}}})
+    task = explain_failures(task_factory.get_task(params.task))
+    with pytest.raises(NetworkError, match=r"\(there is no level \d\)"):
+        task.build_model()
+
+
 def test_networks_that_fit_are_built():
     assert task_of({"type": "hrnetv2"}).build_model().count_params() > 0
 

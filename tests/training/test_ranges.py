@@ -226,6 +226,49 @@ def test_a_detectors_values(experiment, override, words):
     assert words in message
 
 
+# A value just outside a range, at which the Garden fails, and one just inside.
+EDGES = [
+    ("trainer.max_to_keep", 0, 1),
+    ("task.train_data.parser.aug_scale_min", -0.1, 0.1),
+    ("task.train_data.parser.aug_scale_max", 0.0, 0.1),
+    ("task.train_data.parser.aug_type.randaug.exclude_ops", ["Rot"], ["Rotate"]),
+    ("task.train_data.parser.aug_type.randaug.exclude_ops", ["Cutout"] * 16, []),
+    ("task.train_data.parser.aug_rand_jpeg.max_quality", 101, 100),
+    ("task.train_data.parser.max_num_instances", 0, 1),
+    ("task.evaluation.top_k", 0, 1),
+    ("task.evaluation.precision_and_recall_thresholds", [1.1], [1.0]),
+    ("task.model.num_classes", -1, 0),
+    ("task.model.min_level", 1, 2),
+    ("task.model.outer_boxes_scale", 0.99, 1.0),
+    ("task.model.anchor.aspect_ratios", [0.0], [0.01]),
+    ("task.model.anchor.anchor_size", 0.0, 0.01),
+    ("task.model.anchor.num_scales", 0, 1),
+    ("task.model.rpn_head.num_convs", -1, 0),
+    ("task.model.detection_head.fc_dims", 0, 1),
+    ("task.model.mask_head.upsample_factor", 0, 1),
+    ("task.model.roi_aligner.crop_size", 0, 1),
+    ("task.model.mask_roi_aligner.crop_size", 0, 1),
+    ("task.model.roi_sampler.cascade_iou_thresholds", [1.1], [1.0]),
+    ("task.model.roi_sampler.cascade_iou_thresholds", [-0.1], [0.0]),
+    ("task.model.roi_sampler.num_sampled_rois", 0, 1),
+    ("task.model.mask_sampler.num_sampled_masks", 0, 1),
+    ("task.model.roi_generator.num_proposals", 0, 1),
+    ("task.model.roi_generator.pre_nms_top_k", 0, 1),
+    ("task.model.detection_generator.max_num_detections", 0, 1),
+    ("task.model.detection_generator.box_coder_weights", [1.0] * 3, [1.0] * 4),
+    ("task.losses.ignore_label", 256, 255),
+    ("task.losses.focal_loss_alpha", 1.1, 1.0),
+    ("task.resizing.long_side", 31, 32),
+]
+
+
+@pytest.mark.parametrize(("path", "wrong", "right"), EDGES)
+def test_edges_of_ranges(path, wrong, right):
+    assert list(value_mistakes(path, right)) == []
+    (mistake,) = value_mistakes(path, wrong)
+    assert mistake.startswith(f"{path} is ")
+
+
 def test_all_values_out_of_range_are_named_at_once():
     message = refused(
         "trainer.max_to_keep=0", "trainer.train_steps=abc", "task.codec.name=mrsa"

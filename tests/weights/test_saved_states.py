@@ -5,8 +5,9 @@ import pytest
 import safetensors.numpy
 
 from hrnet_tf.weights.conversion import load_pytorch_checkpoint
+from hrnet_tf.weights.errors import WeightsError
 from hrnet_tf.weights.saved_states import choose_network, choose_state
-from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
+from hrnet_tf.weights.tensor_files import read_tensors
 
 BODY = ("conv1.weight", "stage2.0.branches.0.0.conv1.weight", "final_layer.bias")
 

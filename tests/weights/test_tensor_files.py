@@ -19,7 +19,8 @@ import safetensors.numpy
 from hrnet_tf import convert_weights
 from hrnet_tf.messages import UserError
 from hrnet_tf.weights.conversion import load_pytorch_checkpoint
-from hrnet_tf.weights.tensor_files import WeightsError, read_tensors
+from hrnet_tf.weights.errors import WeightsError
+from hrnet_tf.weights.tensor_files import read_tensors
 
 NO_TORCH = "PyTorch is not installed: make env-convert"
 
@@ -478,6 +479,73 @@ def test_any_key_has_a_name(torch, tmp_path):
     torch.save({3: torch.ones(1), "3": torch.ones(1)}, path)
     with pytest.raises(WeightsError, match="holds '3' twice"):
         read_tensors(path)
+
+
+def test_keys_of_bytes_are_texts(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    torch.save({b"a": torch.ones(1), b"\xff": torch.ones(1)}, path)
+    assert set(read_tensors(path)) == {"a", r"\xff"}
+
+
+def state(torch, value: float, prefix: str = "") -> dict:
+    names = ("conv1.weight", "stage2.0.branches.0.0.conv1.weight")
+    return {f"{prefix}{name}": torch.full([2], value) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [("state_dict", "model"), ("net", "weights"), ("ema", "state_dict_swa")],
+)
+def test_two_networks_that_differ_are_refused(key, other, torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    counter = {"bn1.num_batches_tracked": torch.tensor(7)}
+    same = {key: state(torch, 1.0), other: counter | state(torch, 1.0, "module.")}
+    torch.save({key: counter | state(torch, 1.0), other: same[other]}, path)
+    assert len(read_tensors(path)) == 2
+    more = {**state(torch, 1.0), "more": torch.ones(1)}
+    for changed in (state(torch, 2.0), more, {n: t[:1] for n, t in same[key].items()}):
+        torch.save({other: changed, key: same[key]}, path)
+        with pytest.raises(WeightsError, match=r"differ.*torch\.save\(checkpoint\["):
+            read_tensors(path)
+
+
+def test_what_is_no_network_is_none_to_choose(torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    torch.save({"state_dict": {"a": torch.ones(1)}, "net": state(torch, 2.0)}, path)
+    assert set(read_tensors(path)) == set(state(torch, 2.0))
+
+
+@pytest.mark.parametrize("layout", ["strided", "jagged"])
+def test_nested_tensors_are_named(layout, torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    parts = [torch.ones(2), torch.ones(3)]
+    nested = torch.nested.nested_tensor(parts, layout=getattr(torch, layout))
+    torch.save({"a": torch.ones(1), "odd": nested}, path)
+    with pytest.raises(WeightsError, match="holds 'odd' as a nested tensor"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("where", [[5], [-1]])
+def test_places_of_a_sparse_tensor_outside_it_are_refused(where, torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    wrong = torch.sparse_coo_tensor([where], torch.ones(1), [2], check_invariants=False)
+    torch.save({"a": wrong}, path)
+    with pytest.raises(WeightsError, match=r"weights\.pth (cannot be read|is refused)"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda state: collections.defaultdict(list, state), dict]
+)
+def test_the_advice_on_other_objects_helps(wrap, torch, tmp_path):
+    path = str(tmp_path / "weights.pth")
+    checkpoint = {"state_dict": wrap({"a": np.ones(2, np.float32)})}
+    torch.save(checkpoint, path)
+    with pytest.raises(WeightsError, match="is refused") as error:
+        read_tensors(path)
+    (advice,) = re.findall(r"with (torch\.save\(.*?, FILE\))", str(error.value))
+    eval(advice, {"torch": torch, "checkpoint": checkpoint, "FILE": path})
+    np.testing.assert_array_equal(read_tensors(path)["a"], [1, 1])
 
 
 def test_tensors_of_any_layout_are_read(torch, tmp_path):

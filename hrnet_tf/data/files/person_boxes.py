@@ -16,13 +16,13 @@ cam1/a.jpg rather than cam2/a.jpg or a.jpg. Where that leaves a choice, it is re
 
 import contextlib
 import os
-import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from hrnet_tf.data.files import matching_names
 from hrnet_tf.data.files.coco_annotations import (
     LARGEST_ID,
     ImageEntry,
@@ -35,6 +35,7 @@ from hrnet_tf.data.files.coco_annotations import (
 )
 from hrnet_tf.data.files.detections import read_result_box, read_score
 from hrnet_tf.data.files.faults import ConversionError, Unusable
+from hrnet_tf.data.files.matching_names import normalized
 from hrnet_tf.input_files import InputFileError, read_json
 from hrnet_tf.messages import UserError, listed, shown
 
@@ -118,11 +119,10 @@ class PersonBoxes:
 
     def _match(self, paths: Sequence[str]) -> None:
         """Finds the name of each image: the two agree further than with any other."""
-        best_names = _best({*self._ids, *self._by_name}, paths)
-        best_paths = _best(paths, {*self._ids, *self._by_name})
+        # Names that agree further with another image belong to that one.
+        found, best_paths = matching_names.match({*self._ids, *self._by_name}, paths)
         for path in paths:
-            # Names that agree further with another image belong to that one.
-            names = [n for n in best_names[path] if path in best_paths[n]]
+            names = found[path]
             if len(names) > 1:
                 raise BoxesError(
                     f"--boxes={self._path}: the image {path} could be "
@@ -188,20 +188,20 @@ class PersonBoxes:
                     seen_ids.add(row["id"])
                 if not read_iscrowd(_KIND, row):
                     score = read_score({"score": 1.0, **row})
-                    self._keep([*box, score], _normalized(image.file_name), image.id)
+                    self._keep([*box, score], normalized(image.file_name), image.id)
 
     def _read_images(self, entries: list[Any]) -> dict[int, ImageEntry]:
         images: dict[int, ImageEntry] = {}
         for place, entry in enumerate(entries):
             with _named("images", place):
                 image = _read_image(entry, place)
-                name = _normalized(image.file_name)
+                name = normalized(image.file_name)
                 if image.id in images:
                     raise Unusable(_KIND, f"the id {image.id} is used twice.")
                 if name in self._ids:
                     raise Unusable(
                         _KIND,
-                        f"file_name is {name!r}, as that of the image "
+                        f"file_name is {shown(name)}, as that of the image "
                         f"{self._ids[name]}; list an image once.",
                     )
                 images[image.id] = image
@@ -213,7 +213,7 @@ class PersonBoxes:
     def _add_result(self, row: dict[str, Any]) -> None:
         name = None
         if row.get("file_name") is not None:
-            name = _normalized(read_file_name(_KIND, row))
+            name = normalized(read_file_name(_KIND, row))
         if name is None or "image_id" in row:
             require_ids(_KIND, row, "image_id", least=0)
         box = [*read_result_box(row), read_score({"score": 1.0, **row})]
@@ -260,41 +260,6 @@ def _read_image(entry: Any, place: int) -> ImageEntry:
         return read_image(entry, place)
     require_ids(_KIND, entry, "id", least=0)
     return ImageEntry(entry["id"], read_file_name(_KIND, entry), 0, 0, place)
-
-
-def _normalized(name: str) -> str:
-    """A file's name with / between folders, and no folders that mean nothing."""
-    return posixpath.normpath(name.replace("\\", "/"))
-
-
-def _best(names: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
-    """For each of `paths`, those of `names` that agree with it furthest, if any."""
-    by_stem: dict[str, list[str]] = {}
-    for name in names:
-        by_stem.setdefault(_parts(name)[1], []).append(name)
-    best = {}
-    for path in paths:
-        candidates = by_stem.get(_parts(path)[1], [])
-        agreement = {name: _agreement(name, path) for name in candidates}
-        most = max(agreement.values(), default=0)
-        best[path] = [name for name in candidates if agreement[name] == most]
-    return best
-
-
-def _parts(name: str) -> list[str]:
-    """The suffix, the name without it, and the folders from the innermost on."""
-    folder, name = posixpath.split(_normalized(name))
-    stem, suffix = posixpath.splitext(name)
-    return [suffix, stem, *reversed([part for part in folder.split("/") if part])]
-
-
-def _agreement(name: str, path: str) -> int:
-    """How many folders agree; with the same suffix half a folder more, times 2."""
-    (suffix, *one), (other_suffix, *other) = _parts(name), _parts(path)
-    is_same = [a == b for a, b in zip(one, other, strict=False)]
-    count = is_same.index(False) if False in is_same else len(is_same)
-    exact = one == other
-    return 4 * count + 2 * (suffix == other_suffix) + exact
 
 
 def number_of(path: str) -> int | None:

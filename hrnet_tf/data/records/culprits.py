@@ -9,8 +9,17 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from hrnet_tf.data.records.shards import RecordError, damaged, read_serialized
+from hrnet_tf.data.records.shards import AGAIN, RecordError, damaged, read_serialized
 from hrnet_tf.messages import one_line
+
+# What TensorFlow adds to sentences: where they come from, and what was compared.
+_HEAD = re.compile(
+    r"^(\{\{.*?\}\} *|Error in user-defined function passed to \S+ transformation with "
+    r"iterator: \S+ *)+"
+)
+_ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?= \[|$)")
+_MISSING = re.compile(r"Feature: (.*) \(data type: \w+\) is required but")
+_OPERATIONS = re.compile(r" \[\[|\[Op:| Error in (?!user-defined)|, while ")
 
 
 def find(
@@ -34,6 +43,10 @@ def _find_in(
     read: Callable[[tf.Tensor], object],
     open_files: Callable[[Sequence[str]], tf.data.Dataset],
 ) -> RecordError | None:
+    # At some lengths, tf.data would end the process.
+    is_compressed = open_files is not tf.data.TFRecordDataset
+    if not is_compressed and (fault := _as_read(path)):
+        return fault
     number = 1
     dataset = open_files([path]).map(
         read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -46,9 +59,8 @@ def _find_in(
     except tf.errors.InvalidArgumentError as error:
         return _about(path, number, error)
     except tf.errors.OpError as error:
-        return _as_read(path) or damaged(path, number, one_line(error.message))
-    # The dataset takes less than the beginning of a record for the end of the file.
-    return _as_read(path) if open_files is tf.data.TFRecordDataset else None
+        return damaged(path, number, one_line(error.message))
+    return None
 
 
 def _as_read(path: str) -> RecordError | None:
@@ -63,8 +75,15 @@ def _as_read(path: str) -> RecordError | None:
 
 def _about(path: str, number: int, error: tf.errors.OpError) -> RecordError:
     """The error about what a record holds; assertions bring their own advice."""
-    message = re.sub(r"^(\{\{.*?\}\} *)+", "", one_line(error.message))
-    if assertion := re.match(r"assertion failed: \[(.*?)\]", message):
+    message = one_line(error.message)
+    assertion = _ASSERTION.search(message)
+    if assertion and assertion.group(1).endswith("."):
         return RecordError(f"{path}: record {number}: {assertion.group(1)}")
-    reason = re.split(r" \[\[|\[Op:| Error in |, while ", message)[0]
-    return damaged(path, number, reason.strip(" .;"), is_readable=True)
+    reason = assertion.group(1) if assertion else _OPERATIONS.split(message)[0]
+    reason = _HEAD.sub("", reason).strip(" .;")
+    if missing := _MISSING.match(reason):
+        return RecordError(
+            f"{path}: record {number}: it has no {missing.group(1)}, as records of "
+            f"another kind; {AGAIN}, or take records of this kind."
+        )
+    return damaged(path, number, reason, is_readable=True)

@@ -39,6 +39,7 @@ def mistakes(
             f"task.{name}", getattr(task, name)
         )
     yield from _validation_mistakes(task)
+    yield from _evaluation_mistakes(task)
     unreadable = list(inputs.data_mistakes(task, trains, evaluates))
     yield from unreadable
     for name, is_needed in roles.items():
@@ -77,6 +78,28 @@ def _loss_mistakes(task: ImageClassificationTask) -> Iterator[str]:
                 )
 
 
+def _evaluation_mistakes(task: ImageClassificationTask) -> Iterator[str]:
+    """Checks that precision and recall, if asked for, are measured."""
+    if _thresholds(task) or not task.evaluation.precision_and_recall_thresholds:
+        return
+    condition = (
+        "task.train_data.is_multilabel is true"
+        if task.train_data.is_multilabel
+        else "task.losses.one_hot and soft_labels are false"
+    )
+    yield (
+        f"task.evaluation.precision_and_recall_thresholds is set, but {condition}: "
+        "neither would be measured."
+    )
+
+
+def _thresholds(task: ImageClassificationTask) -> list[float]:
+    """Where the Garden measures precision and recall."""
+    has_shares = task.losses.one_hot or task.losses.soft_labels
+    measures = has_shares and not task.train_data.is_multilabel
+    return (measures and task.evaluation.precision_and_recall_thresholds) or []
+
+
 def _validation_mistakes(task: ImageClassificationTask) -> Iterator[str]:
     """Checks what the Garden takes from `task.train_data`, or would do in vain."""
     train, validation = task.train_data, task.validation_data
@@ -104,7 +127,7 @@ def _metric_names(task: ImageClassificationTask) -> list[str]:
     """What an evaluation reports, in the names that the task gives it."""
     if task.train_data.is_multilabel:
         return ["globalPR-AUC", "meanPR-AUC", "validation_loss"]
-    thresholds = task.evaluation.precision_and_recall_thresholds or []
+    thresholds = _thresholds(task)
     return [
         "accuracy",
         f"top_{task.evaluation.top_k}_accuracy",
