@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-triton demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all lock audit clean clean-demo
+.PHONY: help env env-convert env-triton demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all docs lock audit clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -34,7 +34,8 @@ help:
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
-	@echo 'make lock        compile requirements.lock from setup.cfg'
+	@echo 'make docs        build the pages of docs/ into site/; dead links fail'
+	@echo 'make lock        compile requirements.lock from setup.cfg, and docs/requirements.txt'
 	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
 	@echo 'make clean       remove $(VENV) and caches'
 	@echo 'make clean-demo  remove what make demo drew and trained'
@@ -93,8 +94,11 @@ env-triton: $(STAMP)
 
 # ---- demo ----
 
+# Whatever ended a training, records that were damaged or removed are made anew.
+CONVERT_AGAIN = { rm -f $(DEMO_DATA)/$(1)/.train $(DEMO_DATA)/$(1)/.val; exit 1; }
+
 demo: $(DEMO_DATA)/tfrecords/.train $(DEMO_DATA)/tfrecords/.val
-	$(BIN)/python -m hrnet_tf.train --flagfile=configs/pose/synthetic.flags
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/pose/synthetic.flags || $(call CONVERT_AGAIN,tfrecords)
 
 # The folder appears when everything in it is written, so any file of it stands for all.
 DEMO_DRAWN = $(DEMO_DATA)/annotations/person_keypoints_val.json
@@ -111,7 +115,7 @@ $(DEMO_DATA)/tfrecords/.%: $(DEMO_DRAWN)
 	@touch $@
 
 demo-segmentation: $(DEMO_DATA)/segmentation/.train $(DEMO_DATA)/segmentation/.val
-	$(BIN)/python -m hrnet_tf.train --flagfile=configs/segmentation/synthetic.flags
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/segmentation/synthetic.flags || $(call CONVERT_AGAIN,segmentation)
 
 $(DEMO_DATA)/segmentation/.%: $(DEMO_DRAWN)
 	$(BIN)/python -m hrnet_tf.data.segmentation_folder --overwrite \
@@ -120,7 +124,7 @@ $(DEMO_DATA)/segmentation/.%: $(DEMO_DRAWN)
 	@touch $@
 
 demo-detection: $(DEMO_DATA)/detection/.train $(DEMO_DATA)/detection/.val
-	$(BIN)/python -m hrnet_tf.train --flagfile=configs/detection/synthetic.flags
+	$(BIN)/python -m hrnet_tf.train --flagfile=configs/detection/synthetic.flags || $(call CONVERT_AGAIN,detection)
 
 $(DEMO_DATA)/detection/.%: $(DEMO_DRAWN)
 	$(BIN)/python -m hrnet_tf.data.coco_instances --overwrite \
@@ -154,18 +158,38 @@ test-faults: $(STAMP)
 test-all: lint
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+# ---- documents ----
+
+# An environment of its own: what builds the pages is neither needed nor disturbed by
+# what is in $(VENV), and reads the package's source without importing it. With --quiet,
+# --strict would see no warning.
+DOCS_STAMP = $(VENV)-docs/.installed
+export NO_MKDOCS_2_WARNING = 1
+
+docs: $(DOCS_STAMP)
+	$(VENV)-docs/bin/mkdocs build --strict
+	@echo 'Open site/index.html, or serve the pages with $(VENV)-docs/bin/mkdocs serve.'
+
+$(DOCS_STAMP): docs/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --require-hashes --no-deps -r docs/requirements.txt
+	@touch $@
+
 # ---- upkeep ----
 
 # Keeps the versions already locked where setup.cfg still allows them;
 # `make lock LOCK_FLAGS=--upgrade` takes the newest. `fewest` gives every Python the
 # same versions, so that what is tested on one is what runs on the others.
 LOCK_FLAGS ?=
+UV_COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
+  --fork-strategy fewest --generate-hashes --no-strip-extras $(LOCK_FLAGS) \
+  --custom-compile-command 'make lock'
+
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.9
-	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
-	  --fork-strategy fewest --generate-hashes --no-strip-extras --extra dev --extra demo $(LOCK_FLAGS) \
-	  --custom-compile-command 'make lock' --output-file requirements.lock setup.cfg
+	$(UV_COMPILE) --extra dev --extra demo --output-file requirements.lock setup.cfg
+	$(UV_COMPILE) --output-file docs/requirements.txt docs/requirements.in
 
 # What this Python and system would install, and the advisories of PyPI or, with
 # AUDIT_FLAGS='-s osv', of OSV.
@@ -176,7 +200,7 @@ audit:
 	$(VENV)-audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict $(AUDIT_FLAGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-docs site build hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hrnet_tf.messages import UserError
     from hrnet_tf.serving.predictor import Boxes, Style
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "load": "api.loading",

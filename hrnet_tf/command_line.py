@@ -11,6 +11,7 @@ Help and bad usage must not wait for TensorFlow, which takes seconds to import: 
 modules of commands import it, and all that imports it, inside the function that works.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -173,9 +174,22 @@ def run(
     Returns:
         The exit code.
     """
+    try:
+        return _run(command, values, argv)
+    finally:
+        _drop_what_nobody_reads()
+
+
+def _run(
+    command: Callable[[flags.FlagValues], Any],
+    values: flags.FlagValues,
+    argv: Sequence[str],
+) -> int:
     if {"--help", "-h"} & set(argv[1:]):
         description = sys.modules[command.__module__].__doc__
-        print(f"{description}\nFlags:\n{values.get_help()}")
+        # A pager may have seen enough.
+        with contextlib.suppress(BrokenPipeError):
+            print(f"{description}\nFlags:\n{values.get_help()}", flush=True)
         return 0
     _show_log()
     # Read when TensorFlow is imported; 2 hides what its C++ side has to tell.
@@ -189,26 +203,43 @@ def run(
             )
         with signals.heeded():
             command(values)
+            sys.stdout.flush()
     except (flags.Error, UsageError) as error:
-        print(f"{error}\nSee --help.", file=sys.stderr)
+        _tell(f"{error}\nSee --help.")
         return 2
     except Exception as error:
         failures = (UserError, OSError, *_tensorflow_file_errors())
         failure = failure_to_write(error)
         if failure is None and not isinstance(error, failures):
             raise
-        told = _without_gin(str(getattr(error, "message", error)))
-        print(told if failure is None else f"{failure}.", file=sys.stderr)
+        told = _plain(str(getattr(error, "message", error)))
+        _tell(told if failure is None else f"{failure}.")
         return 1
     except KeyboardInterrupt as error:
-        print(f"Interrupted{f' ({error})' if str(error) else ''}.", file=sys.stderr)
+        _tell(f"Interrupted{f' ({error})' if str(error) else ''}.")
         return getattr(error, "exit_code", 128 + signal.SIGINT)
     return 0
 
 
-def _without_gin(message: str) -> str:
-    """A message without the lines of gin, which the Garden's functions pass through."""
-    return re.split(r"\s*In call to configurable ", message)[0]
+def _tell(text: str) -> None:
+    """Writes to standard error, if its terminal or its reader is still there."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _drop_what_nobody_reads() -> None:
+    """Keeps Python from failing at its end with what could not be written before."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _plain(message: str) -> str:
+    """A message without what gin and TensorFlow say about places in the program."""
+    message = re.split(r"\s*In call to configurable ", message)[0]
+    return re.sub(r"\{\{.*?\}\} | \[Op:\w+\]( name: *)?", "", message)
 
 
 def _tensorflow_file_errors() -> tuple[type[Exception], ...]:

@@ -15,13 +15,22 @@ a YAML with the network's configuration, for `--config_file`. Needs PyTorch to r
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.configs.variants import CUSTOM, VARIANTS
 from hrnet_tf.output_files import check_output
 from hrnet_tf.weights.official_names import STATES, TASKS
+
+# An experiment that can start from a network of each task, or from a body alone.
+_EXPERIMENTS = {
+    "classification": "hrnet_imagenet",
+    "segmentation": "hrnet_seg_custom",
+    "detection": "hrnet_maskrcnn_coco",
+    "backbone": "hrnet_pose_coco",
+}
 
 
 def define_flags() -> flags.FlagValues:
@@ -111,6 +120,31 @@ def convert(values: flags.FlagValues) -> None:
         f"Wrote and verified {len(network.variables)} variables: "
         f"{values.output}.index\n"
         f"Configuration for --config_file: {values.output}.yaml"
+    )
+    _tell_what_is_next(values, network.task, network.model)
+
+
+def _tell_what_is_next(values: flags.FlagValues, task: str, model: Any) -> None:
+    config_file = f"--config_file={values.output}.yaml"
+    if task != "pose":
+        next_steps.tell(
+            "name your data with --params_override, and train from it",
+            "train",
+            f"--experiment={_EXPERIMENTS[task]}",
+            *(config_file, "--model_dir=runs/finetuned"),
+        )
+        return
+    from hrnet_tf.api import loading
+
+    skeleton = loading.SKELETONS.get(model.output_shape[-1], "my/skeleton.yaml")
+    size = loading.size_in_name(values.checkpoint)
+    shape = f", model: {{input_size: {list(size)}}}" if size else ""
+    next_steps.tell(
+        "export it",
+        "export",
+        *(f"--checkpoint={values.output}", config_file),
+        f"--params_override=task: {{skeleton: {skeleton}{shape}}}",
+        *("--noverify", "--format=saved_model", "--output_dir=exported/pose/1"),
     )
 
 

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.serving.formats import FORMATS, QUANTIZATIONS
 
 # Flags of what is python -m hrnet_tf.join today.
@@ -153,7 +153,10 @@ def export(values: flags.FlagValues) -> None:
     wanted = Export(options=options, **{name: values[name].value for name in names})
     data = (params.task.train_data, params.task.validation_data)
     with naming_culprits(params.task, *data):
-        export_checkpoint(params, kind, wanted, values.model_dir, values.checkpoint)
+        path = export_checkpoint(
+            params, kind, wanted, values.model_dir, values.checkpoint
+        )
+    next_steps.tell_of_model(path, kind.name)
 
 
 def main(argv: Sequence[str]) -> int:

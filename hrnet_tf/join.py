@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.output_files import check_output
 
 
@@ -69,6 +69,7 @@ def join(values: flags.FlagValues) -> None:
         verify=not values.unverified,
     )
     print(f"Wrote {path} ({size_in_bytes(path) / 1e6:.1f} MB)")
+    next_steps.tell_of_model(path, "people")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -25,7 +25,7 @@ def did_you_mean(received: Any, allowed: Iterable[Any]) -> str:
     """Returns " (did you mean ...?)" if an allowed text is much like `received`."""
     texts = {text.lower(): text for text in allowed if isinstance(text, str)}
     close = difflib.get_close_matches(str(received).lower(), texts, n=1)
-    return f" (did you mean {texts[close[0]]!r}?)" if close else ""
+    return f" (did you mean {shown(texts[close[0]])}?)" if close else ""
 
 
 def shown(value: Any, none: str = "null") -> str:

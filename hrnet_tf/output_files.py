@@ -15,6 +15,9 @@ from hrnet_tf.messages import UserError
 _KEPT_OF_NAMES = 50
 
 
+# What a process that was killed was writing; see `partial_name`.
+PARTIAL = re.compile(r"\.hrnet_tf\.(?P<pid>\d+)\..+")
+
 # What can be wrong with a disk, a folder or a name.
 _CAUSES = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES),
@@ -23,11 +26,13 @@ _CAUSES = (
 )
 # TensorFlow writes "PATH; CAUSE" in the midst of its messages.
 _TENSORFLOW_CAUSE = re.compile(
-    rf"(?P<path>[^\s;]+); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
+    rf"(?P<path>.+?); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
 )
+# Before the path: "{{node SaveV2}} ", "(0) UNKNOWN: " and the like.
+_BEFORE_PATH = re.compile(r"(?:.*\}\}\s+|\s*\(\d+\)\s+[A-Z_]+:\s+|[^/]*:\s+(?=/))*")
 
 # Ends of names that TensorFlow writes under until all is written.
-_TEMPORARY = re.compile(r"_temp/part-.*|\.tempstate\d+|\.tmp[0-9a-f]+$")
+_TEMPORARY = re.compile(r"_temp(/part-.*|$)|\.tempstate\d+|\.tmp[0-9a-f]+$")
 
 
 class OutputError(UserError):
@@ -67,9 +72,10 @@ def _path_and_cause(error: BaseException) -> tuple[str | None, str | None]:
         path = error.filename and os.fsdecode(error.filename)
         return path, os.strerror(error.errno) if error.errno in _CAUSES else None
     match = _TENSORFLOW_CAUSE.search(getattr(error, "message", None) or "")
-    return (
-        (_TEMPORARY.sub("", match["path"]), match["cause"]) if match else (None, None)
-    )
+    if match is None:
+        return None, None
+    path = _BEFORE_PATH.sub("", match["path"], count=1)
+    return _TEMPORARY.sub("", path), match["cause"]
 
 
 @contextlib.contextmanager
@@ -89,6 +95,12 @@ def naming(path: str, partial: str) -> Iterator[None]:
         raise WriteError(f"{path}: {cause}.") from error
 
 
+def partial_name(name: str) -> str:
+    """What a file or folder is called while this process writes it."""
+    # The end of the name alone: longer than the name itself could be too long.
+    return f".hrnet_tf.{os.getpid()}.{name[-_KEPT_OF_NAMES:]}"
+
+
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yields a name beside `path` for a file or folder, renamed to `path` at the end.
@@ -101,8 +113,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
     """
     path = os.fspath(path)
     folder, name = os.path.split(path)
-    # The end of the name alone: longer than the name itself could be too long.
-    partial = os.path.join(folder, f".{os.getpid()}.{name[-_KEPT_OF_NAMES:]}")
+    partial = os.path.join(folder, partial_name(name))
     os.makedirs(folder or ".", exist_ok=True)
     try:
         with naming(path, partial):

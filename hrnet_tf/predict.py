@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 
 if TYPE_CHECKING:
     from hrnet_tf.serving.predictor import Predictor
@@ -130,6 +130,9 @@ def predict(values: flags.FlagValues) -> None:
         pictures,
         values.max_pixels,
     )
+    look = f"look at {inputs[0].output}, and " if pictures else ""
+    what = f"{look}open the model as a page in the browser"
+    next_steps.tell(what, "demo", f"--model={values.model}")
 
 
 def main(argv: Sequence[str]) -> int:

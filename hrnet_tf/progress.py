@@ -11,6 +11,7 @@ or a pipe gets at most one line per `interval_seconds`, and one last line:
     Converting: 1200/5000 images, 310.2 images/s, 12 s left, skipped=3
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -100,7 +101,10 @@ class Progress:
     def _write(self, parts: list[str]) -> None:
         if self._status:
             parts = [*parts, self._status_text()]
-        print(f"{self._description}: {', '.join(parts)}", file=self._stream, flush=True)
+        line = f"{self._description}: {', '.join(parts)}"
+        # The work goes on when nobody reads of it any more.
+        with contextlib.suppress(OSError):
+            print(line, file=self._stream, flush=True)
 
     def _count_text(self) -> str:
         of_total = "" if self._total is None else f"/{self._total}"

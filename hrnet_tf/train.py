@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.messages import UserError
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -89,7 +89,7 @@ def train(values: flags.FlagValues) -> None:
         whole_checkpoints.check(surveyed)
     continues = surveyed.newest is not None
     validate(params, values.mode, kind.mistakes, continues)
-    run(
+    is_chief = run(
         params,
         values.mode,
         values.model_dir,
@@ -97,6 +97,28 @@ def train(values: flags.FlagValues) -> None:
         kind.report,
         values.checkpoint,
     )
+    if is_chief:
+        _tell_what_is_next(values, kind.name, can_be_exported=kind.exporter is not None)
+
+
+def _tell_what_is_next(
+    values: flags.FlagValues, task: str, can_be_exported: bool
+) -> None:
+    if values.mode == "train":
+        next_steps.tell(
+            "evaluate the model",
+            "train",
+            "--mode=eval",
+            *(f"--{name}={values[name].value}" for name in ("experiment", "model_dir")),
+            *(f"--config_file={file}" for file in values.config_file),
+            *(f"--params_override={change}" for change in values.params_override),
+        )
+    elif can_be_exported:
+        picture = os.path.join(values.model_dir, "predictions.png")
+        is_there = os.path.exists(picture)
+        next_steps.tell_of_run(values.model_dir, task, picture if is_there else None)
+    else:
+        next_steps.tell_of_curves(values.model_dir)
 
 
 def _check_model_dir(path: str) -> None:

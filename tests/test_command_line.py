@@ -6,7 +6,10 @@ Call it as greet --name=NAME.
 import io
 import logging
 import os
+import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import gin
 import pytest
@@ -123,6 +126,19 @@ def test_what_gin_appends_is_not_shown(capsys):
     assert capsys.readouterr().err == "The boxes are of other images.\n"
 
 
+def test_what_tensorflow_says_of_its_operations_is_not_shown(tmp_path, capsys):
+    file = tmp_path / "my file"
+    file.write_text("")
+
+    def work(values: flags.FlagValues) -> None:
+        import tensorflow as tf
+
+        tf.summary.create_file_writer(str(file / "folder"))
+
+    assert command_line.run(work, _flags(), ["greet", "--name=x"]) == 1
+    assert capsys.readouterr().err == f"{file} is not a directory\n"
+
+
 def test_interruption_is_no_traceback(capsys):
     assert _run("--name=patience") == 130
     assert capsys.readouterr().err == "Interrupted.\n"
@@ -233,3 +249,63 @@ def test_messages_are_without_the_lines_of_gin(capsys):
     assert command_line.run(command, flags.FlagValues(), ["command"]) == 1
     told = capsys.readouterr().err
     assert told == "[Errno 5] Input/output error: '/data/a.tfrecord'\n"
+
+
+PROGRAM = """
+import os, sys
+from hrnet_tf import command_line, messages
+
+class PublicError(messages.UserError):
+    pass
+
+def work(values):
+    print("x" * values.size, flush=values.flush)
+    if values.fails:
+        raise PublicError("It fails.")
+    if values.ends:
+        os.kill(os.getpid(), 15)
+        import time
+        time.sleep(60)
+
+define = command_line.Flags()
+define.integer("size", "", 1)
+for name in ("flush", "fails", "ends"):
+    define.boolean(name, "")
+sys.exit(command_line.run(work, define.values, sys.argv))
+"""
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """A pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+def _program(*arguments: str, **streams: Any) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", PROGRAM, *arguments]
+    return subprocess.run(program, text=True, timeout=60, **streams)
+
+
+def test_help_may_be_read_in_part(unread):
+    result = _program("--help", stdout=unread, stderr=subprocess.PIPE)
+    assert result.returncode == 0 and not result.stderr
+
+
+@pytest.mark.parametrize("argument, code", [("--fails", 1), ("--ends", 143)])
+def test_exit_codes_do_not_need_a_reader(argument, code, unread):
+    streams = {"stdout": subprocess.DEVNULL, "stderr": unread}
+    assert _program(argument, **streams).returncode == code
+
+
+@pytest.mark.parametrize("arguments", [[], ["--flush"], ["--size=100000"]])
+def test_output_that_cannot_be_written_is_a_failure(arguments, unread):
+    result = _program(*arguments, stdout=unread, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert result.stderr == "[Errno 32] Broken pipe\n"
+    with open("/dev/full", "w") as full:
+        result = _program(*arguments, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert result.stderr == "No space left on device.\n"

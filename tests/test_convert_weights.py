@@ -64,10 +64,10 @@ def test_a_partial_load_must_be_said_and_is_told(weights, tmp_path, capsys):
     flags = [f"--checkpoint={path}", f"--output={tmp_path / 'out' / 'ckpt'}"]
     assert run(*flags) == 1
     error = capsys.readouterr().err
-    assert "1 tensors missing: bn1.bias" in error and "Nothing was written" in error
+    assert "1 tensor missing: 'bn1.bias'" in error and "Nothing was written" in error
     assert not (tmp_path / "out").exists()
     assert run(*flags, "--allow_partial") == 0
-    assert "Not converted: 1 tensors missing: bn1.bias" in capsys.readouterr().out
+    assert "Not converted: 1 tensor missing: 'bn1.bias'" in capsys.readouterr().out
 
 
 def test_a_yaml_of_that_name_is_kept(checkpoint, tmp_path, capsys):

@@ -145,7 +145,7 @@ def test_says_what_it_measured(run_dir, tmp_path, capsys):
     (exported,) = re.findall(r"^tflite .*", captured.out, re.M)
     assert "with 1 thread" in exported and exported.endswith("(network, decoding)")
     path = tmp_path / "pose_custom_64x64.tflite"
-    assert captured.out.endswith(f"Wrote {path}\n")
+    assert f"Wrote {path}\nNext, " in captured.out
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
     before = path.read_bytes()

@@ -38,11 +38,12 @@ MAY_IMPORT: dict[str, set[str]] = (
     {room: set() for room in ("configs", "messages", "signals", "progress")}
     | {"ops": {"configs"}}
     | {room: {"messages"} for room in ("input_files", "output_files")}
+    | {"next_steps": set()}
     | {"command_line": {"messages", "signals", "input_files", "output_files"}}
     | {"visualization": HELPERS}
     | dict.fromkeys(("modeling", "losses"), BASE | HELPERS)
     | {"evaluation": BASE | HELPERS | {"data"}}
-    | {"data": BASE | HELPERS | {"command_line"}}
+    | {"data": BASE | HELPERS | {"command_line", "next_steps"}}
     | {"weights": BASE | HELPERS | {"modeling"}}
     | {"tasks": BASE | HELPERS | MIDDLE | {"visualization"}}
     | {"registry_imports": BASE | MIDDLE | {"tasks"}}

@@ -2,6 +2,7 @@ import json
 import os
 
 import pytest
+import tensorflow as tf
 
 from hrnet_tf import output_files
 from hrnet_tf.output_files import OutputError, check_output, written_whole
@@ -61,3 +62,34 @@ def test_existing_output_is_kept_unless_told(tmp_path):
         check_output(str(tmp_path), overwrite=False, flag="--output")
     for name in ("empty", "nothing"):
         check_output(str(tmp_path / name), overwrite=False)
+
+
+@pytest.mark.parametrize(
+    "message, told",
+    [
+        ("/my run/a; No space left on device", "/my run/a"),
+        ("/my;run/a; No space left on device [Op:SaveV2] name: ", "/my;run/a"),
+        ("my run/a; No space left on device", "my run/a"),
+        (
+            "{{function_node __wrapped__SaveV2_device_/job:localhost/device:CPU:0}} "
+            "/my run/ckpt-2_temp/part-0; No space left on device [Op:SaveV2]",
+            "/my run/ckpt-2",
+        ),
+        ("{{node a}} my run/ckpt-2_temp; No space left on device", "my run/ckpt-2"),
+        (
+            "2 root error(s) found.\n  (0) UNKNOWN: /my run/a; No space left on device"
+            "\n\t [[{{node b}}]]\n  (1) UNKNOWN: /b; No space left on device",
+            "/my run/a",
+        ),
+        ("Failed to create: /my run/a: b; No space left on device", "/my run/a: b"),
+    ],
+)
+def test_tensorflow_s_message_is_a_path_and_a_cause(message, told):
+    error = tf.errors.UnknownError(None, None, message)
+    expected = f"{told}: No space left on device"
+    assert output_files.failure_to_write(error) == expected
+
+
+def test_other_messages_are_no_failure_to_write():
+    error = tf.errors.UnknownError(None, None, "shapes do not fit; try again")
+    assert output_files.failure_to_write(error) is None

@@ -410,6 +410,17 @@ def test_frames_keep_their_numbers_after_a_damaged_spot(
     assert "2 frames were decoded, of 3 announced; 1 between them" in log()
 
 
+def test_frames_of_a_video_have_a_limit(tmp_path, capsys):
+    info = media.VideoInfo(64, 48, 10.0, None)
+    with media.VideoWriter(str(tmp_path / "v.mp4"), info) as writer:
+        writer.write(np.full((48, 64, 3), 90, np.uint8))
+    flags = (f"--input={tmp_path}/v.mp4", "--whole_image")
+    assert run(tmp_path, *flags, f"--max_pixels={64 * 48 - 1}") == 1
+    assert "v.mp4 has frames of 64x48 pixels" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run(tmp_path, *flags, f"--max_pixels={64 * 48}") == 0
+
+
 def test_a_broken_video_leaves_nothing(tmp_path, capsys):
     (tmp_path / "v.mp4").write_bytes(b"broken")
     assert run(tmp_path, f"--input={tmp_path}/v.mp4", "--whole_image") == 1

@@ -146,3 +146,14 @@ def test_standard_error_is_the_default(clock, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "Converting: 1/1 images, 1.0 images/s, took 1.0 s\n"
+
+
+def test_work_goes_on_when_nobody_reads():
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", buffering=1)
+    with progress.Progress(2, "Training", interval_seconds=0, stream=stream) as shown:
+        shown.advance()
+        shown.advance()
+    with pytest.raises(BrokenPipeError):
+        stream.close()

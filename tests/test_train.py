@@ -140,9 +140,12 @@ def test_writes_metrics_results_and_pictures(trained, toy_data):
     assert not list(model_dir.glob("**/*.tmp"))
 
 
-def test_prints_every_evaluation_and_nothing_else(trained):
-    _, stdout, _ = trained
+def test_prints_every_evaluation_and_what_to_do_next(trained):
+    model_dir, stdout, _ = trained
     lines = stdout.splitlines()
+    after = [lines.pop() for _ in range(4)][::-1]
+    assert after[0].startswith(f"Next, look at {model_dir}/predictions.png, and export")
+    assert " -m hrnet_tf.export " in after[1] and " -m hrnet_tf.demo " in after[3]
     title = "COCO keypoints, boxes: ground truth, flip test: on, codec: msra"
     assert lines.count(title) == 2
     assert lines.count(TABLE_HEAD) == 2

@@ -24,7 +24,7 @@ from hrnet_tf.weights import conversion
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors")
 
 # Number of keypoints or classes of the published data sets.
-_SKELETONS = {17: "coco17", 16: "mpii16"}
+SKELETONS = {17: "coco17", 16: "mpii16"}
 _LABEL_SETS = {
     19: "cityscapes",
     20: "lip",
@@ -191,7 +191,7 @@ def _pose(path: str, num_keypoints: int, asked: _Asked) -> dict[str, Any]:
     """The fields of the task that say how a pose network is to be used."""
     if asked.label_set:
         raise LoadingError(f"{path} is a pose network: leave out label_set.")
-    skeleton = asked.skeleton or _SKELETONS.get(num_keypoints)
+    skeleton = asked.skeleton or SKELETONS.get(num_keypoints)
     if skeleton is None:
         raise LoadingError(
             f"{path} finds {num_keypoints} keypoints, which no published data set has: "
@@ -203,11 +203,15 @@ def _pose(path: str, num_keypoints: int, asked: _Asked) -> dict[str, Any]:
             f"{path} finds {num_keypoints} keypoints, and skeleton={skeleton!r} names "
             f"{named}."
         )
-    size = asked.input_size
-    if size is None and (match := _SIZE.search(os.path.basename(path))):
-        size = int(match.group(1)), int(match.group(2))
+    size = asked.input_size or size_in_name(path)
     model = {"model": {"input_size": list(size)}} if size else {}
     return {"skeleton": skeleton, **model}
+
+
+def size_in_name(path: str) -> tuple[int, int] | None:
+    """(height, width) of the crops that official pose weights are for, as named."""
+    match = _SIZE.search(os.path.basename(path))
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _segmentation(path: str, num_classes: int, asked: _Asked) -> dict[str, Any]:

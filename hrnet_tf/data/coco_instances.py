@@ -29,10 +29,14 @@ The annotation file must fit in memory; images pass through one by one.
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from hrnet_tf.data.converters import command
+
+if TYPE_CHECKING:
+    from hrnet_tf.data.converters import coco_instances
 
 
 def define_flags() -> flags.FlagValues:
@@ -72,9 +76,26 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
     )
 
 
+def training(
+    values: flags.FlagValues, summary: "coco_instances.InstancesSummary"
+) -> list[str]:
+    """The flags of a training on the records."""
+    changes = [
+        f"annotation_file={command.validation_file(values)}",
+        f"model.num_classes={summary.num_classes}",
+    ]
+    if not values.include_masks:
+        changes.append("model.include_mask=false")
+    return [
+        "--experiment=hrnet_maskrcnn_coco",
+        "--config_file=configs/detection/custom.yaml",
+        *(f"--params_override=task.{change}" for change in changes),
+    ]
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
-    return command.run(convert, define_flags(), argv)
+    return command.run(convert, define_flags(), argv, training)
 
 
 if __name__ == "__main__":

@@ -84,9 +84,20 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
     )
 
 
+def training(values: flags.FlagValues, _: object) -> list[str]:
+    """The flags of a training on the records."""
+    file = command.validation_file(values)
+    return [
+        "--experiment=hrnet_pose_coco",
+        "--config_file=configs/pose/small_data.yaml",
+        f"--params_override=task.skeleton={values.skeleton}",
+        f"--params_override=task.evaluation.annotation_file={file}",
+    ]
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
-    return command.run(convert, define_flags(), argv)
+    return command.run(convert, define_flags(), argv, training)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,11 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
-    return command.run(convert, define_flags(), argv)
+    training = (
+        "--experiment=hrnet_seg_lip",
+        "--config_file=configs/segmentation/lip_w48.yaml",
+    )
+    return command.run(convert, define_flags(), argv, lambda *done: training)
 
 
 if __name__ == "__main__":

@@ -78,9 +78,18 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
     )
 
 
+def training(values: flags.FlagValues, _: object) -> list[str]:
+    """The flags of a training on the records."""
+    return [
+        "--experiment=hrnet_seg_custom",
+        "--config_file=configs/segmentation/custom.yaml",
+        f"--params_override=task.label_set={values.label_set}",
+    ]
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code: 0 done, 1 failed, 2 bad usage."""
-    return command.run(convert, define_flags(), argv)
+    return command.run(convert, define_flags(), argv, training)
 
 
 if __name__ == "__main__":

@@ -166,11 +166,11 @@ def _objects_of(
     """The objects of a parsed record. Raises `ValueError` if its lists do not agree."""
     categories = record[instances.CLASSES]
     count = len(categories)
-    sides = [record[side].astype(np.float64) for side in instances.SIDES]
+    sides = [record[key].astype(np.float64) for key in instances.COORDINATES]
     if any(len(side) != count for side in sides):
         raise ValueError("it has not as many classes as coordinates of boxes.")
     height, width = size
-    left, top, right, bottom = sides
+    left, right, top, bottom = sides
     corners = [left * width, top * height, right * width, bottom * height]
     boxes = np.stack(corners, axis=-1)
     boxes[:, 2:] -= boxes[:, :2]

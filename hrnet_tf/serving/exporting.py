@@ -56,7 +56,7 @@ def export_checkpoint(
     export: Export,
     model_dir: str | None,
     checkpoint: str | None,
-) -> None:
+) -> str:
     """Exports, verifies and prints what was measured.
 
     Args:
@@ -65,6 +65,9 @@ def export_checkpoint(
         export: What to write.
         model_dir: The run, or None.
         checkpoint: The checkpoint; the run's best, or latest, if None.
+
+    Returns:
+        The path of what was written.
 
     Raises:
         ConfigError: If the data or the checkpoint cannot be used.
@@ -121,6 +124,7 @@ def export_checkpoint(
         if expected and received:
             _check_loss(export, expected, received)
     print(f"Wrote {path}")
+    return path
 
 
 def _output_path(export: Export, exporter: Exporter) -> str:

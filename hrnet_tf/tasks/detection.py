@@ -18,7 +18,13 @@ from hrnet_tf.configs import detection as detection_config
 from hrnet_tf.data.files.coco_objects import CocoObjects
 from hrnet_tf.data.inputs.batching import PADDING_ID, fill_last_batches, replica_batches
 from hrnet_tf.data.inputs.normalization import denormalize_image
-from hrnet_tf.data.records.instances import check_records, read_categories
+from hrnet_tf.data.records.checks import Check, checked, checking
+from hrnet_tf.data.records.instances import (
+    check_mask_values,
+    check_records,
+    consistency,
+    read_categories,
+)
 from hrnet_tf.evaluation.coco_files import (
     AnnotationFileError,
     Truth,
@@ -54,6 +60,16 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
         if isinstance(params.input_path, (str, list, tuple)) and params.input_path:
             files = input_reader.match_files(params.input_path)
             check_records(files, self.has_masks)
+        with checking(self._check(params)):
+            dataset = self._build_checked_inputs(params, input_context)
+        if params.is_training and self.has_masks:
+            # Decoded masks are not to be had before.
+            return dataset.map(_with_right_masks, tf.data.AUTOTUNE)
+        return dataset
+
+    def _build_checked_inputs(
+        self, params: cfg.DataConfig, input_context: tf.distribute.InputContext | None
+    ) -> tf.data.Dataset:
         if params.is_training or params.drop_remainder:
             return super().build_inputs(params, input_context)
         batch_size, num_replicas = replica_batches(
@@ -68,8 +84,26 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
         )
 
     def read_record(self, data: cfg.DataConfig, serialized: tf.Tensor) -> Any:
+        options = data.decoder.get()
+        decoder = TfExampleDecoder(
+            self.has_masks,
+            options.regenerate_source_id,
+            getattr(options, "mask_binarize_threshold", None),
+        )
+        record = decoder.decode(checked(serialized, self._check(data)))
+        if self.has_masks:
+            check_mask_values(record["groundtruth_instance_masks"])
+        return record
+
+    def _check(self, data: cfg.DataConfig) -> Check:
+        # A map of labels numbers classes by their names.
+        has_numbers = data.decoder.type == "simple_decoder"
         regenerates = data.decoder.get().regenerate_source_id
-        return TfExampleDecoder(self.has_masks, regenerates).decode(serialized)
+        return consistency(
+            self.task_config.model.num_classes if has_numbers else None,
+            self.has_masks,
+            with_numbers=not (data.is_training or regenerates),
+        )
 
     @functools.cached_property
     def truth(self) -> Truth[CocoObjects]:
@@ -180,6 +214,13 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
                 self._evaluator.categories,
                 cell_size=PICTURE_SIZE,
             )
+
+
+def _with_right_masks(
+    images: tf.Tensor, labels: dict[str, Any]
+) -> tuple[tf.Tensor, dict[str, Any]]:
+    with tf.control_dependencies([check_mask_values(labels["gt_masks"])]):
+        return tf.identity(images), labels
 
 
 def _image_as_stored(image: np.ndarray, image_info: tf.Tensor) -> np.ndarray:

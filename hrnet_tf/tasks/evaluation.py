@@ -8,7 +8,7 @@ import abc
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -62,6 +62,8 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
 
     # What is counted, in the singular.
     unit = "image"
+    # Raises an error if `logging_dir` may not be written to any more.
+    check_kept: Callable[[], None] = staticmethod(lambda: None)
 
     @abc.abstractmethod
     def build_evaluator(self) -> EvaluatorT:
@@ -127,11 +129,13 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
         logs: dict[str, Any] = self.score(aggregated_logs)
         if not tf.distribute.get_strategy().extended.should_checkpoint:
             return logs
+        self.check_kept()
         self.write_results(os.path.join(self.logging_dir, "results.json"))
         pictures = self.draw()
         count = self.task_config.evaluation.num_pictures
         if count > 0 and (pairs := list(self.compare(aggregated_logs, count))):
             pictures["predictions"] = visualization.image_grid(pairs, columns=2)
+        self.check_kept()
         for name, picture in pictures.items():
             path = os.path.join(self.logging_dir, f"{name}.png")
             visualization.write_image(path, picture)

@@ -11,8 +11,10 @@ from official.common import dataset_fn
 from official.core import base_task, task_factory
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams
+from official.vision.configs.image_classification import ImageClassificationTask
 
 from hrnet_tf.data.records import culprits, names
+from hrnet_tf.data.records.checks import Check, checked, checking, class_labels
 from hrnet_tf.tasks.evaluation import EvaluatedTask
 
 _log = logging.getLogger(__name__)
@@ -41,8 +43,10 @@ def naming_culprits(config: cfg.TaskConfig, *sources: cfg.DataConfig) -> Iterato
     """
     # Later, patterns would not match what is gone.
     files = [files_of(data) for data in sources]
+    check = _check_of(config)
     try:
-        yield
+        with checking(check) if check else contextlib.nullcontext():
+            yield
     except _ERRORS as error:
         # The operation that hands over what a pipeline made.
         if isinstance(error, tf.errors.OpError) and "Iterator" not in str(error):
@@ -72,6 +76,16 @@ def files_of(data: cfg.DataConfig) -> list[str]:
     return files
 
 
+def _check_of(config: cfg.TaskConfig) -> Check | None:
+    """What the Garden's own task does not look at in records."""
+    if not isinstance(config, ImageClassificationTask):
+        return None
+    data = config.train_data
+    return class_labels(
+        data.label_field_key, config.model.num_classes, data.is_multilabel
+    )
+
+
 def _reading(
     task: base_task.Task, data: cfg.DataConfig
 ) -> tuple[Callable[[tf.Tensor], Any], Any]:
@@ -80,11 +94,14 @@ def _reading(
     if isinstance(task, EvaluatedTask):
         return functools.partial(task.read_record, data), open_files
     key = getattr(data, "image_field_key", "image/encoded")
-    return functools.partial(_read_image, key), open_files
+    check = _check_of(task.task_config)
+    return functools.partial(_read_image, key, check), open_files
 
 
-def _read_image(key: str, serialized: tf.Tensor) -> tf.Tensor:
+def _read_image(key: str, check: Check | None, serialized: tf.Tensor) -> tf.Tensor:
     """What records of all tasks of the Garden hold."""
+    if check:
+        serialized = checked(serialized, check)
     features = {key: tf.io.FixedLenFeature([], tf.string)}
     record = tf.io.parse_single_example(serialized, features)
     return tf.io.decode_image(record[key], channels=3, expand_animations=False)

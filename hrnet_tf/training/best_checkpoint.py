@@ -2,12 +2,16 @@
 
 The Garden writes info.json first: killed between the two, it would take the score of a
 checkpoint that was never saved for that of the one before. Here both change together.
+
+A training and continuous evaluations may keep one best checkpoint together: the folder
+has a lock, held while one of them saves.
 """
 
+import contextlib
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +20,7 @@ from official.core import train_utils
 
 from hrnet_tf.input_files import MISSING, InputFileError, read_json
 from hrnet_tf.messages import UserError
+from hrnet_tf.training import run_files, run_lock, workers
 from hrnet_tf.training.actions import is_scalar
 from hrnet_tf.training.checkpoints import saved_step
 from hrnet_tf.training.run_files import write_json
@@ -25,6 +30,8 @@ INFO_FILE = "info.json"
 # The info of a checkpoint that is being saved.
 _NEXT_FILE = "info.next.json"
 _STEP = "best_ckpt_global_step"
+# How long another process may take for its save.
+_PATIENCE = 60.0  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +45,60 @@ class Exporter(train_utils.BestCheckpointExporter):
 
     _best_ckpt_logs: Mapping[str, Any] | None
 
+    def __init__(
+        self,
+        export_dir: str,
+        trainer: cfg.TrainerConfig,
+        best: Mapping[str, Any] | None,
+        check_kept: Callable[[], None],
+    ):
+        metric = trainer.best_checkpoint_eval_metric
+        super().__init__(export_dir, metric, trainer.best_checkpoint_metric_comp)
+        self._metric = metric
+        self._best_ckpt_logs = best
+        self._latest: Mapping[str, Any] = {}
+        self._check_kept = check_kept
+
+    @property
+    def best_ckpt_logs(self) -> Mapping[str, Any]:
+        """How good the best checkpoint is; if there is none yet, the latest."""
+        best = self._best_ckpt_logs
+        return self._latest if best is None else best
+
     def maybe_export_checkpoint(
         self,
         checkpoint: tf.train.Checkpoint,
         eval_logs: Mapping[str, Any],
         global_step: int,
         write_logs: bool = True,
+    ) -> bool:
+        self._latest = eval_logs
+        self._check_kept()
+        # Several workers save together, and so must know the same.
+        are_several = workers.are_several(tf.distribute.get_strategy())
+        try:
+            with run_lock.held(self._export_dir, _PATIENCE):
+                if not are_several:
+                    self._look_again()
+                return self._save_if_best(checkpoint, eval_logs, global_step)
+        except run_lock.LockedError as error:
+            if are_several:
+                raise
+            _log.warning("The best checkpoint is left as it is: %s", error)
+            return False
+
+    def _look_again(self) -> None:
+        """Sees what another process may have saved since."""
+        # Otherwise its own knowledge is as good as any.
+        with contextlib.suppress(BestCheckpointError):
+            self._best_ckpt_logs = _repaired(self._export_dir, self._metric)
+        self._checkpoint_manager = None
+
+    def _save_if_best(
+        self,
+        checkpoint: tf.train.Checkpoint,
+        eval_logs: Mapping[str, Any],
+        global_step: int,
     ) -> bool:
         best = self._best_ckpt_logs
         if best is not None and not self._new_metric_is_better(best, eval_logs):
@@ -65,12 +120,16 @@ class Exporter(train_utils.BestCheckpointExporter):
 
 
 def exporter(
-    params: cfg.ExperimentConfig, model_dir: str, worker_dir: str
+    params: cfg.ExperimentConfig,
+    model_dir: str,
+    worker_dir: str,
+    check_kept: Callable[[], None] = lambda: None,
 ) -> Exporter | None:
     """The exporter that a run is configured to have.
 
     It saves into `worker_dir`, which is `model_dir` or, for workers that do not write
     there, another; the best checkpoint so far is that in `model_dir` for all.
+    `check_kept` raises an error if nothing may be saved any more.
     """
     trainer = params.trainer
     subdir, metric = (
@@ -80,26 +139,42 @@ def exporter(
     if not subdir or not metric:
         return None
     folder = os.path.join(model_dir, subdir)
-    surveyed = whole_checkpoints.survey(folder)
     if worker_dir == model_dir:
-        whole_checkpoints.tell(surveyed)
-        whole_checkpoints.repair(surveyed)
-        _finish(folder)
+        with run_lock.held(folder, _PATIENCE):
+            info = _repaired(folder, metric)
+    else:
+        info = _known(folder, metric)
+    return Exporter(os.path.join(worker_dir, subdir), trainer, info, check_kept)
+
+
+def _repaired(folder: str, metric: str) -> dict[str, Any] | None:
+    """As `_known`, when interrupted saves have been finished or taken back."""
+    run_files.remove_leftovers(folder)
+    surveyed = whole_checkpoints.survey(folder)
+    whole_checkpoints.tell(surveyed)
+    whole_checkpoints.repair(surveyed)
+    _finish(folder)
+    return _known(folder, metric)
+
+
+def _known(folder: str, metric: str) -> dict[str, Any] | None:
+    """How good the best checkpoint is, if there is one and that is known."""
+    surveyed = whole_checkpoints.survey(folder)
     info = read_info(folder, metric)
-    if (info is None) != (surveyed.newest is None):
-        _log.warning(
-            "%s: %s; the next evaluation's checkpoint becomes the best.",
-            folder,
-            "the best checkpoint is damaged or missing"
-            if info
-            else f"no {INFO_FILE} says how good {surveyed.newest} is",
-        )
-        info = None
-    found = Exporter(
-        os.path.join(worker_dir, subdir), metric, trainer.best_checkpoint_metric_comp
+    unknown = f"no {INFO_FILE} says how good {surveyed.newest} is"
+    if info is None:
+        problem = surveyed.newest and unknown
+    elif surveyed.prefix is None:
+        problem = "the best checkpoint is damaged or missing"
+    else:
+        step = saved_step(surveyed.prefix)
+        problem = None if info.get(_STEP, step) == step else unknown
+    if not problem:
+        return info
+    _log.warning(
+        "%s: %s; the next evaluation's checkpoint becomes the best.", folder, problem
     )
-    found._best_ckpt_logs = info
-    return found
+    return None
 
 
 def read_info(folder: str, metric: str) -> dict[str, Any] | None:

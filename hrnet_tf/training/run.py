@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import logging
 import os
@@ -48,11 +49,14 @@ def run(
     experiment: str,
     report: Callable[[base_task.Task], Report],
     checkpoint: str | None = None,
-) -> None:
+) -> bool:
     """Runs a checked experiment in a model directory, continued if it has checkpoints.
 
     `mode` is train, eval, train_and_eval or continuous_eval. In mode eval, `checkpoint`
     is evaluated, or the latest one. `report` says what belongs beside a task's metrics.
+
+    Returns:
+        Whether this process is the worker that writes the directory.
 
     Raises:
         ConfigError: If there is no checkpoint to evaluate, or one does not fit.
@@ -79,9 +83,9 @@ def run(
     is_chief = strategy.extended.should_checkpoint
     output = sys.stdout
     with contextlib.ExitStack() as stack:
-        checks: list[Callable[..., None]] = []
-        if trains and is_chief:
-            checks.append(stack.enter_context(_writing(model_dir)))
+        writes = trains and is_chief
+        guard = _writing(model_dir) if writes else run_lock.unmoved(model_dir)
+        check_kept = stack.enter_context(guard)
         if trains:
             latest = whole_checkpoints.survey(model_dir).prefix
         # Orbit prints every line that it also logs, in between ours.
@@ -103,8 +107,8 @@ def run(
             evaluate="eval" in mode,
             checkpoint_exporter=None
             if mode == "eval"
-            else best_checkpoint.exporter(params, model_dir, worker_dir),
-            trainer_cls=Trainer,
+            else best_checkpoint.exporter(params, model_dir, worker_dir, check_kept),
+            trainer_cls=functools.partial(Trainer, check_kept=check_kept),
         )
         if latest:
             # The runner restores it, but does not mind if it is another model's.
@@ -133,7 +137,6 @@ def run(
                 profile,
                 report_progress,
                 actions.StopOnDivergence(step, params.trainer, model_dir),
-                *checks,
                 watch,
             ],
             eval_actions=[report_evaluation] if is_chief else None,
@@ -152,6 +155,7 @@ def run(
             runner.controller.evaluate(params.trainer.validation_steps)
         runner.run()
         watch.check()
+    return is_chief
 
 
 def _sources(config: cfg.TaskConfig, mode: str) -> list[cfg.DataConfig]:
@@ -161,10 +165,10 @@ def _sources(config: cfg.TaskConfig, mode: str) -> list[cfg.DataConfig]:
 
 
 @contextlib.contextmanager
-def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
+def _writing(model_dir: str) -> Iterator[Callable[[], None]]:
     """Keeps other trainings out of a model directory, and cleans it up.
 
-    Yields an action that ends training when the directory is no longer its own.
+    Yields a check that ends training when the directory is no longer its own.
 
     Raises:
         actions.TrainingError: If something could not be written.
@@ -178,7 +182,7 @@ def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
             whole_checkpoints.repair(surveyed)
             averages = whole_checkpoints.survey(os.path.join(model_dir, _AVERAGES))
             whole_checkpoints.repair(averages)
-            yield lambda output: check_kept()
+            yield check_kept
     except Exception as error:
         reason = failure_to_write(error)
         if reason is None:
@@ -187,7 +191,8 @@ def _writing(model_dir: str) -> Iterator[Callable[..., None]]:
         raise actions.TrainingError(
             f"Training had to stop: {reason}. "
             + (
-                f"The same command goes on from {whole}, which is whole."
+                f"Once that is mended, the same command goes on from {whole}, which "
+                "is whole."
                 if whole
                 else f"{model_dir} has no checkpoint."
             )

@@ -3,23 +3,19 @@
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from hrnet_tf.output_files import naming
-
-# As `written` and `output_files.written_whole` name what they are writing.
-_PARTIAL = re.compile(r"\.(?P<pid>\d+)\..+")
+from hrnet_tf.output_files import PARTIAL, naming, partial_name
 
 
 @contextlib.contextmanager
 def written(path: str) -> Iterator[str]:
     """Yields a name beside `path`, which becomes the file's name at the end."""
     folder, name = os.path.split(path)
-    partial = os.path.join(folder, f".{os.getpid()}.{name}")
+    partial = os.path.join(folder, partial_name(name))
     try:
         with naming(path, partial):
             yield partial
@@ -39,13 +35,23 @@ def write_json(path: str, content: Mapping[str, Any]) -> None:
 def remove_leftovers(folder: str) -> None:
     """Removes what processes that have ended were writing into a folder."""
     for name in tf.io.gfile.listdir(folder):
-        match = _PARTIAL.fullmatch(name)
+        match = PARTIAL.fullmatch(name.rstrip("/"))
         if match and not _is_running(int(match["pid"])):
-            tf.io.gfile.remove(os.path.join(folder, name))
+            _remove(os.path.join(folder, name))
+
+
+def _remove(path: str) -> None:
+    """Removes a file, or a folder with all that is in it."""
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    else:
+        tf.io.gfile.remove(path)
 
 
 def _is_running(pid: int) -> bool:
-    """Whether this machine has such a process now."""
+    """Whether this machine has such a process now, other than this one."""
+    if pid == os.getpid():
+        return False  # In containers, one after the other has the same number.
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,4 +1,4 @@
-"""Keeps a second training out of a model directory that one is writing.
+"""Keeps other processes out of a folder that one writes: that of a run or its best.
 
 The lock is a file that says who holds it. The kernel frees it when its holder ends,
 however that happens; the file tells other machines, and people.
@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,20 +23,27 @@ LOCK_FILE = "run.lock"
 
 # Tells one start of a machine from another, on Linux.
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_INTERVAL = 0.1  # seconds
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 _log = logging.getLogger(__name__)
 
 
 class LockedError(UserError):
-    """Another process trains in the model directory."""
+    """Another process writes to the folder, or its lock is none."""
+
+
+class LostError(UserError):
+    """The folder, or its lock, is no longer there."""
 
 
 @contextlib.contextmanager
-def held(model_dir: str) -> Iterator[Callable[[], None]]:
-    """Holds the lock of a model directory, which is created if need be.
+def held(model_dir: str, patience: float = 0) -> Iterator[Callable[[], None]]:
+    """Holds the lock of a folder, which is created if need be.
 
-    Yields a function that raises `LockedError` if the lock has been lost since. Remote
+    Waits `patience` seconds for another process to end.
+
+    Yields a function that raises `LostError` if the lock has been lost since. Remote
     directories (gs://) have no locks.
 
     Raises:
@@ -46,7 +54,8 @@ def held(model_dir: str) -> Iterator[Callable[[], None]]:
         return
     os.makedirs(model_dir, exist_ok=True)
     path = os.path.join(model_dir, LOCK_FILE)
-    with _locked(path) as file:
+    _check_kind(path)
+    with _locked(path, time.monotonic() + patience) as file:
         _check_stale(path, file.read())
         file.seek(0)
         file.truncate()
@@ -55,20 +64,55 @@ def held(model_dir: str) -> Iterator[Callable[[], None]]:
         try:
             yield lambda: _check_kept(path, file)
         finally:
-            if _is_at(path, file):
+            if _is_at(path, file.fileno()):
                 os.remove(path)
 
 
 def _check_kept(path: str, file: Any) -> None:
-    if not _is_at(path, file):
-        raise LockedError(
+    if not _is_at(path, file.fileno()):
+        raise LostError(
             f"{path} is gone: {os.path.dirname(path)}, or this file in it, was deleted "
             "or moved while training went on. It stops and leaves alone what is there."
         )
 
 
 @contextlib.contextmanager
-def _locked(path: str) -> Iterator[Any]:
+def unmoved(folder: str) -> Iterator[Callable[[], None]]:
+    """For a process that needs no lock: as `held`, the function that it yields.
+
+    It raises `LostError` if the folder is not the same any more.
+    """
+    if is_remote(folder) or not os.path.isdir(folder):
+        yield lambda: None
+        return
+    # Kept open, so that no new folder has the number of the old one.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield lambda: _check_unmoved(folder, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_unmoved(folder: str, descriptor: int) -> None:
+    if not _is_at(folder, descriptor):
+        raise LostError(
+            f"{folder} was deleted or moved while it was in use: nothing more is "
+            "written there."
+        )
+
+
+def _check_kind(path: str) -> None:
+    """Raises `LockedError` if what has the path is no file."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise LockedError(
+                f"{path} is a folder, a link or a pipe, and not the file that keeps "
+                "other processes out: delete it, or take another folder."
+            )
+
+
+@contextlib.contextmanager
+def _locked(path: str, deadline: float) -> Iterator[Any]:
     """Opens a lock file that nobody else holds."""
     while True:
         # Neither shortens a file that is there, nor needs one to be there.
@@ -77,21 +121,24 @@ def _locked(path: str) -> Iterator[Any]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(_INTERVAL)
+                    continue
                 raise _refusal(path, _read(file.read())) from None
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
             # Its last holder may have removed it just now.
-            if _is_at(path, file):
+            if _is_at(path, descriptor):
                 yield file
                 return
 
 
-def _is_at(path: str, file: Any) -> bool:
-    """Whether an open file is the one that has the path now."""
+def _is_at(path: str, descriptor: int) -> bool:
+    """Whether an open file or folder is the one that has the path now."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-    except FileNotFoundError:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:  # gone, or below something that is no folder any more
         return False
 
 
@@ -140,12 +187,11 @@ def _check_stale(path: str, text: str) -> None:
 
 def _refusal(path: str, holder: dict[str, Any]) -> LockedError:
     who = "Another process"
-    if holder:
-        who = (
-            f"Process {holder.get('pid')} on {holder.get('host')} (since "
-            f"{holder.get('since')})"
-        )
+    if "pid" in holder:
+        who = f"Process {holder['pid']}"
+        who += f" on {holder['host']}" if "host" in holder else ""
+        who += f" (since {holder['since']})" if "since" in holder else ""
     return LockedError(
-        f"{who} trains in {os.path.dirname(path)}: take another --model_dir, or wait "
+        f"{who} writes to {os.path.dirname(path)}: take another --model_dir, or wait "
         f"for it to end. If it no longer runs, delete {path}."
     )

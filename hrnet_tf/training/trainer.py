@@ -13,11 +13,12 @@ from typing import Any
 
 import orbit
 import tensorflow as tf
-from official.core import base_trainer, train_lib
+from official.core import base_task, base_trainer, train_lib
 from official.core import config_definitions as cfg
 from official.modeling import optimization
 
 from hrnet_tf import signals
+from hrnet_tf.tasks.evaluation import EvaluatedTask
 from hrnet_tf.training import checkpoints, workers
 from hrnet_tf.weights import whole_checkpoints
 
@@ -34,10 +35,17 @@ class Trainer(base_trainer.Trainer):
     """The Garden's trainer, but an `init_checkpoint` is loaded whole or not at all."""
 
     def __init__(
-        self, config: cfg.ExperimentConfig, *args: Any, train: bool, **kwargs: Any
+        self,
+        config: cfg.ExperimentConfig,
+        task: base_task.Task,
+        *args: Any,
+        train: bool,
+        check_kept: Callable[[], None],
+        **kwargs: Any,
     ):
+        """`check_kept` raises an error if the model directory is another's by now."""
         _log.info("Reading the data.")
-        super().__init__(config, *args, train=train, **kwargs)
+        super().__init__(config, task, *args, train=train, **kwargs)
         self._checkpoint = checkpoints.TrainerCheckpoint(
             train,
             global_step=self.global_step,
@@ -47,6 +55,9 @@ class Trainer(base_trainer.Trainer):
         )
         self._has_evaluated = False
         self._piece: int | None = None
+        self.check_kept = check_kept
+        if isinstance(task, EvaluatedTask):
+            task.check_kept = check_kept
 
     def initialize(self) -> None:
         """Loads `init_checkpoint`, in place of the task's own `initialize`.
@@ -67,6 +78,9 @@ class Trainer(base_trainer.Trainer):
 
         def run(iterator: Any, num_steps: tf.Tensor) -> None:
             left = int(num_steps)
+            if number := signals.received():
+                # A loop without steps has no loss to report.
+                raise signals.Stopped(number)
             while left > 0 and not signals.received():
                 steps = min(left, self._piece or 1)
                 begin = time.monotonic()
@@ -96,7 +110,9 @@ class Trainer(base_trainer.Trainer):
         # Scoring takes long, too.
         self.task.reduce_aggregated_logs = self._interruptible(reduce)
         try:
-            return super().evaluate(num_steps)
+            output = super().evaluate(num_steps)
+            self.check_kept()
+            return output
         except signals.Stopped:
             # Nothing but these two is interrupted, and in both the averages are in use.
             if isinstance(self.optimizer, optimization.ExponentialMovingAverage):
@@ -129,6 +145,7 @@ class _Controller(orbit.Controller):
         """Also called after every loop, when all its actions have been taken."""
         if number := workers.stop_signal(self.strategy):
             raise signals.Stopped(number)
+        self.trainer.check_kept()
         return super()._maybe_save_checkpoint(check_interval)
 
 
@@ -180,13 +197,21 @@ class Runner(train_lib.OrbitExperimentRunner):
         if not math.isfinite(self.trainer.train_loss.result()):
             _log.warning("The loss is no number any more: this state is not saved.")
             return
+        self.trainer.check_kept()
         orbit.Controller._maybe_save_checkpoint(self.controller, check_interval=False)
         # What other workers save is for nobody.
         if self.strategy.extended.should_checkpoint:
-            _log.info(
-                "Saved %s; the same command goes on from there.",
-                self.checkpoint_manager.latest_checkpoint,
+            self._tell_saved()
+
+    def _tell_saved(self) -> None:
+        """Says what was saved, if it is there."""
+        self.trainer.check_kept()
+        path = self.checkpoint_manager.latest_checkpoint
+        if reason := whole_checkpoints.damage(path):
+            raise whole_checkpoints.DamagedCheckpointError(
+                f"{path} was saved, but is not whole: {reason}."
             )
+        _log.info("Saved %s; the same command goes on from there.", path)
 
     def _evaluate_continuously(self) -> None:
         """Evaluates every new checkpoint, as the Garden does, but whole ones only."""

@@ -14,7 +14,7 @@ import tensorflow as tf
 import yaml
 
 from hrnet_tf.configs import backbones
-from hrnet_tf.messages import listed
+from hrnet_tf.messages import listed, shown
 from hrnet_tf.weights import official_layout, official_names, official_networks
 from hrnet_tf.weights.errors import WeightsError
 from hrnet_tf.weights.official_networks import Network
@@ -24,6 +24,10 @@ from hrnet_tf.weights.tensor_files import read_tensors
 # InPlaceABN's norms compute with |scale| + epsilon in place of the scale
 # (sync_bn/inplace_abn in the official segmentation repository's first version).
 INPLACE_ABN_EPSILON = 1e-5
+
+# Of a weight, and of the standard deviation in a norm. Networks stay far below; a wrong
+# bit in an exponent seldom does.
+_LARGEST = 1_000_000
 
 # How the names begin of what training code saves beside the network.
 _TRAINING_PREFIXES = (
@@ -77,7 +81,7 @@ def load_pytorch_checkpoint(
         raise WeightsError(
             f"{path} is not of an HRNet: it has no tensors whose names end in "
             "conv1.weight and stage2.0.branches.0.0.conv1.weight. It begins with "
-            f"{', '.join(list(raw)[:3])}."
+            f"{', '.join(map(shown, list(raw)[:3]))}."
         )
     requested, task = task, _decide_task(path, tensors, task, notes)
     if align_corners is None:
@@ -106,7 +110,7 @@ def load_pytorch_checkpoint(
         raise WeightsError(
             f"{path} does not fit the {task} network {network.model_id}: "
             f"{'; '.join(left_out)}. Nothing was written. "
-            f"{' '.join([_advice(task), *choice])}"
+            f"{' '.join([_advice(task, tensors, network), *choice])}"
         )
     _check_numbers(path, tensors, network, choice)
     _assign(tensors, network)
@@ -148,6 +152,11 @@ def _decide_task(
     if task not in official_names.TASKS:
         raise WeightsError(
             f"The task is {task!r}; it must be {' or '.join(official_names.TASKS)}."
+        )
+    if found == "backbone" != task:
+        raise WeightsError(
+            f"{path} has the tensors of a body without the head of a {task} network: "
+            "use --task=backbone."
         )
     if task not in (found, "backbone"):
         raise WeightsError(
@@ -204,7 +213,7 @@ def _without_the_rest(
     if only_body:
         unwanted += [name for name in tensors if not official_names.is_body(name)]
     # Counters are nothing to miss.
-    told = [name for name in dict.fromkeys(unwanted) if tensors[name].ndim]
+    told = [shown(name) for name in dict.fromkeys(unwanted) if tensors[name].ndim]
     if told:
         notes.append(f"Left out as no part of the network: {listed(told)}.")
     return {name: tensor for name, tensor in tensors.items() if name not in unwanted}
@@ -233,15 +242,15 @@ def _differences(tensors: Mapping[str, np.ndarray], network: Network) -> list[st
         name: official_layout.official_shape(variable.shape)
         for name, variable in network.variables.items()
     }
-    missing = [name for name in wanted if name not in tensors]
-    unexpected = [name for name in tensors if name not in wanted]
+    missing = [shown(name) for name in wanted if name not in tensors]
+    unexpected = [shown(name) for name in tensors if name not in wanted]
     misshapen = [
-        f"{name} is {list(tensors[name].shape)} instead of {list(shape)}"
+        f"{shown(name)} is {list(tensors[name].shape)} instead of {list(shape)}"
         for name, shape in wanted.items()
         if name in tensors and tensors[name].shape != shape
     ]
     mistyped = [
-        f"{name} is {tensor.dtype} instead of floating-point"
+        f"{shown(name)} is {tensor.dtype} instead of floating-point"
         for name, tensor in tensors.items()
         if name in wanted and tensor.dtype != np.float32
     ]
@@ -252,13 +261,21 @@ def _differences(tensors: Mapping[str, np.ndarray], network: Network) -> list[st
         "of another type": mistyped,
     }
     return [
-        f"{len(names)} tensors {kind}: {listed(names)}"
+        f"{len(names)} tensor{'s' if len(names) > 1 else ''} {kind}: {listed(names)}"
         for kind, names in kinds.items()
         if names
     ]
 
 
-def _advice(task: str) -> str:
+def _advice(task: str, tensors: Mapping[str, np.ndarray], network: Network) -> str:
+    if any(
+        tensors[name].dtype != np.float32
+        for name in network.variables.keys() & tensors.keys()
+    ):
+        return (
+            "Save weights as floating-point numbers: quantized ones with "
+            "tensor.dequantize(), others with tensor.float()."
+        )
     advice = (
         "--task=backbone takes the body alone; --allow_partial takes what fits and "
         "leaves the rest at its initial values."
@@ -289,19 +306,19 @@ def _check_numbers(
 ) -> None:
     bad = []
     for name, value in _fitting(tensors, network):
-        usable = np.isfinite(value)
+        usable = np.abs(value) <= _LARGEST
         if name.endswith("running_var"):
-            usable &= value >= 0
+            usable = (value >= 0) & (value <= _LARGEST**2)
         if count := value.size - np.count_nonzero(usable):
             bad.append(f"{name} ({count} of {value.size} numbers)")
     if bad:
         raise WeightsError(
             " ".join(
                 [
-                    f"{path} has NaN or infinite weights or negative variances (as "
-                    f"float32) in {listed(bad)}; nothing was written, since such a "
-                    "network answers NaN: take a checkpoint from before its training "
-                    "diverged.",
+                    f"{path} has weights that no trained network has (NaN or infinite, "
+                    f"beyond {_LARGEST:,}, or negative variances) in {listed(bad)}; "
+                    "nothing was written: the file is damaged, or its training "
+                    "diverged. Download it again, or take an earlier checkpoint.",
                     *choice,
                 ]
             )

@@ -88,7 +88,9 @@ def test_only_a_converter_run_as_a_program_hides_accelerators(
 
     convert.__module__ = module
     flags = command.ConverterFlags().values
-    assert command.run(convert, flags, ["x", "--output_prefix=a"]) == 0
+    assert (
+        command.run(convert, flags, ["x", "--output_prefix=a"], lambda *done: []) == 0
+    )
     assert calls == hidden
     assert capsys.readouterr().err == "A fault.\nA warning.\n"
 

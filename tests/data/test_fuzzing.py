@@ -5,10 +5,13 @@ seed is fixed; FUZZ_SEED=7 in the environment takes another. What was found so i
 its least, a test of the module that it was found in.
 """
 
+import contextlib
 import io
 import json
 import os
+import struct
 import time
+import zlib
 
 import cv2
 import numpy as np
@@ -385,6 +388,72 @@ PICTURES = [
 ]
 
 
+SIDES = st.integers(1, 60)
+
+
+@st.composite
+def pngs(draw):
+    """Chunks in any order, headers of several sizes and pixels for them among them."""
+    sizes = draw(st.lists(st.tuples(SIDES, SIDES), min_size=2, max_size=3))
+    kinds = draw(st.lists(st.sampled_from("hheti"), min_size=1, max_size=6))
+    chunks = [png_chunk("h", *sizes[0])]
+    chunks += [png_chunk(kind, *draw(st.sampled_from(sizes))) for kind in kinds]
+    chunks += [png_chunk("i", *draw(st.sampled_from(sizes))), png_chunk("d", 1, 1)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def png_chunk(kind, width, height):
+    name, content = {
+        "h": (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        "e": (b"eXIf", b"II*\0\x08\0\0\0\0\0"),
+        "t": (b"tEXt", b"a\0b"),
+        "i": (b"IDAT", zlib.compress(bytes(height * (1 + 3 * width)))),
+        "d": (b"IEND", b""),
+    }[kind]
+    length, check = len(content), zlib.crc32(name + content)
+    return struct.pack(">I", length) + name + content + struct.pack(">I", check)
+
+
+@st.composite
+def gifs(draw):
+    """Frames of any size, at any place of a screen of any size."""
+    numbers = st.one_of(SIDES, st.integers(0, 600))
+    screen = struct.pack("<HH", draw(SIDES), draw(SIDES))
+    has_colors = draw(st.booleans())
+    table = b"\0\0\0\xff\xff\xff"
+    content = b"GIF89a" + screen + bytes([0x80 * has_colors, 0, 0]) + table * has_colors
+    for _ in range(draw(st.integers(1, 3))):
+        content += draw(
+            st.sampled_from([b"", b"!\xfe\3a,;\0", b"!\xf9\4\0\0\0\0\0", b"\0"])
+        )
+        place = struct.pack("<HHHH", *(draw(numbers) for _ in range(4)))
+        content += b"," + place + b"\x80" + table + b"\2\1\x44\0"
+    return content + b";"
+
+
+@few_and_many
+@pytest.mark.filterwarnings("ignore")
+def test_headers_tell_what_decoders_find(count):
+    """What is larger than allowed would be decoded first, and refused then."""
+
+    def read(content):
+        header = pictures.read_header(content, 10_000_000)
+        sides = (header.width, header.height)
+        pixels = None
+        if header.format not in ("AVIF", "GIF"):
+            with contextlib.suppress(cv2.error):
+                pixels = cv2.imdecode(np.frombuffer(content, np.uint8), 1 | 128)
+        sizes = [pixels.shape[1::-1]] if pixels is not None else []
+        with contextlib.suppress(Exception):  # Pillow raises all kinds.
+            sizes.append(Image.OPEN[header.format][0](io.BytesIO(content), "").size)
+        is_tiff = header.format == "TIFF"  # which decoders turn
+        for size in sizes:
+            assert size == sides or (is_tiff and size == sides[::-1])
+
+    Image.init()
+    fuzz(count, st.one_of(pngs(), gifs(), damaged(*PICTURES)), read)
+
+
 @few_and_many
 @pytest.mark.filterwarnings("ignore")
 def test_pictures(count, given_file):
@@ -394,22 +463,33 @@ def test_pictures(count, given_file):
         sides = sorted((header.height, header.width))
         assert sorted(pixels.shape[:2]) == sides
 
-    fuzz(count, damaged(*PICTURES), given_file(read, "a.jpg"))
+    contents = st.one_of(pngs(), gifs(), damaged(*PICTURES))
+    fuzz(count, contents, given_file(read, "a.jpg"))
 
 
 @few_and_many
 @pytest.mark.filterwarnings("ignore")
 def test_pictures_of_records(count, given_file):
     rules = images.ImageRules("apply", max_pixels=10_000_000)
-    read = given_file(lambda path: images.read_image_file(path, rules=rules))
-    fuzz(count, damaged(*PICTURES[:7]), read)
+
+    def read(path):
+        _, *sides = images.read_image_file(path, rules=rules)
+        header = pictures.look_at(path)
+        assert sorted(sides) == sorted((header.height, header.width))
+
+    fuzz(count, st.one_of(pngs(), damaged(*PICTURES[:7])), given_file(read))
 
 
 @few_and_many
 @pytest.mark.filterwarnings("ignore")
 def test_label_images(count, given_file):
-    read = given_file(lambda path: read_label_image(path, 10_000_000), "a.png")
-    fuzz(count, damaged(*PICTURES), read)
+    def read(path):
+        labels = read_label_image(path, 10_000_000)
+        header = pictures.look_at(path)
+        assert sorted(labels.values.shape[:2]) == sorted((header.height, header.width))
+
+    contents = st.one_of(pngs(), gifs(), damaged(*PICTURES))
+    fuzz(count, contents, given_file(read, "a.png"))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from page_requests import call, serving, upload
 from PIL import Image, PngImagePlugin
 
 from hrnet_tf import demo
+from hrnet_tf.messages import UserError
 from hrnet_tf.serving import kinds
 from hrnet_tf.serving.kinds import KINDS
 
@@ -278,6 +279,21 @@ def test_a_signal_ends_the_page_as_any_command(monkeypatch, number, capsys):
     assert f"Interrupted ({signal.Signals(number).name})." in capsys.readouterr().err
     # Else TensorFlow keeps the memory of the largest picture.
     assert os.environ["TF_ONEDNN_USE_SYSTEM_ALLOCATOR"] == "true"
+
+
+def test_the_page_has_the_limit_that_is_given(monkeypatch, capsys):
+    class Segmenter(Predictor):
+        class metadata:
+            task = "segmentation"
+
+    def page(predictor, max_pixels):
+        raise UserError(f"{max_pixels} pixels are the most.")
+
+    kind = dataclasses.replace(KINDS["segmentation"], page=page)
+    monkeypatch.setitem(KINDS, "segmentation", kind)
+    monkeypatch.setattr(kinds, "load_predictor", lambda *args, **kwargs: Segmenter())
+    assert demo.main(["demo", "--model=any", "--max_pixels=1234"]) == 1
+    assert "1234 pixels are the most." in capsys.readouterr().err
 
 
 def test_the_log_tells_of_a_refusal_in_one_line(monkeypatch, caplog):

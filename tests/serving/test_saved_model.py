@@ -1,10 +1,14 @@
 """The SavedModel as servers run it: from C++, and through gRPC's messages."""
 
+import base64
+import http.server
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from concurrent import futures
 from pathlib import Path
@@ -178,14 +182,54 @@ def test_signatures_are_as_documented(service):
         } == outputs[name]
 
 
-def test_the_client_of_the_readme_works(address, tmp_path, monkeypatch):
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(import grpc\n.*?)```", text, re.DOTALL)
+def documented_client(beginning: str) -> str:
+    """The block of docs/serving.md that begins so."""
+    text = (Path(__file__).parents[2] / "docs/serving.md").read_text(encoding="utf-8")
+    (block,) = re.findall(rf"```python\n({beginning}\n.*?)```", text, re.DOTALL)
+    return block
+
+
+def test_the_documented_client_of_grpc_works(address, tmp_path, monkeypatch):
     (tmp_path / "photo.jpg").write_bytes(encode(IMAGE))
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(block.replace("localhost:8500", address), names)
+    client = documented_client("import grpc")
+    exec(client.replace("localhost:8500", address), names)
     assert names["keypoints"].shape == (1, 1, 17, 3)
+
+
+def test_the_documented_client_of_rest_works(predict, tmp_path, monkeypatch):
+    """Against a server of this test, which reads TensorFlow Serving's JSON."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            (instance,) = json.loads(body)["instances"]
+            outputs = predict(
+                "serving_default",
+                image_bytes=np.array(
+                    [base64.b64decode(instance["image_bytes"]["b64"])], object
+                ),
+                boxes=np.array([instance["boxes"]], np.float32),
+            )
+            rows = [{name: value[0].tolist() for name, value in outputs.items()}]
+            self.send_response(200 if self.path == "/v1/models/pose:predict" else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps({"predictions": rows}).encode())
+
+        def log_message(self, *arguments):
+            pass
+
+    (tmp_path / "photo.jpg").write_bytes(encode(IMAGE))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    client = documented_client("import base64")
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        exec(client.replace("localhost:8501", address), names)
+        server.shutdown()
+    assert np.shape(names["person"]) == (17, 3)
 
 
 @pytest.mark.parametrize(("batch", "people"), [(1, 1), (3, 2), (0, 2), (1, 0), (0, 0)])

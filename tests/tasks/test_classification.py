@@ -219,7 +219,8 @@ def test_evaluates_a_whole_checkpoint_classifier_included(trained, tmp_path, run
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics) == set(expected) - {"best_accuracy"}
     assert metrics == pytest.approx({name: expected[name] for name in metrics})
-    lines = stdout.strip().splitlines()
+    *lines, _, command = stdout.strip().splitlines()
+    assert command.endswith(f"--logdir={tmp_path}")
     assert re.fullmatch(r"Evaluation at step 4 on .*/val\*:", lines[0])
     assert [line.split()[0] for line in lines[1:]] == sorted(set(metrics) - {"step"})
 

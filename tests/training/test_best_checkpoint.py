@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
-from hrnet_tf.training import best_checkpoint
+from hrnet_tf.training import best_checkpoint, run_lock
 from hrnet_tf.weights import whole_checkpoints
 
 
@@ -140,3 +140,65 @@ def test_other_workers_know_the_same_best(params, tmp_path):
     other = best_checkpoint.exporter(params, str(tmp_path), worker_dir)
     assert other.best_ckpt_logs == {"AP": 0.5, "best_ckpt_global_step": 2}
     assert sorted(os.listdir(tmp_path / "best")) == before
+
+
+def test_the_score_of_another_checkpoint_is_not_believed(params, tmp_path, log):
+    Run(params, tmp_path).evaluate(2, 0.5)
+    path = tmp_path / "best/info.json"
+    path.write_text(json.dumps({"AP": 0.99, "best_ckpt_global_step": 777}))
+    run = Run(params, tmp_path)
+    assert "no info.json says how good best_ckpt-1 is" in log()
+    assert run.evaluate(4, 0.25)
+    assert run.best() == (4, {"AP": 0.25, "best_ckpt_global_step": 4})
+
+
+def test_two_processes_keep_the_best_of_both(params, tmp_path):
+    first, second = Run(params, tmp_path), Run(params, tmp_path)
+    assert first.evaluate(2, 0.5)
+    assert not second.evaluate(2, 0.5)
+    assert second.evaluate(4, 0.75)
+    assert not first.evaluate(6, 0.625)
+    assert first.exporter.best_ckpt_logs["AP"] == 0.75
+    assert first.evaluate(8, 0.875)
+    assert first.best() == (8, {"AP": 0.875, "best_ckpt_global_step": 8})
+    assert sorted(os.listdir(first.folder)) == [
+        *("best_ckpt-3.data-00000-of-00001", "best_ckpt-3.index"),
+        *("checkpoint", "info.json"),
+    ]
+
+
+def test_a_save_of_another_process_is_left_alone(params, tmp_path, monkeypatch, log):
+    monkeypatch.setattr(best_checkpoint, "_PATIENCE", 0.2)
+    run = Run(params, tmp_path)
+    with run_lock.held(str(run.folder)):
+        (run.folder / "best_ckpt-1_temp").mkdir()
+        (run.folder / "info.next.json").write_text("{}")
+        before = sorted(os.listdir(run.folder))
+        with pytest.raises(run_lock.LockedError):
+            Run(params, tmp_path)
+        assert not run.evaluate(2, 0.5)
+        assert run.exporter.best_ckpt_logs["AP"] == 0.5  # as the Garden reports it
+        assert sorted(os.listdir(run.folder)) == before
+    assert "The best checkpoint is left as it is" in log()
+    assert run.evaluate(4, 0.25)
+    assert run.best() == (4, {"AP": 0.25, "best_ckpt_global_step": 4})
+
+
+def test_a_file_that_a_killed_process_was_writing_is_removed(params, tmp_path):
+    folder = tmp_path / "best"
+    folder.mkdir()
+    (folder / f".hrnet_tf.{2**30}.info.next.json").write_text("{")
+    Run(params, tmp_path)
+    assert not os.listdir(folder)
+
+
+def test_a_run_that_was_moved_saves_nothing(params, tmp_path):
+    def check_kept():
+        raise run_lock.LostError("gone")
+
+    folder = str(tmp_path)
+    exporter = best_checkpoint.exporter(params, folder, folder, check_kept)
+    before = os.listdir(tmp_path / "best")
+    with pytest.raises(run_lock.LostError):
+        exporter.maybe_export_checkpoint(tf.train.Checkpoint(), {"AP": 0.5}, 2)
+    assert os.listdir(tmp_path / "best") == before

@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import tensorflow as tf
 
 from hrnet_tf import __version__
-from hrnet_tf.training import run, run_file
+from hrnet_tf.training import actions, run, run_file, run_lock
 from hrnet_tf.training.experiment import ConfigError
+from hrnet_tf.weights import whole_checkpoints
 
 CATEGORIES = {1: "person", 7: "Fußball"}
 
@@ -69,3 +71,75 @@ def test_a_malformed_record_is_named(tmp_path, content):
         run_file.read(str(tmp_path))
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def save(folder, *steps):
+    step = tf.Variable(0, dtype=tf.int64)
+    checkpoint = tf.train.Checkpoint(global_step=step)
+    manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=None)
+    for number in steps:
+        manager.save(checkpoint_number=number)
+
+
+def test_training_keeps_its_directory_or_ends(tmp_path):
+    folder = tmp_path / "run"
+    with (
+        pytest.raises(run_lock.LostError, match=str(folder)),
+        run._writing(str(folder)) as check_kept,
+    ):
+        check_kept()
+        folder.rename(tmp_path / "moved")
+        folder.mkdir()
+        check_kept()
+    assert not list(folder.iterdir())
+
+
+def test_training_does_not_begin_beside_damaged_checkpoints(tmp_path):
+    save(tmp_path, 2)
+    (tmp_path / "ckpt-2.index").write_text("")
+    before = sorted(tmp_path.iterdir())
+    with (
+        pytest.raises(whole_checkpoints.DamagedCheckpointError),
+        run._writing(str(tmp_path)),
+    ):
+        pytest.fail("it would start over")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_training_begins_by_cleaning_up(tmp_path):
+    save(tmp_path, 2)
+    averages = tmp_path / "ema_checkpoints"
+    save(averages, 2, 4)
+    for folder in (tmp_path, averages):
+        (folder / "ckpt-6_temp").mkdir()
+        (folder / "checkpoint").unlink()
+    (tmp_path / f".hrnet_tf.{2**30}.params.yaml").write_text("")
+    (tmp_path / ".2024.notes.txt").write_text("mine")
+    with run._writing(str(tmp_path)):
+        for folder, newest in ((tmp_path, 2), (averages, 4)):
+            assert tf.train.latest_checkpoint(folder) == f"{folder}/ckpt-{newest}"
+            assert not (folder / "ckpt-6_temp").exists()
+    assert [path.name for path in tmp_path.glob(".*")] == [".2024.notes.txt"]
+
+
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_full_disk_is_told_in_a_sentence(has_checkpoint, tmp_path):
+    if has_checkpoint:
+        save(tmp_path, 2)
+    with pytest.raises(actions.TrainingError) as error, run._writing(str(tmp_path)):
+        path = f"{tmp_path}/ckpt-4_temp/part-00000-of-00001.data-00000-of-00001"
+        raise tf.errors.ResourceExhaustedError(
+            None, None, f"{path}; No space left on device"
+        )
+    begin = f"Training had to stop: {tmp_path}/ckpt-4: No space left on device. "
+    assert str(error.value) == begin + (
+        "Once that is mended, the same command goes on from "
+        f"{tmp_path}/ckpt-2, which is whole."
+        if has_checkpoint
+        else f"{tmp_path} has no checkpoint."
+    )
+
+
+def test_other_failures_pass_through(tmp_path):
+    with pytest.raises(ZeroDivisionError), run._writing(str(tmp_path)):
+        raise ZeroDivisionError

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_a_lock_of_before_a_restart_is_stale(tmp_path):
 def test_a_deleted_directory_is_noticed_and_left_alone(tmp_path):
     folder = tmp_path / "run"
     with (
-        pytest.raises(run_lock.LockedError, match="was deleted or moved"),
+        pytest.raises(run_lock.LostError, match="was deleted or moved"),
         run_lock.held(str(folder)) as check_kept,
     ):
         os.remove(folder / "run.lock")
@@ -101,3 +102,65 @@ def test_a_deleted_directory_is_noticed_and_left_alone(tmp_path):
 def test_remote_directories_have_no_lock():
     with run_lock.held("gs://bucket/run") as check_kept:
         check_kept()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_what_is_no_file_is_no_lock(kind, tmp_path):
+    path = tmp_path / "run.lock"
+    make = {
+        "folder": path.mkdir,
+        "link": lambda: path.symlink_to(tmp_path / "nowhere" / "x"),
+        "pipe": lambda: os.mkfifo(path),
+    }
+    make[kind]()
+    with (
+        pytest.raises(run_lock.LockedError, match=f"{path} is a .* delete it"),
+        run_lock.held(str(tmp_path)),
+    ):
+        pass
+    assert os.listdir(tmp_path) == ["run.lock"]
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ({"pid": 1}, "Process 1 writes to"),
+        ({"host": "elsewhere"}, "Another process writes to"),
+        ({"pid": 1, "host": "elsewhere"}, "Process 1 on elsewhere writes to"),
+    ],
+)
+def test_a_lock_that_says_little_is_told_as_it_is(content, told, tmp_path):
+    (tmp_path / "run.lock").write_text(json.dumps(content))
+    with (
+        pytest.raises(run_lock.LockedError, match=told),
+        run_lock.held(str(tmp_path)),
+    ):
+        pass
+
+
+def test_one_may_wait_for_a_lock(holder, tmp_path):
+    threading.Timer(0.5, holder.kill).start()
+    with run_lock.held(str(tmp_path), patience=60) as check_kept:
+        check_kept()
+
+
+@pytest.mark.parametrize("change", ["deleted", "moved", "replaced"])
+def test_a_folder_that_goes_away_is_noticed(change, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with run_lock.unmoved(str(folder)) as check_kept:
+        check_kept()
+        if change == "deleted":
+            folder.rmdir()
+        else:
+            folder.rename(tmp_path / "moved")
+        if change == "replaced":
+            folder.mkdir()
+        with pytest.raises(run_lock.LostError, match=f"{folder} was deleted or moved"):
+            check_kept()
+
+
+def test_a_folder_that_never_was_cannot_go_away(tmp_path):
+    with run_lock.unmoved(str(tmp_path / "run")) as check_kept:
+        check_kept()
+    assert not os.listdir(tmp_path)

@@ -40,21 +40,23 @@ def changed(official, tmp_path):
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"bn2.bias": None}, "1 tensors missing: bn2.bias"),
+        ({"bn2.bias": None}, "1 tensor missing: 'bn2.bias'"),
         (
             {f"stage4.1.branches.3.0.bn1.{part}": None for part in ("weight", "bias")},
-            "2 tensors missing: stage4.1.branches.3.0.bn1.weight, stage4.1",
+            "2 tensors missing: 'stage4.1.branches.3.0.bn1.weight', 'stage4.1",
         ),
         (
             {f"extra{number}": np.zeros(1, np.float32) for number in range(5)},
-            "5 tensors unexpected: extra0, extra1, extra2 and 2 more",
+            "5 tensors unexpected: 'extra0', 'extra1', 'extra2' and 2 more",
         ),
         (
             {"transition1.0.0.weight": np.zeros([4, 255, 3, 3], np.float32)},
-            r"transition1.0.0.weight is [4, 255, 3, 3] instead of [4, 256, 3, 3]",
+            r"'transition1.0.0.weight' is [4, 255, 3, 3] instead of [4, 256, 3, 3]",
         ),
+        ({"": np.zeros(1, np.float32)}, "1 tensor unexpected: ''. Nothing"),
+        ({"k" * 99: np.zeros(1, np.float32)}, f"unexpected: '{'k' * 76}.... Nothing"),
     ],
-    ids=["one missing", "two missing", "unexpected", "another shape"],
+    ids=["one missing", "two", "unexpected", "another shape", "no name", "long name"],
 )
 def test_tensors_that_do_not_fit_are_named(changes, sentence, changed):
     path = changed(changes)
@@ -70,20 +72,22 @@ def test_tensors_that_do_not_fit_are_named(changes, sentence, changed):
 def test_weights_of_whole_numbers_are_named(name, changed, official):
     path = changed({name: np.ones_like(official(POSE).weights[name], np.int8)})
     with pytest.raises(
-        WeightsError, match=f"1 tensors of another type: {name} is int8 instead of"
-    ):
+        WeightsError, match=f"1 tensor of another type: '{name}' is int8 instead of"
+    ) as error:
         load_pytorch_checkpoint(path)
+    assert "quantized ones with tensor.dequantize()" in str(error.value)
+    assert "--allow_partial" not in str(error.value)
 
 
 def test_what_training_counts_is_left_out_and_tables_are_said(changed):
     changes = {"epoch": np.array(3), "table": np.arange(3)}
     conversion = load_pytorch_checkpoint(changed(changes))
     assert conversion.left_out == []
-    assert "Left out as no part of the network: table." in conversion.notes
+    assert "Left out as no part of the network: 'table'." in conversion.notes
 
 
 @pytest.mark.parametrize("allow_partial", [False, True])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -2e6])
 def test_weights_that_are_no_numbers_are_named(value, allow_partial, changed, official):
     kernel = official(POSE).weights["conv1.weight"].copy()
     kernel[0, 1, :, 2] = value
@@ -91,16 +95,22 @@ def test_weights_that_are_no_numbers_are_named(value, allow_partial, changed, of
     with pytest.raises(WeightsError) as error:
         load_pytorch_checkpoint(path, allow_partial=allow_partial)
     assert str(error.value).startswith(
-        f"{path} has NaN or infinite weights or negative variances (as float32) in "
-        "conv1.weight (3 of 1728 numbers), bn2.bias (64 of 64 numbers); nothing was "
-        "written"
+        f"{path} has weights that no trained network has (NaN or infinite, beyond "
+        "1,000,000, or negative variances) in conv1.weight (3 of 1728 numbers), "
+        "bn2.bias (64 of 64 numbers); nothing was written"
     )
 
 
-def test_negative_variances_are_named(changed):
-    path = changed({"bn2.running_var": np.full(64, -0.5, np.float32)})
+@pytest.mark.parametrize("variance", [-0.5, 2e12])
+def test_variances_that_are_none_are_named(variance, changed):
+    path = changed({"bn2.running_var": np.full(64, variance, np.float32)})
     with pytest.raises(WeightsError, match=r"bn2\.running_var \(64 of 64 numbers\)"):
         load_pytorch_checkpoint(path)
+
+
+def test_large_variances_are_taken(changed):
+    path = changed({"bn2.running_var": np.full(64, 9e11, np.float32)})
+    assert load_pytorch_checkpoint(path).left_out == []
 
 
 def test_weights_that_are_not_taken_may_be_anything(changed):
@@ -136,9 +146,9 @@ def test_an_allowed_partial_load_takes_what_fits(changed, official):
     )
     conversion = load_pytorch_checkpoint(path, allow_partial=True)
     assert conversion.left_out == [
-        "1 tensors missing: bn2.bias",
-        "1 tensors unexpected: extra",
-        "1 tensors of another shape: bn1.bias is [63] instead of [64]",
+        "1 tensor missing: 'bn2.bias'",
+        "1 tensor unexpected: 'extra'",
+        "1 tensor of another shape: 'bn1.bias' is [63] instead of [64]",
     ]
     variables = conversion.network.variables
     # An offset without a tensor keeps what it is drawn with.
@@ -150,7 +160,7 @@ def test_an_allowed_partial_load_takes_what_fits(changed, official):
 
 @pytest.mark.parametrize("name", ["stage2.0.branches.0.0.conv1.weight", "conv1.weight"])
 def test_what_is_no_hrnet_is_refused(name, changed):
-    with pytest.raises(WeightsError, match="is not of an HRNet.*It begins with bn1"):
+    with pytest.raises(WeightsError, match="is not of an HRNet.*It begins with 'bn1"):
         load_pytorch_checkpoint(changed({name: None}))
 
 
@@ -198,7 +208,7 @@ def test_networks_that_no_machine_could_build_are_refused(changes, sentence, cha
 
 def test_half_a_head_is_not_taken_for_a_body(changed):
     path = changed({"final_layer.weight": None})
-    with pytest.raises(WeightsError, match="1 tensors unexpected: final_layer.bias"):
+    with pytest.raises(WeightsError, match="1 tensor unexpected: 'final_layer.bias'"):
         load_pytorch_checkpoint(path)
     assert load_pytorch_checkpoint(path, "backbone").left_out == []
 
@@ -211,6 +221,13 @@ def test_another_task_is_refused(official):
         load_pytorch_checkpoint(official(POSE).path, "segmentation")
 
 
+def test_a_body_without_a_head_is_called_so(changed):
+    path = changed({"final_layer.weight": None, "final_layer.bias": None})
+    with pytest.raises(WeightsError, match="a body without the head") as error:
+        load_pytorch_checkpoint(path, "pose")
+    assert str(error.value).count("--task=backbone") == 1
+
+
 def test_the_body_of_any_network_can_be_taken(official):
     expected = official("cls_hrnet_c4")
     conversion = load_pytorch_checkpoint(expected.path, "backbone")
@@ -219,7 +236,7 @@ def test_the_body_of_any_network_can_be_taken(official):
         branch = expected.outputs[f"branch{int(level) - 2}"]
         np.testing.assert_allclose(features, branch, atol=1e-5 * np.std(branch))
     assert any(
-        "Left out as no part of the network: classifier" in note
+        "Left out as no part of the network: 'classifier" in note
         for note in conversion.notes
     )
     assert not any(

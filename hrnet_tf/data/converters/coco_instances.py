@@ -57,9 +57,13 @@ class InstancesSummary(ConversionSummary):
         }
         lines = self.lines(counts, always=("objects",))
         if self.categories:
-            classes = max(self.categories) + 1
-            lines.append(f"For training: task.model.num_classes={classes}")
+            lines.append(f"For training: task.model.num_classes={self.num_classes}")
         return "\n".join(lines)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of a network's classes; 0 is the background."""
+        return max(self.categories, default=0) + 1
 
 
 def convert(

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.messages import UserError, one_line
 
 # Enough files for several workers to read their own, and for shuffling large sets.
@@ -130,8 +130,13 @@ def run(
     convert: Callable[[flags.FlagValues], ConversionSummary],
     values: flags.FlagValues,
     argv: Sequence[str],
+    training: Callable[[flags.FlagValues, Any], Sequence[str]],
 ) -> int:
-    """Runs a converter, prints faults and a summary, and returns the exit code."""
+    """Runs a converter, prints faults and a summary, and returns the exit code.
+
+    `training` gives the flags of a training on the records, but for their paths; it is
+    given the converter's flags and the summary.
+    """
 
     @functools.wraps(convert)
     def convert_and_tell(values: flags.FlagValues) -> None:
@@ -147,5 +152,30 @@ def run(
         for sentence in [*summary.faults, *summary.warnings]:
             print(sentence, file=sys.stderr)
         print(summary)
+        _tell_what_is_next(values.output_prefix, training(values, summary))
 
     return command_line.run(convert_and_tell, values, argv)
+
+
+def validation_file(values: flags.FlagValues) -> str:
+    """The annotations of the validation data, as far as --annotations shows them."""
+    if "val" in os.path.basename(values.output_prefix):
+        return values.annotations
+    return next_steps.other_split(values.annotations) or "my/val.json"
+
+
+def _tell_what_is_next(prefix: str, training: Sequence[str]) -> None:
+    other = next_steps.other_split(prefix) or os.path.join(
+        os.path.dirname(prefix), "val"
+    )
+    train, val = (prefix, other)
+    if "val" in os.path.basename(prefix):
+        train, val = other, prefix
+    next_steps.tell(
+        "when training and validation data are converted, train",
+        "train",
+        *training,
+        "--model_dir=runs/mine",
+        f"--params_override=task.train_data.input_path={train}-*",
+        f"--params_override=task.validation_data.input_path={val}-*",
+    )

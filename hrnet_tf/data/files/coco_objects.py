@@ -100,12 +100,12 @@ def _read_categories(
     for number, name in below_1.items():
         if number in used or (content["annotations"] and not categories):
             raise ConversionError(
-                f"{path}: the category {name!r} has the id {number}; detectors keep 0 "
-                "for the background, so number categories from 1."
+                f"{path}: the category {shown(name)} has the id {number}; detectors "
+                "keep 0 for the background, so number categories from 1."
             )
     warnings = [
-        f"Note: {path} describes the category {name!r} with the id {number}, which no "
-        "annotation uses; it is ignored."
+        f"Note: {path} describes the category {shown(name)} with the id {number}, "
+        "which no annotation uses; it is ignored."
         for number, name in below_1.items()
     ]
     return categories, warnings

@@ -203,7 +203,7 @@ def _asked_for(
     names = [wanted] if is_name else [name.strip() for name in wanted.split(",")]
     for name in dict.fromkeys(names):
         found = [entry for entry in categories if entry.get("name") == name]
-        yield f"with the name {name!r} (--category)", found
+        yield f"with the name {shown(name)} (--category)", found
 
 
 _OWN_SKELETON = ": --skeleton=FILE.yaml of the converter, task.skeleton of training"
@@ -220,13 +220,13 @@ def _compare_keypoints(
     if len(named) != len(expected):
         raise ConversionError(
             f"{path} lists {len(named)} keypoints for category "
-            f"{category.get('name')!r}, but the skeleton {skeleton.name} has "
+            f"{shown(category.get('name'))}, but the skeleton {skeleton.name} has "
             f"{len(expected)}; give the data's own{_OWN_SKELETON}."
         )
     place = next(i for i in range(len(named)) if named[i] != expected[i])
     difference = (
-        f"keypoint {place} is {named[place]!r} in {path} and {expected[place]!r} in "
-        f"the skeleton {skeleton.name}"
+        f"keypoint {place} is {shown(named[place])} in {path} and "
+        f"{shown(expected[place])} in the skeleton {skeleton.name}"
     )
     if sorted(map(str, named)) == sorted(expected):
         raise ConversionError(

@@ -201,7 +201,7 @@ class PersonBoxes:
                 if name in self._ids:
                     raise Unusable(
                         _KIND,
-                        f"file_name is {name!r}, as that of the image "
+                        f"file_name is {shown(name)}, as that of the image "
                         f"{self._ids[name]}; list an image once.",
                     )
                 images[image.id] = image

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from hrnet_tf.data.records.shards import RecordError, damaged, read_serialized
+from hrnet_tf.data.records.shards import AGAIN, RecordError, damaged, read_serialized
 from hrnet_tf.messages import one_line
 
 # What TensorFlow adds to sentences: where they come from, and what was compared.
@@ -18,6 +18,7 @@ _HEAD = re.compile(
     r"iterator: \S+ *)+"
 )
 _ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?= \[|$)")
+_MISSING = re.compile(r"Feature: (.*) \(data type: \w+\) is required but")
 _OPERATIONS = re.compile(r" \[\[|\[Op:| Error in (?!user-defined)|, while ")
 
 
@@ -80,4 +81,9 @@ def _about(path: str, number: int, error: tf.errors.OpError) -> RecordError:
         return RecordError(f"{path}: record {number}: {assertion.group(1)}")
     reason = assertion.group(1) if assertion else _OPERATIONS.split(message)[0]
     reason = _HEAD.sub("", reason).strip(" .;")
+    if missing := _MISSING.match(reason):
+        return RecordError(
+            f"{path}: record {number}: it has no {missing.group(1)}, as records of "
+            f"another kind; {AGAIN}, or take records of this kind."
+        )
     return damaged(path, number, reason, is_readable=True)

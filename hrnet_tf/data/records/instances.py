@@ -5,24 +5,33 @@ detector would train on them as if the images were empty.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.core import input_reader
 
+from hrnet_tf.data.records.checks import Check, is_within, require
 from hrnet_tf.data.records.shards import check_first_record, read_examples
 
 # What official/vision/dataloaders/tf_example_decoder.py reads.
 IMAGE_ENCODED = "image/encoded"
 IMAGE_ID = "image/source_id"
 BOXES = "image/object/bbox/xmin"
+COORDINATES = [f"image/object/bbox/{name}" for name in ("xmin", "xmax", "ymin", "ymax")]
 CLASSES = "image/object/class/label"
 CLASS_NAMES = "image/object/class/text"
+AREAS = "image/object/area"
+CROWDS = "image/object/is_crowd"
 MASKS = "image/object/mask"
 IMAGE_HEIGHT, IMAGE_WIDTH = "image/height", "image/width"
-SIDES = tuple(f"image/object/bbox/{side}" for side in ("xmin", "ymin", "xmax", "ymax"))
-AREAS, CROWDS = "image/object/area", "image/object/is_crowd"
+SIDES = IMAGE_HEIGHT, IMAGE_WIDTH
+
+# How far boxes of other converters reach beyond the image, of which it is 1 wide.
+_MARGIN = 0.1
+
+_ROUNDING = 1e-3
 
 # In so many images, all but rare categories occur.
 _NAMING_RECORDS = 2000
@@ -55,7 +64,7 @@ def parse_image_record(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
             AREAS: numbers(tf.float32),
             CROWDS: numbers(tf.int64),
             MASKS: numbers(tf.string),
-            **{side: numbers(tf.float32) for side in SIDES},
+            **{key: numbers(tf.float32) for key in COORDINATES},
         },
     )
 
@@ -74,6 +83,95 @@ def check_records(files: Sequence[str], with_masks: bool) -> None:
             _refuse(f"its objects have no masks; {_ADVICE} and --include_masks.")
 
     check_first_record(files, parse, _ADVICE)
+
+
+def consistency(num_classes: int | None, with_masks: bool, with_numbers: bool) -> Check:
+    """The check of what a detector would learn wrongly, without a word.
+
+    Areas and crowds may be missing, as the Garden allows, and sizes of images. Classes
+    are looked at if `num_classes` is given, and ids if they must be numbers.
+    """
+
+    def check(serialized: tf.Tensor) -> list[tf.Operation]:
+        record = _parse(serialized, with_masks)
+        checks = [*_one_length(record, num_classes, with_masks), *_boxes(record)]
+        if with_masks:
+            checks.append(_mask_sizes(record))
+        if num_classes is not None:
+            fault = (
+                f"{CLASSES} is not from 1 to {num_classes - 1}, as "
+                "task.model.num_classes says"
+            )
+            checks.append(
+                require(is_within(record[CLASSES], 1, num_classes - 1), fault)
+            )
+        if with_numbers:
+            is_number = tf.strings.regex_full_match(record[IMAGE_ID], "[0-9]{1,18}")
+            checks.append(require(is_number, f"{IMAGE_ID} is no number"))
+        return checks
+
+    return check
+
+
+def _parse(serialized: tf.Tensor, with_masks: bool) -> dict[str, tf.Tensor]:
+    def several(dtype: tf.DType) -> tf.io.FixedLenSequenceFeature:
+        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
+
+    features: dict[str, Any] = {key: several(tf.float32) for key in COORDINATES}
+    features |= {key: tf.io.FixedLenFeature([], tf.int64, -1) for key in SIDES}
+    features |= {CLASSES: several(tf.int64), CROWDS: several(tf.int64)}
+    features[IMAGE_ID] = tf.io.FixedLenFeature([], tf.string, "")
+    features[AREAS] = several(tf.float32)
+    if with_masks:
+        features[MASKS] = several(tf.string)
+    return tf.io.parse_single_example(serialized, features)
+
+
+def _one_length(
+    record: dict[str, tf.Tensor], num_classes: int | None, with_masks: bool
+) -> Iterator[tf.Operation]:
+    count = tf.size(record[BOXES])
+    needed = [*COORDINATES, *([CLASSES] if num_classes else [])]
+    for key in [*needed, AREAS, CROWDS, *([MASKS] if with_masks else [])]:
+        found = tf.size(record[key])
+        may_miss = (found == 0) & (key in (AREAS, CROWDS))
+        fault = f"{key} is not of as many objects as {BOXES}"
+        yield require((found == count) | may_miss, fault)
+
+
+def _boxes(record: dict[str, tf.Tensor]) -> Iterator[tf.Operation]:
+    for key in COORDINATES:
+        is_near = is_within(record[key], -_MARGIN, 1 + _MARGIN)
+        yield require(is_near, f"{key} is not from 0 to 1")
+    for least, most in (COORDINATES[:2], COORDINATES[2:]):
+        same = tf.minimum(tf.size(record[least]), tf.size(record[most]))
+        is_ordered = record[least][:same] <= record[most][:same]
+        yield require(is_ordered, f"{most} is below {least}")
+    is_area = is_within(record[AREAS], 0, tf.float32.max)
+    yield require(is_area, f"{AREAS} is negative or no number")
+    yield require(is_within(record[CROWDS], 0, 1), f"{CROWDS} is neither 0 nor 1")
+    for key in SIDES:
+        fault = f"{key} is below 1"
+        yield require((record[key] >= 1) | (record[key] == -1), fault)
+
+
+def _mask_sizes(record: dict[str, tf.Tensor]) -> tf.Operation:
+    """Masks may be smaller than the image, but not of another shape."""
+    # The header of a PNG file; what is shorter cannot be decoded anyway.
+    header = tf.strings.substr(tf.strings.join([record[MASKS], "\0" * 24]), 0, 24)
+    numbers = tf.io.decode_raw(header, tf.int32, little_endian=False)
+    sizes = tf.cast(tf.reshape(numbers, [-1, 6])[:, 4:], tf.int64)
+    height, width = (record[key] for key in SIDES)
+    difference = tf.abs(sizes[:, 0] * height - sizes[:, 1] * width)
+    is_png = tf.strings.substr(header, 1, 3) == "PNG"
+    is_unknown = (height < 1) | (width < 1) | ~is_png
+    is_like_the_image = is_unknown | (difference <= height + width)
+    return require(is_like_the_image, f"{MASKS} is not of the image's proportions")
+
+
+def check_mask_values(masks: tf.Tensor) -> tf.Operation:
+    """Fails if decoded masks, or shares of their pixels, are above 1."""
+    return require(masks <= 1 + _ROUNDING, f"{MASKS} holds other numbers than 0 and 1")
 
 
 def read_images(data: cfg.DataConfig) -> tf.data.Dataset:

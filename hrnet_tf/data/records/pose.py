@@ -7,12 +7,13 @@ reader chooses. `encode_image_record` writes a record, `parse_image_record` read
 graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 from official.vision.data.tfrecord_lib import convert_to_feature
 
 from hrnet_tf.data.files.coco_people import Person
+from hrnet_tf.data.records.checks import is_within, require
 from hrnet_tf.data.records.shards import AGAIN, check_first_record
 
 IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
@@ -27,6 +28,9 @@ PERSON_AREA = "person/area"  # float [P]: segment area in square pixels
 PERSON_ISCROWD = "person/iscrowd"  # int64 [P]: 1 for a box around a crowd
 PERSON_NUM_KEYPOINTS = "person/num_keypoints"  # int64 [P]: keypoints with v > 0
 PERSON_KEYPOINTS = "person/keypoints"  # float [P*K*3]: x, y in pixels, v in 0, 1, 2
+
+# No image has so many pixels side by side; people may stand partly outside.
+_FARTHEST = 1e9
 
 
 def encode_image_record(
@@ -159,6 +163,9 @@ def _consistency(record: dict[str, tf.Tensor]) -> list[tf.Operation]:
         is_finite = tf.reduce_all(tf.math.is_finite(record[key]))
         message = f"{key} holds NaN or infinities; {AGAIN}."
         checks.append(tf.debugging.assert_equal(is_finite, True, message=message))
+    for key, values, least, most in _ranges(record):
+        fault = f"{key} is not from {least} to {most:g}"
+        checks.append(require(is_within(values, least, most), fault))
     for key, least in ((IMAGE_ID, 0), (IMAGE_HEIGHT, 1), (IMAGE_WIDTH, 1)):
         message = f"{key} is missing or below {least}; {AGAIN}."
         bound = tf.constant(least, tf.int64)
@@ -166,6 +173,20 @@ def _consistency(record: dict[str, tf.Tensor]) -> list[tf.Operation]:
             tf.debugging.assert_greater_equal(record[key], bound, message=message)
         )
     return checks
+
+
+def _ranges(
+    record: dict[str, tf.Tensor],
+) -> Iterator[tuple[str, tf.Tensor, float, float]]:
+    """Numbers of people with their least and most."""
+    boxes, keypoints = record[PERSON_BBOX], record[PERSON_KEYPOINTS]
+    yield PERSON_BBOX, boxes, -_FARTHEST, _FARTHEST
+    yield f"a width in {PERSON_BBOX}", boxes[2::4], 0, _FARTHEST
+    yield f"a height in {PERSON_BBOX}", boxes[3::4], 0, _FARTHEST
+    yield PERSON_KEYPOINTS, keypoints, -_FARTHEST, _FARTHEST
+    yield f"a visibility in {PERSON_KEYPOINTS}", keypoints[2::3], 0, 2
+    yield PERSON_AREA, record[PERSON_AREA], 0, _FARTHEST**2
+    yield PERSON_ISCROWD, record[PERSON_ISCROWD], 0, 1
 
 
 def check_records(files: Sequence[str], num_keypoints: int) -> None:

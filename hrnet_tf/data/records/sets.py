@@ -68,8 +68,25 @@ def faults(input_path: Any, reads: bool = True) -> Iterator[str]:
     if not found:
         for pattern, files in matched.items():
             if names.is_pattern(pattern):
-                found += _incomplete_sets(pattern, files)
+                found += _copies(pattern, files) or _incomplete_sets(pattern, files)
     yield from dict.fromkeys(found) if found else _damaged_files(shards, reads)
+
+
+def _copies(pattern: str, files: Sequence[str]) -> list[str]:
+    """Tells of copies beside a set, such as NAME.tfrecord.bak or NAME (1).tfrecord."""
+    parsed = {path: name for path in files if (name := names.parse(path))}
+    endings: dict[tuple[str, int], set[str]] = collections.defaultdict(set)
+    for name in parsed.values():
+        endings[name.prefix, name.count].add(name.suffix)
+    found = []
+    for path, name in parsed.items():
+        ending = min(endings[name.prefix, name.count], key=len)
+        if name.suffix != ending:
+            found.append(
+                f"{pattern!r} matches {path}, too, which is named like a copy: remove "
+                f"it, or end the pattern with -of-{name.count:05d}{ending}."
+            )
+    return found
 
 
 def _incomplete_sets(pattern: str, files: Sequence[str]) -> Iterator[str]:

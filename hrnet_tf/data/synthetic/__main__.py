@@ -26,7 +26,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.data.synthetic.limits import ASPECT_RATIOS, MAX_PEOPLE, MAX_SIDE, MIN_SIDE
 
 
@@ -80,6 +80,13 @@ def draw(values: flags.FlagValues) -> None:
     print(
         f"Wrote {values.num_train} training and {values.num_val} validation images "
         f"with {num_people} people to {values.output_dir}"
+    )
+    next_steps.tell(
+        "convert the people to records, for training and then for validation",
+        "data.coco_pose",
+        f"--image_dir={values.output_dir}/images/train",
+        f"--annotations={values.output_dir}/annotations/person_keypoints_train.json",
+        f"--output_prefix={values.output_dir}/tfrecords/train",
     )
 
 

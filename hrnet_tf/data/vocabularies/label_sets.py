@@ -165,7 +165,7 @@ def _classes(classes: Any, refuse: _Refuse) -> tuple[str, ...]:
                 f"a class is called {shown(name)}; a name must be a text on one line."
             )
         if classes.count(name) > 1:
-            raise refuse(f"the class {name!r} is listed twice.")
+            raise refuse(f"the class {shown(name)} is listed twice.")
     return tuple(classes)
 
 
@@ -182,9 +182,9 @@ def _flip_pairs(
     members = [name for pair in pairs for name in pair]
     for name in members:
         if name not in classes:
-            raise refuse(f"flip_pairs names {name!r}, which is not a class.")
+            raise refuse(f"flip_pairs names {shown(name)}, which is not a class.")
         if members.count(name) > 1:
-            raise refuse(f"flip_pairs names {name!r} twice.")
+            raise refuse(f"flip_pairs names {shown(name)} twice.")
     return tuple(
         (classes.index(first), classes.index(second)) for first, second in pairs
     )
@@ -207,7 +207,7 @@ def _colors(
         other = seen.setdefault((red, green, blue), name)
         if other != name:
             raise refuse(
-                f"colors gives {other!r} and {name!r} the same colour "
+                f"colors gives {shown(other)} and {shown(name)} the same colour "
                 f"{[red, green, blue]}; classes must differ."
             )
     return tuple(seen)

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hrnet_tf.data.vocabularies import vocabulary
-from hrnet_tf.messages import UserError, did_you_mean, shown
+from hrnet_tf.messages import UserError, did_you_mean, listed, shown
 
 # Between COCO's ears (0.035) and wrists (0.062): a keypoint of middling precision.
 DEFAULT_SIGMA = 0.05
@@ -240,7 +240,7 @@ class _SpecReader:
             if name in names[:place]:
                 raise self._error(
                     f"keypoints[{place}]",
-                    f"repeats {name!r}; each keypoint is listed once.",
+                    f"repeats {shown(name)}; each keypoint is listed once.",
                 )
         return tuple(names)
 
@@ -266,7 +266,7 @@ class _SpecReader:
             first, second = (self._keypoint(where, name) for name in pair)
             if first == second:
                 raise self._error(
-                    where, f"pairs {pair[0]!r} with itself; name two keypoints."
+                    where, f"pairs {shown(pair[0])} with itself; name two keypoints."
                 )
             if frozenset((first, second)) in seen:
                 raise self._error(where, f"repeats the pair {shown(pair)}.")
@@ -274,8 +274,8 @@ class _SpecReader:
                 repeated = first if first in used else second
                 raise self._error(
                     where,
-                    f"uses {self.keypoints[repeated]!r}, which an earlier pair has "
-                    "already; a keypoint has at most one mirror image.",
+                    f"uses {shown(self.keypoints[repeated])}, which an earlier pair "
+                    "has already; a keypoint has at most one mirror image.",
                 )
             indices.append((first, second))
             seen.add(frozenset((first, second)))
@@ -293,8 +293,9 @@ class _SpecReader:
             if missing:
                 raise self._error(
                     "sigmas",
-                    f"has no value for {', '.join(missing)}; give one per keypoint, "
-                    f"or leave sigmas out to use {DEFAULT_SIGMA} for all.",
+                    f"has no value for {listed(list(map(shown, missing)))}; give one "
+                    f"per keypoint, or leave sigmas out to use {DEFAULT_SIGMA} for "
+                    "all.",
                 )
             sigmas = [sigmas[name] for name in self.keypoints]
         if not isinstance(sigmas, list):
@@ -314,8 +315,8 @@ class _SpecReader:
             if not is_number or not LEAST_SIGMA <= sigma <= LARGEST_SIGMA:
                 raise self._error(
                     "sigmas",
-                    f"gives {keypoint!r} the value {shown(sigma)}; a sigma must be a "
-                    f"positive number, from {LEAST_SIGMA} to {LARGEST_SIGMA}.",
+                    f"gives {shown(keypoint)} the value {shown(sigma)}; a sigma must "
+                    f"be a positive number, from {LEAST_SIGMA} to {LARGEST_SIGMA}.",
                 )
         return tuple(float(sigma) for sigma in sigmas)
 
@@ -325,7 +326,7 @@ class _SpecReader:
         for place, name in enumerate(names):
             index = self._keypoint(f"upper_body[{place}]", name)
             if index in indices:
-                raise self._error(f"upper_body[{place}]", f"repeats {name!r}.")
+                raise self._error(f"upper_body[{place}]", f"repeats {shown(name)}.")
             indices.append(index)
         return tuple(indices)
 

@@ -590,6 +590,14 @@ def test_images_outside_the_folder(dataset, tmp_path, how):
     assert summary.skipped == {"image outside the folder": 1}
 
 
+def test_the_flag_allows_images_outside_the_folder(dataset, tmp_path, capsys):
+    (dataset.image_dir / "3.jpg").rename(tmp_path / "3.jpg")
+    dataset.content["images"][3]["file_name"] = "../3.jpg"
+    assert command.main(command_line(dataset)) == 1
+    assert "3.jpg leads out of" in capsys.readouterr().err
+    assert command.main(command_line(dataset, "--allow_outside")) == 0
+
+
 def test_images_have_a_limit(dataset):
     with pytest.raises(ConversionError, match=rf"at most {WIDTH * HEIGHT - 1};"):
         dataset.convert(max_pixels=WIDTH * HEIGHT - 1)

@@ -14,7 +14,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from hrnet_tf.data import cityscapes, lip, pascal_context, segmentation_folder
+from hrnet_tf.data.converters.label_images import read_label_image
 from hrnet_tf.data.files import pictures
+from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
 
@@ -885,6 +887,13 @@ def test_labels_larger_than_their_image_are_not_decoded(folder, run, monkeypatch
 def test_images_and_labels_have_a_limit(folder, run):
     error = refused(folder, run, f"--max_pixels={WIDTH * HEIGHT - 1}")
     assert f"images/a.jpg is too large: it has {WIDTH * HEIGHT} pixels" in error
+
+
+def test_labels_have_a_limit(folder):
+    path = str(folder / "labels/a.png")
+    assert read_label_image(path, WIDTH * HEIGHT).values.shape == (HEIGHT, WIDTH)
+    with pytest.raises(Unusable, match=f"at most {WIDTH * HEIGHT - 1};"):
+        read_label_image(path, WIDTH * HEIGHT - 1)
 
 
 def test_a_pipe_among_labels_is_named(folder, run):

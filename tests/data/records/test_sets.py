@@ -296,3 +296,19 @@ def test_a_file_that_cannot_be_opened_is_named_with_its_record(files):
         f"{files[0]}: record 1 cannot be read ({files[0]}; No such file or directory); "
         "convert the data again with --overwrite."
     )
+
+
+@pytest.mark.parametrize(
+    "ending", [".tfrecord.bak", ".tfrecord~", " (1).tfrecord", ".tfrecord.gz"]
+)
+@pytest.mark.parametrize("moves", [False, True])
+def test_copies_beside_a_set_are_told_as_such(tmp_path, files, pattern, ending, moves):
+    copy = files[1].removesuffix(".tfrecord") + ending
+    (shutil.move if moves else shutil.copy)(files[1], copy)
+    assert told(pattern) == (
+        f"{pattern!r} matches {copy}, too, which is named like a copy: remove it, or "
+        "end the pattern with -of-00003.tfrecord."
+    )
+    lacks = f"{files[1]} is missing" if moves else ""
+    assert lacks in told(f"{tmp_path}/train-*-of-00003.tfrecord")
+    assert bool(told(f"{tmp_path}/train-*-of-00003.tfrecord")) == moves

@@ -178,7 +178,7 @@ def test_sigmas_by_name(tmp_path):
         ({"flip_pairs": False}, ["flip_pairs is false"]),
         ({"flip_pairs": {"a": "b"}}, ["flip_pairs is {'a': 'b'}"]),
         ({"limbs": 1.5}, ["limbs is 1.5"]),
-        ({"sigmas": {"rim_left": 0.1}}, ["no value for rim_right", "handle"]),
+        ({"sigmas": {"rim_left": 0.1}}, ["no value for 'rim_right'", "and 1 more"]),
         ({"sigmas": {"rim": 0.1}}, ["sigmas", "'rim'", "not in keypoints"]),
         ({"sigmas": 0.1}, ["sigmas is 0.1"]),
         ({"upper_body": ["head"]}, ["upper_body[0]", "'head'"]),
@@ -186,11 +186,37 @@ def test_sigmas_by_name(tmp_path):
     ],
 )
 def test_wrong_file(tmp_path, changes, expected):
+    check_refused(tmp_path, changes, expected)
+
+
+LONG = "x" * 5000
+EMPTY = dict.fromkeys(("flip_pairs", "limbs", "sigmas", "upper_body"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"keypoints": [LONG, LONG]},
+        {"flip_pairs": [[LONG, LONG]]},
+        {"flip_pairs": [[LONG, "a"], ["b", LONG]]},
+        {"flip_pairs": [[f"{LONG}y", "a"]]},
+        {"sigmas": [0, 0.1, 0.1]},
+        {"sigmas": {"a": 0.1}},
+        {"upper_body": [LONG, LONG]},
+    ],
+)
+def test_long_names_are_not_quoted_whole(tmp_path, changes):
+    text = check_refused(tmp_path, {**EMPTY, "keypoints": [LONG, "a", "b"], **changes})
+    assert len(text.replace(str(tmp_path), "")) < 500
+
+
+def check_refused(tmp_path, changes, expected=()):
     path = write_skeleton(tmp_path, **changes)
     with pytest.raises(skeletons.SkeletonError) as error:
         skeletons.load_skeleton(path)
     for part in [path, *expected]:
         assert part in str(error.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(

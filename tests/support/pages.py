@@ -1,0 +1,76 @@
+"""The documents' blocks of code, and what is said above them.
+
+A comment in the line above a block tells why no test runs it, or which one does:
+
+    <!-- not run: needs Docker -->
+    <!-- run by tests/test_garden.py -->
+"""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path
+    for path in (*REPO.glob("*.md"), *(REPO / "docs").glob("*.md"))
+    if path.name != "CHANGELOG.md"
+)
+
+_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_NOTE = re.compile(r"<!-- (not run: .+|run by \S+) -->")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    note: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(REPO)}:{self.line}"
+
+    def commands(self) -> list[list[str]]:
+        """The words of each command of a shell; loops are taken as one round."""
+        found, pending = [], ""
+        for line in self.text.replace("\\\n", " ").splitlines():
+            pending += line + "\n"
+            try:
+                words = shlex.split(pending, comments=True)
+            except ValueError:  # A quotation goes on in the next line.
+                continue
+            pending = ""
+            if words and words[0] not in ("for", "done"):
+                found.append([word.replace("$split", "train") for word in words])
+        return found
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yields the blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    for match in _BLOCK.finditer(text):
+        above = text[: match.start()].rstrip("\n").rsplit("\n", 1)[-1].strip()
+        note = _NOTE.fullmatch(above)
+        yield Block(
+            page,
+            text.count("\n", 0, match.start()) + 1,
+            match[2],
+            match[3],
+            note[1] if note else "",
+        )
+
+
+def all_blocks(*languages: str) -> list[Block]:
+    """The blocks of all pages, in some languages or in all."""
+    return [
+        block
+        for page in PAGES
+        for block in blocks(page)
+        if not languages or block.language in languages
+    ]

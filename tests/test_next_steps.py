@@ -1,0 +1,206 @@
+"""Commands end by saying what to type next, and what they say is understood."""
+
+import importlib
+import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from hrnet_tf import (
+    convert_weights,
+    export,
+    next_steps,
+    predict,
+    registry_imports,  # noqa: F401
+    train,
+)
+from hrnet_tf.data import coco_instances, coco_pose, segmentation_folder
+from hrnet_tf.data.synthetic import __main__ as synthetic
+from hrnet_tf.training.experiment import parse_config
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def say(capfd):
+    """Runs a command; returns the last commands that it says, as words."""
+
+    def run(module, *flags: str) -> list[list[str]]:
+        capfd.readouterr()
+        assert module.main(["command", *flags]) == 0
+        lines = capfd.readouterr().out.splitlines()
+        said = []
+        while lines and " -m hrnet_tf." in lines[-1]:
+            said.insert(0, shlex.split(lines.pop()))
+            assert lines.pop().startswith("Next, ")
+        assert said
+        for _, _, name, *more in said:
+            values = importlib.import_module(name).define_flags()
+            assert values([name, *more]) == [name]
+        return said
+
+    return run
+
+
+def test_a_command_is_printed_as_a_shell_takes_it(capsys, monkeypatch):
+    monkeypatch.setattr(next_steps, "_python", lambda: "python")
+    next_steps.tell("do it", "train", "--model_dir=my runs", "--x=a-*")
+    assert capsys.readouterr().out == (
+        "Next, do it:\n  python -m hrnet_tf.train '--model_dir=my runs' '--x=a-*'\n"
+    )
+
+
+def test_python_is_the_one_that_runs(tmp_path, monkeypatch):
+    program = tmp_path / ".venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.chdir(tmp_path)
+    assert next_steps._python() == ".venv/bin/python"
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(sys, "executable", "/opt/env/bin/python")
+    assert next_steps._python() == "opt/env/bin/python"
+    monkeypatch.chdir(tmp_path)
+    assert next_steps._python() == "/opt/env/bin/python"
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    assert next_steps._python() == "python"
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        ("a/train", "a/val"),
+        ("train/val2017", "train/train2017"),
+        ("train/mine", None),
+    ],
+)
+def test_the_other_split(path, other):
+    assert next_steps.other_split(path) == other
+
+
+def test_drawn_people_are_converted_and_trained_on(say, tmp_path):
+    folder = tmp_path / "drawn"
+    numbers = ("--num_train=2", "--num_val=2", "--image_size=96")
+    (command,) = say(synthetic, f"--output_dir={folder}", *numbers)
+    assert command[2] == "hrnet_tf.data.coco_pose"
+    (command,) = say(coco_pose, *command[3:])
+    config = config_of(command)
+    assert config.task.train_data.input_path == f"{folder}/tfrecords/train-*"
+    assert config.task.validation_data.input_path == f"{folder}/tfrecords/val-*"
+    annotations = folder / "annotations"
+    assert config.task.evaluation.annotation_file == str(
+        annotations / "person_keypoints_val.json"
+    )
+
+    (command,) = say(
+        coco_instances,
+        f"--image_dir={folder}/images/val",
+        f"--annotations={annotations}/instances_val.json",
+        f"--output_prefix={folder}/objects/val",
+        "--noinclude_masks",
+    )
+    config = config_of(command)
+    assert config.task.train_data.input_path == f"{folder}/objects/train-*"
+    assert config.task.annotation_file == f"{annotations}/instances_val.json"
+    assert config.task.model.num_classes == 5 and not config.task.model.include_mask
+
+    (command,) = say(
+        segmentation_folder,
+        f"--image_dir={folder}/images/train",
+        f"--label_dir={folder}/parts/train",
+        "--label_set=synthetic_parts",
+        f"--output_prefix={folder}/parts_of/mine",
+    )
+    config = config_of(command)
+    assert config.task.label_set == "synthetic_parts"
+    assert config.task.train_data.input_path == f"{folder}/parts_of/mine-*"
+
+
+def config_of(command: list[str]):
+    """The configuration that a training would have."""
+    values = train.define_flags()
+    values(command[2:])
+    files = [str(REPO / file) for file in values.config_file]
+    return parse_config(values.experiment, files, values.params_override)
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "pascal_context", "lip"])
+def test_published_data_sets_have_their_experiments(name, monkeypatch):
+    module = importlib.import_module(f"hrnet_tf.data.{name}")
+    told = []
+    monkeypatch.setattr(
+        module.command,
+        "run",
+        lambda convert, values, argv, training: told.append(training),
+    )
+    module.main([name])
+    flags = told[0](None, None)
+    assert config_of(["python", "-m", "hrnet_tf.train", *flags, "--model_dir=x"])
+
+
+def test_a_trained_network_is_exported_and_tried(say, toy_command, toy_data, tmp_path):
+    run_dir = tmp_path / "run"
+    (command,) = say(train, *toy_command(run_dir, "--mode=train"))
+    assert command[2] == "hrnet_tf.train" and "--mode=eval" in command
+    commands = say(train, *command[3:])
+    assert [command[2] for command in commands] == ["hrnet_tf.export", "hrnet_tf.demo"]
+    assert f"--model_dir={run_dir}" in commands[0]
+
+    commands = say(
+        export,
+        *commands[0][3:-1],
+        *("--noverify", f"--output_dir={tmp_path}/exported"),
+    )
+    assert [c[2] for c in commands] == ["hrnet_tf.predict", "hrnet_tf.demo"]
+    photos = tmp_path / "photos"
+    shutil.copytree(toy_data / "images/val", photos)
+    flags = [f.replace("=photos", f"={photos}") for f in commands[0][3:]]
+    (command,) = say(predict, *flags[:-1], f"--output_dir={tmp_path}/predicted")
+    assert command[2:] == ["hrnet_tf.demo", f"--model={tmp_path}/exported"]
+    # What programs read has no words between.
+    assert json.loads((tmp_path / "predicted/results.json").read_text())
+
+
+def test_the_picture_to_look_at_is_named(capsys):
+    next_steps.tell_of_run("runs/a", "pose", "runs/a/predictions.png")
+    out = capsys.readouterr().out
+    assert out.startswith("Next, look at runs/a/predictions.png, and export the model:")
+
+
+def test_runs_that_are_not_exported_have_curves(capsys):
+    next_steps.tell_of_curves("runs/a")
+    assert capsys.readouterr().out.endswith(" -m tensorboard.main --logdir=runs/a\n")
+
+
+def test_converted_weights_are_exported(capsys):
+    values = convert_weights.define_flags()
+    flags = ("--checkpoint=pose_hrnet_w32_384x288.pth", "--output=w/ckpt")
+    values(["command", *flags])
+
+    class Model:
+        output_shape = (None, 96, 72, 16)
+
+    convert_weights._tell_what_is_next(values, "pose", Model)
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    parsed = export.define_flags()
+    parsed(words[2:])
+    config = parse_config("hrnet_pose_coco", [], parsed.params_override)
+    assert config.task.skeleton == "mpii16"
+    assert config.task.model.input_size == [384, 288]
+
+
+@pytest.mark.parametrize("task", convert_weights._EXPERIMENTS)
+def test_other_converted_weights_are_trained_from(task, capsys):
+    values = convert_weights.define_flags()
+    values(["command", "--checkpoint=a.pth", "--output=w/ckpt"])
+    convert_weights._tell_what_is_next(values, task, None)
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    parsed = train.define_flags()
+    parsed(words[2:])
+    assert parsed.config_file == ["w/ckpt.yaml"]
+    assert parse_config(parsed.experiment)
