@@ -1,3 +1,3 @@
 """HRNet in TensorFlow: pose, segmentation and detection on the Model Garden."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
