@@ -195,6 +195,17 @@ def test_a_pipe_does_not_hang(verify, folder, tmp_path):
         load_predictor(str(tmp_path / "m.tflite"), verify=verify)
 
 
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("name", ["more", "variables/more"])
+def test_no_file_of_a_folder_is_overlooked(name, verify, folder, monkeypatch):
+    os.mkfifo(folder / name)
+    # TensorFlow may wait for a pipe for ever.
+    monkeypatch.setattr(loading.tf.saved_model, "load", lambda path: pytest.fail(path))
+    sentence = f"{name} is no part of what" if verify else f"{name} is a pipe"
+    with pytest.raises(UserError, match=sentence):
+        load_predictor(str(folder), verify=verify)
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 500])
 def test_a_graph_that_is_none_gets_a_sentence(content, folder):
     (folder / "saved_model.pb").write_bytes(content)
