@@ -140,3 +140,24 @@ def test_a_hangup_that_is_ignored_stays_ignored():
     """
     with process(program) as started:
         assert started.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    "before, argument, expected",
+    [
+        ("default_int_handler", "-m", "SIG_DFL"),
+        ("SIG_IGN", "-m", "SIG_IGN"),
+        ("default_int_handler", "program.py", "default_int_handler"),
+    ],
+)
+def test_a_command_that_is_being_imported_ends_in_silence(before, argument, expected):
+    program = f"""
+        import signal, sys
+        signal.signal(signal.SIGINT, signal.{before})
+        sys.argv = [{argument!r}]
+        import hrnet_tf
+        assert signal.getsignal(signal.SIGINT) == signal.{expected}
+        print("ready", flush=True)
+    """
+    with process(program) as started:
+        assert started.wait(10) == 0
