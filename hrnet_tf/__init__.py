@@ -10,6 +10,8 @@ What is listed in `__all__` is imported when it is first used: TensorFlow takes 
 """
 
 import importlib
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from hrnet_tf.serving.predictor import Boxes, Style
 
 __version__ = "0.2.0"
+
+# While Python looks for the module of `python -m hrnet_tf.train`: Ctrl-C ends a command
+# without a traceback, until `command_line` answers it.
+if sys.argv[:1] == ["-m"] and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 _PLACES = {
     "load": "api.loading",

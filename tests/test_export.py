@@ -15,7 +15,7 @@ from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.pose import verification
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training import checkpoints
-from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.training.experiment import ConfigError, parse_config
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +264,24 @@ def test_the_best_checkpoint_comes_before_the_latest(params, tmp_path):
     path = checkpoints.restore_to_export(model, params, str(tmp_path), None)
     assert path == str(tmp_path / "best_checkpoint/ckpt-1")
     np.testing.assert_array_equal(model.variables[0], kernels["best_checkpoint"])
+
+
+def test_a_damaged_best_checkpoint_is_named_and_the_latest(params, tmp_path):
+    task = PoseTask(params.task)
+    model = task.build_model()
+    for folder in (tmp_path, tmp_path / "best_checkpoint"):
+        save(folder, 3, model=model, **model.checkpoint_items)
+    best = tmp_path / "best_checkpoint/ckpt-3"
+    best.with_suffix(".index").write_text("")
+    with pytest.raises(ConfigError) as error:
+        checkpoints.restore_to_export(model, params, str(tmp_path), None)
+    text = str(error.value)
+    assert f"{best}, is damaged: " in text and "afresh" not in text
+    assert f"--checkpoint={tmp_path}/ckpt-3." in text
+    for file in tmp_path.glob("ckpt-*"):
+        file.unlink()
+    with pytest.raises(ConfigError, match="Put back a copy.$"):
+        checkpoints.restore_to_export(model, params, str(tmp_path), None)
 
 
 def test_averages_are_exported_where_there_are_some(params, tmp_path):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -109,8 +110,13 @@ def test_a_signal_while_compiling_loses_nothing(tmp_path, toy_command):
 
 def test_a_signal_in_an_evaluation_saves_what_was_trained(tmp_path, toy_command):
     folder = tmp_path / "run"
-    ema = "trainer.optimizer_config.ema.average_decay=0.5,trainer.validation_interval=6"
-    command = toy_command(folder, f"--params_override={FOREVER},{ema}")
+    ema = "ema.average_decay=0.99,trainer.optimizer_config.ema.dynamic_decay=false"
+    intervals = "trainer.validation_interval=6,trainer.checkpoint_interval=2"
+    command = toy_command(
+        folder,
+        f"--params_override={FOREVER}",
+        f"--params_override=trainer.optimizer_config.{ema},{intervals}",
+    )
     with started(command) as (process, stderr):
         wait_for("First evaluation", process, stderr)
         process.terminate()
@@ -118,10 +124,23 @@ def test_a_signal_in_an_evaluation_saves_what_was_trained(tmp_path, toy_command)
     assert "Traceback" not in stderr.read_text()
     newest = whole_checkpoints.newest(str(folder))
     assert newest == str(folder / "ckpt-6")
-    # The averages, which an evaluation uses, are back in their place: one that halves
-    # the way to the weights lies nearer to where these have been than they do.
     reader = tf.train.load_checkpoint(newest)
     assert reader.get_tensor("global_step/.ATTRIBUTES/VARIABLE_VALUE") == 6
+    # The averages, which an evaluation puts in the weights' place, are back in theirs:
+    # the weights are near what they were, and not near the averages.
+    before = tf.train.load_checkpoint(str(folder / "ckpt-4"))
+    average = "/.OPTIMIZER_SLOT/optimizer/average/"
+    averages = [name for name in reader.get_variable_to_shape_map() if average in name]
+    assert averages
+
+    def distance(names: list[str]) -> float:
+        return sum(
+            np.abs(reader.get_tensor(name.replace(average, "/")) - other).sum()
+            for name, other in zip(averages, map(before.get_tensor, names), strict=True)
+        )
+
+    weights = [name.replace(average, "/") for name in averages]
+    assert distance(weights) < distance(averages) / 4
 
 
 def test_a_second_run_is_refused(tmp_path, toy_command, run_here):

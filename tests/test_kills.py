@@ -5,6 +5,7 @@ all start from the same weights: a run that was killed must end with the very nu
 one that was not.
 """
 
+import functools
 import json
 import os
 import random
@@ -121,46 +122,66 @@ def names(folder: Path) -> list[str]:
         return []
 
 
-def is_saving(folder: Path) -> bool:
-    return any(name.startswith("ckpt-") and "_temp" in name for name in names(folder))
+# The training command, which kills itself at the `count`th time of a moment. A save
+# writes its parts into a folder, then moves the data to its place, then the index.
+KILLED = """
+import glob, os, signal, sys
+from tensorflow.python.ops import gen_io_ops
+from hrnet_tf import train, visualization
+from hrnet_tf.training import best_checkpoint
+
+moment, left = sys.argv.pop(1), int(sys.argv.pop(1))
+merge, write_image = gen_io_ops.merge_v2_checkpoints, visualization.write_image
+
+def reach(reached):
+    global left
+    left -= reached == moment
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def merge_or_die(parts, target, *args, **kwargs):
+    prefix = os.fsdecode(target.numpy())
+    kind = "best" if "best_ckpt-" in prefix else "run"
+    reach(f"saving {kind}")
+    if moment == f"renaming {kind}" and left == 1:
+        data = ".data-00000-of-00001"
+        os.rename(glob.glob(f"{glob.escape(prefix)}_temp/*{data}")[0], prefix + data)
+    reach(f"renaming {kind}")
+    merge(parts, target, *args, **kwargs)
+    reach(f"saved {kind}")
+
+def write_image_or_die(*args):
+    reach("evaluating")
+    write_image(*args)
+
+gen_io_ops.merge_v2_checkpoints = merge_or_die
+visualization.write_image = write_image_or_die
+sys.exit(train.main(sys.argv))
+"""
+MOMENTS = ["saving run", "renaming run", "saved run", "evaluating"]
+# When it gets better: surely at first.
+BEST_MOMENTS = ["saving best", "renaming best", "saved best"]
 
 
-def is_renaming(folder: Path) -> bool:
-    found = names(folder)
-    indices = {name.removesuffix(".index") for name in found}
-    return any(".data-" in name and name.split(".")[0] not in indices for name in found)
+def kill_at(moment: str, count: int, command: list[str]) -> None:
+    """Runs a command that is killed at the `count`th time of a moment."""
+    flags = command[command.index("hrnet_tf.train") + 1 :]
+    killed = [sys.executable, "-c", KILLED, moment, str(count), *flags]
+    process = start(killed)
+    _, stderr = process.communicate(timeout=TIME_LIMIT)
+    assert process.returncode == -signal.SIGKILL, stderr
 
 
-def is_evaluating(folder: Path) -> bool:
-    return any(
-        name.startswith(".") and name.endswith(".json") for name in names(folder)
-    )
-
-
-def is_saving_best(folder: Path) -> bool:
-    return "info.next.json" in names(folder / "best_checkpoint")
-
-
-def is_renaming_best(folder: Path) -> bool:
-    return is_renaming(folder / "best_checkpoint")
-
-
-def kill_at(
-    moment: Callable[[Path], bool] | float, process: subprocess.Popen, folder: Path
-) -> None:
-    """Kills a process at a moment after it has saved something itself."""
+def kill_after(seconds: float, command: list[str], folder: Path) -> None:
+    """Kills a command some time after it has saved something."""
     before = set(names(folder))
-    deadline = time.monotonic() + TIME_LIMIT
-    if isinstance(moment, float):
-        while process.poll() is None and not any(
-            name.startswith("ckpt-") for name in set(names(folder)) - before
-        ):
-            time.sleep(0.001)
-        time.sleep(moment)
-    else:
-        while process.poll() is None and not moment(folder):
-            assert time.monotonic() < deadline, f"never: {moment}"
-    process.send_signal(signal.SIGKILL)
+    process = start(command)
+    while process.poll() is None and not any(
+        name.startswith("ckpt-") for name in set(names(folder)) - before
+    ):
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.kill()
     process.communicate()
 
 
@@ -183,16 +204,19 @@ def test_killed_five_times_it_ends_with_the_same_numbers(
 ):
     choose = random.Random(seed)
     folder = tmp_path / "run"
-    moments: list[Callable[[Path], bool] | float] = [
-        *choose.sample(
-            [is_saving, is_renaming, is_evaluating, is_saving_best, is_renaming_best], 3
-        ),
-        *(choose.uniform(0, 0.5) for _ in range(2)),
+    kills: list[Callable[[], None]] = [
+        functools.partial(kill_at, moment, choose.randint(1, 2), command(folder))
+        for moment in choose.sample(MOMENTS, 2)
     ]
-    choose.shuffle(moments)
-    for moment in moments:
+    for _ in range(2):
+        seconds = choose.uniform(0, 0.3)
+        kills.append(functools.partial(kill_after, seconds, command(folder), folder))
+    choose.shuffle(kills)
+    best = choose.choice(BEST_MOMENTS)
+    kills.insert(0, functools.partial(kill_at, best, 1, command(folder)))
+    for kill in kills:
         step = newest_step(folder)
-        kill_at(moment, start(command(folder)), folder)
+        kill()
         assert newest_step(folder) >= step
     step = newest_step(folder)
     assert step < LAST_STEP, "killed too late to tell"

@@ -66,10 +66,10 @@ def test_an_evaluation_prints_every_class(parsing_command, run_dir, tmp_path, ca
         ("task.resizing.method=fixed", "task.resizing.size is []"),
         ("task.resizing.long_side=0", "task.resizing.long_side is 0"),
         ("task.train_data.crop_size=[64]", "task.train_data.crop_size is [64]"),
-        ("task.train_data.augmentation.scale_min=3.0", "scale_min and scale_max"),
+        ("task.train_data.augmentation.scale_min=3.0", "scale_min must not be above"),
         ("task.evaluation.scales=[]", "task.evaluation.scales is []"),
         ("task.evaluation.window=[64]", "task.evaluation.window is [64]"),
-        ("task.evaluation.window_overlap=1.0", "[0, 1)"),
+        ("task.evaluation.window_overlap=1.0", "in [0, 0.95]"),
         ("task.evaluation.combine=mean", "exp_logits, probabilities"),
         ("task.losses.class_weights=[1.0]", "has 1 numbers; it must have 20"),
         ("task.losses.ignore_label=3", "it must be in 20 to 255"),
@@ -200,4 +200,4 @@ def test_the_page_shows_classes(run_dir, tmp_path):
     assert sum(share for _, share in rows) == pytest.approx(1, abs=1e-3)
     assert isinstance(KINDS[predictor.metadata.task].page(predictor), gradio.Blocks)
     with pytest.raises(gradio.Error, match="Upload a picture first"):
-        page.checked(None)
+        page.read(None, page.MAX_PIXELS)

@@ -6,6 +6,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -24,18 +25,23 @@ def test_a_signal_ends_what_runs(number):
     assert signal.getsignal(number) is before
 
 
+def wait_until(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_held_signal_waits_for_its_moment(log):
     with signals.heeded(), signals.held():
         assert signals.received() is None
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.1)
-        assert signals.received() == signal.SIGTERM
+        wait_until(lambda: signals.received() == signal.SIGTERM)
         with pytest.raises(signals.Stopped), signals.released():
             pytest.fail("it is not released")
-        assert log().count("SIGTERM: stops as soon as nothing is lost") == 1
-        # What `timeout` sends to a process and to its group is one request.
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.1)
+        # A thread tells, and not at once.
+        told = "SIGTERM: stops as soon as nothing is lost"
+        wait_until(lambda: told in log())
     with signals.heeded():
         assert signals.received() is None
 
@@ -108,6 +114,21 @@ def test_children_die_as_usual_and_their_signals_are_their_own():
         assert started.poll() is None
 
 
+# What `timeout` sends to a process and to its group is one request.
+def test_a_signal_that_comes_twice_at_once_is_one():
+    program = """
+        import os, signal, time
+        from hrnet_tf import signals
+        with signals.heeded(), signals.held():
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(signals._ONE_SIGNAL / 2)
+            print("ready", flush=True)
+    """
+    with process(program) as started:
+        assert started.wait(10) == 0
+
+
 def test_a_hangup_that_is_ignored_stays_ignored():
     program = """
         import os, signal
@@ -115,6 +136,27 @@ def test_a_hangup_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with signals.heeded():
             os.kill(os.getpid(), signal.SIGHUP)
+        print("ready", flush=True)
+    """
+    with process(program) as started:
+        assert started.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    "before, argument, expected",
+    [
+        ("default_int_handler", "-m", "SIG_DFL"),
+        ("SIG_IGN", "-m", "SIG_IGN"),
+        ("default_int_handler", "program.py", "default_int_handler"),
+    ],
+)
+def test_a_command_that_is_being_imported_ends_in_silence(before, argument, expected):
+    program = f"""
+        import signal, sys
+        signal.signal(signal.SIGINT, signal.{before})
+        sys.argv = [{argument!r}]
+        import hrnet_tf
+        assert signal.getsignal(signal.SIGINT) == signal.{expected}
         print("ready", flush=True)
     """
     with process(program) as started:

@@ -416,6 +416,29 @@ def test_a_run_goes_on_from_its_newest_whole_checkpoint(
         assert tf.train.latest_checkpoint(trained_dir) == f"{trained_dir}/ckpt-4"
 
 
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def test_a_run_does_not_wait_for_pipes(trained_dir, toy_command, run_here):
+    (newest,) = (trained_dir / "best_checkpoint").glob("*.index")
+    for path in (
+        *(trained_dir / name for name in ("checkpoint", "params.yaml", "run.json")),
+        *(trained_dir / "ckpt-4.data-00000-of-00001", newest),
+    ):
+        make_pipe(path)
+    code, _, stderr = run_here(toy_command(trained_dir, "--mode=train"))
+    assert code == 1
+    assert f"{trained_dir}/run.json is a pipe, not a file" in stderr
+    (trained_dir / "run.json").unlink()
+    code, _, stderr = run_here(toy_command(trained_dir, "--mode=train"))
+    assert code == 0, stderr
+    assert "ckpt-4.data-00000-of-00001 is a pipe, not a file" in stderr
+    assert (trained_dir / "params.yaml").is_file()
+    assert tf.train.latest_checkpoint(trained_dir) == f"{trained_dir}/ckpt-4"
+
+
 @pytest.mark.parametrize("mode", ["train", "eval", "continuous_eval"])
 def test_a_run_without_a_whole_checkpoint_does_not_start_over(
     mode, trained_dir, toy_command, run_here
@@ -580,8 +603,9 @@ def test_stops_when_the_loss_is_not_a_number(tmp_path, toy_command, run_here):
     assert code == 1
     sentence = stderr.splitlines()[-1]
     assert re.match(
-        r"The training loss became (nan|inf, above trainer.loss_upper_bound=1e\+06,) "
-        r"between steps 1 and 2\. Try a lower learning rate ",
+        r"The training loss became (nan|(inf|[\d.]+e\+\d+), above "
+        r"trainer.loss_upper_bound=1e\+06,) between steps 1 and 2\. "
+        r"Try a lower learning rate ",
         sentence,
     )
     for key in ("learning_rate", "adam.global_clipnorm", "mixed_precision_dtype"):

@@ -5,6 +5,7 @@ testdata/version_0_1 holds a run of a toy pose network on the data of the fixtur
 did not record their experiment.
 """
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -75,7 +76,8 @@ def test_a_run_is_exported_as_before(run_dir, tmp_path):
     assert export.main(["export", "--format=tflite", *flags]) == 0
     now = load_predictor(str(tmp_path / "out/pose_custom_64x64.tflite"))
     before = load_predictor(str(OLD / "pose.tflite"))
-    assert now.metadata.to_json() == before.metadata.to_json()
+    said = dataclasses.replace(now.metadata, version=before.metadata.version)
+    assert said.to_json() == before.metadata.to_json()
     crop = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     np.testing.assert_allclose(
         now.predict_crop(crop)["keypoints"],

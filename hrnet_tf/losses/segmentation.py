@@ -102,7 +102,7 @@ def ohem_cross_entropy(
 
     count = tf.reduce_sum(tf.cast(labelled, tf.int32))
     place = tf.maximum(tf.minimum(min_kept, count - 1), 0)
-    hardest = -tf.math.top_k(-own, tf.minimum(min_kept + 1, tf.size(own))).values
+    hardest = -tf.math.top_k(-own, tf.minimum(min_kept, tf.size(own) - 1) + 1).values
     is_hard = own < tf.maximum(hardest[place], threshold)
     is_hard = tf.cast(is_hard & labelled, tf.float32)
     if class_weights:

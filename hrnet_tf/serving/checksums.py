@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from hrnet_tf.input_files import open_input, read_bytes
 from hrnet_tf.messages import listed
-from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.metadata import FILE_NAME, ModelError
 
 # Where a SavedModel lists its files; TensorFlow and its servers pass over the folder.
 MANIFEST = os.path.join("assets.extra", "hrnet_tf.sha256")
@@ -62,7 +62,11 @@ def write_manifest(folder: str) -> None:
     """Lists the files of a SavedModel, with their checksums."""
     path = os.path.join(folder, MANIFEST)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    lines = [f"{_digest(folder, name)}  {name}\n" for name in _files(folder)]
+    lines = [
+        f"{_digest(folder, name)}  {name}\n"
+        for name in _contents(folder)
+        if not os.path.isdir(os.path.join(folder, name))
+    ]
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(lines)
 
@@ -74,8 +78,11 @@ def has_manifest(folder: str) -> bool:
 
 def check_readable(folder: str) -> None:
     """Raises `InputFileError` if a file of a SavedModel cannot be read, or is none."""
-    for name in _files(folder):
-        open_input(os.path.join(folder, name)).close()
+    for name in _contents(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            continue  # The model may be taken with it.
+        open_input(path).close()
 
 
 def check_folder(folder: str) -> None:
@@ -85,7 +92,7 @@ def check_folder(folder: str) -> None:
         ModelError: If one is missing, was changed, or is no part of the model.
     """
     listed_files = _read_manifest(folder)
-    there = set(_files(folder))
+    there = set(_contents(folder))
     changed = [
         name
         for name, digest in listed_files.items()
@@ -114,9 +121,22 @@ def lost(path: str) -> ModelError:
     )
 
 
+def untold(path: str) -> ModelError:
+    """The error about a model with a checksum of which its description is silent."""
+    return ModelError(
+        f"{path} was edited: its {FILE_NAME} does not say that it has a checksum; "
+        f"{_ADVICE}"
+    )
+
+
 def _read_manifest(folder: str) -> Mapping[str, str]:
     path = os.path.join(folder, MANIFEST)
     text = read_bytes(path, _LARGEST_MANIFEST).decode("utf-8", "replace")
+    if "\r\n" in text:
+        raise ModelError(
+            f"{path} has line ends as of Windows, which the export does not write: "
+            f"copy the model without changing its texts; {_ADVICE}"
+        )
     matches = [_LINE.fullmatch(line) for line in text.split("\n")[:-1]]
     digests = {match[2]: match[1] for match in matches if match}
     if not text.endswith("\n") or len(digests) < len(matches):
@@ -127,14 +147,19 @@ def _read_manifest(folder: str) -> Mapping[str, str]:
     return digests
 
 
-def _files(folder: str) -> list[str]:
-    """The paths of all files below a folder, but for the list of them."""
-    names = sorted(
-        os.path.relpath(os.path.join(parent, name), folder)
-        for parent, _, names in os.walk(folder)
-        for name in names
-    )
-    return [name for name in names if name != MANIFEST]
+def _contents(folder: str) -> list[str]:
+    """The paths of all files below a folder, but for the list of them.
+
+    Empty folders and those that are links, to anywhere, stand for themselves.
+    """
+    names = []
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        names += [os.path.join(parent, name) for name in (*files, *links)]
+        if not files and not folders:
+            names.append(parent)
+    paths = sorted(os.path.relpath(name, folder) for name in names)
+    return [path for path in paths if path != MANIFEST]
 
 
 def _digest(folder: str, name: str) -> str:

@@ -136,8 +136,8 @@ def load_saved_model(path: str, verify: bool = True) -> LoadedSavedModel:
     if not os.path.exists(asset):
         raise ModelError(f"{path} was not exported by hrnet_tf: it has no {asset}.")
     description = metadata.parse(read_bytes(asset, metadata.MAX_BYTES), path)
-    if verify and not is_listed:
-        _check_lost(description, path)
+    if verify:
+        _check_told(description, path, is_listed)
     try:
         model = tf.saved_model.load(path)
     except Exception as error:  # What is damaged raises errors of any kind.
@@ -164,8 +164,8 @@ def load_tflite(
     if verify and is_sealed:
         checksums.check_content(content, path)
     description = tflite_metadata.read_description(content, path)
-    if verify and not is_sealed:
-        _check_lost(description, path)
+    if verify:
+        _check_told(description, path, is_sealed)
     if not (verify and is_sealed):
         _try(path)
     try:
@@ -187,9 +187,17 @@ def load_tflite(
     return LoadedTFLite(path, description, interface, run, outputs)
 
 
-def _check_lost(description: Mapping[str, Any], path: str) -> None:
-    """Refuses a model that lost its checksum; warns of one that never had any."""
-    if metadata.CHECKSUM in description:
+def _check_told(description: Mapping[str, Any], path: str, has_checksum: bool) -> None:
+    """Compares what a model has with what it says of itself.
+
+    Refuses one that lost its checksum; warns of one that never had any.
+    """
+    is_told = metadata.CHECKSUM in description
+    if has_checksum and not is_told:
+        raise checksums.untold(path)
+    if has_checksum:
+        return
+    if is_told or metadata.has_checksums(description):
         raise checksums.lost(path)
     _log.warning(
         "%s has no checksum, since an earlier version of hrnet_tf exported it: damage "

@@ -39,6 +39,9 @@ NORMALIZATION = {
 # The key that says that the model holds a checksum, see `checksums`.
 CHECKSUM = "checksum"
 
+# The last version of which some exported models have no checksum.
+_NOT_ALWAYS_CHECKED = (0, 1)
+
 _INPUT = "input"
 
 # Of what a network sees, in pixels.
@@ -302,6 +305,12 @@ def _check_version(version: str, source: str) -> None:
             "what it predicts may be misread.",
             *(source, version, hrnet_tf.__version__),
         )
+
+
+def has_checksums(description: Mapping[str, Any]) -> bool:
+    """Whether the version that exported a model writes checksums, all the time."""
+    match = _VERSION.fullmatch(description["hrnet_tf_version"])
+    return match is not None and (int(match[1]), int(match[2])) > _NOT_ALWAYS_CHECKED
 
 
 def number_mistakes(

@@ -88,8 +88,14 @@ def read_description(content: bytes, source: str) -> dict[str, Any]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entry = archive.getinfo(metadata_lib.FILE_NAME)
             if entry.file_size > metadata_lib.MAX_BYTES:
-                raise zipfile.BadZipFile("it is too large")
+                raise ModelError(
+                    f"{source}: its {metadata_lib.FILE_NAME} has {entry.file_size} "
+                    f"bytes and may have {metadata_lib.MAX_BYTES}: export the model "
+                    "again."
+                )
             text = archive.read(entry)
+    except ModelError:
+        raise
     except ZIP_FAULTS as error:
         raise ModelError(
             f"{source} was not exported by hrnet_tf, or is incomplete: it holds no "

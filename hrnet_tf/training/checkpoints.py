@@ -48,9 +48,7 @@ def restore_to_export(
         restore_model(model, checkpoint)
         return checkpoint
     assert model_dir is not None
-    subdir = params.trainer.best_checkpoint_export_subdir
-    best = subdir and whole_checkpoints.newest(os.path.join(model_dir, subdir))
-    if best:
+    if best := _best(params, model_dir):
         restore_model(model, best)
         return best
     latest = whole_checkpoints.newest(model_dir)
@@ -68,6 +66,28 @@ def restore_to_export(
         with tf.distribute.OneDeviceStrategy("CPU:0").scope():
             optimizer.swap_weights()
     return latest
+
+
+def _best(params: cfg.ExperimentConfig, model_dir: str) -> str | None:
+    """The best checkpoint of a run, if it keeps one and has one.
+
+    Raises:
+        ConfigError: If it is damaged.
+    """
+    subdir = params.trainer.best_checkpoint_export_subdir
+    if not subdir:
+        return None
+    surveyed = whole_checkpoints.survey(os.path.join(model_dir, subdir))
+    if surveyed.damaged and surveyed.newest is None:
+        name, reason = surveyed.damaged[0]
+        latest = whole_checkpoints.survey(model_dir).prefix
+        raise ConfigError(
+            f"The best checkpoint, {os.path.join(surveyed.folder, name)}, is damaged: "
+            f"{reason}. Put back a copy"
+            + (f", or take the latest with --checkpoint={latest}." if latest else ".")
+        )
+    whole_checkpoints.tell(surveyed)
+    return surveyed.prefix
 
 
 def check_exists(checkpoint: str) -> None:

@@ -16,11 +16,14 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.python.training import checkpoint_state_pb2
 
-from hrnet_tf.input_files import InputFileError, check_input
+from hrnet_tf.input_files import InputFileError, check_input, is_remote
 from hrnet_tf.messages import UserError, listed, one_line
 
 # Names the checkpoints of a folder, for TensorFlow.
 STATE_FILE = "checkpoint"
+
+# The series that training saves.
+_TRAINING = "ckpt"
 
 _INDEX = re.compile(r"(?P<name>.+)\.index")
 _DATA = re.compile(r"(?P<name>.+)\.data-\d{5}-of-\d{5}")
@@ -70,14 +73,22 @@ def damage(prefix: str) -> str | None:
         files = _files_of(prefix)
         for file in files:
             check_input(file)
-        stats = [tf.io.gfile.stat(file) for file in files]
+        state = tuple((file, *_version(file)) for file in files)
     except (InputFileError, tf.errors.OpError) as error:
         return one_line(error.message).rstrip(".")
-    state = tuple(
-        (file, stat.length, stat.mtime_nsec)
-        for file, stat in zip(files, stats, strict=True)
-    )
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
     return _damage(prefix, state)
+
+
+def _version(file: str) -> tuple[int, ...]:
+    """Numbers that change when a file does."""
+    if is_remote(file):
+        stat = tf.io.gfile.stat(file)
+        return stat.length, stat.mtime_nsec
+    # TensorFlow's own answer is in whole seconds.
+    local = os.stat(file)
+    return local.st_size, local.st_mtime_ns, local.st_ctime_ns, local.st_ino
 
 
 def check_files(prefix: str) -> None:
@@ -95,7 +106,7 @@ def _files_of(prefix: str) -> list[str]:
 
 
 @functools.lru_cache
-def _damage(prefix: str, state: tuple[tuple[str, int, int], ...]) -> str | None:
+def _damage(prefix: str, state: tuple[tuple[str | int, ...], ...]) -> str | None:
     """As `damage`, once for every state of the files."""
     try:
         reader = tf.train.load_checkpoint(prefix)
@@ -215,7 +226,9 @@ def _listed(folder: str) -> tuple[list[str] | None, str | None]:
 def _state_remark(names: Sequence[str] | None, name: str) -> str | None:
     if names is None:
         return f"its file {STATE_FILE} is missing"
-    if names and _number(names[-1]) < _number(name):
+    if names and (
+        _series(names[-1]) != _series(name) or _number(names[-1]) < _number(name)
+    ):
         return f"its file {STATE_FILE} names {names[-1]}"
     return None
 
@@ -224,12 +237,12 @@ def _found(files: Sequence[str], names: Sequence[str] | None) -> list[str]:
     """The checkpoints of a folder that have an index, oldest first.
 
     They are numbered, or listed. If several series of them share the folder, they are
-    those of the series that is listed last, or else that has TensorFlow's usual name.
+    those of a training, or else of the series that is listed last.
     """
     found = [match["name"] for file in files if (match := _INDEX.fullmatch(file))]
     found = [name for name in found if _number(name) >= 0 or name in (names or ())]
     series = {_series(name) for name in found}
-    for wanted in (*map(_series, reversed(names or [])), "ckpt"):
+    for wanted in (_TRAINING, *map(_series, reversed(names or []))):
         if wanted in series:
             found = [name for name in found if _series(name) == wanted]
             break
@@ -260,6 +273,9 @@ def _lost(
 
 def _managed(found: Sequence[str], names: Sequence[str] | None) -> list[str]:
     """Those that TensorFlow may delete in time: listed, or all if nothing is known."""
+    names = [
+        name for name in names or () if found and _series(name) == _series(found[0])
+    ]
     if not names:
         return list(found)
     newest_listed = max(_number(name) for name in names)

@@ -48,7 +48,8 @@ def official_ohem(logits, labels, weights, threshold, min_kept):
 
 
 @pytest.mark.parametrize(
-    ("threshold", "min_kept"), [(0.9, 3), (0.2, 3), (0.0, 20), (0.05, 1000)]
+    ("threshold", "min_kept"),
+    [(0.9, 3), (0.2, 3), (0.0, 20), (0.05, 1000), (0.05, 2**31 - 1)],
 )
 @pytest.mark.parametrize("weights", [[], WEIGHTS])
 def test_ohem_keeps_the_officially_hard_pixels(batch, threshold, min_kept, weights):

@@ -11,7 +11,7 @@ import pytest
 
 from hrnet_tf import join, predict
 from hrnet_tf.messages import UserError
-from hrnet_tf.serving import checksums, loading
+from hrnet_tf.serving import checksums, loading, metadata
 from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import ModelError
 
@@ -30,15 +30,20 @@ def folder(saved_model_dir, tmp_path) -> Path:
 
 
 def change_description(path: Path, **changes) -> None:
-    """Edits what a model says of itself, and nothing else."""
+    """Edits what a model says of itself, and nothing else; None takes a key out."""
+
+    def changed(description) -> str:
+        values = {**description, **changes}.items()
+        return json.dumps({key: value for key, value in values if value is not None})
+
     if path.is_dir():
         asset = path / "assets/hrnet_tf.json"
-        asset.write_text(json.dumps({**json.loads(asset.read_text()), **changes}))
+        asset.write_text(changed(json.loads(asset.read_text())))
         return
     with zipfile.ZipFile(path) as archive:
         description = json.loads(archive.read("hrnet_tf.json"))
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning):
-        archive.writestr("hrnet_tf.json", json.dumps({**description, **changes}))
+        archive.writestr("hrnet_tf.json", changed(description))
 
 
 # ---- .tflite ----
@@ -102,6 +107,14 @@ def test_a_damaged_graph_that_is_taken_as_it_is_gets_a_sentence(file):
         load_predictor(str(file), verify=False)
 
 
+def test_a_description_that_is_too_large_is_called_so(file, monkeypatch):
+    monkeypatch.setattr(metadata, "MAX_BYTES", 100)
+    with pytest.raises(
+        ModelError, match=r"hrnet_tf\.json has \d+ bytes and may have 100"
+    ):
+        load_predictor(str(file))
+
+
 # ---- SavedModels ----
 
 
@@ -135,6 +148,26 @@ def test_files_that_are_missing_or_too_many_are_named(folder):
         load_predictor(str(folder))
 
 
+@pytest.mark.parametrize("place", ["odd", "variables/odd"])
+@pytest.mark.parametrize("target", ["/etc", ".", "nowhere", None])
+def test_folders_that_are_linked_or_empty_are_named(target, place, folder):
+    if target is None:
+        (folder / place).mkdir()
+    else:
+        (folder / place).symlink_to(target)
+    with pytest.raises(ModelError, match=f"exported: {place} is no part of what was"):
+        load_predictor(str(folder))
+    if target != "nowhere":
+        load_predictor(str(folder), verify=False)
+
+
+def test_a_list_with_other_line_ends_is_called_so(folder):
+    content = (folder / MANIFEST).read_bytes()
+    (folder / MANIFEST).write_bytes(content.replace(b"\n", b"\r\n"))
+    with pytest.raises(ModelError, match="has line ends as of Windows"):
+        load_predictor(str(folder))
+
+
 def test_the_list_itself_is_checked(folder):
     path = folder / MANIFEST
     content = path.read_bytes()
@@ -160,6 +193,17 @@ def test_a_pipe_does_not_hang(verify, folder, tmp_path):
     os.mkfifo(tmp_path / "m.tflite")
     with pytest.raises(UserError, match=r"m\.tflite is a pipe"):
         load_predictor(str(tmp_path / "m.tflite"), verify=verify)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("name", ["more", "variables/more"])
+def test_no_file_of_a_folder_is_overlooked(name, verify, folder, monkeypatch):
+    os.mkfifo(folder / name)
+    # TensorFlow may wait for a pipe for ever.
+    monkeypatch.setattr(loading.tf.saved_model, "load", lambda path: pytest.fail(path))
+    sentence = f"{name} is no part of what" if verify else f"{name} is a pipe"
+    with pytest.raises(UserError, match=sentence):
+        load_predictor(str(folder), verify=verify)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 500])
@@ -193,6 +237,38 @@ def test_a_description_of_another_model_is_refused(changes, sentence, format, re
     change_description(path, **changes)
     with pytest.raises(ModelError, match=sentence):
         load_predictor(str(path), verify=False)
+
+
+def lose_checksum(path: Path) -> None:
+    """Takes out what the model's files are compared with, and nothing else."""
+    if path.is_dir():
+        (path / MANIFEST).unlink()
+        return
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b""
+
+
+@pytest.mark.parametrize("format", ["file", "folder"])
+@pytest.mark.parametrize("key", ["sha256", None])
+def test_a_checksum_that_was_lost_is_missed(key, format, request):
+    path = request.getfixturevalue(format)
+    change_description(path, checksum=key)
+    lose_checksum(path)
+    with pytest.raises(ModelError, match=r"the checksum in .* is missing"):
+        load_predictor(str(path))
+    load_predictor(str(path), verify=False)
+
+
+@pytest.mark.parametrize("format", ["file", "folder"])
+def test_a_description_that_is_silent_about_the_checksum_is_refused(format, request):
+    path = request.getfixturevalue(format)
+    change_description(path, checksum=None)
+    if format == "file":
+        path.write_bytes(checksums.sealed(path.read_bytes()))
+    else:
+        checksums.write_manifest(str(path))
+    with pytest.raises(ModelError, match=r"hrnet_tf\.json does not say that it has a"):
+        load_predictor(str(path))
 
 
 @pytest.mark.parametrize("name", ["pose.tflite", "saved_model"])

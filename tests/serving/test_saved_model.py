@@ -307,7 +307,7 @@ def test_every_warmup_request_runs(saved_model_dir, predict):
 def test_warmup_can_be_left_out(build_module, tmp_path):
     saved_model.write_saved_model(*build_module(), str(tmp_path / "1"), warmup=False)
     assert (tmp_path / "1/saved_model.pb").exists()
-    assert not (tmp_path / "1/assets.extra").exists()
+    assert not (tmp_path / "1/assets.extra/tf_serving_warmup_requests").exists()
 
 
 # ---- the files ----

@@ -118,7 +118,7 @@ def _config(dataset: pathlib.Path | None = None, **changes) -> pose.PoseTask:
     config = pose.PoseTask(model=model)
     config.validation_data.global_batch_size = 3
     if dataset:
-        config.validation_data.input_path = str(dataset / "records*")
+        config.validation_data.input_path = str(dataset / "records-*")
         config.evaluation.annotation_file = str(dataset / "people.json")
     config.override(changes)
     return config

@@ -1,12 +1,18 @@
 """A network that the Garden cannot build is told of in a sentence."""
 
+import operator
+import re
+
 import pytest
 from official.core import task_factory
+from official.modeling import hyperparams
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.training.field_types import join, keys, type_mistakes
 from hrnet_tf.training.networks import NetworkError, explain_failures
-from tests.conftest import TOY_BACKBONE
+from hrnet_tf.training.validation.ranges import range_of, value_mistakes
+from tests.conftest import TOY_BACKBONE, TOY_DETECTOR, TOY_MASK_RCNN
 
 
 def task_of(decoder):
@@ -34,6 +40,36 @@ def test_a_level_that_is_missing_is_named():
     task = explain_failures(task_factory.get_task(params.task))
     with pytest.raises(NetworkError, match=r"\(there is no level \d\)"):
         task.build_model()
+
+
+def lower_ends(config, path):
+    """The least value of every number below `path` for which a range is stated."""
+    for name in keys(config):
+        value, key_path = getattr(config, name), join(path, name)
+        if isinstance(value, hyperparams.Config):
+            chosen = not isinstance(config, hyperparams.OneOfConfig)
+            if chosen or name == config.type:
+                yield from lower_ends(value, key_path)
+        stated = range_of(key_path)
+        bounds = stated and re.match(r"in \[([-+.e0-9]+), ", stated.words)
+        if bounds and type(value) in (int, float):
+            yield key_path, type(value)(float(bounds[1]))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "toy"),
+    [("hrnet_maskrcnn_coco", TOY_MASK_RCNN), ("hrnet_retinanet_coco", TOY_DETECTOR)],
+)
+def test_networks_of_the_least_numbers_are_built(experiment, toy):
+    params = parse_config(experiment)
+    params.override({"task": {"model": toy}})
+    for path, least in lower_ends(params.task.model, "task.model"):
+        if not re.search(r"backbone|level|num_classes", path):
+            section, name = path.rsplit(".", 1)
+            operator.attrgetter(section)(params).override({name: least})
+    assert list(type_mistakes(params, value_mistakes=value_mistakes)) == []
+    model = explain_failures(task_factory.get_task(params.task)).build_model()
+    assert model.trainable_weights
 
 
 def test_networks_that_fit_are_built():

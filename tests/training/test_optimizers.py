@@ -36,7 +36,7 @@ def training(config: cfg.TrainerConfig, precision: str | None = None):
     optimizer = base_task.Task.create_optimizer(config.optimizer_config, runtime)
     if config.optimizer_config.ema:
         optimizer.shadow_copy(model)
-    checkpoint = checkpoints._TrainerCheckpoint(True, model=model, optimizer=optimizer)
+    checkpoint = checkpoints.TrainerCheckpoint(True, model=model, optimizer=optimizer)
     return checkpoint, optimizer, model.layers[0].kernel
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.records.segmentation import encode_image_record
 from hrnet_tf.training.experiment import parse_config
-from hrnet_tf.training.validation import segmentation
+from hrnet_tf.training.validation import detection, segmentation
 
 CONFIG = Path(__file__).parents[2] / "configs/segmentation/custom.yaml"
 
@@ -43,3 +43,35 @@ def test_classes_without_training_pixels_are_told_of(
     assert list(segmentation.mistakes(params, trains=True, evaluates=False)) == []
     told = f"No pixel of task.train_data has the class {missing} of task.label_set"
     assert (told in log()) == (missing is not None)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "overrides", "words"),
+    [
+        ("seg_custom", ["task.losses.top_k_percent_pixels=0.0002"], "4096 pixels"),
+        ("seg_custom", ["task.losses.top_k_percent_pixels=0.0003"], ""),
+        (
+            "seg_custom",
+            [
+                "task.losses.top_k_percent_pixels=0.0003",
+                "task.losses.use_groundtruth_dimension=false",
+            ],
+            "256 pixels",
+        ),
+        (
+            "fasterrcnn_coco",
+            ["task.losses.frcnn_class_loss_top_k_percent=0.001"],
+            "512 sampled regions",
+        ),
+        ("fasterrcnn_coco", ["task.losses.frcnn_class_loss_top_k_percent=0.002"], ""),
+    ],
+)
+def test_a_share_of_the_hardest_is_not_none(experiment, overrides, words):
+    crop = "task.train_data.crop_size=[64, 64],task.label_set=synthetic_parts"
+    sizes = [crop] if experiment == "seg_custom" else []
+    params = parse_config(f"hrnet_{experiment}", [], [*sizes, *overrides])
+    kind = segmentation if sizes else detection
+    found = list(kind.mistakes(params, trains=False, evaluates=False))
+    assert [m for m in found if "which is none of the" not in m] == []
+    assert len(found) == bool(words)
+    assert all(f"none of the {words} of an image" in mistake for mistake in found)

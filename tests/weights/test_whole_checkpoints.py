@@ -145,6 +145,17 @@ def test_no_flipped_bit_changes_what_is_restored(seed, saved, folder):
     assert values(str(folder / found)) == values(str(saved / found))
 
 
+def test_damage_within_a_second_is_seen(folder):
+    prefix = str(folder / "ckpt-12")
+    assert whole_checkpoints.damage(prefix) is None
+    data = folder / "ckpt-12.data-00000-of-00001"
+    content = data.read_bytes()
+    data.write_bytes(bytes(len(content)))
+    assert whole_checkpoints.damage(prefix) is not None
+    data.write_bytes(content)
+    assert whole_checkpoints.damage(prefix) is None
+
+
 def test_files_of_two_checkpoints_do_not_make_one(folder):
     shutil.copy(folder / f"ckpt-8{DATA}", folder / f"ckpt-12{DATA}")
     assert newest(folder) == "ckpt-8"
@@ -233,6 +244,21 @@ def test_another_series_does_not_take_the_place_of_a_run(content, folder):
     whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
     assert (folder / "backbone-100.index").exists()
     assert "backbone" not in (folder / "checkpoint").read_text()
+
+
+@pytest.mark.parametrize("number", [1, 99])
+def test_a_copied_best_checkpoint_does_not_either(number, folder, log):
+    for suffix in (INDEX, DATA):
+        shutil.copy(folder / f"ckpt-8{suffix}", folder / f"best_ckpt-{number}{suffix}")
+    name = f"best_ckpt-{number}"
+    whole_checkpoints.write_state(str(folder), [name])
+    assert newest(folder) == "ckpt-12"
+    assert f"its file checkpoint names {name}" in log()
+    surveyed = whole_checkpoints.survey(str(folder))
+    assert "ckpt-8" in surveyed.older and name not in surveyed.older
+    whole_checkpoints.repair(surveyed)
+    assert tf.train.latest_checkpoint(str(folder)) == str(folder / "ckpt-12")
+    assert (folder / f"{name}.index").exists()
 
 
 def test_names_with_unusual_letters(saved, tmp_path):

@@ -166,7 +166,7 @@ def _mask_sizes(record: dict[str, tf.Tensor]) -> tf.Operation:
     is_png = tf.strings.substr(header, 1, 3) == "PNG"
     is_unknown = (height < 1) | (width < 1) | ~is_png
     is_like_the_image = is_unknown | (difference <= height + width)
-    return require(is_like_the_image, f"{MASKS} is not of the image's proportions")
+    return require(is_like_the_image, f"{MASKS} has another shape than the image")
 
 
 def check_mask_values(masks: tf.Tensor) -> tf.Operation:

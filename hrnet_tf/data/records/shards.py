@@ -1,6 +1,7 @@
 """Reads TFRecords outside input pipelines, and names the file and record at fault."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
@@ -33,10 +34,10 @@ def check_first_record(
     for path in files:
         check_is_file(path)
     try:
-        for serialized in tf.data.TFRecordDataset(files).take(1):
-            parse(serialized)
+        for serialized in itertools.chain.from_iterable(map(read_serialized, files)):
+            parse(tf.constant(serialized))
             return
-    except tf.errors.DataLossError as error:
+    except RecordError as error:
         raise RecordError(
             f"{files[0]} is damaged or not a TFRecord file: {advice}."
         ) from error

@@ -3,6 +3,7 @@
 What holds for every run is in `ranges`.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -52,3 +53,13 @@ def in_order(
     if least > most or (strictly and least == most):
         wanted = "be below it" if strictly else "not be above it"
         yield f"{path}.{low} is {least} and {high} {most}; {low} must {wanted}."
+
+
+def share_mistakes(path: str, share: float, count: int, things: str) -> Iterator[str]:
+    """Checks that a share of `count` things is not none of them."""
+    if count > 0 and share * count < 1:
+        least = math.ceil(1e6 / count) / 1e6
+        yield (
+            f"{path} is {share}, which is none of the {count} {things} of an image; it "
+            f"must be at least {least:g}."
+        )

@@ -85,6 +85,12 @@ def _model_mistakes(task: DetectionTask) -> Iterator[str]:
             ("background_iou_high_threshold", "foreground_iou_threshold"),
         ):
             yield from choices.in_order(sampler_path, sampler, low, high)
+        yield from choices.share_mistakes(
+            "task.losses.frcnn_class_loss_top_k_percent",
+            task.losses.frcnn_class_loss_top_k_percent,
+            sampler.num_sampled_rois,
+            "sampled regions",
+        )
         if model.include_mask and None in (
             model.mask_head,
             model.mask_sampler,

@@ -1,6 +1,7 @@
 """What our segmentation task needs."""
 
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -168,6 +169,13 @@ def _loss_mistakes(
             f"{path}.top_k_percent_pixels is {losses.top_k_percent_pixels}; it must be "
             "1 with ohem, which chooses the pixels itself."
         )
+    # The head has a sixteenth of a crop's pixels, unless it is enlarged.
+    divisor = 1 if losses.use_groundtruth_dimension else 16
+    size = task.train_data.crop_size
+    pixels = math.prod(size) // divisor if len(size) == 2 else 0
+    yield from choices.share_mistakes(
+        f"{path}.top_k_percent_pixels", losses.top_k_percent_pixels, pixels, "pixels"
+    )
     for name in ("use_binary_cross_entropy", "gt_is_matting_map"):
         if getattr(losses, name):
             yield f"{path}.{name} is true; it must be false: a pixel has one class."

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hrnet_tf.data.records import conversions, sets
 from hrnet_tf.data.records.conversions import Choices
-from hrnet_tf.data.records.shards import RecordError, read_examples
+from hrnet_tf.data.records.shards import RecordError, check_first_record, read_examples
 from hrnet_tf.data.records.writing import RecordShards
 
 
@@ -286,6 +286,13 @@ def test_a_length_beyond_memory_is_a_sentence(files, length):
         f"{files[0]}: record 3 is damaged (the file ends within it); convert the data "
         "again with --overwrite."
     )
+
+
+def test_a_first_length_beyond_memory_is_a_sentence(tmp_path):
+    (file,) = write(tmp_path / "train", 1, 1)
+    damage.lie_about_the_length(file)
+    with pytest.raises(RecordError, match="damaged or not a TFRecord file: x."):
+        check_first_record([file], lambda serialized: None, "x")
 
 
 def test_a_file_that_cannot_be_opened_is_named_with_its_record(files):

@@ -19,6 +19,7 @@ def pipe(tmp_path):
     "read",
     [
         lambda path: list(read_examples([path])),
+        lambda path: list(read_examples([path], is_compressed=True)),
         lambda path: pose.check_records([path], 17),
         lambda path: image_ids.read_image_ids(path, "image/source_id"),
     ],

@@ -186,6 +186,7 @@ def test_a_lock_that_was_removed_before_it_was_taken_is_no_lock(tmp_path, monkey
     def remove_and_lock(*args):
         monkeypatch.setattr("fcntl.flock", flock)
         (tmp_path / ".train.lock").unlink()
+        (tmp_path / ".train.lock").touch()  # by another process
         flock(*args)
 
     monkeypatch.setattr("fcntl.flock", remove_and_lock)
