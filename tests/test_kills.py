@@ -242,7 +242,8 @@ def test_killed_five_times_it_ends_with_the_same_numbers(
         json.loads((path / "best_checkpoint/info.json").read_text())
         for path in (undisturbed, folder)
     ]
-    # The evaluation that a kill broke off is not made up for: it may have been the best.
+    # An evaluation that a kill broke off is not made up for: it may have been the
+    # best one.
     assert infos[0]["validation_loss"] <= infos[1]["validation_loss"]
     best = dict(variables(whole_checkpoints.newest(str(folder / "best_checkpoint"))))
     step = best["global_step/.ATTRIBUTES/VARIABLE_VALUE"]
