@@ -42,8 +42,11 @@ class Prediction:
     image: np.ndarray
     style: Style = dataclasses.field(default_factory=Style)
 
-    def draw(self, image):
-        return image
+    def styled(self, **style):
+        return dataclasses.replace(self, style=Style(**style))
+
+    def picture(self):
+        return self.image
 
     def table(self):
         return [[*self.image.shape[:2], self.style.box_score_threshold]]
@@ -57,7 +60,7 @@ class Predictor:
     class metadata:
         task = "size"
 
-    def predict(self, image, boxes):
+    def predict_image(self, image, boxes):
         return Prediction(image)
 
 
