@@ -66,7 +66,17 @@ class TwoStagePredictor(Predictor[PosePrediction]):
         people = self._detector.find_people(
             image, self.metadata.category_id, self.metadata.box_score_threshold
         )
-        return self._pose.predict_image(image, people)
+        # Boxes that can hold nobody stay, with zeros, as in a joint model.
+        keypoints, scores = self._pose.predict_people(image, people.boxes)
+        return PosePrediction(
+            people.boxes,
+            people.scores,
+            keypoints,
+            scores * people.scores,
+            self.metadata.pose.skeleton,
+            image=image,
+            style=self.style,
+        )
 
 
 class PeoplePredictor(Predictor[PosePrediction]):
