@@ -22,7 +22,7 @@ TEXT = (REPO / "docs/inspect.md").read_text()
 COMMANDS = [
     shlex.split(block.replace("\\\n", " "))
     for block in re.findall(
-        r"^```\n(python -m .*?)^```$", TEXT, re.DOTALL | re.MULTILINE
+        r"^```sh\n(python -m .*?)^```$", TEXT, re.DOTALL | re.MULTILINE
     )
 ]
 

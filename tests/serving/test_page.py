@@ -1,4 +1,3 @@
-import asyncio
 import contextlib
 import dataclasses
 import http.client
@@ -14,7 +13,7 @@ import zlib
 
 import numpy as np
 import pytest
-from page_requests import call, serving, upload
+from page_requests import call, run_apart, serving, upload
 from PIL import Image, PngImagePlugin
 
 from hrnet_tf import demo
@@ -306,5 +305,5 @@ def test_the_log_tells_of_a_refusal_in_one_line(monkeypatch, caplog):
     monkeypatch.setattr(gradio.Blocks, "preprocess_data", fail)
     monkeypatch.setattr(logging.getLogger("hrnet_tf"), "propagate", True)
     with caplog.at_level(logging.INFO, "hrnet_tf"), pytest.raises(gradio.Error):
-        asyncio.run(page.Page().preprocess_data(None, []))
+        run_apart(page.Page().preprocess_data(None, []))
     assert "(1 validation error headers Field required)" in caplog.text

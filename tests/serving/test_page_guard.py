@@ -1,8 +1,7 @@
 """Other sites, and other names, are refused before the page sees their requests."""
 
-import asyncio
-
 import pytest
+from page_requests import run_apart
 
 from hrnet_tf.serving.page_guard import Guard
 
@@ -40,7 +39,7 @@ def ask(headers, kind="http", method="GET", listens_at="127.0.0.1", allowed=()):
         ],
     }
     guard = Guard(page, listens_at, allowed, max_upload=1000)
-    asyncio.run(guard(scope, receive, send))
+    run_apart(guard(scope, receive, send))
     return sent
 
 

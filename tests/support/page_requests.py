@@ -1,5 +1,7 @@
 """Serves a page in a thread, and talks to it as no browser does."""
 
+import asyncio
+import concurrent.futures
 import contextlib
 import json
 import threading
@@ -50,3 +52,9 @@ def upload(port, path):
     with urllib.request.urlopen(request) as answer:
         (kept,) = json.load(answer)
     return {"path": kept, "meta": {"_type": "gradio.FileData"}}
+
+
+def run_apart(coroutine):
+    """Runs a coroutine in a thread: a browser's loop may be at work in this one."""
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()

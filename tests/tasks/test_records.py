@@ -260,7 +260,7 @@ SENTENCES = {
         "{again}."
     ),
     ("detection", "masks of grey"): (
-        ": image/object/mask holds other numbers than 0 and 1; {again}."
+        ": image/object/mask has another shape than the image; {again}."
     ),
     ("detection", "no id"): (
         ": it has no image/source_id, as records of another kind; {again}, or take "

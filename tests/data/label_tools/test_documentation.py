@@ -10,7 +10,7 @@ from pathlib import Path
 from hrnet_tf.data.label_tools.labels import UNSAID
 
 TEXT = (Path(__file__).parents[3] / "docs/label_tools.md").read_text()
-COMMANDS = re.findall(r"^```bash\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+COMMANDS = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
 def lay_out(data):
