@@ -222,6 +222,7 @@ GARBAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("kind", "name"), GARBAGE, ids=map("-".join, GARBAGE))
 def test_garbage_in_a_record_is_named(records, kind, name, role):
@@ -273,6 +274,7 @@ SENTENCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), SENTENCES, ids=map("-".join, SENTENCES))
 def test_what_is_told_is_one_sentence(records, kind, name):
     config, data, files = records(kind, "train_data")
@@ -300,6 +302,7 @@ def test_ids_of_evaluated_images_are_numbers(records, name):
         )
 
 
+@pytest.mark.slow
 def test_what_records_of_others_leave_out_or_round_is_read(records):
     """The Garden's own converter writes neither areas nor crowds where none are."""
 
