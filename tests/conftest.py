@@ -279,6 +279,21 @@ TOY_MASK_RCNN = {
 }
 
 
+def draw_detector_weights(model: Any) -> None:
+    """Gives a detector random weights that let it find objects."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    for variable in model.variables:
+        low, high = 0.5, 1.5
+        if "kernel" in variable.name:
+            high = np.sqrt(3 / np.prod(variable.shape[:-1]))
+            low = -high
+        elif "bias" in variable.name:
+            low, high = -0.5, 0.5
+        variable.assign(generator.uniform(low, high, variable.shape))
+
+
 @pytest.fixture(scope="session")
 def detection_data(toy_data) -> Path:
     """The folder of `toy_data`, with records of objects and detection.yaml."""

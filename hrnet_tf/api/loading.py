@@ -192,17 +192,15 @@ def _pose(path: str, num_keypoints: int, asked: _Asked) -> dict[str, Any]:
     if asked.label_set:
         raise LoadingError(f"{path} is a pose network: leave out label_set.")
     skeleton = asked.skeleton or SKELETONS.get(num_keypoints)
+    finds = f"{path} finds {num_keypoints} keypoints"
     if skeleton is None:
         raise LoadingError(
-            f"{path} finds {num_keypoints} keypoints, which no published data set has: "
-            "name them with skeleton='my_skeleton.yaml'."
+            f"{finds}, which no published data set has: name them with "
+            "skeleton='my_skeleton.yaml'."
         )
     named = load_skeleton(skeleton).num_keypoints
     if named != num_keypoints:
-        raise LoadingError(
-            f"{path} finds {num_keypoints} keypoints, and skeleton={skeleton!r} names "
-            f"{named}."
-        )
+        raise LoadingError(f"{finds}, and skeleton={skeleton!r} names {named}.")
     size = asked.input_size or size_in_name(path)
     model = {"model": {"input_size": list(size)}} if size else {}
     return {"skeleton": skeleton, **model}
@@ -220,15 +218,13 @@ def _segmentation(path: str, num_classes: int, asked: _Asked) -> dict[str, Any]:
         if value is not None:
             raise LoadingError(f"{path} is a segmentation network: leave out {name}.")
     label_set = asked.label_set or _LABEL_SETS.get(num_classes)
+    tells = f"{path} tells {num_classes} classes apart"
     if label_set is None:
         raise LoadingError(
-            f"{path} tells {num_classes} classes apart, as no published data set does: "
-            "name them with label_set='my_classes.yaml'."
+            f"{tells}, as no published data set does: name them with "
+            "label_set='my_classes.yaml'."
         )
     named = load_label_set(label_set).num_classes
     if named != num_classes:
-        raise LoadingError(
-            f"{path} tells {num_classes} classes apart, and label_set={label_set!r} "
-            f"names {named}."
-        )
+        raise LoadingError(f"{tells}, and label_set={label_set!r} names {named}.")
     return {"label_set": label_set}

@@ -15,7 +15,7 @@ from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule
 from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.weights import official_layout
-from tests.conftest import TOY_MASK_RCNN
+from tests.conftest import TOY_MASK_RCNN, draw_detector_weights
 
 
 @pytest.fixture(scope="session")
@@ -59,15 +59,7 @@ def detector_dir(tmp_path_factory) -> Path:
     params = parse_config("hrnet_maskrcnn_coco", [], [task_config])
     task = task_factory.get_task(params.task)
     model = task.build_model()
-    generator = np.random.default_rng(0)
-    for variable in model.variables:
-        low, high = 0.5, 1.5
-        if "kernel" in variable.name:
-            high = np.sqrt(3 / np.prod(variable.shape[:-1]))
-            low = -high
-        elif "bias" in variable.name:
-            low, high = -0.5, 0.5
-        variable.assign(generator.uniform(low, high, variable.shape))
+    draw_detector_weights(model)
     metadata = DetectionMetadata.of_task(
         params.task, {1: "person", 2: "disc", 4: "bar"}
     )

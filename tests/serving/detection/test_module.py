@@ -20,7 +20,7 @@ from hrnet_tf.serving.people.module import PeopleModule
 from hrnet_tf.serving.people.predictor import TwoStagePredictor
 from hrnet_tf.serving.tflite_metadata import read_description
 from hrnet_tf.training.experiment import parse_config
-from tests.conftest import TOY_MASK_RCNN
+from tests.conftest import TOY_MASK_RCNN, draw_detector_weights
 
 CATEGORIES = {1: "person", 2: "disc", 4: "bar"}
 
@@ -31,15 +31,7 @@ def detector():
     params = parse_config("hrnet_maskrcnn_coco", [], [json.dumps(_task())])
     task = task_factory.get_task(params.task)
     model = task.build_model()
-    generator = np.random.default_rng(0)
-    for variable in model.variables:
-        low, high = 0.5, 1.5
-        if "kernel" in variable.name:
-            high = np.sqrt(3 / np.prod(variable.shape[:-1]))
-            low = -high
-        elif "bias" in variable.name:
-            low, high = -0.5, 0.5
-        variable.assign(generator.uniform(low, high, variable.shape))
+    draw_detector_weights(model)
     canvases, info = zip(*(fit(image, (128, 128)) for image in images()), strict=True)
     expected = tf.function(lambda *inputs: task.detect(model, *inputs))(
         tf.stack(canvases), tf.stack(info)
