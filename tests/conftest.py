@@ -360,7 +360,9 @@ def log(
     logger.removeHandler(caplog.handler)
 
 
-@pytest.fixture(scope="session")
+# Of a module only: while it is open, playwright's event loop runs in the main thread, and
+# nothing that starts a loop of its own, as the page's command does, works there.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A browser, driven by playwright."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
