@@ -33,6 +33,9 @@ flags.disclaim_key_flags()
 
 _LARGEST_FLAGFILE = 1_000_000  # bytes
 
+# Control characters but for ends of lines, and halves of pairs.
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 class UsageError(ValueError):
     """The command line asks for something impossible; exit code 2."""
@@ -237,9 +240,13 @@ def _drop_what_nobody_reads() -> None:
 
 
 def _plain(message: str) -> str:
-    """A message without what gin and TensorFlow say about places in the program."""
+    """A message without what gin and TensorFlow say about places in the program.
+
+    Names of files may hold what moves a terminal's cursor, or colours it.
+    """
     message = re.split(r"\s*In call to configurable ", message)[0]
-    return re.sub(r"\{\{.*?\}\} | \[Op:\w+\]( name: *)?", "", message)
+    message = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]( name: *)?", "", message)
+    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], message)
 
 
 def _tensorflow_file_errors() -> tuple[type[Exception], ...]:
