@@ -25,9 +25,7 @@ _CAUSES = (
     *(errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EMLINK, errno.ELOOP),
 )
 # TensorFlow writes "PATH; CAUSE" in the midst of its messages.
-_TENSORFLOW_CAUSE = re.compile(
-    rf"(?P<path>.+?); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
-)
+_TENSORFLOW_CAUSE = re.compile(rf"; ({'|'.join(map(os.strerror, _CAUSES))})\b")
 # Before the path: "{{node SaveV2}} ", "(0) UNKNOWN: " and the like.
 _BEFORE_PATH = re.compile(r"(?:.*\}\}\s+|\s*\(\d+\)\s+[A-Z_]+:\s+|[^/]*:\s+(?=/))*")
 
@@ -63,6 +61,8 @@ def failure_to_write(error: BaseException) -> str | None:
     """
     if isinstance(error, WriteError):
         return error.message.rstrip(".")
+    if isinstance(error, UserError):
+        return None  # Its sentence says all, even where it quotes such a message.
     path, cause = _path_and_cause(error)
     return f"{path}: {cause}" if path and cause else cause
 
@@ -71,11 +71,13 @@ def _path_and_cause(error: BaseException) -> tuple[str | None, str | None]:
     if isinstance(error, OSError):
         path = error.filename and os.fsdecode(error.filename)
         return path, os.strerror(error.errno) if error.errno in _CAUSES else None
-    match = _TENSORFLOW_CAUSE.search(getattr(error, "message", None) or "")
+    message = getattr(error, "message", None) or ""
+    match = _TENSORFLOW_CAUSE.search(message)
     if match is None:
         return None, None
-    path = _BEFORE_PATH.sub("", match["path"], count=1)
-    return _TEMPORARY.sub("", path), match["cause"]
+    line = message[: match.start()].rpartition("\n")[2]
+    path = _BEFORE_PATH.sub("", line, count=1)
+    return _TEMPORARY.sub("", path), match[1]
 
 
 @contextlib.contextmanager
