@@ -18,6 +18,7 @@ from typing import Any
 
 from hrnet_tf.input_files import is_remote
 from hrnet_tf.messages import UserError
+from hrnet_tf.output_files import naming
 
 LOCK_FILE = "run.lock"
 
@@ -52,16 +53,22 @@ def held(model_dir: str, patience: float = 0) -> Iterator[Callable[[], None]]:
     if is_remote(model_dir):
         yield lambda: None
         return
-    os.makedirs(model_dir, exist_ok=True)
+    try:
+        os.makedirs(model_dir, exist_ok=True)
+    except FileExistsError:
+        raise LockedError(
+            f"{model_dir} is a file, or a link to nothing, and not a folder to write "
+            "to: move it away, or take another folder."
+        ) from None
     path = os.path.join(model_dir, LOCK_FILE)
     _check_kind(path)
     with _locked(path, time.monotonic() + patience) as file:
         _check_stale(path, file.read())
-        file.seek(0)
-        file.truncate()
-        json.dump(_this_process(), file)
-        file.flush()
         try:
+            with naming(path, path):
+                file.truncate(0)
+                # Nothing stays in a buffer that a full disk does not take.
+                os.pwrite(file.fileno(), json.dumps(_this_process()).encode(), 0)
             yield lambda: _check_kept(path, file)
         finally:
             if _is_at(path, file.fileno()):

@@ -1,5 +1,6 @@
 """One training at a time writes a model directory."""
 
+import errno
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import threading
 
 import pytest
 
+from hrnet_tf.output_files import WriteError
 from hrnet_tf.training import run_lock
 
 HOLDER = """
@@ -163,4 +165,25 @@ def test_a_folder_that_goes_away_is_noticed(change, tmp_path):
 def test_a_folder_that_never_was_cannot_go_away(tmp_path):
     with run_lock.unmoved(str(tmp_path / "run")) as check_kept:
         check_kept()
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_file_in_place_of_the_folder_is_named(is_link, tmp_path):
+    path = tmp_path / "run"
+    path.symlink_to("/nothing/here") if is_link else path.write_text("mine")
+    said = f"{path} is a file, or a link to nothing"
+    with pytest.raises(run_lock.LockedError, match=said), run_lock.held(str(path)):
+        pass
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_a_disk_that_is_full_from_the_beginning(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    said = "run.lock: No space left on device"
+    with pytest.raises(WriteError, match=said), run_lock.held(str(tmp_path)):
+        pass
     assert not os.listdir(tmp_path)
