@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import tensorflow as tf
+
 from hrnet_tf.input_files import is_remote
-from hrnet_tf.messages import UserError
+from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.output_files import naming
 
 LOCK_FILE = "run.lock"
@@ -51,6 +53,7 @@ def held(model_dir: str, patience: float = 0) -> Iterator[Callable[[], None]]:
         LockedError: If another process holds it.
     """
     if is_remote(model_dir):
+        _make_remote(model_dir)
         yield lambda: None
         return
     try:
@@ -73,6 +76,16 @@ def held(model_dir: str, patience: float = 0) -> Iterator[Callable[[], None]]:
         finally:
             if _is_at(path, file.fileno()):
                 os.remove(path)
+
+
+def _make_remote(folder: str) -> None:
+    try:
+        tf.io.gfile.makedirs(folder)
+    except tf.errors.UnimplementedError as error:
+        raise LockedError(
+            f"{folder} cannot be written to: {one_line(error.message)}. Take a folder "
+            "of this machine, or an address that TensorFlow knows, such as gs://."
+        ) from None
 
 
 def _check_kept(path: str, file: Any) -> None:

@@ -11,6 +11,7 @@ import textwrap
 import threading
 
 import pytest
+import tensorflow as tf
 
 from hrnet_tf.output_files import WriteError
 from hrnet_tf.training import run_lock
@@ -101,9 +102,11 @@ def test_a_deleted_directory_is_noticed_and_left_alone(tmp_path):
     assert (folder / "run.lock").read_text() == "another's"
 
 
-def test_remote_directories_have_no_lock():
-    with run_lock.held("gs://bucket/run") as check_kept:
+def test_a_remote_folder_is_made_and_has_no_lock():
+    folder = "ram://lock/new/run"
+    with run_lock.held(folder) as check_kept:
         check_kept()
+        assert tf.io.gfile.isdir(folder) and not tf.io.gfile.listdir(folder)
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
@@ -187,3 +190,10 @@ def test_a_disk_that_is_full_from_the_beginning(tmp_path, monkeypatch):
     with pytest.raises(WriteError, match=said), run_lock.held(str(tmp_path)):
         pass
     assert not os.listdir(tmp_path)
+
+
+def test_an_address_that_tensorflow_does_not_know():
+    said = "^s3://bucket/run cannot be written to: .*'s3' not implemented"
+    folder = "s3://bucket/run"
+    with pytest.raises(run_lock.LockedError, match=said), run_lock.held(folder):
+        pass
