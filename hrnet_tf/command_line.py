@@ -23,8 +23,8 @@ from typing import Any
 from absl import flags
 
 from hrnet_tf import signals
-from hrnet_tf.input_files import MAX_PIXELS, InputFileError, read_bytes
-from hrnet_tf.messages import UserError
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, is_text, read_bytes
+from hrnet_tf.messages import UserError, shown
 from hrnet_tf.output_files import failure_to_write
 
 # Flags that `Flags` defines belong to the command, not to this module.
@@ -206,6 +206,13 @@ def _run(
             sys.stdout.flush()
     except (flags.Error, UsageError) as error:
         _tell(f"{error}\nSee --help.")
+        return 2
+    except UnicodeEncodeError:
+        # Python keeps bytes that are no text as letters that nobody else can take.
+        odd = [argument for argument in argv if not is_text(argument)]
+        if not odd:
+            raise
+        _tell(f"{shown(odd[0])} is no UTF-8 text: rename what it names.\nSee --help.")
         return 2
     except Exception as error:
         failures = (UserError, OSError, *_tensorflow_file_errors())

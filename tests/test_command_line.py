@@ -54,6 +54,12 @@ def test_success(capsys):
     assert capsys.readouterr().out == "Hello Ada, Ada\n"
 
 
+def test_an_argument_that_is_no_text(capsys):
+    assert _run("--name=caf\udce9") == 2
+    told = capsys.readouterr().err
+    assert told.startswith(r"'--name=caf\udce9' is no UTF-8 text")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--times=x", "--help"]])
 def test_help_explains_the_command_and_its_flags(arguments, capsys):
     assert _run(*arguments) == 0
