@@ -41,6 +41,12 @@ def test_an_evaluation_adds_categories_to_a_run_of_before(tmp_path):
     assert run_file.read(str(tmp_path)) == expected
 
 
+def test_training_writes_a_damaged_record_again(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    run._record_run(str(tmp_path), "hrnet_seg_lip", {}, trains=True)
+    assert run_file.read(str(tmp_path)) == run_file.RunFile("hrnet_seg_lip")
+
+
 def test_the_record_is_found_from_a_checkpoint(tmp_path):
     run._record_run(str(tmp_path), "hrnet_retinanet_coco", CATEGORIES, trains=True)
     expected = run_file.RunFile("hrnet_retinanet_coco", CATEGORIES)
