@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,18 @@ def test_a_deleted_directory_is_noticed_and_left_alone(tmp_path):
     assert (folder / "run.lock").read_text() == "another's"
 
 
+def test_a_file_that_took_the_place_of_the_directory_is_noticed(tmp_path):
+    folder = tmp_path / "run"
+    with (
+        pytest.raises(run_lock.LostError, match="was deleted or moved"),
+        run_lock.held(str(folder)) as check_kept,
+    ):
+        shutil.rmtree(folder)
+        folder.write_text("another's")
+        check_kept()
+    assert folder.read_text() == "another's"
+
+
 def test_a_remote_folder_is_made_and_has_no_lock():
     folder = "ram://lock/new/run"
     with run_lock.held(folder) as check_kept:
@@ -131,6 +144,7 @@ def test_what_is_no_file_is_no_lock(kind, tmp_path):
     [
         ({"pid": 1}, "Process 1 writes to"),
         ({"host": "elsewhere"}, "Another process writes to"),
+        ({"pid": 1, "host": "a\nb"}, "Process 1 on a b writes to"),
         ({"pid": 1, "host": "elsewhere"}, "Process 1 on elsewhere writes to"),
     ],
 )
