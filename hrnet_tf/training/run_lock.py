@@ -212,6 +212,6 @@ def _refusal(path: str, holder: dict[str, Any]) -> LockedError:
         who += f" on {holder['host']}" if "host" in holder else ""
         who += f" (since {holder['since']})" if "since" in holder else ""
     return LockedError(
-        f"{one_line(who)} writes to {os.path.dirname(path)}: take another --model_dir, or wait "
-        f"for it to end. If it no longer runs, delete {path}."
+        f"{one_line(who)} writes to {os.path.dirname(path)}: take another --model_dir, "
+        f"or wait for it to end. If it no longer runs, delete {path}."
     )

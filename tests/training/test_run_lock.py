@@ -1,6 +1,7 @@
 """One training at a time writes a model directory."""
 
 import errno
+import fcntl
 import json
 import logging
 import os
@@ -113,6 +114,21 @@ def test_a_file_that_took_the_place_of_the_directory_is_noticed(tmp_path):
         folder.write_text("another's")
         check_kept()
     assert folder.read_text() == "another's"
+
+
+def test_a_lock_that_was_just_removed_is_made_again(tmp_path, monkeypatch):
+    path = tmp_path / "run.lock"
+    calls = []
+
+    def lock(*_):
+        if not calls:
+            path.unlink()
+        calls.append(1)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with run_lock.held(str(tmp_path)) as check_kept:
+        check_kept()
+        assert len(calls) == 2 and path.exists()
 
 
 def test_a_remote_folder_is_made_and_has_no_lock():

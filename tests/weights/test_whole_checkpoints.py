@@ -218,6 +218,13 @@ def test_a_first_save_that_was_killed_is_no_checkpoint(left, tmp_path, log):
     assert not os.listdir(tmp_path)
 
 
+def test_leftovers_of_several_saves_are_not_of_the_first(tmp_path):
+    for step in (2, 4):
+        (tmp_path / f"ckpt-{step}{DATA}").write_bytes(b"half")
+    with pytest.raises(DamagedCheckpointError, match="ckpt-2 is damaged"):
+        newest(tmp_path)
+
+
 def test_a_pipe_is_no_leftover(tmp_path):
     os.mkfifo(tmp_path / "ckpt-2.index")
     with pytest.raises(DamagedCheckpointError, match="ckpt-2.index is a pipe"):
