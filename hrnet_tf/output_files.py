@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from hrnet_tf.input_files import is_remote
 from hrnet_tf.messages import UserError
 
 # Letters of a name, of at most 4 bytes each, that leave room for more among 255 bytes.
@@ -114,6 +116,10 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
         WriteError: If it cannot be written.
     """
     path = os.fspath(path)
+    if is_remote(path):
+        with _copied_to(path) as local:
+            yield local
+        return
     folder, name = os.path.split(path)
     partial = os.path.join(folder, partial_name(name))
     os.makedirs(folder or ".", exist_ok=True)
@@ -126,6 +132,19 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
             shutil.rmtree(partial)
         elif os.path.exists(partial):
             os.remove(partial)
+
+
+@contextlib.contextmanager
+def _copied_to(address: str) -> Iterator[str]:
+    """Yields a name for a file on this machine, copied to an address at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = os.path.join(folder, os.path.basename(address))
+        yield local
+        # Files of this machine do without it.
+        import tensorflow as tf
+
+        tf.io.gfile.makedirs(os.path.dirname(address))
+        tf.io.gfile.copy(local, address, overwrite=True)
 
 
 def _move(partial: str, path: str) -> None:

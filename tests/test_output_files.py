@@ -53,6 +53,14 @@ def test_a_name_without_a_folder_is_in_this_one(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "numbers.json").read_text()) == {"a": [1, 2]}
 
 
+def test_a_file_of_an_address_is_no_file_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output_files.write_json("ram://output/run/numbers.json", [1, 2])
+    with tf.io.gfile.GFile("ram://output/run/numbers.json") as file:
+        assert file.read() == "[1, 2]"
+    assert not os.listdir(tmp_path)
+
+
 def test_existing_output_is_kept_unless_told(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
