@@ -30,6 +30,7 @@ import tf_keras
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.ops.map_readers import Masks
 from hrnet_tf.serving.graphs import (
     IMAGE_BYTES,
     IMAGES,
@@ -91,7 +92,9 @@ class PoseModule(MobileModule):
 
         def predict(image: tf.Tensor) -> dict[str, tf.Tensor]:
             maps = self.predict_heatmaps(image)
-            keypoints, scores = heatmaps.decode(codec.name, maps, sigma=codec.sigma)
+            keypoints, scores = heatmaps.decode(
+                codec.name, maps, sigma=codec.sigma, reader=Masks
+            )
             keypoints /= tf.constant([width, height], tf.float32)
             scores = tf.expand_dims(scores, axis=-1)
             outputs = {"keypoints": tf.concat([keypoints, scores], axis=-1)}
