@@ -10,11 +10,13 @@ import tensorflow as tf
 from PIL import Image
 
 from hrnet_tf import predict
+from hrnet_tf.api import loading
 from hrnet_tf.data.files import media
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.serving import kinds, predicting
+from hrnet_tf.serving import predicting
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
+from hrnet_tf.serving.predictor import DEFAULT_STYLE
 
 SKELETON = load_skeleton("coco17")
 
@@ -44,12 +46,12 @@ class FakePredictor(PosePredictor):
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch):
-    def load(path, num_threads, style, verify=True):
+    def load(path, style=DEFAULT_STYLE, **options):
         if path != "model":
             raise ModelError(f"There is no model {path}.")
         return FakePredictor(style)
 
-    monkeypatch.setattr(kinds, "load_predictor", load)
+    monkeypatch.setattr(loading, "load", load)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 from hrnet_tf.input_files import read_bytes
 from hrnet_tf.messages import one_line
 from hrnet_tf.serving import checksums, metadata, tflite_metadata
-from hrnet_tf.serving.metadata import Interface, ModelError
+from hrnet_tf.serving.metadata import Interface, ModelError, NoModelError
 
 # The name that a .tflite file's only signature has in `LoadedModel.interface`.
 TFLITE_SIGNATURE = "serving_default"
@@ -99,7 +99,7 @@ def load_model(
         ModelError: If there is no such model.
     """
     if not os.path.exists(path):
-        raise ModelError(
+        raise NoModelError(
             f"There is no model {path}: give the directory or the .tflite file that "
             "python -m hrnet_tf.export wrote."
         )
@@ -112,7 +112,7 @@ def load_model(
             if name.isdecimal() and os.path.isdir(os.path.join(path, name))
         ]
         if not versions:
-            raise ModelError(
+            raise NoModelError(
                 f"{path} holds no SavedModel: there is neither a saved_model.pb in it "
                 "nor a numbered directory of a version."
             )

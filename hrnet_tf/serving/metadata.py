@@ -61,6 +61,10 @@ class ModelError(UserError):
     """No model, or one that this package did not export; the message says which."""
 
 
+class NoModelError(ModelError):
+    """Nothing that could be a model: no file, or one that is something else."""
+
+
 class Labels(NamedTuple):
     """Names that belong to an output of a .tflite file.
 
