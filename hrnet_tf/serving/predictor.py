@@ -208,7 +208,7 @@ class Predictor(abc.ABC, Generic[P]):
             )
         if is_image(images):
             (prediction,) = self.predict(
-                [images], None if boxes is None else [boxes], detector
+                [images], None if boxes is None else [Boxes.of(boxes)], detector
             )
             return prediction
         # What has no order gives its predictions none.
