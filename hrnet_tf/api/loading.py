@@ -20,7 +20,7 @@ from hrnet_tf.messages import UserError, did_you_mean, one_line, shown
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.in_memory import load_checkpoint
 from hrnet_tf.serving.kinds import load_predictor
-from hrnet_tf.serving.metadata import NoModelError
+from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.predictor import DEFAULT_STYLE, Predictor, Style
 from hrnet_tf.weights import conversion
 from hrnet_tf.weights.errors import WeightsError
@@ -126,7 +126,9 @@ def load(
         )
     try:
         return load_predictor(path, num_threads, style, verify)
-    except NoModelError as error:
+    except ModelError as error:
+        if error.is_there:
+            raise
         raise LoadingError(f"{error} Give {_FORMS}.") from None
 
 

@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 from hrnet_tf.input_files import read_bytes
 from hrnet_tf.messages import one_line
 from hrnet_tf.serving import checksums, metadata, tflite_metadata
-from hrnet_tf.serving.metadata import Interface, ModelError, NoModelError
+from hrnet_tf.serving.metadata import Interface, ModelError
 
 # The name that a .tflite file's only signature has in `LoadedModel.interface`.
 TFLITE_SIGNATURE = "serving_default"
@@ -99,9 +99,10 @@ def load_model(
         ModelError: If there is no such model.
     """
     if not os.path.exists(path):
-        raise NoModelError(
+        raise ModelError(
             f"There is no model {path}: give the directory or the .tflite file that "
-            "python -m hrnet_tf.export wrote."
+            "python -m hrnet_tf.export wrote.",
+            is_there=False,
         )
     if not os.path.isdir(path):
         return load_tflite(path, num_threads, verify)
@@ -112,9 +113,10 @@ def load_model(
             if name.isdecimal() and os.path.isdir(os.path.join(path, name))
         ]
         if not versions:
-            raise NoModelError(
+            raise ModelError(
                 f"{path} holds no SavedModel: there is neither a saved_model.pb in it "
-                "nor a numbered directory of a version."
+                "nor a numbered directory of a version.",
+                is_there=False,
             )
         path = os.path.join(path, max(versions, key=int))
     return load_saved_model(path, verify)

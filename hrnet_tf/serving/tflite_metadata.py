@@ -20,11 +20,7 @@ from ai_edge_litert import schema_py_generated as schema
 from hrnet_tf.input_files import ZIP_FAULTS
 from hrnet_tf.serving import checksums
 from hrnet_tf.serving import metadata as metadata_lib
-from hrnet_tf.serving.metadata import (
-    ModelError,
-    NetworkMetadata,
-    NoModelError,
-)
+from hrnet_tf.serving.metadata import ModelError, NetworkMetadata
 
 # Names fixed by the metadata schema and by its readers.
 _BUFFER_NAME = b"TFLITE_METADATA"
@@ -73,9 +69,9 @@ def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
 
 
 def check_kind(content: bytes, source: str) -> None:
-    """Raises `NoModelError` if the content does not begin as a .tflite file does."""
+    """Raises `ModelError` if the content does not begin as a .tflite file does."""
     if content[4:8] != _TFLITE_IDENTIFIER:
-        raise NoModelError(f"{source} is not a .tflite file.")
+        raise ModelError(f"{source} is not a .tflite file.", is_there=False)
 
 
 def read_description(content: bytes, source: str) -> dict[str, Any]:
