@@ -12,6 +12,19 @@ import math
 
 import tensorflow as tf
 
+# In pixels.
+LARGEST_COORDINATE = 1e9
+
+
+def holds_person(boxes: tf.Tensor) -> tf.Tensor:
+    """Whether boxes [..., 4] of x, y, width and height could hold a person, bool [...].
+
+    Width and height must be positive, and nothing NaN or larger than any image: float32
+    has no room for the crops of such boxes.
+    """
+    is_sensible = tf.reduce_all(tf.abs(boxes) <= LARGEST_COORDINATE, axis=-1)
+    return is_sensible & tf.reduce_all(boxes[..., 2:] > 0, axis=-1)
+
 
 def box_to_center_size(
     boxes: tf.Tensor, aspect_ratio: float, padding: float = 1.25

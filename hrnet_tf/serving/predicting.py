@@ -19,7 +19,8 @@ from hrnet_tf.input_files import MAX_PIXELS
 from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.output_files import OutputError, WriteError, check_output, write_json
 from hrnet_tf.progress import Progress
-from hrnet_tf.serving.predictor import Boxes, Predictor
+from hrnet_tf.serving.boxes import Boxes
+from hrnet_tf.serving.predictor import Predictor
 
 _RESULTS = "results.json"
 _LABEL_MAP_SUFFIX = ".labels.png"
@@ -190,7 +191,9 @@ def predict_all(
                 try:
                     image = media.read_image(file.path, exif, max_pixels)
                     with _guarded(file.path, image):
-                        given = Boxes(*boxes.of_image(file.name)) if boxes else None
+                        given = (
+                            Boxes.found(*boxes.of_image(file.name)) if boxes else None
+                        )
                         found = _predict_image(predictor, file, image, given, pictures)
                 except media.MediaError as error:
                     failures.append(error)
@@ -285,7 +288,7 @@ def _predict_video(
         for frame in frames:
             # A read that fails is mostly one frame that cannot be decoded.
             number = count + frames.missed
-            given = Boxes(*boxes.of_frame(number)) if boxes else None
+            given = Boxes.found(*boxes.of_frame(number)) if boxes else None
             people += len(given.boxes) if given else 0
             try:
                 with _guarded(f"{file.path}, frame {number}", frame):

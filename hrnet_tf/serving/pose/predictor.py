@@ -11,18 +11,15 @@ import tensorflow as tf
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import affine
+from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.metadata import PoseMetadata
-from hrnet_tf.serving.pose.module import holds_person, person_scores
-from hrnet_tf.serving.predictor import (
-    Boxes,
-    Prediction,
-    Predictor,
-)
+from hrnet_tf.serving.pose.module import person_scores
+from hrnet_tf.serving.predictor import Prediction, Predictor
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PosePrediction(Prediction):
     """The people in an image and their keypoints.
 
@@ -107,7 +104,6 @@ class PosePredictor(Predictor[PosePrediction]):
             given or Boxes.of_whole(image)
             for image, given in zip(images, boxes, strict=True)
         ]
-        people = [given.where(holds_person(given.boxes).numpy()) for given in people]
         found = self.predict_people_of(images, [given.boxes for given in people])
         return [
             PosePrediction(
@@ -137,7 +133,7 @@ class PosePredictor(Predictor[PosePrediction]):
         Returns:
             keypoints: float32 [P, K, 3], x and y in image pixels and the score.
             scores: float32 [P], the people's, without the boxes' own. Keypoints and
-                score of a box that holds no person, see `module.holds_person`, are 0.
+                score of a box that holds no person, see `affine.holds_person`, are 0.
         """
 
     def predict_people_of(
@@ -238,7 +234,7 @@ class TFLitePosePredictor(PosePredictor):
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         boxes = np.reshape(np.asarray(boxes, np.float32), [-1, 4])
-        is_person = holds_person(boxes).numpy()
+        is_person = affine.holds_person(boxes).numpy()
         num_keypoints = self.metadata.skeleton.num_keypoints
         keypoints = np.zeros((len(boxes), num_keypoints, 3), np.float32)
         if is_person.any():
