@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from hrnet_tf.api import creation, loading
-from hrnet_tf.serving import predictor
+from hrnet_tf.serving import boxes, predictor
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def working_dir(exported, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("module", [creation, loading, predictor])
+@pytest.mark.parametrize("module", [boxes, creation, loading, predictor])
 def test_examples_do_what_they_show(module, working_dir):
     failed, tried = doctest.testmod(module)
     assert tried and not failed

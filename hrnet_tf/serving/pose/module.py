@@ -44,9 +44,6 @@ from hrnet_tf.serving.graphs import (
 )
 from hrnet_tf.serving.pose.metadata import PoseMetadata
 
-# In pixels.
-LARGEST_COORDINATE = 1e9
-
 # A box whose crop is black, which takes least time.
 _BESIDE_THE_IMAGE = (-9.0, -9.0, 1.0, 1.0)
 
@@ -184,7 +181,7 @@ class PoseModule(MobileModule):
         Args:
             images: [B, ...].
             boxes: float32 [B, N, 4], x, y, width and height in image pixels. Rows
-                that hold no person, see `holds_person`, are padding: everything
+                that hold no person, see `affine.holds_person`, are padding: everything
                 returned for them is 0.
             read_image: Maps one of `images` to uint8 [H, W, 3].
 
@@ -196,7 +193,7 @@ class PoseModule(MobileModule):
         """
         crop_size = self._metadata.input_size
         shape = tf.shape(boxes)[:2]
-        is_person = holds_person(boxes)
+        is_person = affine.holds_person(boxes)
         # What is no box may be as large as numbers get: its crop is not looked at.
         boxes = tf.where(is_person[..., tf.newaxis], boxes, _BESIDE_THE_IMAGE)
         center, size = affine.box_to_center_size(
@@ -240,16 +237,6 @@ class PoseModule(MobileModule):
             keypoints[..., 2], self._metadata.keypoint_score_threshold
         )
         return {"keypoints": keypoints, "scores": scores}
-
-
-def holds_person(boxes: tf.Tensor) -> tf.Tensor:
-    """Whether boxes [..., 4] of x, y, width and height could hold a person, bool [...].
-
-    Width and height must be positive, and nothing NaN or larger than any image: float32
-    has no room for the crops of such boxes.
-    """
-    is_sensible = tf.reduce_all(tf.abs(boxes) <= LARGEST_COORDINATE, axis=-1)
-    return is_sensible & tf.reduce_all(boxes[..., 2:] > 0, axis=-1)
 
 
 def person_scores(keypoint_scores: tf.Tensor, threshold: float) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Detectors as SavedModels and .tflite files, alone and with a pose model."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -193,6 +194,25 @@ def test_operations_that_tflite_lacks_are_named():
         "tf.CombinedNonMaxSuppression tf.Where"
     )
     assert "CombinedNonMaxSuppression, Where. Export it as saved_model" in message
+
+
+def test_a_joint_model_leaves_out_what_can_hold_no_person():
+    module = PeopleModule.__new__(PeopleModule)
+    module._metadata = SimpleNamespace(
+        category_id=1,
+        box_score_threshold=0.1,
+        max_people=2,
+        detector=SimpleNamespace(max_detections=3),
+    )
+    found = {
+        "boxes": tf.constant([[[1, 2, 3, 0], [1, 2, 3, 4], [5, 6, 7, 8.0]]]),
+        "scores": tf.constant([[0.9, 0.8, 0.05]]),
+        "classes": tf.constant([[1, 1, 1]]),
+    }
+    boxes, scores, count = module._choose_people(found)
+    np.testing.assert_array_equal(boxes, [[[1, 2, 3, 4], [0, 0, 0, 0]]])
+    np.testing.assert_allclose(scores, [[0.8, 0]])
+    assert count == [1]
 
 
 def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp_path):

@@ -3,23 +3,7 @@ import pytest
 
 from hrnet_tf.evaluation.coco_keypoints import rescore
 from hrnet_tf.ops import heatmaps
-from hrnet_tf.serving.pose.module import holds_person, person_scores
-
-
-@pytest.mark.parametrize("place", range(4))
-def test_a_box_beyond_any_image_holds_no_person(place):
-    box = np.full(4, 10, np.float32)
-    assert holds_person(box)
-    for value, expected in (
-        (1e9, True),
-        (np.nextafter(np.float32(1e9), np.inf), False),
-    ):
-        box[place] = value
-        assert holds_person(box) == expected
-    box[place] = -1e9
-    assert holds_person(box) == (place < 2)
-    box[place] = -1.001e9
-    assert not holds_person(box)
+from hrnet_tf.serving.pose.module import person_scores
 
 
 def test_people_are_scored_as_in_an_evaluation():
