@@ -132,7 +132,8 @@ def predict(values: flags.FlagValues) -> None:
     )
     look = f"look at {inputs[0].output}, and " if pictures else ""
     what = f"{look}open the model as a page in the browser"
-    next_steps.tell(what, "demo", f"--model={values.model}")
+    unverified = ("--unverified",) if values.unverified else ()
+    next_steps.tell(what, "demo", f"--model={values.model}", *unverified)
 
 
 def main(argv: Sequence[str]) -> int:
