@@ -32,22 +32,16 @@ def tell(what: str, command: str, *words: str) -> None:
     _print(what, f"hrnet_tf.{command}", *words)
 
 
-def tell_of_run(
-    model_dir: str, checkpoint: str | None, task: str, picture: str | None
-) -> None:
+def tell_of_run(task: str, picture: str | None, *model: str) -> None:
     """Tells what can be done with a model that was evaluated.
 
     Args:
-        model_dir: The directory of its run.
-        checkpoint: Its checkpoint, if it is not the run's own.
         task: What it is for.
         picture: The picture of the evaluation, if there is one.
+        *model: The flags by which the exporter knows the model.
     """
     exported = f"exported/{'detector' if task == 'detection' else task}/1"
     look = f"look at {picture}, and " if picture else ""
-    model = [f"--model_dir={model_dir}"]
-    if checkpoint:
-        model.append(f"--checkpoint={checkpoint}")
     output = ("--format=saved_model", f"--output_dir={exported}")
     tell(f"{look}export the model", "export", *model, *output)
     tell("open it as a page in the browser", "demo", f"--model={exported}")

@@ -114,9 +114,11 @@ def _tell_what_is_next(
     elif can_be_exported:
         picture = os.path.join(values.model_dir, "predictions.png")
         is_there = os.path.exists(picture)
-        next_steps.tell_of_run(
-            values.model_dir, values.checkpoint, task, picture if is_there else None
-        )
+        model = [f"--model_dir={values.model_dir}"]
+        if values.checkpoint:  # Then the directory holds no configuration of it.
+            not_exporters = ("mode", "model_dir", "tpu", "tf_data_service")
+            model = next_steps.given(values, *not_exporters)
+        next_steps.tell_of_run(task, picture if is_there else None, *model)
     else:
         next_steps.tell_of_curves(values.model_dir)
 

@@ -222,19 +222,21 @@ def test_a_trained_network_is_exported_and_tried(say, toy_command, toy_data, tmp
     assert json.loads((tmp_path / "predicted/results.json").read_text())
 
 
+@pytest.mark.slow
+def test_a_checkpoint_of_elsewhere_is_exported_with_its_configuration(
+    say, toy_command, tmp_path
+):
+    say(train, *toy_command(tmp_path / "run", "--mode=train"))
+    checkpoint = f"--checkpoint={tmp_path}/run/ckpt-4"
+    flags = toy_command(tmp_path / "evaluated", "--mode=eval", checkpoint)
+    command, _ = say(train, *flags)
+    assert say(export, *command[3:-1], "--noverify", f"--output_dir={tmp_path}/1")
+
+
 def test_the_picture_to_look_at_is_named(capsys):
-    next_steps.tell_of_run("runs/a", None, "pose", "runs/a/predictions.png")
+    next_steps.tell_of_run("pose", "runs/a/predictions.png", "--model_dir=runs/a")
     out = capsys.readouterr().out
     assert out.startswith("Next, look at runs/a/predictions.png, and export the model:")
-
-
-def test_the_checkpoint_that_was_evaluated_is_exported(capsys):
-    next_steps.tell_of_run("runs/a", "weights/w32/ckpt", "detection", None)
-    words = shlex.split(capsys.readouterr().out.splitlines()[1])
-    parsed = export.define_flags()
-    parsed(words[2:])
-    assert (parsed.model_dir, parsed.checkpoint) == ("runs/a", "weights/w32/ckpt")
-    assert parsed.output_dir == "exported/detector/1"
 
 
 def test_runs_that_are_not_exported_have_curves(capsys):

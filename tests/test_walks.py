@@ -70,7 +70,7 @@ def working_dir(tmp_path, monkeypatch) -> Path:
         (mine / name).symlink_to(tmp_path / "drawn" / drawn)
     (mine / "people.json").unlink()
     shutil.copy(mine / "annotations/person_keypoints_val.json", mine / "people.json")
-    names = [entry.name for entry in load_label_set("synthetic_parts").classes]
+    names = list(load_label_set("synthetic_parts").classes)
     classes = {"classes": names, "flip_pairs": "auto"}
     (mine / "classes.yaml").write_text(yaml.safe_dump(classes))
     (tmp_path / "photos").symlink_to(mine / "val")
