@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import record_damage as damage
 import tensorflow as tf
-from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.records.shards import RecordError
+from hrnet_tf.tasks.classification import get_task
 from hrnet_tf.tasks.records import naming_culprits
 from hrnet_tf.training.experiment import parse_config
 
@@ -74,7 +74,7 @@ def write_classes(path):
 def read_all(config, data, change=lambda: None):
     """Reads all records as a run does, in a graph; `change` happens at the start."""
     with naming_culprits(config, data):
-        dataset = task_factory.get_task(config).build_inputs(data)
+        dataset = get_task(config).build_inputs(data)
         change()
         batches = iter(dataset)
         read = tf.function(lambda: tf.nest.flatten(next(batches))[0][0, 0, 0, 0])
