@@ -175,6 +175,7 @@ def parser(description: str, rounds: int) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--rounds", type=int, default=rounds, help="of everybody's turns")
+    made.add_argument("--cores", type=int, help="to keep all to; all if not given")
     made.add_argument("--json", help="file for the numbers")
     return made
 
@@ -192,9 +193,9 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def pin(cores: int) -> None:
+def pin(cores: int | None) -> None:
     """Keeps this process, and all that it starts, on so many cores, where it can."""
-    if hasattr(os, "sched_setaffinity"):
+    if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 

@@ -47,14 +47,12 @@ def main() -> None:
         help="on average, in generated images; the second is COCO's",
     )
     parser.add_argument("--num_images", type=int, default=256, help="to generate")
-    parser.add_argument("--cores", type=int, help="to keep both to; all if not given")
     parser.add_argument("--workers", type=int, help="of the DataLoader; one for a core")
     parser.add_argument("--crops", type=int, default=1024, help="of a round")
     arguments = parser.parse_args()
     if bool(arguments.annotations) != bool(arguments.image_dir):
         parser.error("--annotations and --image_dir go together.")
-    if arguments.cores:
-        measuring.pin(arguments.cores)
+    measuring.pin(arguments.cores)
     rows, stages, summary = [], [], []
     densities = arguments.people_per_image.split(",")
     for density in ["given"] if arguments.annotations else densities:
@@ -104,6 +102,7 @@ def compared(rounds: measuring.Rounds, arguments: argparse.Namespace) -> dict[st
             for name in (OURS, OFFICIAL)
         },
         "times as fast": rounds.times_as_fast(OURS, OFFICIAL),
+        "our CPU ms/crop": 1e3 * rounds.median(OURS, "cpu_seconds") / arguments.crops,
         "our peak, MiB": rounds.peak_mib(OURS),
     }
 
@@ -192,13 +191,13 @@ def stages(data: dict[str, str]) -> measuring.Work:
 
     reader = pipeline(data)
     records = tf.data.TFRecordDataset(glob.glob(f"{data['records']}-*")).take(64)
-    images = records.map(reader.decode).filter(lambda r: tf.size(r["boxes"]) > 0)
+    images = records.map(reader.decode).filter(_has_people)
     images = images.cache()
     people = images.flat_map(_people_of).cache()
     crops = people.map(_warp).cache()
     timed = {
         "record": records.cache().repeat(_REPEATS).map(reader.decode),
-        "JPEG": images.repeat(_REPEATS).map(lambda record: _decode(record["encoded"])),
+        "JPEG": images.repeat(_REPEATS).map(_decode),
         "augmentation": people.repeat(_REPEATS).map(_augment),
         "warp": people.repeat(_REPEATS).map(_warp),
         "normalisation": crops.repeat(_REPEATS).map(_normalize),
@@ -215,8 +214,8 @@ def stages(data: dict[str, str]) -> measuring.Work:
                 / _REPEATS
                 for name, dataset in timed.items()
             },
-            "OpenCV's JPEG": _cpu_ms(lambda: _opencv_jpeg(encoded), count),
-            "OpenCV's warp": _cpu_ms(lambda: _opencv_warp(found), count),
+            "OpenCV's JPEG": _cpu_ms(_opencv_jpeg, encoded, count),
+            "OpenCV's warp": _cpu_ms(_opencv_warp, found, count),
         }
 
     return work
@@ -228,7 +227,7 @@ def _people_of(record: Any) -> Any:
 
     from hrnet_tf.ops import affine
 
-    image = _decode(record["encoded"])
+    image = _decode(record)
     center, size = affine.box_to_center_size(record["boxes"], 0.75)
     people = {"keypoints": record["keypoints"], "center": center, "size": size}
 
@@ -239,10 +238,16 @@ def _people_of(record: Any) -> Any:
     return tf.data.Dataset.from_tensor_slices(people).map(with_image)
 
 
-def _decode(encoded: Any) -> Any:
+def _has_people(record: Any) -> Any:
     import tensorflow as tf
 
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.size(record["boxes"]) > 0
+
+
+def _decode(record: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.io.decode_image(record["encoded"], channels=3, expand_animations=False)
 
 
 def _augment(person: Any) -> Any:
@@ -298,12 +303,16 @@ def _opencv_warp(people: list[dict[str, np.ndarray]]) -> None:
 
 def _exhaust(dataset: Any) -> None:
     # Without a step in Python for each element.
-    dataset.reduce(0, lambda count, *_: count + 1).numpy()
+    dataset.reduce(0, _count).numpy()
 
 
-def _cpu_ms(work: Callable[[], None], count: int) -> float:
+def _count(count: int, *_: Any) -> int:
+    return count + 1
+
+
+def _cpu_ms(work: Callable[[Any], None], data: Any, count: int) -> float:
     begin = measuring.cpu_seconds()
-    work()
+    work(data)
     return 1e3 * (measuring.cpu_seconds() - begin) / count
 
 
