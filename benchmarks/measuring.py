@@ -81,9 +81,9 @@ class Rounds:
         """The contender's peak of resident memory."""
         return max(self.values(name, "peak_mib"))
 
-    def times_as_fast(self, name: str, peer: str) -> float:
+    def times_as_fast(self, name: str, peer: str, key: str = "seconds") -> float:
         """How many times as fast as the peer: the median of the rounds' ratios."""
-        pairs = zip(self.values(peer), self.values(name), strict=True)
+        pairs = zip(self.values(peer, key), self.values(name, key), strict=True)
         return statistics.median(theirs / ours for theirs, ours in pairs)
 
 
@@ -99,6 +99,11 @@ def take_turns(script: str, contenders: Mapping[str, Contender], rounds: int) ->
             for name, player in players.items():
                 measured[name].append(player())
     return Rounds(measured)
+
+
+def run_once(script: str, kind: str, **settings: Any) -> None:
+    """Lets a process prepare a contender, which writes files, and end."""
+    take_turns(script, {kind: Contender(kind, settings)}, rounds=0)
 
 
 @contextlib.contextmanager
@@ -142,8 +147,10 @@ def start(main: Callable[[], None], kinds: Mapping[str, Callable[..., Work]]) ->
     if sys.argv[1:2] == [_SERVE]:
         contender = Contender(**json.loads(sys.argv[2]))
         _serve(lambda: kinds[contender.kind](**contender.settings))
-    else:
-        main()
+        return
+    # Ended by `timeout` or `kill`, it ends its contenders, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    main()
 
 
 def _serve(prepare: Callable[[], Work]) -> None:

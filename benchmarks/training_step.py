@@ -4,9 +4,9 @@
 
 Ours is `PoseTask.train_step` under tf.function, on one batch that our input pipeline
 made; PyTorch's (benchmarks/torch_hrnet.py) is eager, channels_last, on random data.
-Both take Adam and the mean squared error of heatmaps in float32, and norms in training or,
-with --frozen_norms, frozen. Peaks of memory are of each process after its first steps,
-less what it had before, for each crop.
+Both take Adam and the mean squared error of heatmaps in float32, and norms in training
+or, with --frozen_norms, frozen. Peaks of memory are of each process after its first
+steps, less what it had before, for each crop.
 
 Switches: --onednn=0 or 1 sets TensorFlow's own (its default depends on the processor),
 --xla compiles our step, --bfloat16 computes in bfloat16 on both sides. The share of the
