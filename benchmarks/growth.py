@@ -4,8 +4,8 @@
 
 Time should grow as the data, and the peak of memory should not. Each step runs in a
 process of its own, which has TensorFlow and, where it is needed, the model in memory
-before the clock starts; what it then adds to its peak is printed. Pictures are small, so
-that it is our own work that grows. benchmarks/memory.py has COCO's size.
+before the clock starts; what it then adds to its peak is printed. Pictures are small,
+so that it is our own work that grows. benchmarks/memory.py has COCO's size.
 """
 
 import contextlib

@@ -16,7 +16,6 @@ SavedModel: the mean difference as a share of their standard deviation. A .tflit
 takes one image at a time, so that batches are run one after the other.
 """
 
-import argparse
 import dataclasses
 import os
 import re
@@ -25,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import engines
 import exported
 import measuring
 import numpy as np
@@ -148,14 +148,14 @@ def _summary(
 
 def _random(variant: str, size: list[int], folder: str, only: str) -> list[Entry]:
     """Exports of a random network in all precisions, and peers of the network alone."""
-    engines = [name for name in ("onnx", "openvino") if _has(name)]
+    present = [name for name in ("onnx", "openvino") if _has(name)]
     measuring.run_once(
         __file__,
         "write_random",
         folder=folder,
         variant=variant,
         size=size,
-        engines=engines,
+        engines=present,
         int8=re.search(only, "int8") is not None,
     )
 
@@ -169,11 +169,11 @@ def _random(variant: str, size: list[int], folder: str, only: str) -> list[Entry
     for quantization, precision in QUANTIZED.items():
         name = f"TFLite {precision}"
         entries.append(entry(name, precision, "tflite", f"{quantization}.tflite"))
-    if "onnx" in engines:
+    if "onnx" in present:
         for precision in ("fp32", "int8"):
             name = f"ONNX Runtime {precision}"
             entries.append(entry(name, precision, "onnx", f"{precision}.onnx"))
-    if "openvino" in engines:
+    if "openvino" in present:
         kinds = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
         has_bf16 = "avx512_bf16" in measuring.machine()["instructions"]
         for precision, file in kinds.items():
@@ -216,132 +216,6 @@ def _has(engine: str) -> bool:
     return measuring.is_installed(*packages[engine])
 
 
-# ---- files ----
-
-
-def write_random(
-    folder: str, variant: str, size: list[int], engines: list[str], int8: bool
-) -> measuring.Work:
-    """Writes a random network for all engines, and the heatmaps to expect of it."""
-    import tensorflow as tf
-
-    module = exported.random_module(variant, size)
-    formats = [name for name in QUANTIZED if int8 or name != "int8"]
-    exported.write(module, folder, size, ["saved_model", *formats])
-    crops = exported.random_crops(exported.CALIBRATION_CROPS, size)
-    expected = module.predict_heatmaps(tf.constant(crops[:1])).numpy()
-    np.save(os.path.join(folder, "expected.npy"), expected)
-    network = tf.function(
-        lambda images: {"heatmaps": module._network(images)},
-        input_signature=[tf.TensorSpec([None, *size, 3], tf.float32, "images")],
-        autograph=False,
-    )
-    images = exported.normalized(crops)
-    if "onnx" in engines:
-        _write_onnx(network, folder, images if int8 else None)
-    if "openvino" in engines:
-        _write_openvino(network, folder, images if int8 else None)
-    return lambda: None
-
-
-def _write_onnx(network: Any, folder: str, images: np.ndarray | None) -> None:
-    import tf2onnx
-    from onnxruntime import quantization
-
-    path = os.path.join(folder, "fp32.onnx")
-    tf2onnx.convert.from_function(
-        network, network.input_signature, opset=17, output_path=path
-    )
-    if images is None:
-        return
-
-    class Reader(quantization.CalibrationDataReader):
-        def __init__(self) -> None:
-            self._rest = iter(images)
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            image = next(self._rest, None)
-            return None if image is None else {"images": image[np.newaxis]}
-
-    shaped = os.path.join(folder, "shaped.onnx")
-    quantization.quant_pre_process(path, shaped, skip_symbolic_shape=True)
-    quantized = os.path.join(folder, "int8.onnx")
-    quantization.quantize_static(shaped, quantized, Reader(), per_channel=True)
-
-
-def _write_openvino(network: Any, folder: str, images: np.ndarray | None) -> None:
-    import nncf
-    import openvino
-    import tensorflow as tf
-
-    path = os.path.join(folder, "network")
-    tf.saved_model.save(tf.Module(), path, {"serving_default": network})
-    model = openvino.convert_model(path)
-    openvino.save_model(model, os.path.join(folder, "fp32.xml"), compress_to_fp16=False)
-    if images is None:
-        return
-    batches = [image[np.newaxis] for image in images]
-    quantized = nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))
-    openvino.save_model(
-        quantized, os.path.join(folder, "int8.xml"), compress_to_fp16=False
-    )
-
-
-def write_graph(model: str, folder: str, engine: str) -> measuring.Work:
-    """Writes the graph of a model's file for another engine."""
-    if model.endswith(".tflite"):
-        source, function = model, None
-    else:
-        source, function = os.path.join(folder, "graph"), _graph_of(model)
-    if engine == "onnx":
-        import tf2onnx
-
-        path = os.path.join(folder, "given.onnx")
-        if function is None:
-            tf2onnx.convert.from_tflite(source, opset=17, output_path=path)
-        else:
-            tf2onnx.convert.from_function(
-                function, function.input_signature, opset=17, output_path=path
-            )
-    else:
-        import openvino
-        import tensorflow as tf
-
-        if function is not None:
-            tf.saved_model.save(tf.Module(), source, {"serving_default": function})
-        path = os.path.join(folder, "given.xml")
-        openvino.save_model(
-            openvino.convert_model(source), path, compress_to_fp16=False
-        )
-    return lambda: None
-
-
-def _graph_of(model: str) -> Any:
-    """A SavedModel's function of images alone."""
-    import tensorflow as tf
-
-    from hrnet_tf.serving.loading import load_model
-
-    loaded = load_model(model)
-    signature, name = _signature_of(loaded.signatures)
-    spec = signature.structured_input_signature[1][name]
-    function = tf.function(
-        lambda images: signature(**{name: images}), input_signature=[spec]
-    )
-    function.loaded = loaded  # Without it the signature loses its constants.
-    return function
-
-
-def _signature_of(signatures: Mapping[str, Any]) -> tuple[Any, str]:
-    """The signature that takes pixels and nothing else, and its input's name."""
-    for key in ("crops", "image"):
-        if key in signatures:
-            inputs = signatures[key].structured_input_signature[1]
-            if len(inputs) == 1:
-                return signatures[key], next(iter(inputs))
-    raise SystemExit("The model has no signature that takes pixels alone.")
-
-
 # ---- contenders ----
 
 
@@ -352,7 +226,7 @@ def saved_model(path: str, **given: Any) -> measuring.Work:
     from hrnet_tf.serving.loading import load_model
 
     loaded = load_model(path)
-    signature, name = _signature_of(loaded.signatures)
+    signature, name = engines.signature_of(loaded.signatures)
 
     def run(images: np.ndarray) -> dict[str, np.ndarray]:
         assert loaded
@@ -465,8 +339,8 @@ if __name__ == "__main__":
     measuring.start(
         main,
         {
-            "write_random": write_random,
-            "write_graph": write_graph,
+            "write_random": engines.write_random,
+            "write_graph": engines.write_graph,
             "saved_model": saved_model,
             "tflite": tflite,
             "onnx": onnx,

@@ -4,10 +4,10 @@
 
 Both read pictures, crop the people of a file of boxes, run the same exported model,
 draw skeletons and write pictures and a results.json. Pictures are generated, at COCO's
-size and weight. The loop is cv2.imread, cv2.warpAffine, a call of the model for an image's
-people (a .tflite file takes one after the other), cv2.line and cv2.imwrite; its crops
-are ours to a grey level. A second table has our stages one by one, in milliseconds of
-CPU for each image.
+size and weight. The loop is cv2.imread, cv2.warpAffine, a call of the model for an
+image's people (a .tflite file takes one after the other), cv2.line and cv2.imwrite; its
+crops are ours to a grey level. A second table has our stages one by one, in
+milliseconds of CPU for each image.
 """
 
 import json

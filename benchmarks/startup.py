@@ -2,9 +2,9 @@
 
     python benchmarks/startup.py
 
-Every round starts each command anew, so that what is measured is what a user waits for,
-with files in the disk cache. CPU seconds are of all threads and processes: more than the
-wall's where several cores work. Peers are Python alone and `import tensorflow`.
+Every round starts each command anew, so that what is measured is what a user waits
+for, with files in the disk cache. CPU seconds are of all threads and processes: more
+than the wall's where several cores work. Peers are Python and TensorFlow's import.
 """
 
 import os
