@@ -176,15 +176,55 @@ def _serve(prepare: Callable[[], Work]) -> None:
         print(json.dumps(measured), file=answers, flush=True)
 
 
-def parser(description: str, rounds: int) -> argparse.ArgumentParser:
+def parser(description: str | None, rounds: int | None) -> argparse.ArgumentParser:
     """A script's flags, with those that all have."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--rounds", type=int, default=rounds, help="of everybody's turns")
-    made.add_argument("--cores", type=int, help="to keep all to; all if not given")
+    made.add_argument(
+        "--rounds",
+        type=count,
+        default=rounds,
+        help="how often each takes its turn; %(default)s if not given",
+    )
+    made.add_argument("--cores", type=count, help="to keep all to; all if not given")
     made.add_argument("--json", help="file for the numbers")
     return made
+
+
+def count(text: str) -> int:
+    """A flag's value that is a number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1.")
+    return int(text)
+
+
+def counts(text: str) -> list[int]:
+    """A flag's value that is such numbers with commas between them."""
+    return [count(part) for part in text.split(",")]
+
+
+def size(text: str) -> list[int]:
+    """A flag's value that is HEIGHTxWIDTH, as HRNet takes it."""
+    sides = [int(side) for side in text.split("x") if side.isdecimal()]
+    if len(sides) != 2 or any(side % 32 or not side for side in sides):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HEIGHTxWIDTH, such as 256x192, in multiples of 32."
+        )
+    return sides
+
+
+def some_of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """A flag's value that is some of these names with commas between them."""
+
+    def chosen(text: str) -> list[str]:
+        if unknown := set(text.split(",")) - set(names):
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(sorted(unknown))} is none of {', '.join(names)}."
+            )
+        return text.split(",")
+
+    return chosen
 
 
 def cpu_seconds() -> float:
@@ -266,11 +306,16 @@ def _versions() -> Iterator[tuple[str, str]]:
 def describe(found: Mapping[str, Any]) -> str:
     """A machine in one line."""
     return (
-        f"{found['processor']}, {found['cores']} cores, "
+        f"{found['processor']}, {cores(found['cores'])}, "
         f"{', '.join(found['instructions']) or 'no AVX2'}; oneDNN "
         f"{'on' if found['onednn'] == '1' else 'off'}; "
         + ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     )
+
+
+def cores(number: int) -> str:
+    """A number of cores in words."""
+    return f"{number} core{'s' if number > 1 else ''}"
 
 
 def tell(

@@ -122,11 +122,11 @@ def staged(rounds: measuring.Rounds, arguments: argparse.Namespace) -> dict[str,
 
 def summed_up(row: dict[str, Any]) -> list[dict[str, Any]]:
     """A row's lines in the table of all benchmarks."""
-    people, cores = row["people per image"], row["cores"]
+    people, cores = row["people per image"], measuring.cores(row["cores"])
     peer = f"{OFFICIAL} {row[f'{OFFICIAL}, people/s']:.0f} people/s"
     return [
         {
-            "work": f"training input{how}, {people} people per image, {cores} cores",
+            "work": f"training input{how}, {people} people per image, {cores}",
             "ours": f"{row[f'{name}, people/s']:.0f} people/s",
             "peer": peer,
             "times as fast": row[ratio],

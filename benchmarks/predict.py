@@ -21,6 +21,8 @@ import measuring
 import numpy as np
 import photographs
 
+from hrnet_tf.configs.variants import VARIANTS
+
 OURS, PEER = "hrnet_tf", "OpenCV loop"
 STAGES = ("read", "crop, network, decode", "rows", "draw", "write")
 
@@ -30,12 +32,11 @@ def main() -> None:
     parser = measuring.parser(__doc__, rounds=3)
     parser.add_argument("--images", type=int, default=100, help="in the folder")
     parser.add_argument("--people_per_image", type=float, default=2.0)
-    parser.add_argument("--variant", default="w18_small_v1", help="the HRNet")
-    parser.add_argument("--size", default="128x96", help="HEIGHTxWIDTH of crops")
+    parser.add_argument("--variant", default="w18_small_v1", choices=VARIANTS)
+    parser.add_argument("--size", type=measuring.size, default=[128, 96])
     parser.add_argument("--formats", default="saved_model,tflite", help="of the model")
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
-    size = [int(side) for side in arguments.size.split("x")]
     rows, stages, summary = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         image_dir, boxes = photographs.write_people(
@@ -48,7 +49,7 @@ def main() -> None:
             "export",
             folder=folder,
             variant=arguments.variant,
-            size=size,
+            size=arguments.size,
             formats=[files[name] for name in names],
         )
         for name in names:

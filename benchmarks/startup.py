@@ -17,24 +17,25 @@ from collections.abc import Sequence
 import measuring
 import photographs
 
+from hrnet_tf.configs.variants import VARIANTS
+
 BARE, TENSORFLOW = "python -c pass", "import tensorflow"
 
 
 def main() -> None:
     """Measures and prints a table."""
     parser = measuring.parser(__doc__, rounds=5)
-    parser.add_argument("--variant", default="w18_small_v1", help="the HRNet")
-    parser.add_argument("--size", default="128x96", help="HEIGHTxWIDTH of crops")
+    parser.add_argument("--variant", default="w18_small_v1", choices=VARIANTS)
+    parser.add_argument("--size", type=measuring.size, default=[128, 96])
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
-    size = [int(side) for side in arguments.size.split("x")]
     with tempfile.TemporaryDirectory() as folder:
         measuring.run_once(
             __file__,
             "export",
             folder=folder,
             variant=arguments.variant,
-            size=size,
+            size=arguments.size,
             formats=["saved_model", "none"],
         )
         photographs.write_pictures(os.path.join(folder, "images"), 1)

@@ -21,6 +21,8 @@ from typing import Any
 import measuring
 import photographs
 
+from hrnet_tf.configs.variants import VARIANTS
+
 OURS, PEER = "hrnet_tf", "PyTorch eager"
 _MATRIX = 2048
 
@@ -28,9 +30,11 @@ _MATRIX = 2048
 def main() -> None:
     """Measures and prints a table."""
     parser = measuring.parser(__doc__, rounds=5)
-    parser.add_argument("--variant", default="w32", help="the HRNet")
-    parser.add_argument("--batch", type=int, default=8, help="crops of a step")
-    parser.add_argument("--size", default="256x192", help="HEIGHTxWIDTH of crops")
+    parser.add_argument("--variant", default="w32", choices=VARIANTS)
+    parser.add_argument(
+        "--batch", type=measuring.count, default=8, help="crops of a step"
+    )
+    parser.add_argument("--size", type=measuring.size, default=[256, 192])
     parser.add_argument("--frozen_norms", action="store_true")
     parser.add_argument("--onednn", choices=["0", "1"], help="TensorFlow's switch")
     parser.add_argument("--xla", action="store_true", help="compile our step")
@@ -42,7 +46,7 @@ def main() -> None:
     given = {
         "variant": arguments.variant,
         "batch": arguments.batch,
-        "size": [int(side) for side in arguments.size.split("x")],
+        "size": arguments.size,
         "frozen_norms": arguments.frozen_norms,
         "bfloat16": arguments.bfloat16,
     }
@@ -58,7 +62,8 @@ def main() -> None:
         for name in (OURS, PEER)
         if name in contenders
     ]
-    what = f"{arguments.variant}, {arguments.size}, batch {arguments.batch}"
+    size = "x".join(map(str, arguments.size))
+    what = f"{arguments.variant}, {size}, batch {arguments.batch}"
     summary = [
         {
             "work": f"training step, {what}",
@@ -158,8 +163,6 @@ def pytorch(
 
     import torch
     import torch_hrnet
-
-    from hrnet_tf.configs.variants import VARIANTS
 
     height, width = size
     generator = torch.Generator().manual_seed(0)
