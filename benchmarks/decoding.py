@@ -29,15 +29,17 @@ _FAR = 0.01
 def main() -> None:
     """Measures all codecs and prints a table."""
     parser = measuring.parser(__doc__, rounds=5)
-    parser.add_argument("--people", type=int, default=1000)
+    parser.add_argument("--people", type=measuring.count, default=1000)
     parser.add_argument(
-        "--batch", type=int, default=32, help="heatmaps decoded together"
+        "--batch", type=measuring.count, default=32, help="heatmaps decoded together"
     )
-    parser.add_argument("--codecs", default=",".join(CODECS))
+    parser.add_argument(
+        "--codecs", type=measuring.some_of(CODECS), default=list(CODECS)
+    )
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
     rows, summary = [], []
-    for codec in arguments.codecs.split(","):
+    for codec in arguments.codecs:
         given = {"codec": codec, "people": arguments.people, "batch": arguments.batch}
         contenders = {
             reader: measuring.Contender("ours", {**given, "reader": reader})

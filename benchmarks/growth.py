@@ -24,12 +24,16 @@ _PER_IMAGE = 2
 def main() -> None:
     """Measures all steps at all sizes and prints a table."""
     parser = measuring.parser(__doc__, rounds=1)
-    parser.add_argument("--people", type=int, default=600, help="to begin with")
-    parser.add_argument("--factors", default="1,10,100", help="how much more data")
-    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument(
+        "--people", type=measuring.count, default=600, help="to begin with"
+    )
+    parser.add_argument(
+        "--factors", type=measuring.counts, default=[1, 10, 100], help="of the people"
+    )
+    parser.add_argument("--steps", type=measuring.some_of(STEPS), default=list(STEPS))
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
-    steps = arguments.steps.split(",")
+    steps = arguments.steps
     found: dict[str, list[dict[str, Any]]] = {step: [] for step in steps}
     with tempfile.TemporaryDirectory() as folder:
         if "predict" in steps:
@@ -41,7 +45,7 @@ def main() -> None:
                 size=[64, 64],
                 formats=["none"],
             )
-        for factor in map(int, arguments.factors.split(",")):
+        for factor in arguments.factors:
             people = arguments.people * factor
             data = os.path.join(folder, "data")
             with _annotated(data, people):

@@ -29,6 +29,8 @@ import exported
 import measuring
 import numpy as np
 
+from hrnet_tf.configs.variants import VARIANTS
+
 QUANTIZED = {"none": "fp32", "float16": "fp16", "dynamic": "dynamic", "int8": "int8"}
 
 Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -48,14 +50,15 @@ def main() -> None:
     """Measures everybody and prints a table."""
     parser = measuring.parser(__doc__, rounds=10)
     parser.add_argument("--model", help="an exported model, instead of a random one")
-    parser.add_argument("--variant", default="w32", help="the random HRNet")
-    parser.add_argument("--size", default="256x192", help="HEIGHTxWIDTH of its inputs")
-    parser.add_argument("--batches", default="1,16", help="images at once")
+    parser.add_argument("--variant", default="w32", choices=VARIANTS)
+    parser.add_argument("--size", type=measuring.size, default=[256, 192])
+    parser.add_argument(
+        "--batches", type=measuring.counts, default=[1, 16], help="images at once"
+    )
     parser.add_argument("--only", default="", help="regular expression of names")
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
-    size = [int(side) for side in arguments.size.split("x")]
-    batches = [int(number) for number in arguments.batches.split(",")]
+    size, batches = arguments.size, arguments.batches
     with tempfile.TemporaryDirectory() as folder:
         found = (
             _given(arguments.model, folder)
@@ -79,7 +82,7 @@ def main() -> None:
             arguments.rounds,
         )
     rows = [_row(rounds, entries, name, batches) for name in entries]
-    what = arguments.model or f"{arguments.variant} {arguments.size}"
+    what = arguments.model or f"{arguments.variant} {'x'.join(map(str, size))}"
     measuring.tell(
         f"Inference of {what}, milliseconds",
         rows,

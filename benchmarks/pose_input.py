@@ -48,9 +48,15 @@ def main() -> None:
         default="1.08,2.65",
         help="on average, in generated images; the second is COCO's",
     )
-    parser.add_argument("--num_images", type=int, default=256, help="to generate")
-    parser.add_argument("--workers", type=int, help="of the DataLoader; one for a core")
-    parser.add_argument("--crops", type=int, default=1024, help="of a round")
+    parser.add_argument(
+        "--num_images", type=measuring.count, default=256, help="to generate"
+    )
+    parser.add_argument(
+        "--workers", type=measuring.count, help="of the DataLoader; one for a core"
+    )
+    parser.add_argument(
+        "--crops", type=measuring.count, default=1024, help="of a round"
+    )
     arguments = parser.parse_args()
     if bool(arguments.annotations) != bool(arguments.image_dir):
         parser.error("--annotations and --image_dir go together.")

@@ -24,17 +24,22 @@ import photographs
 from hrnet_tf.configs.variants import VARIANTS
 
 OURS, PEER = "hrnet_tf", "OpenCV loop"
+FORMATS = ("saved_model", "tflite")
 STAGES = ("read", "crop, network, decode", "rows", "draw", "write")
 
 
 def main() -> None:
     """Exports a model, lets both predict and prints two tables."""
     parser = measuring.parser(__doc__, rounds=3)
-    parser.add_argument("--images", type=int, default=100, help="in the folder")
+    parser.add_argument(
+        "--images", type=measuring.count, default=100, help="in the folder"
+    )
     parser.add_argument("--people_per_image", type=float, default=2.0)
     parser.add_argument("--variant", default="w18_small_v1", choices=VARIANTS)
     parser.add_argument("--size", type=measuring.size, default=[128, 96])
-    parser.add_argument("--formats", default="saved_model,tflite", help="of the model")
+    parser.add_argument(
+        "--formats", type=measuring.some_of(FORMATS), default=list(FORMATS)
+    )
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
     rows, stages, summary = [], [], []
@@ -43,7 +48,7 @@ def main() -> None:
             folder, arguments.images, arguments.people_per_image
         )
         files = {"saved_model": "saved_model", "tflite": "none"}
-        names = arguments.formats.split(",")
+        names = arguments.formats
         measuring.run_once(
             __file__,
             "export",
@@ -73,9 +78,8 @@ def main() -> None:
             told = {stage: rounds.median("stages", stage) for stage in STAGES}
             stages.append({"model": name, **told, "together": sum(told.values())})
             summary.append(_summed_up(rows[-1]))
-    what = (
-        f"{arguments.variant}, {arguments.size}, {arguments.people_per_image:g} people"
-    )
+    size = "x".join(map(str, arguments.size))
+    what = f"{arguments.variant}, {size}, {arguments.people_per_image:g} people"
     settings = {**vars(arguments), "stages": stages}
     measuring.tell(f"Prediction of a folder, {what} each", rows, settings, summary)
     print(f"Milliseconds of CPU for each image\n\n{measuring.markdown(stages)}")

@@ -1,6 +1,6 @@
 """The short forms of all benchmarks in one table: what `make benchmark` runs.
 
-    python benchmarks/all.py --json=benchmarks.json
+    python benchmarks/short_forms.py --json=benchmarks.json
 
 About three minutes on two idle cores. Each line is of two contenders that took turns in
 one run; above 1, ours is faster. Their long forms, and what else they print, are in the
@@ -28,13 +28,13 @@ SHORT = {
 def main() -> None:
     """Runs them one after the other and prints the table."""
     parser = measuring.parser(__doc__, rounds=None)
-    parser.add_argument("--only", default=",".join(SHORT), help="some of them")
+    parser.add_argument("--only", type=measuring.some_of(SHORT), default=list(SHORT))
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
     rows, found = [], {}
     folder = os.path.dirname(os.path.abspath(__file__))
     with tempfile.TemporaryDirectory() as output:
-        for name in arguments.only.split(","):
+        for name in arguments.only:
             path = os.path.join(output, f"{name}.json")
             rounds = [f"--rounds={arguments.rounds}"] if arguments.rounds else []
             script = os.path.join(folder, f"{name}.py")
