@@ -159,7 +159,11 @@ def _on_device() -> Callable[[Any], Any]:
     """What the training step makes of a batch, before the network."""
     import tensorflow as tf
 
-    return tf.function(lambda batch: (_normalize(*batch), _render(*batch)))
+    @tf.function
+    def on_device(batch: Any) -> Any:
+        return _normalize(*batch), _render(*batch)
+
+    return on_device
 
 
 def official(data: dict[str, str], crops: int, workers: int) -> measuring.Work:
@@ -224,7 +228,7 @@ def stages(data: dict[str, str]) -> measuring.Work:
     batches = reader.dataset().take(2).cache()
     timed = {
         "record": records.cache().map(reader.decode),
-        "JPEG": images.map(lambda record: _pixels(record["encoded"])),
+        "JPEG": images.map(_pixels),
         "augmentation": decoded.map(_augment),
         "warp": decoded.map(_warp),
         "normalisation": batches.map(_normalize),
@@ -237,10 +241,7 @@ def stages(data: dict[str, str]) -> measuring.Work:
 
     def work() -> dict[str, float]:
         return {
-            **{
-                name: _cpu_ms(_exhaust, dataset, counts[name])
-                for name, dataset in timed.items()
-            },
+            **{name: _cpu_ms(_exhaust, timed[name], counts[name]) for name in timed},
             "OpenCV's JPEG": _cpu_ms(_opencv_jpeg, encoded, count),
             "OpenCV's warp": _cpu_ms(_opencv_warp, found, count),
         }
@@ -261,13 +262,13 @@ def _decode(record: Any) -> Any:
     center, size = affine.box_to_center_size(record["boxes"], 0.75)
     people = {"keypoints": record["keypoints"], "center": center, "size": size}
     matrices = _augment(people)[1]
-    return {**people, "image": _pixels(record["encoded"]), "matrices": matrices}
+    return {**people, "image": _pixels(record), "matrices": matrices}
 
 
-def _pixels(encoded: Any) -> Any:
+def _pixels(record: Any) -> Any:
     import tensorflow as tf
 
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image = tf.io.decode_image(record["encoded"], channels=3, expand_animations=False)
     return tf.ensure_shape(image, [None, None, 3])
 
 
