@@ -25,6 +25,7 @@ from official.core import input_reader
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.files.coco_annotations import id_list
 from hrnet_tf.data.files.detections import Detections, load_detections
+from hrnet_tf.data.inputs import opencv_crops
 from hrnet_tf.data.inputs.batching import PADDING_ID, batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
 from hrnet_tf.data.inputs.pose_augmentation import augment_people
@@ -173,12 +174,6 @@ class PoseInput:
             self._crop_size[1] / self._crop_size[0],
             self._data.box_padding,
         )
-        # EXIF orientation is ignored, as in COCO's annotations.
-        image = tf.io.decode_image(
-            record["encoded"], channels=3, expand_animations=False
-        )
-        image = tf.ensure_shape(image, [None, None, 3])
-
         keypoints = record["keypoints"]
         if self._data.is_training:
             keypoints, matrices = augment_people(
@@ -194,7 +189,14 @@ class PoseInput:
             matrices = affine.crop_to_image_matrix(
                 center, size, 0.0, self._crop_size, udp=self._udp
             )
-        crops = affine.warp_crops(image, matrices, self._crop_size)
+        # EXIF orientation is ignored, as in COCO's annotations.
+        image = tf.io.decode_image(
+            record["encoded"], channels=3, expand_animations=False
+        )
+        image = tf.ensure_shape(image, [None, None, 3])
+        by_opencv = self._data.is_training and self._data.crop_with_opencv
+        warp_crops = opencv_crops.warp_crops if by_opencv else affine.warp_crops
+        crops = warp_crops(image, matrices, self._crop_size)
         crop_keypoints = affine.transform_points(
             affine.invert_affine(matrices), keypoints[..., :2]
         )
