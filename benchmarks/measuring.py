@@ -26,9 +26,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+# As the commands of hrnet_tf set them, unless somebody has decided.
+TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", ONEDNN: "1", "TF_USE_LEGACY_KERAS": "1"}
+for _name, _value in TENSORFLOW.items():
+    os.environ.setdefault(_name, _value)
 
 # A round's work; what it returns is kept with its seconds.
 Work = Callable[[], Mapping[str, Any] | None]
@@ -277,10 +280,7 @@ def machine() -> dict[str, Any]:
         "processor": processor,
         "cores": num_cores(),
         "instructions": has,
-        # TensorFlow's default: on where the processor has one of these.
-        "onednn": os.environ.get(
-            ONEDNN, str(int(any(name in has for name in _INSTRUCTIONS[2:])))
-        ),
+        "onednn": os.environ[ONEDNN],
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": dict(_versions()),
