@@ -269,7 +269,7 @@ def is_installed(*packages: str) -> bool:
 
 def machine() -> dict[str, Any]:
     """The processor, what is installed, and what else is running."""
-    processor, has = _processor()
+    name, has = processor()
     load = os.getloadavg()[0]
     if load > num_cores() + 0.5:
         print(
@@ -277,7 +277,7 @@ def machine() -> dict[str, Any]:
             file=sys.stderr,
         )
     return {
-        "processor": processor,
+        "processor": name,
         "cores": num_cores(),
         "instructions": has,
         "onednn": os.environ[ONEDNN],
@@ -288,7 +288,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _processor() -> tuple[str, list[str]]:
+def processor() -> tuple[str, list[str]]:
+    """The processor's name, and which of the instructions that matter it has."""
     name, text = platform.processor() or platform.machine(), ""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         text = file.read()
