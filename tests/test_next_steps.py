@@ -18,7 +18,12 @@ from hrnet_tf import (
     registry_imports,  # noqa: F401
     train,
 )
-from hrnet_tf.data import coco_instances, coco_pose, segmentation_folder
+from hrnet_tf.data import (
+    coco_instances,
+    coco_pose,
+    import_annotations,
+    segmentation_folder,
+)
 from hrnet_tf.data.synthetic import __main__ as synthetic
 from hrnet_tf.training.experiment import parse_config
 
@@ -119,6 +124,23 @@ def test_drawn_people_are_converted_and_trained_on(say, tmp_path):
     config = config_of(command)
     assert config.task.label_set == "synthetic_parts"
     assert config.task.train_data.input_path == f"{folder}/parts_of/mine-*"
+
+
+def test_imported_labels_are_looked_at_and_converted(say, tmp_path):
+    labels = tmp_path / "labels"
+    shutil.copytree(REPO / "tests/testdata/label_tools", labels)
+    flags = ["--from=labelme", f"--input={labels}/labelme", "--exif=apply"]
+    flags += ["--area_from=box", "--box_from=segmentation"]
+    looking, converting = say(
+        import_annotations, *flags, f"--output={tmp_path}/people.json"
+    )
+    assert looking[2] == "hrnet_tf.data.inspect"
+    assert converting[2] == "hrnet_tf.data.coco_pose"
+    described = [f"--image_dir={labels}", f"--annotations={tmp_path}/people.json"]
+    described += ["--exif=apply", f"--skeleton={tmp_path}/people.skeleton.yaml"]
+    assert looking[3:-1] == converting[3:-1] == described
+    (training,) = say(coco_pose, *described, f"--output_prefix={tmp_path}/train")
+    assert training[2] == "hrnet_tf.train"
 
 
 def config_of(command: list[str]):

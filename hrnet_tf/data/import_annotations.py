@@ -27,13 +27,14 @@ the faulty image or object out and counts it. Image files are looked at only for
 sizes, where the labels do not tell these.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.command_line import UsageError
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.messages import did_you_mean
@@ -41,7 +42,11 @@ from hrnet_tf.messages import did_you_mean
 _FORMATS = ("cvat", "label_studio", "labelme", "yolo_pose", "deeplabcut", "coco")
 _BOX_SOURCES = ("segmentation", "keypoints")
 # Flags that some formats have no use for, and those that do.
-_ONLY_WITH = {"split": ("yolo_pose",), "hidden_flag": ("labelme", "label_studio")}
+_ONLY_WITH = {
+    "split": ("yolo_pose",),
+    "hidden_flag": ("labelme", "label_studio"),
+    "rename": ("cvat", "label_studio", "labelme"),
+}
 
 
 def define_flags() -> flags.FlagValues:
@@ -85,6 +90,16 @@ def define_flags() -> flags.FlagValues:
         "labelme: name of the flag, label_studio: name of the choice, that marks a "
         "keypoint as labelled but hidden.",
     )
+    flag.list(
+        "rename",
+        "cvat, label_studio, labelme: labels of objects or keypoints that are to be "
+        "called otherwise, OLD=NEW. CVAT draws no box with the label of a skeleton: "
+        "--rename=person_box=person makes boxes of their own label its boxes.",
+    )
+    flag.boolean(
+        "zero_is_absent",
+        "Take keypoints at 0, 0 for not labelled, as some tools write these.",
+    )
     flag.string("split", "yolo_pose: the split to import, train, val or test.")
     flag.enum(
         "exif",
@@ -120,6 +135,9 @@ def _check(values: flags.FlagValues) -> None:
             "--box_from=keypoints and --box_margin go together: give both, such as "
             "--box_margin=10% or --box_margin=20px."
         )
+    for pair in values.rename or []:
+        if not all(pair.partition("=")):
+            raise UsageError(f"--rename={pair} must be written OLD=NEW.")
     if not values.output.endswith(".json"):
         raise UsageError(f"--output={values.output} must end in .json.")
 
@@ -141,6 +159,7 @@ def import_annotations(values: flags.FlagValues) -> None:
         split=values.split,
         hidden_flag=values.hidden_flag,
         exif=values.exif,
+        renames=dict(pair.split("=", 1) for pair in values.rename or ()),
     )
     summary = importing.import_annotations(
         values["from"].value,
@@ -150,6 +169,7 @@ def import_annotations(values: flags.FlagValues) -> None:
             box_from=tuple(values.box_from or ()),
             box_margin=_margin(values.box_margin),
             area_from=values.area_from,
+            zero_is_absent=values.zero_is_absent,
         ),
         skeleton=skeleton,
         overwrite=values.overwrite,
@@ -157,6 +177,19 @@ def import_annotations(values: flags.FlagValues) -> None:
     for sentence in summary.faults:
         print(sentence, file=sys.stderr)
     print(summary)
+    looks = os.path.join("looks", os.path.basename(values.output.removesuffix(".json")))
+    next_steps.tell(
+        "look at the labels",
+        "data.inspect",
+        *summary.described,
+        f"--output_dir={looks}",
+    )
+    next_steps.tell(
+        "convert them to records",
+        summary.converter,
+        *summary.described,
+        "--output_prefix=records/train",
+    )
 
 
 def _margin(text: str | None) -> Any:

@@ -5,11 +5,15 @@ import contextlib
 import dataclasses
 import importlib
 import os
-import shlex
 
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.label_tools import skeleton_files
-from hrnet_tf.data.label_tools.annotations import SHARED, Choices, to_coco
+from hrnet_tf.data.label_tools.annotations import (
+    AT_ORIGIN,
+    SHARED,
+    Choices,
+    to_coco,
+)
 from hrnet_tf.data.label_tools.labels import SKELETON_KEYS, UNSAID, Labels
 from hrnet_tf.data.label_tools.source import Source
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
@@ -19,15 +23,27 @@ from hrnet_tf.output_files import check_output, write_json
 
 @dataclasses.dataclass(kw_only=True)
 class ImportSummary:
-    """What an import did."""
+    """What an import did.
+
+    Attributes:
+        tool: The tool, or its format.
+        counts: By what is counted.
+        unsaid: Keys of `UNSAID`.
+        faults: A sentence about each.
+        advice: Sentences about what the user may want to add.
+        files: Those that were written.
+        converter: The command below `hrnet_tf` that goes on from here.
+        described: Its flags that describe the data.
+    """
 
     tool: str
     counts: dict[str, int]
-    unsaid: list[str]  # keys of `UNSAID`
-    faults: list[str]  # a sentence about each
+    unsaid: list[str]
+    faults: list[str]
     advice: list[str]
     files: list[str]
-    next_command: str
+    converter: str
+    described: list[str]
 
     def __str__(self) -> str:
         always = ("images", "objects")
@@ -40,7 +56,7 @@ class ImportSummary:
             lines.append(f"What these {self.tool} files do not say:")
             lines += [f"  {what}: {UNSAID[what]}" for what in self.unsaid]
         lines += [f"Written: {', '.join(self.files)}", *self.advice]
-        return "\n".join([*lines, f"Next: {self.next_command}"])
+        return "\n".join(lines)
 
 
 def import_annotations(
@@ -85,6 +101,8 @@ def import_annotations(
     ]
     if source.hidden_flag and not counts["  of these hidden"]:
         advice.append(f"No keypoint has the mark --hidden_flag={source.hidden_flag}.")
+    advice += source.unmet
+    described = _describe(output, labels, [*paths.values()], source)
     return ImportSummary(
         tool=tool,
         counts=_counts(content, counts, labels, source),
@@ -92,7 +110,8 @@ def import_annotations(
         faults=source.faults.sentences,
         advice=advice,
         files=[output, *paths.values()],
-        next_command=_next_command(output, labels, [*paths.values()]),
+        converter="data.coco_pose" if specs else "data.coco_instances",
+        described=[f"--{name}={value}" for name, value in described.items()],
     )
 
 
@@ -145,7 +164,12 @@ def _counts(
     first = ["  of these without objects", SHARED, "objects"]
     first += ["  of these with keypoints", "  of these with a segmentation"]
     first += ["  of these crowds"]
-    parts = ["keypoints", "  of these hidden", "  of these outside the image"]
+    parts = [
+        "keypoints",
+        "  of these hidden",
+        "  of these outside the image",
+        AT_ORIGIN,
+    ]
     boxes = [key for key in counts if key not in (*first, *parts)]
     return {
         "images": len(names),
@@ -166,23 +190,19 @@ def _unsaid(labels: Labels, has_keypoints: bool) -> list[str]:
     ]
 
 
-def _next_command(output: str, labels: Labels, skeletons: list[str]) -> str:
-    """The converter that goes on from here."""
+def _describe(
+    output: str, labels: Labels, skeletons: list[str], source: Source
+) -> dict[str, str]:
+    """The flags that tell the commands which go on from here what the data are."""
     flags = {
         "image_dir": labels.image_dir or "FOLDER_OF_THE_IMAGES",
         "annotations": output,
     }
-    if not skeletons:
-        flags |= {"output_prefix": "records/train"}
-        return _command("hrnet_tf.data.coco_instances", flags)
+    if source.exif:
+        flags["exif"] = source.exif
+    if skeletons:
+        flags["skeleton"] = skeletons[0]
     named = [c for c in labels.categories.values() if c.keypoints]
-    flags |= {"skeleton": skeletons[0]}
     if len(named) > 1:
-        flags |= {"category": named[0].name if len(skeletons) > 1 else "all"}
-    flags |= {"output_prefix": "records/train"}
-    return _command("hrnet_tf.data.coco_pose", flags)
-
-
-def _command(module: str, flags: dict[str, str]) -> str:
-    given = (shlex.quote(f"--{name}={value}") for name, value in flags.items())
-    return " ".join(["python -m", module, *given])
+        flags["category"] = named[0].name if len(skeletons) > 1 else "all"
+    return flags
