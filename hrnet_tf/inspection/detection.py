@@ -78,6 +78,7 @@ class DetectionInspection(Inspection[Objects]):
         find_doubtful_boxes(
             self.findings,
             sample.place,
+            sample.size,
             content.boxes,
             content.areas,
             np.where(plain, content.categories, -1),

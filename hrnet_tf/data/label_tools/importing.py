@@ -102,7 +102,8 @@ def import_annotations(
     if source.hidden_flag and not counts["  of these hidden"]:
         advice.append(f"No keypoint has the mark --hidden_flag={source.hidden_flag}.")
     advice += source.unmet
-    described = _describe(output, labels, [*paths.values()], source)
+    usable = [skeleton_files.usable(spec, paths[name]) for name, spec in specs.items()]
+    described = _describe(output, labels, usable, source)
     return ImportSummary(
         tool=tool,
         counts=_counts(content, counts, labels, source),
