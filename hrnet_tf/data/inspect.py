@@ -95,7 +95,7 @@ def inspect(values: flags.FlagValues) -> None:
     from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.data.files.images import ImageRules
     from hrnet_tf.inspection import command
-    from hrnet_tf.inspection.inspection import Options
+    from hrnet_tf.inspection.options import Options
 
     if inspect.__module__ == "__main__":
         # No model is run: leave the accelerator to what needs it.

@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from hrnet_tf.inspection.inspection import DOUBTFUL, SHEET, Inspection, Options
+from hrnet_tf.inspection.inspection import DOUBTFUL, SHEET, Inspection
 from hrnet_tf.inspection.kinds import open_inspection
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.report import Report
 from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import OutputError, check_output, write_json, written_whole
