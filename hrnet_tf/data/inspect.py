@@ -20,12 +20,13 @@ orange.
 What looks wrong need not be: the exit code is 0 all the same, unless --strict is given.
 """
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 
 
 def define_flags() -> flags.FlagValues:
@@ -110,9 +111,54 @@ def inspect(values: flags.FlagValues) -> None:
         rules=ImageRules(values.exif, values.max_pixels, values.allow_outside),
         **{name: values[name].value for name in names},
     )
-    command.inspect(
-        options, values.output_dir, values.json, values.overwrite, values.strict
-    )
+    report = command.inspect(options, values.output_dir, values.json, values.overwrite)
+    _tell_what_is_next(values, report.kind)
+    if values.strict:
+        command.require_nothing_wrong(report)
+
+
+def _tell_what_is_next(values: flags.FlagValues, kind: str) -> None:
+    """Pictures; then the conversion of annotations, or a training on records."""
+    of_training = _given(values, "experiment", "config_file", "params_override")
+    if not values.output_dir:
+        data = values.records or values.annotations
+        name = os.path.basename(data).split(".")[0].rstrip("-*") or "data"
+        looks = ["--output_dir=" + os.path.join("looks", name)]
+        next_steps.tell(
+            "see samples as training does, and what looks wrong",
+            "data.inspect",
+            *_given(values, *values, without=("strict", "json", "overwrite")),
+            *looks,
+        )
+    elif values.annotations:
+        own = ["skeleton", "category"] if kind == "pose" else ["include_masks"]
+        shared = ("image_dir", "annotations", "area_from", "exif", "max_pixels")
+        next_steps.tell(
+            "when nothing looks wrong any more, convert them to records",
+            "data.coco_pose" if kind == "pose" else "data.coco_instances",
+            *_given(values, *shared, "allow_outside", *own),
+            "--output_prefix=records/train",
+        )
+    elif of_training:
+        next_steps.tell(
+            "train on them",
+            "train",
+            *of_training,
+            f"--params_override=task.train_data.input_path={values.records}",
+            "--model_dir=runs/mine",
+        )
+
+
+def _given(
+    values: flags.FlagValues, *names: str, without: Collection[str] = ()
+) -> list[str]:
+    """The flags of these names that the user gave, as they are typed."""
+    texts = [
+        values[name].serialize()
+        for name in names
+        if values[name].present and name not in without
+    ]
+    return [line for text in texts for line in text.splitlines()]
 
 
 def main(argv: Sequence[str]) -> int:
