@@ -20,6 +20,8 @@ takes the JSON.
 What a format cannot say is told, not guessed: the summary lists it. Boxes that are
 missing are made only as --box_from says, areas only as --area_from says, and the
 summary counts them. Whatever else the tool says of an object is kept as its attributes.
+Where a tool needs two labels for one kind, as CVAT does for the box of a skeleton,
+--rename=person_box=person makes one of them.
 
 Everything is checked first. A fault is reported with the file and the place in it; by
 default the first one ends the import, and nothing is written. --on_error=skip leaves
