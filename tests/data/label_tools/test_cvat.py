@@ -131,6 +131,15 @@ def test_a_group_of_several_people_stays_several(data, importing):
     assert found.keypoints(0) == [[0, 0, 0]] * 3
 
 
+def test_a_mask_and_an_outline_in_a_group_stay_two_objects(data, importing):
+    shapes = """
+      <mask label="dog" rle="0,4" left="1" top="1" width="2" height="2" group_id="4"/>
+      <polygon label="dog" points="9,9;20,9;20,20" group_id="4"/>"""
+    path = images(data, shapes, labels="")
+    found = importing("cvat", path, *BOX, "--box_from=segmentation")
+    assert [entry["bbox"] for entry in found.objects] == [[1, 1, 2, 2], [9, 9, 11, 11]]
+
+
 def test_single_points_of_a_group_are_keypoints_by_their_labels(data, importing):
     shapes = '<box label="cat" xtl="1" ytl="2" xbr="30" ybr="40" group_id="4"/>'
     shapes += '<points label="ear" points="3,4" group_id="4" occluded="1"/>'
