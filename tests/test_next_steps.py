@@ -18,7 +18,13 @@ from hrnet_tf import (
     registry_imports,  # noqa: F401
     train,
 )
-from hrnet_tf.data import coco_instances, coco_pose, inspect, segmentation_folder
+from hrnet_tf.data import (
+    coco_instances,
+    coco_pose,
+    import_annotations,
+    inspect,
+    segmentation_folder,
+)
 from hrnet_tf.data.synthetic import __main__ as synthetic
 from hrnet_tf.training.experiment import parse_config
 
@@ -175,6 +181,52 @@ def test_drawn_people_are_converted_and_trained_on(say, tmp_path):
     config = config_of(command)
     assert config.task.label_set == "synthetic_parts"
     assert config.task.train_data.input_path == f"{folder}/parts_of/mine-*"
+
+
+@pytest.fixture
+def imported(say, tmp_path, monkeypatch):
+    """What is said after an import: how to look at the labels, and to convert them."""
+    monkeypatch.chdir(tmp_path)
+    labels = tmp_path / "labels"
+    shutil.copytree(REPO / "tests/testdata/label_tools", labels)
+    flags = ["--from=labelme", f"--input={labels}/labelme", "--exif=apply"]
+    flags += ["--area_from=box", "--box_from=segmentation"]
+    return say(import_annotations, *flags, "--output=people.json")
+
+
+def test_imported_labels_are_looked_at_and_converted(say, imported, tmp_path):
+    looking, converting = imported
+    described = [f"--image_dir={tmp_path}/labels", "--annotations=people.json"]
+    described += ["--exif=apply", "--skeleton=people.skeleton.yaml"]
+    assert looking[2:-1] == ["hrnet_tf.data.inspect", *described]
+    assert looking[-1] == "--output_dir=looks/people"
+    assert converting[2:-1] == ["hrnet_tf.data.coco_pose", *described]
+    (again,) = say(inspect, *described)
+    assert again[2] == "hrnet_tf.data.inspect"
+    assert {*again[3:]} == {*looking[3:]}
+    (training,) = say(coco_pose, *converting[3:])
+    assert training[2] == "hrnet_tf.train"
+
+
+@pytest.mark.slow
+def test_after_the_pictures_data_are_converted_or_trained_on(say, imported, tmp_path):
+    looking, converting = imported
+    few = ["--num_rows=1", "--num_augmented=1"]
+    (after,) = say(inspect, *looking[3:], *few)
+    assert (tmp_path / "looks/people/sheet.png").exists()
+    assert after[2] == converting[2] and {*after[3:]} == {*converting[3:]}
+    say(coco_pose, *after[3:])
+    configured = ["--experiment=hrnet_pose_coco", "--config_file=a.yaml"]
+    configured += ["--params_override=task.skeleton=people.skeleton.yaml"]
+    Path("a.yaml").write_text("task:\n  model:\n    input_size: [64, 64]\n")
+    (training,) = say(
+        inspect, "--records=records/train-*", *configured, *few, "--output_dir=looks/b"
+    )
+    assert training[2:-1] == [
+        "hrnet_tf.train",
+        *configured,
+        "--params_override=task.train_data.input_path=records/train-*",
+    ]
 
 
 def config_of(command: list[str]):

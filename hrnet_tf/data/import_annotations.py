@@ -20,6 +20,8 @@ takes the JSON.
 What a format cannot say is told, not guessed: the summary lists it. Boxes that are
 missing are made only as --box_from says, areas only as --area_from says, and the
 summary counts them. Whatever else the tool says of an object is kept as its attributes.
+Where a tool needs two labels for one kind, as CVAT does for the box of a skeleton,
+--rename=person_box=person makes one of them.
 
 Everything is checked first. A fault is reported with the file and the place in it; by
 default the first one ends the import, and nothing is written. --on_error=skip leaves
@@ -27,6 +29,7 @@ the faulty image or object out and counts it. Image files are looked at only for
 sizes, where the labels do not tell these.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -41,7 +44,11 @@ from hrnet_tf.messages import did_you_mean
 _FORMATS = ("cvat", "label_studio", "labelme", "yolo_pose", "deeplabcut", "coco")
 _BOX_SOURCES = ("segmentation", "keypoints")
 # Flags that some formats have no use for, and those that do.
-_ONLY_WITH = {"split": ("yolo_pose",), "hidden_flag": ("labelme", "label_studio")}
+_ONLY_WITH = {
+    "split": ("yolo_pose",),
+    "hidden_flag": ("labelme", "label_studio"),
+    "rename": ("cvat", "label_studio", "labelme"),
+}
 
 
 def define_flags() -> flags.FlagValues:
@@ -85,6 +92,16 @@ def define_flags() -> flags.FlagValues:
         "labelme: name of the flag, label_studio: name of the choice, that marks a "
         "keypoint as labelled but hidden.",
     )
+    flag.list(
+        "rename",
+        "cvat, label_studio, labelme: labels of objects or keypoints that are to be "
+        "called otherwise, OLD=NEW. CVAT draws no box with the label of a skeleton: "
+        "--rename=person_box=person makes boxes of their own label its boxes.",
+    )
+    flag.boolean(
+        "zero_is_absent",
+        "Take keypoints at 0, 0 for not labelled, as some tools write these.",
+    )
     flag.string("split", "yolo_pose: the split to import, train, val or test.")
     flag.enum(
         "exif",
@@ -120,6 +137,9 @@ def _check(values: flags.FlagValues) -> None:
             "--box_from=keypoints and --box_margin go together: give both, such as "
             "--box_margin=10% or --box_margin=20px."
         )
+    for pair in values.rename or []:
+        if not all(pair.partition("=")):
+            raise UsageError(f"--rename={pair} must be written OLD=NEW.")
     if not values.output.endswith(".json"):
         raise UsageError(f"--output={values.output} must end in .json.")
 
@@ -141,6 +161,7 @@ def import_annotations(values: flags.FlagValues) -> None:
         split=values.split,
         hidden_flag=values.hidden_flag,
         exif=values.exif,
+        renames=dict(pair.split("=", 1) for pair in values.rename or ()),
     )
     summary = importing.import_annotations(
         values["from"].value,
@@ -150,6 +171,7 @@ def import_annotations(values: flags.FlagValues) -> None:
             box_from=tuple(values.box_from or ()),
             box_margin=_margin(values.box_margin),
             area_from=values.area_from,
+            zero_is_absent=values.zero_is_absent,
         ),
         skeleton=skeleton,
         overwrite=values.overwrite,
@@ -157,8 +179,18 @@ def import_annotations(values: flags.FlagValues) -> None:
     for sentence in summary.faults:
         print(sentence, file=sys.stderr)
     print(summary)
+    looks = os.path.join("looks", os.path.basename(values.output.removesuffix(".json")))
     next_steps.tell(
-        "convert the labels to records", summary.converter, *summary.converter_flags
+        "look at the labels",
+        "data.inspect",
+        *summary.described,
+        f"--output_dir={looks}",
+    )
+    next_steps.tell(
+        "convert the labels to records",
+        summary.converter,
+        *summary.described,
+        "--output_prefix=records/train",
     )
 
 

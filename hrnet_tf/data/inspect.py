@@ -20,6 +20,7 @@ orange.
 What looks wrong need not be: the exit code is 0 all the same, unless --strict is given.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -95,7 +96,7 @@ def inspect(values: flags.FlagValues) -> None:
     from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.data.files.images import ImageRules
     from hrnet_tf.inspection import command
-    from hrnet_tf.inspection.inspection import Options
+    from hrnet_tf.inspection.options import Options
 
     if inspect.__module__ == "__main__":
         # No model is run: leave the accelerator to what needs it.
@@ -110,39 +111,49 @@ def inspect(values: flags.FlagValues) -> None:
         rules=ImageRules(values.exif, values.max_pixels, values.allow_outside),
         **{name: values[name].value for name in names},
     )
-    report = command.inspect(
-        options, values.output_dir, values.json, values.overwrite, values.strict
-    )
+    report = command.inspect(options, values.output_dir, values.json, values.overwrite)
     _tell_what_is_next(values, report.kind)
+    if values.strict:
+        command.require_nothing_wrong(report)
 
 
-# What a converter reads as this command did, by the kind of data.
-_CONVERTERS = {"pose": "data.coco_pose", "detection": "data.coco_instances"}
-_READ_ALIKE = {
-    *("annotations", "image_dir", "area_from", "exif", "allow_outside", "max_pixels"),
-    *("category", "skeleton", "include_masks"),
+# The command that converts data of a kind, and the flags by which it reads them.
+_READ_ALIKE = {"annotations", "image_dir", "area_from", "exif", "allow_outside"}
+_READ_ALIKE |= {"max_pixels"}
+_CONVERTERS = {
+    "pose": ("data.coco_pose", _READ_ALIKE | {"category", "skeleton"}),
+    "detection": ("data.coco_instances", _READ_ALIKE | {"include_masks"}),
 }
+_OF_TRAINING = {"experiment", "config_file", "params_override"}
 
 
 def _tell_what_is_next(values: flags.FlagValues, kind: str) -> None:
+    """Pictures; then the conversion of annotations, or a training on records."""
+    of_training = next_steps.given(values, *{*values} - _OF_TRAINING)
     if not values.output_dir:
+        data = values.records or values.annotations
+        name = os.path.basename(data).split(".")[0].rstrip("-*") or "data"
         next_steps.tell(
             "look at samples as training sees them, and at what looks wrong",
             "data.inspect",
             *next_steps.given(values, "json", "strict", "overwrite"),
-            "--output_dir=looks",
+            f"--output_dir={os.path.join('looks', name)}",
         )
     elif values.annotations:
-        others = {name for name in values if name not in _READ_ALIKE}
-        if kind == "detection":
-            others |= {"category", "skeleton"}
-        else:
-            others.add("include_masks")
+        converter, alike = _CONVERTERS[kind]
         next_steps.tell(
-            "convert the annotations to records",
-            _CONVERTERS[kind],
-            *next_steps.given(values, *others),
+            "when nothing looks wrong any more, convert the annotations to records",
+            converter,
+            *next_steps.given(values, *{*values} - alike),
             "--output_prefix=records/train",
+        )
+    elif of_training:
+        next_steps.tell(
+            "train on the records",
+            "train",
+            *of_training,
+            next_steps.change("task.train_data.input_path", values.records),
+            "--model_dir=runs/mine",
         )
 
 

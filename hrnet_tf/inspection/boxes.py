@@ -7,6 +7,7 @@ from hrnet_tf.inspection.report import Distribution, Section
 
 NEAR_DUPLICATE = "two annotations with nearly the same box"
 AREA_BEYOND_BOX = "area larger than the box"
+BEYOND_IMAGE = "box of which more than half is beyond the image"
 
 _NEAR_DUPLICATE_IOU = 0.95
 # COCO's limits of small and medium areas, in square pixels.
@@ -14,6 +15,7 @@ _SMALL, _MEDIUM = 32**2, 96**2
 # COCO rounds boxes to hundredths of a pixel, and its areas are those of polygons.
 _ROUNDING = 0.01
 _MOST_AREA = 1.1
+_MOST_BEYOND = 0.5
 
 
 class BoxStatistics:
@@ -64,13 +66,15 @@ class BoxStatistics:
 def find_doubtful_boxes(
     findings: Findings,
     place: Place,
+    size: tuple[int, int],
     boxes: np.ndarray,
     areas: np.ndarray,
     groups: np.ndarray,
     numbers: list[int | None],
 ) -> None:
-    """Adds boxes [N, 4] that nearly are another's, or smaller than their area [N].
+    """Adds boxes [N, 4] that nearly are another's, too small or beyond the image.
 
+    The image has a height and width; too small are boxes smaller than their area [N].
     Only boxes of equal `groups` [N] are compared; a negative one is left alone.
     `numbers` are the annotations' ids.
     """
@@ -89,8 +93,8 @@ def find_doubtful_boxes(
                 float(overlap),
             ),
         )
-    is_beyond = areas > _MOST_AREA * boxes[:, 2] * boxes[:, 3]
-    for index in np.flatnonzero(is_beyond & (groups >= 0)):
+    is_smaller = areas > _MOST_AREA * boxes[:, 2] * boxes[:, 3]
+    for index in np.flatnonzero(is_smaller & (groups >= 0)):
         width, height = boxes[index, 2:]
         findings.add(
             AREA_BEYOND_BOX,
@@ -102,6 +106,28 @@ def find_doubtful_boxes(
                 "area > box",
             ),
         )
+    shares = _shares_beyond(boxes, size)
+    for index in np.flatnonzero((shares > _MOST_BEYOND) & (groups >= 0)):
+        x, y, width, height = boxes[index]
+        findings.add(
+            BEYOND_IMAGE,
+            Finding(
+                f"{place}: annotation {numbers[index]} has a box of {width:.0f}x"
+                f"{height:.0f} pixels at {x:.0f}, {y:.0f} of {size[1]}x{size[0]}.",
+                place,
+                numbers[index],
+                "box beyond image",
+                float(shares[index]),
+            ),
+        )
+
+
+def _shares_beyond(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Which part of each box lies beyond an image of a height and width."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    inside = np.minimum(high, size[::-1]) - np.maximum(low, 0)
+    areas = np.maximum(np.prod(boxes[:, 2:], axis=-1), 1e-9)
+    return 1 - np.prod(np.maximum(inside, 0), axis=-1) / areas
 
 
 def box_overlaps(boxes: np.ndarray) -> np.ndarray:

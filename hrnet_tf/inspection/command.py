@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from hrnet_tf.inspection.inspection import DOUBTFUL, SHEET, Inspection, Options
+from hrnet_tf.inspection.inspection import DOUBTFUL, SHEET, Inspection
 from hrnet_tf.inspection.kinds import open_inspection
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.report import Report
 from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import OutputError, check_output, write_json, written_whole
@@ -17,12 +18,10 @@ def inspect(
     output_dir: str | None,
     json_file: str | None,
     overwrite: bool,
-    strict: bool,
 ) -> Report:
     """Prints the report, and writes it and the pictures where it is asked for.
 
-    Returns the report. Raises `UserError` if the data cannot be read or, if `strict`,
-    look wrong.
+    Raises `UserError` if the data cannot be read.
     """
     if output_dir:
         check_output(output_dir, overwrite)
@@ -35,11 +34,14 @@ def inspect(
         write_json(json_file, report.as_json(), indent=1)
     if output_dir:
         print(f"\n{_advice(output_dir, _write(output_dir, inspection, report))}")
-    total = report.findings.counts.total()
-    if strict and total:
+    return report
+
+
+def require_nothing_wrong(report: Report) -> None:
+    """Raises `UserError` if anything looks wrong."""
+    if total := report.findings.counts.total():
         things = "1 thing looks" if total == 1 else f"{total} things look"
         raise UserError(f"--strict: {things} wrong in {report.source}; see above.")
-    return report
 
 
 def _advice(folder: str, names: Sequence[str]) -> str:

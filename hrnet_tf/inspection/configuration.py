@@ -5,7 +5,7 @@ from typing import Any
 
 from official.core import config_definitions as cfg
 
-from hrnet_tf.inspection.inspection import Options
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.messages import UserError
 from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.training.validation import validate

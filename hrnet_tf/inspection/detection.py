@@ -5,7 +5,6 @@ import collections
 import numpy as np
 
 from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
-from hrnet_tf.data.converters.conversion import require_folder
 from hrnet_tf.data.files.coco_annotations import LARGEST_ID
 from hrnet_tf.inspection import detection_sheet
 from hrnet_tf.inspection.boxes import BoxStatistics, find_doubtful_boxes
@@ -16,7 +15,8 @@ from hrnet_tf.inspection.detection_sources import (
     RecordedObjects,
 )
 from hrnet_tf.inspection.findings import Finding
-from hrnet_tf.inspection.inspection import Inspection, Options
+from hrnet_tf.inspection.inspection import Inspection
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.report import Distribution, Section
 from hrnet_tf.inspection.samples import Sample
 from hrnet_tf.inspection.sampling import Reservoir
@@ -30,6 +30,7 @@ class DetectionInspection(Inspection[Objects]):
     """Counts by category, and images with boxes."""
 
     kind = "detection"
+    doubtful_size = detection_sheet.CELL
 
     def __init__(self, options: Options):
         """Reads the annotations, or finds the records."""
@@ -45,15 +46,7 @@ class DetectionInspection(Inspection[Objects]):
         if options.records:
             self.source = RecordedObjects(options.records)
         else:
-            require_folder(options.image_dir, "image folder")
-            self.source = AnnotatedObjects(
-                options.annotations or "",
-                options.image_dir,
-                self.findings,
-                options.include_masks,
-                options.area_from,
-                options.rules,
-            )
+            self.source = AnnotatedObjects(options, self.findings)
         # Without a configuration, the model is one for these data.
         self._limit = LARGEST_ID
         if options.has_configuration:
@@ -83,6 +76,7 @@ class DetectionInspection(Inspection[Objects]):
         find_doubtful_boxes(
             self.findings,
             sample.place,
+            sample.size,
             content.boxes,
             content.areas,
             np.where(plain, content.categories, -1),
@@ -142,7 +136,5 @@ class DetectionInspection(Inspection[Objects]):
             self.options.seed,
         )
 
-    def draw_doubtful(
-        self, samples: list[Sample[Objects]], findings: list[Finding]
-    ) -> np.ndarray:
-        return detection_sheet.draw_doubtful(samples, findings, self._names)
+    def draw_finding(self, sample: Sample[Objects], finding: Finding) -> np.ndarray:
+        return detection_sheet.draw_stored(sample, self._names, finding.annotation_id)

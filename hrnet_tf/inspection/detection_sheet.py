@@ -13,12 +13,12 @@ from official.vision.ops import box_ops
 from hrnet_tf import visualization
 from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
 from hrnet_tf.data.inputs.normalization import denormalize_image
+from hrnet_tf.inspection import sheets
 from hrnet_tf.inspection.detection_sources import Objects
-from hrnet_tf.inspection.findings import Finding
 from hrnet_tf.inspection.samples import Sample
 from hrnet_tf.inspection.sequences import one_after_the_other
 
-_CELL = 320, 320
+CELL = 320, 320
 
 
 def draw_training(
@@ -31,15 +31,16 @@ def draw_training(
 ) -> np.ndarray:
     """A row for each image: as stored, and as the task's input changes it."""
     augmented = list(_read_augmented(records, task, num_augmented, seed))
-    cells: list[np.ndarray] = []
-    captions: list[str] = []
+    rows = []
     for place, sample in enumerate(chosen):
-        cells.append(_draw(sample, names))
         start = place * num_augmented
-        for image, instances in augmented[start : start + num_augmented]:
-            cells.append(visualization.draw_instances(image, instances, names))
-        captions += [sample.place.name, *["augmented"] * num_augmented]
-    return visualization.image_grid(cells, 1 + num_augmented, _CELL, captions)
+        changed = [
+            visualization.draw_instances(image, instances, names)
+            for image, instances in augmented[start : start + num_augmented]
+        ]
+        stored = draw_stored(sample, names)
+        rows.append(sheets.row_of_sample(sample.place.name, stored, changed))
+    return sheets.draw_rows(rows, CELL)
 
 
 def _read_augmented(
@@ -108,31 +109,13 @@ def _boxes_of_anchors(
     return boxes, np.array([*found.values()], np.int64)
 
 
-def draw_doubtful(
-    samples: Sequence[Sample[Objects]],
-    findings: Sequence[Finding],
-    names: Mapping[int, str],
-) -> np.ndarray:
-    """A cell for each finding, with the object that it is about."""
-    cells = [
-        _draw(sample, names, finding.annotation_id)
-        for sample, finding in zip(samples, findings, strict=True)
-    ]
-    captions = [
-        f"{finding.annotation_id}: {finding.note} ({sample.place.image_id})"
-        for sample, finding in zip(samples, findings, strict=True)
-    ]
-    return visualization.image_grid(cells, min(4, len(cells)), _CELL, captions)
-
-
-def _draw(
+def draw_stored(
     sample: Sample[Objects], names: Mapping[int, str], number: int | None = None
 ) -> np.ndarray:
     """The image as stored with its objects, or one of them."""
-    if sample.encoded is None or sample.content is None:
+    image, content = sample.pixels(), sample.content
+    if content is None:
         raise ValueError(f"{sample.place} is of no use.")
-    image = tf.io.decode_image(sample.encoded, 3, expand_animations=False).numpy()
-    content = sample.content
     chosen = [
         {"bbox": box, "category_id": int(category)}
         for box, category, each in zip(

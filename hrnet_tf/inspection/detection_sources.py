@@ -1,7 +1,7 @@
 """Objects of an annotation file or of records, image by image."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,22 +9,21 @@ import tensorflow as tf
 
 from hrnet_tf.data.converters.coco_instances import image_encoder
 from hrnet_tf.data.files.coco_annotations import ImageEntry
-from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
+from hrnet_tf.data.files.coco_objects import read_coco_objects
 from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.data.files.images import DEFAULT_RULES, ImageRules
 from hrnet_tf.data.records import instances
 from hrnet_tf.data.records.checks import checked
 from hrnet_tf.inspection.findings import Findings, Place
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.samples import (
     OTHER_RECORD,
+    Annotated,
     FoundFaults,
     Records,
     Sample,
-    Source,
     check_image,
     features_of,
     misfit,
-    read_annotated,
     text,
 )
 
@@ -52,45 +51,30 @@ class Objects:
     record: bytes = b""
 
 
-class AnnotatedObjects(Source[Objects]):
+class AnnotatedObjects(Annotated[Objects]):
     """COCO annotations of objects and their images."""
 
-    def __init__(
-        self,
-        annotations: str,
-        image_dir: str,
-        findings: Findings,
-        include_masks: bool = True,
-        area_from: str | None = None,
-        rules: ImageRules = DEFAULT_RULES,
-    ):
+    def __init__(self, options: Options, findings: Findings):
         """Reads the annotations; adds what of them is of no use to the findings.
 
-        The flags of the converter describe the arguments. Raises `ConversionError` if
-        the file as a whole is of no use.
+        Raises `ConversionError` if the file as a whole is of no use.
         """
-        self.name = annotations
-        self._image_dir = image_dir
-        self._rules = rules
-        self._content = read_coco_objects(
-            annotations, include_masks, FoundFaults(findings), area_from
+        content = read_coco_objects(
+            options.annotations or "",
+            options.include_masks,
+            FoundFaults(findings),
+            options.area_from,
         )
-        self.notes = self._content.warnings
-        self.total = len(self._content.images)
-        self._include_masks = include_masks
+        self._objects, self._categories = content.objects, content.categories
+        super().__init__(options, content)
+        self._encode = image_encoder(
+            self._categories,
+            self._image_dir,
+            1024 if options.include_masks else None,
+        )
 
-    def items(self, findings: Findings) -> Iterator[tuple[int, ImageEntry]]:
-        del findings
-        yield from enumerate(self._content.images)
-
-    def read(self, position: int, item: ImageEntry) -> Sample[Objects]:
-        place = Place(position, item.file_name, item.id)
-        sample = Sample[Objects](place, (item.height, item.width))
-        sample.content = self._arrays(self._content.objects[item.id])
-        read_annotated(sample, item, self._image_dir, self._rules)
-        return sample
-
-    def _arrays(self, objects: list[CocoObject]) -> Objects:
+    def content_of(self, image: ImageEntry) -> Objects:
+        objects = self._objects[image.id]
         boxes = [found.annotated_bbox for found in objects]
         return Objects(
             np.array(boxes, np.float64).reshape(-1, 4),
@@ -98,18 +82,13 @@ class AnnotatedObjects(Source[Objects]):
             np.array([found.category_id for found in objects], np.int64),
             np.array([found.iscrowd for found in objects], bool),
             [found.id for found in objects],
-            self._content.categories,
+            self._categories,
         )
 
     def record(self, sample: Sample[Objects]) -> bytes:
         """The record that the converter would write."""
-        image = self._content.images[sample.place.position]
-        encode = image_encoder(
-            self._content.categories,
-            self._image_dir,
-            1024 if self._include_masks else None,
-        )
-        return encode(image, sample.encoded or b"", self._content.objects[image.id])
+        image = self._images[sample.place.position]
+        return self._encode(image, sample.encoded or b"", self._objects[image.id])
 
 
 class RecordedObjects(Records[Objects]):

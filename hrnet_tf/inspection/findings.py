@@ -43,6 +43,13 @@ class Finding:
     note: str = ""
     score: float = 0.0
 
+    @property
+    def caption(self) -> str:
+        """For the picture of it."""
+        if self.annotation_id is None or self.place is None:
+            return f"{self.place.name if self.place else ''}: {self.note}"
+        return f"{self.annotation_id}: {self.note} ({self.place.image_id})"
+
     def as_json(self) -> dict[str, Any]:
         """For a report that programs read."""
         content: dict[str, Any] = {"text": self.sentence}

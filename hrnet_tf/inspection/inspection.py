@@ -1,47 +1,19 @@
 """The walk through a data set of any kind."""
 
 import abc
-import dataclasses
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from hrnet_tf.data.files.images import DEFAULT_RULES, ImageRules
+from hrnet_tf.inspection import sheets
 from hrnet_tf.inspection.findings import Finding, Findings
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.report import Report, Section
 from hrnet_tf.inspection.samples import ImageStatistics, Sample, Source
 
 Content = TypeVar("Content")
 
 SHEET, DOUBTFUL = "sheet.png", "doubtful.png"
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What the flags of `hrnet_tf.data.inspect` of the same names say."""
-
-    records: str | None = None
-    annotations: str | None = None
-    image_dir: str = ""
-    category: str | None = None
-    area_from: str | None = None
-    include_masks: bool = True
-    rules: ImageRules = DEFAULT_RULES
-    skeleton: str | None = None
-    label_set: str | None = None
-    experiment: str | None = None
-    config_file: tuple[str, ...] = ()
-    params_override: tuple[str, ...] = ()
-    num_examples: int = 10
-    num_rows: int = 8
-    num_augmented: int = 5
-    num_doubtful: int = 24
-    seed: int = 0
-
-    @property
-    def has_configuration(self) -> bool:
-        """Whether a configuration is given."""
-        return bool(self.experiment or self.config_file or self.params_override)
 
 
 class Inspection(abc.ABC, Generic[Content]):
@@ -51,9 +23,11 @@ class Inspection(abc.ABC, Generic[Content]):
         kind: pose, segmentation or detection.
         source: The images.
         findings: What looks wrong.
+        doubtful_size: Height and width of a finding's picture.
     """
 
     kind: str
+    doubtful_size: tuple[int, int]
     source: Source[Content]
 
     def __init__(self, options: Options):
@@ -79,10 +53,8 @@ class Inspection(abc.ABC, Generic[Content]):
         """A few samples as training sees them; None if there are none."""
 
     @abc.abstractmethod
-    def draw_doubtful(
-        self, samples: list[Sample[Content]], findings: list[Finding]
-    ) -> np.ndarray:
-        """A cell for each finding, with the sample that it is about."""
+    def draw_finding(self, sample: Sample[Content], finding: Finding) -> np.ndarray:
+        """What a finding is about, of the sample that it names."""
 
     def run(self) -> Report:
         """Looks at all images."""
@@ -109,6 +81,7 @@ class Inspection(abc.ABC, Generic[Content]):
         return {name: picture for name, picture in found.items() if picture is not None}
 
     def _doubtful(self) -> np.ndarray | None:
+        """A cell for each finding that can be shown; None if there are none."""
         findings = self.findings.drawable(self.options.num_doubtful)
         samples: dict[int, Sample[Any]] = {}
         if findings:
@@ -119,7 +92,9 @@ class Inspection(abc.ABC, Generic[Content]):
             for finding in findings
             if finding.place
         ]
-        usable = [pair for pair in pairs if pair[0].encoded is not None]
-        if not usable:
-            return None
-        return self.draw_doubtful([s for s, _ in usable], [f for _, f in usable])
+        cells = [
+            (finding.caption, self.draw_finding(sample, finding))
+            for sample, finding in pairs
+            if sample.encoded is not None
+        ]
+        return sheets.draw_findings(cells, self.doubtful_size) if cells else None

@@ -9,7 +9,8 @@ from hrnet_tf.data.records.shards import RecordError, read_serialized
 from hrnet_tf.data.vocabularies import skeletons
 from hrnet_tf.data.vocabularies.skeletons import Skeleton, SkeletonError
 from hrnet_tf.inspection.detection import DetectionInspection
-from hrnet_tf.inspection.inspection import Inspection, Options
+from hrnet_tf.inspection.inspection import Inspection
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.pose import PoseInspection
 from hrnet_tf.inspection.samples import features_of, find_records
 from hrnet_tf.inspection.segmentation import SegmentationInspection

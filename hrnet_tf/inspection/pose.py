@@ -3,12 +3,12 @@
 import numpy as np
 
 from hrnet_tf.configs.pose import PoseTask
-from hrnet_tf.data.converters.conversion import require_folder
 from hrnet_tf.data.vocabularies.skeletons import Skeleton, load_skeleton
 from hrnet_tf.inspection import pose_sheet
 from hrnet_tf.inspection.configuration import read_task
 from hrnet_tf.inspection.findings import Finding
-from hrnet_tf.inspection.inspection import Inspection, Options
+from hrnet_tf.inspection.inspection import Inspection
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.pose_sources import AnnotatedPeople, People, RecordedPeople
 from hrnet_tf.inspection.pose_statistics import PoseStatistics
 from hrnet_tf.inspection.report import Section
@@ -22,6 +22,7 @@ class PoseInspection(Inspection[People]):
     """Numbers, doubtful people and crops of people."""
 
     kind = "pose"
+    doubtful_size = 480, 400
 
     def __init__(self, options: Options, of_data: Skeleton):
         """Reads the annotations, or finds the records.
@@ -47,16 +48,7 @@ class PoseInspection(Inspection[People]):
                 )
             self.source = RecordedPeople(options.records, self._skeleton)
         else:
-            require_folder(options.image_dir, "image folder")
-            self.source = AnnotatedPeople(
-                options.annotations or "",
-                options.image_dir,
-                self._skeleton,
-                self.findings,
-                options.category,
-                options.area_from,
-                options.rules,
-            )
+            self.source = AnnotatedPeople(options, self._skeleton, self.findings)
         self._statistics = PoseStatistics(self._skeleton, self.findings)
         self._chosen: Reservoir[pose_sheet.Chosen] = Reservoir(
             options.num_rows, options.seed
@@ -88,7 +80,5 @@ class PoseInspection(Inspection[People]):
             self.options.seed,
         )
 
-    def draw_doubtful(
-        self, samples: list[Sample[People]], findings: list[Finding]
-    ) -> np.ndarray:
-        return pose_sheet.draw_doubtful(samples, findings, self._skeleton)
+    def draw_finding(self, sample: Sample[People], finding: Finding) -> np.ndarray:
+        return pose_sheet.draw_person(sample, finding, self._skeleton)

@@ -12,6 +12,7 @@ from hrnet_tf.data.files.coco_people import Person
 from hrnet_tf.data.inputs.pose import PoseInput, render_targets
 from hrnet_tf.data.records.pose import encode_image_record
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
+from hrnet_tf.inspection import sheets
 from hrnet_tf.inspection.findings import Finding
 from hrnet_tf.inspection.pose_sources import People
 from hrnet_tf.inspection.samples import Sample
@@ -58,28 +59,24 @@ def draw_training(
     records = [one.record(skeleton.num_keypoints) for one in chosen]
     plain = _read_crops(records, task, skeleton, False, 1, seed)
     augmented = _read_crops(records, task, skeleton, True, num_augmented, seed)
-    cells: list[np.ndarray] = []
-    captions: list[str] = []
+    rows: list[list[sheets.Cell]] = []
     for place, one in enumerate(chosen):
         start = place * num_augmented
         crops = [plain[place], *augmented[start : start + num_augmented]]
-        cells += [
+        drawn = [
             visualization.draw_skeletons(image, keypoints[np.newaxis], skeleton)
             for image, keypoints, _ in crops
         ]
-        cells += [
-            visualization.draw_heatmaps(image, targets) for image, _, targets in crops
-        ]
         name = f"{one.sample.place.image_id}, person {one.person.id}"
-        captions += [name, *["augmented"] * num_augmented]
-        captions += ["target"] * (1 + num_augmented)
+        rows.append(sheets.row_of_sample(name, drawn[0], drawn[1:]))
+        rows.append(
+            [
+                ("target", visualization.draw_heatmaps(image, targets))
+                for image, _, targets in crops
+            ]
+        )
     height, width = task.model.input_size
-    return visualization.image_grid(
-        cells,
-        columns=1 + num_augmented,
-        cell_size=(_CELL_HEIGHT, round(_CELL_HEIGHT * width / height)),
-        captions=captions,
-    )
+    return sheets.draw_rows(rows, (_CELL_HEIGHT, round(_CELL_HEIGHT * width / height)))
 
 
 def _read_crops(
@@ -110,32 +107,13 @@ def _read_crops(
     return list(in_sequence(records, times, seed, read))
 
 
-def draw_doubtful(
-    samples: Sequence[Sample[People]], findings: Sequence[Finding], skeleton: Skeleton
-) -> np.ndarray:
-    """A cell for each finding about a person, with what is around them.
-
-    Samples and findings belong to each other, place by place.
-    """
-    cells = [
-        _draw_person(sample, finding, skeleton)
-        for sample, finding in zip(samples, findings, strict=True)
-    ]
-    captions = [
-        f"{finding.annotation_id}: {finding.note}"
-        + (f" ({finding.place.image_id})" if finding.place else "")
-        for finding in findings
-    ]
-    columns = min(4, len(cells))
-    return visualization.image_grid(cells, columns, (480, 400), captions)
-
-
-def _draw_person(
+def draw_person(
     sample: Sample[People], finding: Finding, skeleton: Skeleton
 ) -> np.ndarray:
-    if sample.encoded is None or sample.content is None:
+    """The person whom a finding is about, with what is around them."""
+    image = sample.pixels()
+    if sample.content is None:
         raise ValueError(f"{sample.place} is of no use.")
-    image = tf.io.decode_image(sample.encoded, 3, expand_animations=False).numpy()
     numbers: list[int | None] = [person.id for person in sample.content.people]
     index = numbers.index(finding.annotation_id)
     box, keypoints = sample.content.boxes[index], sample.content.keypoints[index]

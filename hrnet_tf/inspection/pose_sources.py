@@ -1,7 +1,6 @@
 """People of an annotation file or of records, image by image."""
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,20 +8,19 @@ import tensorflow as tf
 
 from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.coco_people import ALL, Person, read_coco_people
-from hrnet_tf.data.files.images import DEFAULT_RULES, ImageRules
 from hrnet_tf.data.inputs.pose import clean_boxes
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.inspection.findings import Findings, Place
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.samples import (
+    Annotated,
     FoundFaults,
     Records,
     Sample,
-    Source,
     check_image,
     features_of,
     misfit,
-    read_annotated,
     text,
 )
 
@@ -71,47 +69,29 @@ def make_people(
     return People(people, boxes, keypoints, has_box.numpy() & counts & (areas > 0))
 
 
-class AnnotatedPeople(Source[People]):
+class AnnotatedPeople(Annotated[People]):
     """COCO keypoint annotations and their images."""
 
-    def __init__(
-        self,
-        annotations: str,
-        image_dir: str,
-        skeleton: Skeleton,
-        findings: Findings,
-        category: str | None = None,
-        area_from: str | None = None,
-        rules: ImageRules = DEFAULT_RULES,
-    ):
+    def __init__(self, options: Options, skeleton: Skeleton, findings: Findings):
         """Reads the annotations; adds what of them is of no use to the findings.
 
-        The flags of the converter describe the arguments. Raises `ConversionError` if
-        the file as a whole is of no use.
+        Raises `ConversionError` if the file as a whole is of no use.
         """
-        self.name = annotations
-        self._image_dir = image_dir
         self._skeleton = skeleton
-        self._rules = rules
-        self._content = read_coco_people(
-            annotations, skeleton, category or ALL, FoundFaults(findings), area_from
+        content = read_coco_people(
+            options.annotations or "",
+            skeleton,
+            options.category or ALL,
+            FoundFaults(findings),
+            options.area_from,
         )
-        self.notes = self._content.warnings
-        self.total = len(self._content.images)
+        self._people = content.people
+        super().__init__(options, content)
 
-    def items(self, findings: Findings) -> Iterator[tuple[int, ImageEntry]]:
-        del findings
-        yield from enumerate(self._content.images)
-
-    def read(self, position: int, item: ImageEntry) -> Sample[People]:
-        place = Place(position, item.file_name, item.id)
-        size = item.height, item.width
-        sample = Sample[People](place, size)
-        sample.content = make_people(
-            self._content.people[item.id], self._skeleton.num_keypoints, size
-        )
-        read_annotated(sample, item, self._image_dir, self._rules)
-        return sample
+    def content_of(self, image: ImageEntry) -> People:
+        size = image.height, image.width
+        people = self._people[image.id]
+        return make_people(people, self._skeleton.num_keypoints, size)
 
 
 class RecordedPeople(Records[People]):

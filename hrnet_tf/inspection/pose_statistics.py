@@ -16,6 +16,7 @@ NOT_LEARNED = "person with keypoints that training leaves out"
 NEVER_LABELLED = "keypoint that nobody has labelled"
 OUTSIDE_IMAGE = "keypoint outside the image"
 FAR_FROM_BOX = "keypoint far outside its person's box"
+LARGE_BOX = "box far larger than its person's keypoints"
 ONE_POINT = "all keypoints at one point"
 SAME_POINT = "two keypoints at the same point"
 ORIGIN = "keypoint labelled at 0, 0"
@@ -27,6 +28,9 @@ MISCOUNTED = "num_keypoints is not the number of labelled keypoints"
 _TOLERANCE = 1.0
 # What is far outside a box, in parts of its longer side.
 _FAR = 0.2
+# A box is far larger than keypoints that span less of its longer side, if these are at
+# least half of all, and three. Of 87 such people of COCO all span 0.4 or more.
+_LEAST_EXTENT, _LEAST_LABELLED = 1 / 3, 3
 
 
 class PoseStatistics:
@@ -68,7 +72,7 @@ class PoseStatistics:
         groups = np.where(crowds, -1, 0)
         numbers: list[Any] = [person.id for person in people]
         find_doubtful_boxes(
-            self._findings, place, content.boxes, areas, groups, numbers
+            self._findings, place, size, content.boxes, areas, groups, numbers
         )
         for index in range(len(people)):
             self._add_person(place, size, content, index)
@@ -96,6 +100,7 @@ class PoseStatistics:
         self._visibility[values] += 1
         self._sides.add(place, person.id, keypoints)
         self._find_outside(place, size, content, index)
+        self._find_large_box(place, content, index)
         self._find_coinciding(place, person.id, keypoints)
 
     def _find_outside(
@@ -122,6 +127,22 @@ class PoseStatistics:
             told = f"{name} is {of_box[keypoint]:.0f} pixels from it"
             score = float(share[keypoint])
             self._find(place, number, FAR_FROM_BOX, f"{name} far off", told, score)
+
+    def _find_large_box(self, place: Place, content: People, index: int) -> None:
+        """Boxes far larger than the keypoints, such as corners taken for a size."""
+        keypoints, box = content.keypoints[index], content.boxes[index]
+        points = keypoints[keypoints[:, 2] > 0, :2]
+        if len(points) < max(_LEAST_LABELLED, len(keypoints) / 2):
+            return
+        extent = float(np.ptp(points, axis=0).max())
+        share = extent / max(*box[2:], 1e-9)
+        if 0 < share < _LEAST_EXTENT:
+            told = (
+                f"keypoints within {extent:.0f} pixels, and a box of {box[2]:.0f}x"
+                f"{box[3]:.0f}"
+            )
+            number = content.people[index].id
+            self._find(place, number, LARGE_BOX, "box far larger", told, 1 / share)
 
     def _find_coinciding(
         self, place: Place, number: int, keypoints: np.ndarray

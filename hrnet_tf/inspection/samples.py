@@ -9,20 +9,22 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from hrnet_tf.data.converters.conversion import read_ahead
+from hrnet_tf.data.converters.conversion import read_ahead, require_folder
 from hrnet_tf.data.files import picture_headers, pictures
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.faults import EntryRef, Faults, Unusable
-from hrnet_tf.data.files.images import ImageRules, check_encoded, path_below
+from hrnet_tf.data.files.images import check_encoded, path_below
 from hrnet_tf.data.records import names, sets
 from hrnet_tf.data.records.shards import RecordError, read_serialized
 from hrnet_tf.inspection.duplicates import Duplicates, fingerprint
 from hrnet_tf.inspection.findings import Finding, Findings, Place
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.report import Distribution, Section
 from hrnet_tf.messages import UserError
 from hrnet_tf.progress import Progress
@@ -55,6 +57,13 @@ class Sample(Generic[Content]):
     faults: list[Unusable] = dataclasses.field(default_factory=list)
     orientation: int = 1
     fingerprint: tuple[bytes, int, bytes] | None = None
+
+    def pixels(self) -> np.ndarray:
+        """The image as it is stored, RGB. Raises `ValueError` if it is of no use."""
+        if self.encoded is None:
+            raise ValueError(f"{self.place} is of no use.")
+        image = tf.io.decode_image(self.encoded, 3, expand_animations=False)
+        return np.asarray(image)
 
     def look(self) -> None:
         """Fills in what the bytes say."""
@@ -106,6 +115,56 @@ class Source(abc.ABC, Generic[Content]):
             for position, item in self.items(ignored)
             if position in positions
         }
+
+
+class AnnotationFile(Protocol):
+    """What the readers of annotation files return."""
+
+    @property
+    def images(self) -> Sequence[ImageEntry]:
+        """In the order of the file."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What looks odd but is used."""
+
+
+class Annotated(Source[Content]):
+    """COCO annotations and their images."""
+
+    def __init__(self, options: Options, content: AnnotationFile):
+        """Takes what a reader found. Raises `ConversionError` without the images."""
+        self.name = options.annotations or ""
+        self._image_dir = options.image_dir
+        self._rules = options.rules
+        require_folder(self._image_dir, "image folder")
+        self._images = content.images
+        self.notes = content.warnings
+        self.total = len(content.images)
+
+    @abc.abstractmethod
+    def content_of(self, image: ImageEntry) -> Content:
+        """What is annotated of an image."""
+
+    def items(self, findings: Findings) -> Iterator[tuple[int, ImageEntry]]:
+        del findings
+        yield from enumerate(self._images)
+
+    def read(self, position: int, item: ImageEntry) -> Sample[Content]:
+        place = Place(position, item.file_name, item.id)
+        sample = Sample[Content](place, (item.height, item.width))
+        sample.content = self.content_of(item)
+        try:
+            sample.encoded = read_annotated_image(item, self._image_dir, self._rules)
+        except Unusable as fault:
+            sample.faults.append(fault)
+            # Pictures that lie on their side often are why.
+            with contextlib.suppress(Unusable):
+                rules = self._rules
+                path = path_below(self._image_dir, item.file_name, rules.allow_outside)
+                header = pictures.look_at(path)
+                sample.orientation = header.orientation if header else 1
+        return sample
 
 
 class Records(Source[Content]):
@@ -171,21 +230,6 @@ def misfit(source: str, parse: Callable[[], object]) -> Unusable:
     except tf.errors.InvalidArgumentError as error:
         sentence = error.message.strip().splitlines()[0]
     return Unusable(OTHER_RECORD, f"{source}: {sentence}")
-
-
-def read_annotated(
-    sample: Sample[Any], image: ImageEntry, image_dir: str, rules: ImageRules
-) -> None:
-    """Fills in the bytes of an annotated image's file, if they are of any use."""
-    try:
-        sample.encoded = read_annotated_image(image, image_dir, rules)
-    except Unusable as fault:
-        sample.faults.append(fault)
-        # Pictures that lie on their side often are why.
-        with contextlib.suppress(Unusable):
-            path = path_below(image_dir, image.file_name, rules.allow_outside)
-            header = pictures.look_at(path)
-            sample.orientation = header.orientation if header else 1
 
 
 def check_image(

@@ -15,9 +15,11 @@ from hrnet_tf.data.vocabularies.label_sets import (
     label_set_from_spec,
     load_label_set,
 )
+from hrnet_tf.inspection import sheets
 from hrnet_tf.inspection.configuration import read_task
 from hrnet_tf.inspection.findings import Finding, Place
-from hrnet_tf.inspection.inspection import Inspection, Options
+from hrnet_tf.inspection.inspection import Inspection
+from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.report import Distribution, Section
 from hrnet_tf.inspection.samples import (
     Records,
@@ -74,6 +76,7 @@ class SegmentationInspection(Inspection[np.ndarray]):
     """Shares of the classes, and crops with the labels laid over them."""
 
     kind = "segmentation"
+    doubtful_size = _CELL_HEIGHT, round(1.4 * _CELL_HEIGHT)
 
     def __init__(self, options: Options, num_stored: int):
         """Finds the records, which say that they count `num_stored` classes, or 0."""
@@ -165,17 +168,17 @@ class SegmentationInspection(Inspection[np.ndarray]):
             return None
         times = self.options.num_augmented
         augmented = self._augment(chosen, times)
-        cells: list[np.ndarray] = []
-        captions: list[str] = []
-        for place, sample in enumerate(chosen):
-            cells.append(self._draw(sample))
-            cells += augmented[place * times : (place + 1) * times]
-            captions += [sample.place.name, *["augmented"] * times]
-        cells.append(self._legend())
-        captions.append("classes")
+        rows = [
+            sheets.row_of_sample(
+                sample.place.name,
+                self._draw(sample),
+                augmented[place * times : (place + 1) * times],
+            )
+            for place, sample in enumerate(chosen)
+        ]
         height, width = self._task.train_data.crop_size
         cell_size = _CELL_HEIGHT, round(_CELL_HEIGHT * width / height)
-        return visualization.image_grid(cells, 1 + times, cell_size, captions)
+        return sheets.draw_rows([*rows, [("classes", self._legend())]], cell_size)
 
     def _augment(
         self, chosen: list[Sample[np.ndarray]], times: int
@@ -213,7 +216,7 @@ class SegmentationInspection(Inspection[np.ndarray]):
 
     def _draw(self, sample: Sample[np.ndarray]) -> np.ndarray:
         """The image as stored with its labels."""
-        image = tf.io.decode_image(sample.encoded, 3, expand_animations=False).numpy()
+        image = sample.pixels()
         labels = np.asarray(sample.content, np.int64) - self._drops_background
         return visualization.draw_labels(image, labels, self._label_set)
 
@@ -224,16 +227,8 @@ class SegmentationInspection(Inspection[np.ndarray]):
         classes = range(min(self._label_set.num_classes, IGNORE))
         return visualization.draw_labels(empty, nothing, self._label_set, 0.0, classes)
 
-    def draw_doubtful(
-        self, samples: list[Sample[np.ndarray]], findings: list[Finding]
-    ) -> np.ndarray:
-        cells = [self._draw(sample) for sample in samples]
-        captions = [
-            f"{sample.place.name}: {finding.note}"
-            for sample, finding in zip(samples, findings, strict=True)
-        ]
-        size = _CELL_HEIGHT, round(1.4 * _CELL_HEIGHT)
-        return visualization.image_grid(cells, min(4, len(cells)), size, captions)
+    def draw_finding(self, sample: Sample[np.ndarray], finding: Finding) -> np.ndarray:
+        return self._draw(sample)
 
 
 def _without_names(count: int) -> LabelSet:

@@ -5,6 +5,7 @@ import pytest
 
 from hrnet_tf.inspection.boxes import (
     AREA_BEYOND_BOX,
+    BEYOND_IMAGE,
     NEAR_DUPLICATE,
     BoxStatistics,
     box_overlaps,
@@ -19,6 +20,7 @@ def find(boxes, areas=None, groups=None):
     find_doubtful_boxes(
         findings,
         Place(0, "a.jpg", 7),
+        (100, 200),
         boxes,
         np.array(areas or np.zeros(len(boxes)), float),
         np.array(groups or [1] * len(boxes)),
@@ -71,3 +73,21 @@ def test_an_area_is_not_larger_than_its_box():
     (finding,) = findings.kept(AREA_BEYOND_BOX)
     assert finding.annotation_id == 11
     assert "area 200 and a box of 10x10" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("box", "is_found"),
+    [
+        ([150, 50, 50, 50], False),
+        ([-90, 0, 200, 100], False),
+        ([-110, 0, 200, 100], True),
+        ([150, 50, 200, 100], True),  # corners that were taken for a size
+        ([300, 0, 10, 10], True),
+    ],
+)
+def test_boxes_that_are_mostly_beyond_the_image(box, is_found):
+    found = find([[0, 0, 9, 9], box]).kept(BEYOND_IMAGE)
+    assert [finding.annotation_id for finding in found] == [11] * is_found
+    if is_found:
+        assert f"at {box[0]}, {box[1]} of 200x100" in found[0].sentence
+    assert find([box], groups=[-1]).counts == {}

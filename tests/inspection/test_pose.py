@@ -73,6 +73,14 @@ def test_records_have_the_numbers_of_their_annotations(people):
     assert by_records == by_annotations
 
 
+def shrunk(factor):
+    """The keypoints, nearer to each other in the middle of the box."""
+    points = np.array(standing(seed=3)).reshape(-1, 3).astype(float)
+    middle = points[:, :2].mean(axis=0)
+    points[:, :2] = middle + factor * (points[:, :2] - middle)
+    return points.ravel().tolist()
+
+
 PERSON_FAULTS = [
     (
         {"keypoints": with_point(3, 171, 20, 2), "bbox": [50, 10, 100, 100]},
@@ -113,6 +121,13 @@ PERSON_FAULTS = [
         {"num_keypoints is not the number of labelled keypoints": ""},
     ),
     ({"area": 5000.0}, {"area larger than the box": "area 5000"}),
+    (
+        {"keypoints": shrunk(0.3)},
+        {"box far larger than its person's keypoints": "keypoints within"},
+    ),
+    ({"keypoints": shrunk(0.5)}, {}),
+    # A face alone says nothing about the box of the person.
+    ({"keypoints": shrunk(0.1)[:24] + [0] * 27, "num_keypoints": 8}, {}),
 ]
 
 
@@ -324,7 +339,7 @@ def test_text_and_json_come_with_the_pictures(people, tmp_path, capsys):
     text = (output / "report.txt").read_text()
     printed = capsys.readouterr().out
     assert printed.startswith(text)
-    assert f"Now look at {output}/sheet.png" in printed.splitlines()[-1]
+    assert f"Now look at {output}/sheet.png" in printed.splitlines()[-3]
     assert f"{output}/doubtful.png" in printed.splitlines()[-1]
     report = json.loads((output / "report.json").read_text())
     assert report["people"]["counts"]["people"] == 12

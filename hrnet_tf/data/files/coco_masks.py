@@ -34,7 +34,8 @@ def read_mask(
     if not coco_mask.area(rle):
         raise Unusable(
             "empty mask",
-            f"segmentation covers no pixel of the {width}x{height} image. {advice}",
+            f"segmentation covers no pixel of the {width}x{height} image. "
+            f"{advice}".rstrip(),
         )
     return rle
 

@@ -10,7 +10,6 @@ import re
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
@@ -67,6 +66,9 @@ def check_encoded(
     encoded: bytes, source: str, rules: ImageRules = DEFAULT_RULES
 ) -> tuple[bytes, int, int]:
     """As `read_image_file`, of bytes; messages begin with their `source`."""
+    # Commands that only look at labels are not to wait for it.
+    import tensorflow as tf
+
     if encoded and not encoded.startswith(_SIGNATURES):
         raise Unusable(
             "not JPEG or PNG",

@@ -30,6 +30,7 @@ from hrnet_tf.data.label_tools.labels import (
 from hrnet_tf.data.label_tools.source import Source
 
 SHARED = "  of these of a file that has been listed before"
+AT_ORIGIN = "  of these at 0, 0 (if such are not labelled, add --zero_is_absent)"
 _NOTHING = Keypoint(0, 0, ABSENT)
 
 
@@ -40,6 +41,7 @@ class Choices:
     box_from: tuple[str, ...] = ()
     box_margin: Margin | None = None
     area_from: str | None = None
+    zero_is_absent: bool = False
 
 
 def to_coco(
@@ -140,6 +142,8 @@ def _annotation(
     source: Source,
 ) -> dict[str, Any]:
     """The entry of an object. Raises `Unusable` if our converters would refuse it."""
+    if choices.zero_is_absent:
+        _drop_origins(labelled, counts)
     box = labelled.box
     made_from = ""
     if box is None:
@@ -188,6 +192,17 @@ def _how(made_from: str, choices: Choices) -> str:
     return "  boxes missing, made from the segmentation"
 
 
+def _drop_origins(labelled: LabelledObject, counts: collections.Counter[str]) -> None:
+    for name, point in (labelled.keypoints or {}).items():
+        if point.visibility != ABSENT and _is_at_origin(point):
+            labelled.keypoints = (labelled.keypoints or {}) | {name: _NOTHING}
+            counts["  keypoints at 0, 0, taken for not labelled"] += 1
+
+
+def _is_at_origin(point: Keypoint) -> bool:
+    return point.x == point.y == 0
+
+
 def _keypoints(labelled: LabelledObject, category: Category) -> list[Keypoint]:
     found = labelled.keypoints or {}
     return [found.get(name, _NOTHING) for name in category.keypoints]
@@ -214,3 +229,4 @@ def _count(
     counts["keypoints"] += len(seen)
     counts["  of these hidden"] += sum(p.visibility == HIDDEN for p in seen)
     counts["  of these outside the image"] += len(outside)
+    counts[AT_ORIGIN] += sum(map(_is_at_origin, seen))

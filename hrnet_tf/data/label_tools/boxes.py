@@ -8,8 +8,8 @@ from pycocotools import mask as coco_mask
 from hrnet_tf.data.files.coco_annotations import ImageEntry, clip
 from hrnet_tf.data.files.coco_masks import compress
 from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.label_tools.geometry import box_of
 from hrnet_tf.data.label_tools.labels import LabelledObject
-from hrnet_tf.data.label_tools.values import box_of
 
 _MARGIN = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(%|px)", re.ASCII)
 
@@ -62,7 +62,8 @@ def make_box(
     margins = " and a --box_margin such as 10% or 20px" if has[0] == "keypoints" else ""
     raise Unusable(
         "no box",
-        f"it has no box; to make one, add --box_from={','.join(has)}{margins}.",
+        f"it has no box; to make one, add --box_from={','.join(has)}{margins}"
+        f"{'; ' if labelled.advice else ''}{labelled.advice}.",
     )
 
 

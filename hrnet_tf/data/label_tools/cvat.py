@@ -10,7 +10,11 @@ import xml.etree.ElementTree as ET
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.label_tools import values
 from hrnet_tf.data.label_tools.cvat_labels import read_labels, read_xml
-from hrnet_tf.data.label_tools.cvat_shapes import read_shape, ungroup_many
+from hrnet_tf.data.label_tools.cvat_shapes import (
+    read_attributes,
+    read_shape,
+    ungroup_many,
+)
 from hrnet_tf.data.label_tools.labels import LabelledImage, Labels
 from hrnet_tf.data.label_tools.pieces import Piece, assemble
 from hrnet_tf.data.label_tools.source import Source, find_image, plain_path
@@ -36,7 +40,7 @@ def read(source: Source) -> Labels:
     labels = Labels(image_dir=source.image_dir)
     labels.unsaid = {"flip pairs", "sigmas", "areas"}
     try:
-        read_labels(root, labels, path)
+        read_labels(root, labels, source, path)
         if root.find("track") is not None:
             _read_video(root, path, source, labels)
         else:
@@ -66,26 +70,27 @@ def _read_image(element: ET.Element, path: str, source: Source, labels: Labels) 
             where=where, file_name=file_name, width=size[0], height=size[1]
         )
         pieces: list[Piece] = []
+        tags: list[dict[str, object]] = []
         for place, child in enumerate(element):
             of_shape = f"{where}, {values.word(child.tag)} {place + 1}"
             with source.item(of_shape):
-                _add_piece(child, of_shape, child.get("label"), size, pieces, labels)
-        ungroup_many(pieces)
-        image.objects = assemble(pieces, source, labels, _HOW)
-        labels.images.append(image)
+                label = source.label(child.get("label"), "its label")
+                if child.tag == "tag":
+                    tags.append({"label": label, **read_attributes(child)})
+                else:
+                    piece = read_shape(child, of_shape, label, size, source, labels)
+                    pieces += [piece] if piece else []
+        if tags:
+            image.extra["attributes"] = {"tags": tags}
+        _add(image, pieces, source, labels)
 
 
-def _add_piece(
-    element: ET.Element,
-    where: str,
-    label: str | None,
-    size: tuple[int, int],
-    pieces: list[Piece],
-    labels: Labels,
+def _add(
+    image: LabelledImage, pieces: list[Piece], source: Source, labels: Labels
 ) -> None:
-    name = values.name(label, "its label")
-    if piece := read_shape(element, where, name, size, labels):
-        pieces.append(piece)
+    ungroup_many(pieces, labels)
+    image.objects = assemble(pieces, source, labels, _HOW)
+    labels.images.append(image)
 
 
 # ---- videos ----
@@ -120,9 +125,7 @@ def _read_video(root: ET.Element, path: str, source: Source, labels: Labels) -> 
                 height=size[1],
                 extra={"frame": number},
             )
-            ungroup_many(pieces)
-            image.objects = assemble(pieces, source, labels, _HOW)
-            labels.images.append(image)
+            _add(image, pieces, source, labels)
 
 
 def _first_text(root: ET.Element, name: str) -> str:
@@ -193,12 +196,12 @@ def _read_track(
                 last = None
                 continue
             last = frame
-            pieces: list[Piece] = []
-            label = track.get("label")
-            _add_piece(element, where, label, size, pieces, labels)
-            for piece in pieces:
-                piece.attributes["track_id"] = identity
-                if track.get("group_id"):
-                    number = values.parse_whole(track.get("group_id", ""), "group_id")
-                    piece.group = number or None
-            frames.setdefault(frame, []).extend(pieces)
+            label = source.label(track.get("label"), "its label")
+            piece = read_shape(element, where, label, size, source, labels)
+            if piece is None:
+                continue
+            piece.attributes["track_id"] = identity
+            if track.get("group_id"):
+                number = values.parse_whole(track.get("group_id", ""), "group_id")
+                piece.group = number or None
+            frames.setdefault(frame, []).append(piece)

@@ -2,8 +2,8 @@
 
 import xml.etree.ElementTree as ET
 
-from hrnet_tf.data.label_tools import values
-from hrnet_tf.data.label_tools.labels import Labels, Pair, distinct_pairs
+from hrnet_tf.data.label_tools.labels import Category, Labels, Pair, distinct_pairs
+from hrnet_tf.data.label_tools.source import Source
 from hrnet_tf.input_files import InputFileError, read_bytes
 from hrnet_tf.messages import one_line
 
@@ -31,27 +31,29 @@ def read_xml(path: str) -> ET.Element:
     return parse_xml(read_bytes(path), path)
 
 
-def read_labels(root: ET.Element, labels: Labels, path: str) -> None:
+def read_labels(root: ET.Element, labels: Labels, source: Source, path: str) -> None:
     """Adds the categories that have skeletons, their keypoints in order, and limbs."""
     described = [*root.iterfind("meta//labels/label")]
-    parents = {}
+    drawings = {}
     for label in described:
-        name = label.findtext("name", "")
-        if label.findtext("parent"):
-            parent = values.name(label.findtext("parent"), "the parent of a label")
-            category = labels.category(parent)
-            category.add([values.name(name, "the name of a label")])
+        text, parent = label.findtext("name", ""), label.findtext("parent")
+        name = source.label(text, "the name of a label")
+        if parent:
+            whole = source.label(parent, "the parent of a label")
+            labels.category(whole).add([name])
         elif label.findtext("type") == "skeleton":
-            parents[name] = label.findtext("svg") or ""
-            labels.category(values.name(name, "the name of a label"))
-    for name, drawing in parents.items():
+            drawings[name] = label.findtext("svg") or ""
+            labels.category(name)
+    for name, drawing in drawings.items():
         category = labels.category(name)
-        category.limbs = _read_edges(drawing, category.keypoints, path)
+        category.limbs = _read_edges(drawing, category, source, path)
         if category.limbs is None:
             labels.unsaid.add("limbs")
 
 
-def _read_edges(drawing: str, keypoints: list[str], path: str) -> list[Pair] | None:
+def _read_edges(
+    drawing: str, category: Category, source: Source, path: str
+) -> list[Pair] | None:
     """Pairs of keypoints that the drawing of a skeleton joins; None if it tells none.
 
     Some drawings know their points by numbers of CVAT's own alone.
@@ -60,14 +62,15 @@ def _read_edges(drawing: str, keypoints: list[str], path: str) -> list[Pair] | N
         return None
     root = parse_xml(f"<svg>{drawing}</svg>", f"{path}: the drawing of a skeleton")
     nodes = {
-        node.get("data-node-id"): node.get("data-label-name")
+        node.get("data-node-id"): source.renamed(node.get("data-label-name", ""))
         for node in root.iterfind(".//{*}circle")
     }
     edges = [
         (nodes.get(line.get("data-node-from")), nodes.get(line.get("data-node-to")))
         for line in root.iterfind(".//{*}line")
     ]
-    limbs = [(a, b) for a, b in edges if a in keypoints and b in keypoints]
+    known = category.keypoints
+    limbs = [(str(a), str(b)) for a, b in edges if a in known and b in known]
     if edges and not limbs:
         return None
-    return distinct_pairs((str(a), str(b)) for a, b in limbs)
+    return distinct_pairs(limbs)

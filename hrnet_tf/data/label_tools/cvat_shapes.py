@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.data.label_tools import masks, values
+from hrnet_tf.data.label_tools import geometry, masks, values
 from hrnet_tf.data.label_tools.labels import (
     HIDDEN,
     VISIBLE,
@@ -15,8 +15,9 @@ from hrnet_tf.data.label_tools.labels import (
     number_names,
 )
 from hrnet_tf.data.label_tools.pieces import Piece
+from hrnet_tf.data.label_tools.source import Source
 
-_READ = ("box", "polygon", "points", "skeleton", "mask")
+_READ = ("box", "polygon", "ellipse", "points", "skeleton", "mask")
 _GONE = "skeletons without a visible or hidden point, left out"
 
 
@@ -25,6 +26,7 @@ def read_shape(
     where: str,
     label: str,
     size: tuple[int, int],
+    source: Source,
     labels: Labels,
 ) -> Piece | None:
     """The piece that an element is; None, counted, where COCO has no place for it."""
@@ -38,21 +40,24 @@ def read_shape(
     if element.tag == "box":
         _read_box(element, piece)
     elif element.tag == "polygon":
-        piece.outline = values.flat(_points(element, least=3))
+        piece.outline = geometry.flat(_points(element, least=3))
+    elif element.tag == "ellipse":
+        piece.outline = _read_ellipse(element)
     elif element.tag == "mask":
         piece.mask = _read_mask(element, size)
     elif element.tag == "points":
-        _read_points(element, piece, labels.category(label), labels)
+        _read_points(element, piece, label, labels)
     else:
-        piece.keypoints = _read_skeleton(element, labels.category(label), labels)
+        category = labels.category(label)
+        piece.keypoints = _read_skeleton(element, category, source, labels)
         if not piece.keypoints:
             labels.counts[_GONE] += 1
             return None
-    piece.attributes |= _attributes(element)
+    piece.attributes |= read_attributes(element)
     return piece
 
 
-def ungroup_many(pieces: Sequence[Piece]) -> None:
+def ungroup_many(pieces: Sequence[Piece], labels: Labels) -> None:
     """Takes groups apart that are several objects; their number stays an attribute.
 
     In CVAT a group may also be anything that belongs together, such as a team.
@@ -62,24 +67,54 @@ def ungroup_many(pieces: Sequence[Piece]) -> None:
         if piece.group is not None:
             groups.setdefault(piece.group, []).append(piece)
     for number, group in groups.items():
-        labels = {piece.label for piece in group if piece.label is not None}
-        counts = collections.Counter(
-            what
-            for piece in group
-            for what in ("box", "mask", "keypoints")
-            if getattr(piece, what) and (piece.label is not None or what != "keypoints")
-        )
-        outlines = sum(piece.outline is not None for piece in group)
-        is_one = len(labels) <= 1 and max(counts.values(), default=0) <= 1
-        if is_one and not (counts["mask"] and outlines):
+        if _is_one_object(group):
             continue
+        _advise(group, labels)
         for piece in group:
             if piece.label is not None:
                 piece.group = None
                 piece.attributes["group_id"] = number
 
 
-def _attributes(element: ET.Element) -> dict[str, object]:
+def _is_one_object(group: Sequence[Piece]) -> bool:
+    names = {piece.label for piece in group if piece.label is not None}
+    counts = _count(group)
+    is_one = len(names) <= 1 and max(counts.values(), default=0) <= 1
+    has_outline = any(piece.outline is not None for piece in group)
+    return is_one and not (counts["mask"] and has_outline)
+
+
+def _count(group: Sequence[Piece]) -> collections.Counter[str]:
+    """How many boxes, masks and skeletons there are."""
+    return collections.Counter(
+        what
+        for piece in group
+        for what in ("box", "mask", "keypoints")
+        if getattr(piece, what) and (piece.label is not None or what != "keypoints")
+    )
+
+
+def _advise(group: Sequence[Piece], labels: Labels) -> None:
+    """Says how to join a skeleton and a box of another label, if that is all there is.
+
+    CVAT draws no box with the label of a skeleton. Whether a box is the skeleton's, or
+    that of something that belongs to it, is for the user to say.
+    """
+    counts = _count(group)
+    if counts["keypoints"] != 1 or counts["box"] + counts["mask"] > 1:
+        return
+    (skeleton,) = (piece for piece in group if piece.keypoints and piece.label)
+    others = {piece.label for piece in group if piece.label} - {skeleton.label}
+    if len(others) == 1:
+        rename = f"--rename={next(iter(others))}={skeleton.label}"
+        skeleton.advice = f"if that of its group is its own, add {rename}"
+        labels.counts[
+            f"groups of keypoints and a shape of another label, kept apart ({rename} "
+            "joins them)"
+        ] += 1
+
+
+def read_attributes(element: ET.Element) -> dict[str, object]:
     """CVAT's attributes, and that something hides a part of the object."""
     found: dict[str, object] = {
         child.get("name", ""): child.text or ""
@@ -101,13 +136,22 @@ def _read_box(element: ET.Element, piece: Piece) -> None:
     left, top = _side(element, "xtl"), _side(element, "ytl")
     width, height = _side(element, "xbr") - left, _side(element, "ybr") - top
     piece.box = [left, top, width, height]
-    degrees = values.parse_number(element.get("rotation") or "0", "rotation")
-    if degrees:
+    if degrees := _degrees(element):
         centre = (left + width / 2, top + height / 2)
         size = (width, height)
-        corners = values.turned_corners(left, top, size, degrees, centre)
-        piece.box, piece.outline = values.box_of(corners), values.flat(corners)
+        corners = geometry.turned_corners(left, top, size, degrees, centre)
+        piece.box, piece.outline = geometry.box_of(corners), geometry.flat(corners)
         piece.attributes["rotation"] = degrees
+
+
+def _degrees(element: ET.Element) -> float:
+    return values.parse_number(element.get("rotation") or "0", "rotation")
+
+
+def _read_ellipse(element: ET.Element) -> list[float]:
+    center = _side(element, "cx"), _side(element, "cy")
+    radii = _side(element, "rx"), _side(element, "ry")
+    return geometry.flat(geometry.ellipse_corners(center, radii, _degrees(element)))
 
 
 def _points(element: ET.Element, least: int = 1) -> list[tuple[float, float]]:
@@ -144,13 +188,13 @@ def _visibility(element: ET.Element) -> int:
 
 
 def _read_skeleton(
-    element: ET.Element, category: Category, labels: Labels
+    element: ET.Element, category: Category, source: Source, labels: Labels
 ) -> dict[str, Keypoint]:
     """The points that are not outside."""
     found: dict[str, Keypoint] = {}
     met: dict[str, None] = {}  # in order
     for child in element.iterfind("points"):
-        name = values.name(child.get("label"), "the label of a point")
+        name = source.label(child.get("label"), "the label of a point")
         if name in met:
             raise Unusable(
                 "keypoint twice", f"the skeleton has the point {name!r} twice."
@@ -167,16 +211,15 @@ def _read_skeleton(
     return found
 
 
-def _read_points(
-    element: ET.Element, piece: Piece, category: Category, labels: Labels
-) -> None:
+def _read_points(element: ET.Element, piece: Piece, label: str, labels: Labels) -> None:
     """All points of an object in order, or one point of a group, named by its label."""
     visibility = _visibility(element)
     found = [Keypoint(x, y, visibility) for x, y in _points(element)]
     if piece.group is not None and len(found) == 1:
-        piece.keypoints = {category.name: found[0]}
+        piece.keypoints = {label: found[0]}
         piece.label = None
         return
+    category = labels.category(label)
     names = number_names(len(found))
     if category.keypoints and category.keypoints != names:
         raise Unusable(

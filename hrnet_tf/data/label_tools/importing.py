@@ -8,7 +8,12 @@ import os
 
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.label_tools import skeleton_files
-from hrnet_tf.data.label_tools.annotations import SHARED, Choices, to_coco
+from hrnet_tf.data.label_tools.annotations import (
+    AT_ORIGIN,
+    SHARED,
+    Choices,
+    to_coco,
+)
 from hrnet_tf.data.label_tools.labels import SKELETON_KEYS, UNSAID, Labels
 from hrnet_tf.data.label_tools.source import Source
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
@@ -18,16 +23,27 @@ from hrnet_tf.output_files import check_output, write_json
 
 @dataclasses.dataclass(kw_only=True)
 class ImportSummary:
-    """What an import did."""
+    """What an import did.
+
+    Attributes:
+        tool: The tool, or its format.
+        counts: By what is counted.
+        unsaid: Keys of `UNSAID`.
+        faults: A sentence about each.
+        advice: Sentences about what the user may want to add.
+        files: Those that were written.
+        converter: The command below `hrnet_tf` that goes on from here.
+        described: Its flags that describe the data.
+    """
 
     tool: str
     counts: dict[str, int]
-    unsaid: list[str]  # keys of `UNSAID`
-    faults: list[str]  # a sentence about each
+    unsaid: list[str]
+    faults: list[str]
     advice: list[str]
     files: list[str]
-    converter: str  # the command that goes on from here, below hrnet_tf
-    converter_flags: list[str]
+    converter: str
+    described: list[str]
 
     def __str__(self) -> str:
         always = ("images", "objects")
@@ -85,7 +101,9 @@ def import_annotations(
     ]
     if source.hidden_flag and not counts["  of these hidden"]:
         advice.append(f"No keypoint has the mark --hidden_flag={source.hidden_flag}.")
-    converter, flags = _converter(output, labels, [*paths.values()])
+    advice += source.unmet
+    usable = [skeleton_files.usable(spec, paths[name]) for name, spec in specs.items()]
+    described = _describe(output, labels, usable, source)
     return ImportSummary(
         tool=tool,
         counts=_counts(content, counts, labels, source),
@@ -93,8 +111,8 @@ def import_annotations(
         faults=source.faults.sentences,
         advice=advice,
         files=[output, *paths.values()],
-        converter=converter,
-        converter_flags=[f"--{name}={value}" for name, value in flags.items()],
+        converter="data.coco_pose" if specs else "data.coco_instances",
+        described=[f"--{name}={value}" for name, value in described.items()],
     )
 
 
@@ -147,7 +165,12 @@ def _counts(
     first = ["  of these without objects", SHARED, "objects"]
     first += ["  of these with keypoints", "  of these with a segmentation"]
     first += ["  of these crowds"]
-    parts = ["keypoints", "  of these hidden", "  of these outside the image"]
+    parts = [
+        "keypoints",
+        "  of these hidden",
+        "  of these outside the image",
+        AT_ORIGIN,
+    ]
     boxes = [key for key in counts if key not in (*first, *parts)]
     return {
         "images": len(names),
@@ -168,18 +191,19 @@ def _unsaid(labels: Labels, has_keypoints: bool) -> list[str]:
     ]
 
 
-def _converter(
-    output: str, labels: Labels, skeletons: list[str]
-) -> tuple[str, dict[str, str]]:
-    """The converter that goes on from here, and its flags."""
+def _describe(
+    output: str, labels: Labels, skeletons: list[str], source: Source
+) -> dict[str, str]:
+    """The flags that tell the commands which go on from here what the data are."""
     flags = {
         "image_dir": labels.image_dir or "FOLDER_OF_THE_IMAGES",
         "annotations": output,
     }
-    if not skeletons:
-        return "data.coco_instances", flags | {"output_prefix": "records/train"}
+    if source.exif:
+        flags["exif"] = source.exif
+    if skeletons:
+        flags["skeleton"] = skeletons[0]
     named = [c for c in labels.categories.values() if c.keypoints]
-    flags |= {"skeleton": skeletons[0]}
     if len(named) > 1:
-        flags |= {"category": named[0].name if len(skeletons) > 1 else "all"}
-    return "data.coco_pose", flags | {"output_prefix": "records/train"}
+        flags["category"] = named[0].name if len(skeletons) > 1 else "all"
+    return flags

@@ -7,6 +7,7 @@ per keypoint with the keypoint's name as label.
 import base64
 import binascii
 import io
+import math
 import os
 import re
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from hrnet_tf.data.files import picture_headers, pictures
 from hrnet_tf.data.files.faults import Unusable
-from hrnet_tf.data.label_tools import masks, values
+from hrnet_tf.data.label_tools import geometry, masks, values
 from hrnet_tf.data.label_tools.labels import (
     HIDDEN,
     VISIBLE,
@@ -39,6 +40,9 @@ _OWN_KEYS = (
     *("version", "flags", "shapes", "imagePath", "imageData", "imageHeight"),
     *("imageWidth", "label", "points", "group_id", "shape_type", "mask"),
 )
+# "rotation" is X-AnyLabeling's, which writes LabelMe's format.
+_OUTLINES = ("polygon", "oriented_rectangle", "rotation")
+_SHAPES = ("point", "rectangle", "circle", "mask", *_OUTLINES)
 _HOW = "give the shapes of each object a group_id of their own"
 
 
@@ -113,7 +117,7 @@ def _read_shape(
     where: str, shape: Any, size: tuple[int, int], source: Source, labels: Labels
 ) -> Piece | None:
     shape = values.entry(shape, "the shape")
-    label = values.name(shape.get("label"), "label")
+    label = source.label(shape.get("label"), "label")
     kind = shape.get("shape_type") or "polygon"
     group = shape.get("group_id")
     if not isinstance(group, (int, str, type(None))):
@@ -126,19 +130,27 @@ def _read_shape(
     ]
     piece = Piece(where=where, label=label, group=group, attributes=_marks(shape))
     if kind == "point" and len(points) == 1:
-        is_hidden = bool(piece.attributes.get("flags", {}).get(source.hidden_flag))
+        # Flags are LabelMe's; X-AnyLabeling has keys of its own, such as "difficult".
+        marks = piece.attributes | piece.attributes.get("flags", {})
+        is_hidden = marks.get(source.hidden_flag) is True
         piece.label = None
         piece.keypoints = {
             label: Keypoint(*points[0], HIDDEN if is_hidden else VISIBLE)
         }
     elif kind == "rectangle" and len(points) in (2, 4):
-        # X-AnyLabeling, which writes LabelMe's format, gives all four corners.
-        piece.box = values.box_of(points)
-    elif kind in ("polygon", "oriented_rectangle") and len(points) >= 3:
-        piece.outline = values.flat(points)
+        # X-AnyLabeling gives all four corners.
+        piece.box = geometry.box_of(points)
+    elif kind in _OUTLINES and len(points) >= 3:
+        piece.outline = geometry.flat(points)
+    elif kind == "circle" and len(points) == 2:
+        # Its centre, and a point on it.
+        radius = math.dist(*points)
+        piece.outline = geometry.flat(
+            geometry.ellipse_corners(points[0], (radius, radius))
+        )
     elif kind == "mask" and len(points) == 2:
         piece.mask = _read_mask(shape.get("mask"), points, size)
-    elif kind in ("point", "rectangle", "polygon", "oriented_rectangle", "mask"):
+    elif kind in _SHAPES:
         raise Unusable("bad shape", f"a {kind} cannot have {len(points)} points.")
     else:
         what = f"shapes that COCO has no place for, left out: {values.word(kind)}"

@@ -55,6 +55,7 @@ class LabelledObject:
         keypoints: By name; None for objects that have no keypoints at all.
         attributes: What else the tool says about it; kept in the JSON as it is.
         extra: Keys of COCO's annotation that are kept as they are.
+        advice: How else it gets a box that it lacks, to go on a sentence.
     """
 
     where: str
@@ -68,6 +69,7 @@ class LabelledObject:
     id: int | None = None
     attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+    advice: str = ""
 
     @property
     def labelled(self) -> list[Keypoint]:

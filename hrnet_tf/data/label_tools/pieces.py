@@ -21,7 +21,8 @@ _TAKEN_AS_ONE = "images whose keypoints have no group, taken as one object"
 class Piece:
     """A shape: a box, an outline, a mask or keypoints; `label` is the category.
 
-    Without a label, keypoints are of whatever object the group is.
+    Without a label, keypoints are of whatever object the group is. `advice` is as that
+    of `LabelledObject`.
     """
 
     where: str
@@ -32,6 +33,7 @@ class Piece:
     mask: dict[str, Any] | None = None
     keypoints: dict[str, Keypoint] | None = None
     attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    advice: str = ""
 
 
 def assemble(
@@ -77,7 +79,8 @@ def _join(pieces: Sequence[Piece], default: str) -> LabelledObject:
         raise Unusable(
             "group of several categories",
             f"one group holds shapes of several categories ({listed(names)}); give "
-            "the shapes of each object a group of their own.",
+            "the shapes of each object a group of their own or, if they are one "
+            f"object, add --rename={names[1]}={names[0]}.",
         )
     boxes = [piece.box for piece in pieces if piece.box]
     masks = [piece.mask for piece in pieces if piece.mask]
@@ -97,6 +100,7 @@ def _join(pieces: Sequence[Piece], default: str) -> LabelledObject:
         mask=masks[0] if masks else None,
         keypoints=_keypoints(pieces),
         attributes=_attributes(pieces),
+        advice="".join(piece.advice for piece in pieces),
     )
 
 

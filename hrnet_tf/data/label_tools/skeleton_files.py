@@ -99,12 +99,22 @@ def write(path: str, spec: dict[str, Any]) -> None:
         yaml.safe_dump(spec, file, sort_keys=False, allow_unicode=True, width=88)
 
 
+def usable(spec: dict[str, Any], path: str) -> str:
+    """What --skeleton takes for it: a built-in skeleton's name, or the file's path."""
+    return _built_in(spec) or path
+
+
+def _built_in(spec: dict[str, Any]) -> str | None:
+    """The built-in skeleton of the same keypoints, if that can say more."""
+    if "sigmas" in spec:
+        return None
+    same = (n for n, s in BUILT_IN.items() if list(s.keypoints) == spec["keypoints"])
+    return next(same, None)
+
+
 def advice(spec: dict[str, Any], path: str) -> list[str]:
     """What can be told of a skeleton by its names alone, without being written."""
-    name = next(
-        (n for n, s in BUILT_IN.items() if list(s.keypoints) == spec["keypoints"]), None
-    )
-    if name and "sigmas" not in spec:
+    if name := _built_in(spec):
         return [
             f"These are the keypoints of {name}: --skeleton={name}, in place of the "
             "file, has flip pairs, limbs and sigmas."

@@ -3,13 +3,14 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.images import can_be_path
 from hrnet_tf.data.label_tools import values
 from hrnet_tf.input_files import InputFileError, open_input
+from hrnet_tf.messages import did_you_mean
 
 _ABSOLUTE = ("/", "~")
 
@@ -25,6 +26,8 @@ class Source:
     split: str | None = None
     hidden_flag: str | None = None
     exif: str | None = None
+    renames: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    _met: set[str] = dataclasses.field(default_factory=set, init=False)
 
     @contextlib.contextmanager
     def item(self, where: str) -> Iterator[None]:
@@ -36,6 +39,26 @@ class Source:
             self.faults.report(Unusable(fault.kind, sentence))
         except InputFileError as error:
             self.faults.report(Unusable("unreadable label file", error.message))
+
+    def label(self, value: object, what: str) -> str:
+        """A label as it is to be called. Raises `Unusable` if it can be no name."""
+        label = values.name(value, what)
+        self._met.add(label)
+        return self.renamed(label)
+
+    def renamed(self, label: str) -> str:
+        """What a label is to be called."""
+        return self.renames.get(label, label)
+
+    @property
+    def unmet(self) -> list[str]:
+        """Sentences about labels that are to be renamed and were not met."""
+        return [
+            f"--rename={label}={new}: no label is called {label!r}"
+            f"{did_you_mean(label, self._met)}."
+            for label, new in self.renames.items()
+            if label not in self._met
+        ]
 
     def find_files(self, *suffixes: str) -> list[str]:
         """The input itself, or the files in and under it, if it is a folder."""

@@ -1,8 +1,6 @@
 """Values of label files, checked: numbers, texts, points. All raise `Unusable`."""
 
-import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from hrnet_tf.data.files.coco_annotations import check_size
@@ -93,34 +91,3 @@ def point(value: Any, what: str) -> tuple[float, float]:
             "-1e9 and 1e9.",
         )
     return value[0], value[1]
-
-
-def box_of(points: Sequence[tuple[float, float]]) -> list[float]:
-    """The box x, y, width, height around points."""
-    xs, ys = zip(*points, strict=True)
-    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
-
-
-def flat(points: Sequence[tuple[float, float]]) -> list[float]:
-    """Points as COCO writes a polygon."""
-    return [coordinate for point in points for coordinate in point]
-
-
-def turned_corners(
-    left: float,
-    top: float,
-    size: tuple[float, float],
-    degrees: float,
-    about: tuple[float, float],
-) -> list[tuple[float, float]]:
-    """The corners of a box that is turned clockwise about a point."""
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    width, height = size
-    corners = [(0, 0), (width, 0), (width, height), (0, height)]
-    return [
-        (
-            about[0] + (left + x - about[0]) * cosine - (top + y - about[1]) * sine,
-            about[1] + (left + x - about[0]) * sine + (top + y - about[1]) * cosine,
-        )
-        for x, y in corners
-    ]

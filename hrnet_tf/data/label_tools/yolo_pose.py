@@ -158,7 +158,7 @@ def _by_number(names: Any, what: str) -> list[str]:
 
 
 def _read_flips(flips: Any, count: int) -> list[tuple[int, int]] | None:
-    if flips is None:
+    if flips is None or flips == []:  # Ultralytics takes both for unknown.
         return None
     is_order = isinstance(flips, list) and all(type(place) is int for place in flips)
     if not is_order or sorted(flips) != list(range(count)):

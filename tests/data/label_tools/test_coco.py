@@ -1,6 +1,8 @@
 """COCO's JSON of other tools. coco_datumaro.json was written by datumaro 1.13."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from pycocotools.coco import COCO
@@ -231,3 +233,13 @@ def test_damaged_annotations_are_refused(data, refused, person, expected):
 )
 def test_damaged_files_are_refused(data, refused, lists, expected):
     assert expected in refused("coco", file(data, **lists))
+
+
+def test_labels_are_read_without_waiting_for_tensorflow(data):
+    script = (
+        "import sys; from hrnet_tf.data import import_annotations as command; "
+        "code = command.main(sys.argv); sys.exit(code or 'tensorflow' in sys.modules)"
+    )
+    flags = [f"--input={data}/labelme", f"--output={data}/out/people.json"]
+    flags += ["--from=labelme", "--area_from=box", "--box_from=segmentation"]
+    subprocess.run([sys.executable, "-c", script, *flags], check=True)

@@ -131,12 +131,22 @@ def test_a_group_of_several_people_stays_several(data, importing):
     assert found.keypoints(0) == [[0, 0, 0]] * 3
 
 
+def test_a_mask_and_an_outline_in_a_group_stay_two_objects(data, importing):
+    shapes = """
+      <mask label="dog" rle="0,4" left="1" top="1" width="2" height="2" group_id="4"/>
+      <polygon label="dog" points="9,9;20,9;20,20" group_id="4"/>"""
+    path = images(data, shapes, labels="")
+    found = importing("cvat", path, *BOX, "--box_from=segmentation")
+    assert [entry["bbox"] for entry in found.objects] == [[1, 1, 2, 2], [9, 9, 11, 11]]
+
+
 def test_single_points_of_a_group_are_keypoints_by_their_labels(data, importing):
     shapes = '<box label="cat" xtl="1" ytl="2" xbr="30" ybr="40" group_id="4"/>'
     shapes += '<points label="ear" points="3,4" group_id="4" occluded="1"/>'
     shapes += '<points label="tail" points="5,6" group_id="4" occluded="0"/>'
     found = importing("cvat", images(data, shapes, labels=""), *BOX)
     assert found.skeleton["keypoints"] == ["ear", "tail"]
+    assert [entry["name"] for entry in found.content["categories"]] == ["cat"]
     assert found.keypoints(0) == [[3, 4, 1], [5, 6, 2]]
 
 
@@ -144,8 +154,7 @@ def test_turned_boxes_attributes_and_what_is_not_read(data, importing):
     shapes = """
       <box label="dog" xtl="10" ytl="20" xbr="30" ybr="28" rotation="90" occluded="1">
         <attribute name="breed">pug</attribute></box>
-      <polyline label="dog" points="1,2;3,4"/>
-      <tag label="good"/>"""
+      <polyline label="dog" points="1,2;3,4"/>"""
     found = importing("cvat", images(data, shapes), *BOX)
     (dog,) = found.objects
     np.testing.assert_allclose(dog["bbox"], [16, 14, 8, 20])
@@ -154,7 +163,94 @@ def test_turned_boxes_attributes_and_what_is_not_read(data, importing):
     )
     assert dog["attributes"] == {"rotation": 90, "breed": "pug", "occluded": True}
     assert "1  shapes that COCO has no place for, left out: polyline" in found.out
-    assert "1  shapes that COCO has no place for, left out: tag" in found.out
+
+
+def test_an_ellipse_is_an_outline(data, importing, refused):
+    oval = '<ellipse label="dog" cx="32" cy="24" rx="8" ry="4" rotation="{}"/>'
+    flags = [*BOX[:0], "--area_from=segmentation", "--box_from=segmentation"]
+    found = importing("cvat", images(data, oval.format(90)), *flags)
+    (dog,) = found.objects
+    np.testing.assert_allclose(dog["bbox"], [28, 16, 8, 16])
+    assert dog["area"] == pytest.approx(np.pi * 8 * 4, rel=0.1)
+    flat = images(data, oval.replace('ry="4"', 'ry="0"').format(0))
+    assert "ellipse has the radii 8 and 0" in refused("cvat", flat, *flags)
+
+
+def test_tags_are_of_the_image(data, importing):
+    tag = '<tag label="good" source="manual"><attribute name="by">me</attribute></tag>'
+    found = importing("cvat", images(data, f'{tag}<tag label="wet"/>'))
+    assert found.content["images"][0]["attributes"] == {
+        "tags": [{"label": "good", "by": "me"}, {"label": "wet"}]
+    }
+    assert "left out" not in found.out
+
+
+PERSON_BOX = '<box label="person_box" xtl="1" ytl="2" xbr="30" ybr="40" group_id="4"/>'
+
+
+def test_the_box_of_a_skeleton_has_another_label(data, importing, refused):
+    """CVAT draws none with the skeleton's."""
+    grouped = SKELETON.replace("z_order", 'group_id="4" z_order')
+    path = images(data, PERSON_BOX + grouped)
+    sentence = refused("cvat", path, *BOX)
+    assert "it has no box; to make one, add --box_from=keypoints" in sentence
+    assert "own, add --rename=person_box=person" in sentence
+    found = importing("cvat", path, *BOX, "--rename=person_box=person")
+    (person,) = found.objects
+    assert person["bbox"] == [1, 2, 29, 38]
+    assert person["num_keypoints"] == 2
+    assert [entry["name"] for entry in found.content["categories"]] == ["person"]
+
+
+def test_a_person_and_a_thing_in_a_group_stay_two_objects(data, importing):
+    ball = PERSON_BOX.replace("person_box", "ball")
+    grouped = SKELETON.replace("z_order", 'group_id="4" z_order')
+    found = importing("cvat", images(data, ball + grouped), *FROM_KEYPOINTS)
+    assert [entry["bbox"][0] for entry in found.objects] == [1, 6.5]
+    assert (
+        "1  groups of keypoints and a shape of another label, kept apart "
+        "(--rename=ball=person joins them)" in found.out
+    )
+    two = images(data, ball + 2 * grouped)
+    found = importing("cvat", two, *FROM_KEYPOINTS, "--overwrite")
+    assert len(found.objects) == 3
+    assert "--rename" not in found.out
+
+
+def test_keypoints_are_renamed_with_their_limbs(data, importing):
+    flags = [*FROM_KEYPOINTS, "--rename=nose=snout,dogg=cat"]
+    found = importing("cvat", images(data, SKELETON), *flags)
+    assert found.skeleton["keypoints"] == ["snout", "left, hand", "ヒト"]
+    assert found.skeleton["limbs"] == [["left, hand", "snout"]]
+    assert found.keypoints(0)[0] == [15, 11.25, 2]
+    assert "--rename=dogg=cat: no label is called 'dogg' (did you mean 'dog'?)." in (
+        found.out
+    )
+
+
+@pytest.mark.parametrize("pair", ["person", "=person", "person="])
+def test_what_renames_nothing_is_refused(data, refused, pair):
+    path = images(data, SKELETON)
+    sentence = refused("cvat", path, f"--rename={pair}", code=2)
+    assert f"--rename={pair} must be written OLD=NEW" in sentence
+
+
+def test_keypoints_at_the_origin(data, importing):
+    """Points of several places cannot leave one out, so that some tools write 0, 0."""
+    shapes = """
+      <box label="person" xtl="1" ytl="2" xbr="30" ybr="40" group_id="4"/>
+      <points label="person" points="0,0;15,20;0,7" occluded="0" group_id="4"/>"""
+    path = images(data, shapes, labels="")
+    found = importing("cvat", path, *BOX)
+    assert "1    of these at 0, 0 (if such are not labelled, add --zero_is_absent)" in (
+        found.out
+    )
+    assert found.keypoints(0) == [[0, 0, 2], [15, 20, 2], [0, 7, 2]]
+    found = importing("cvat", path, *BOX, "--zero_is_absent", "--overwrite")
+    assert "1    keypoints at 0, 0, taken for not labelled" in found.out
+    assert "of these at 0, 0" not in found.out
+    assert found.keypoints(0) == [[0, 0, 0], [15, 20, 2], [0, 7, 2]]
+    assert found.objects[0]["num_keypoints"] == 2
 
 
 def test_a_skeleton_that_is_outside_is_nothing(data, importing):

@@ -140,8 +140,9 @@ def test_numbers_of_tasks_and_images_are_told_on_one_line(label_studio, cvat, re
 
 @pytest.mark.parametrize("choices", [5, True, 0.5, "abc", {"a": 1}])
 def test_choices_that_are_no_list(choices, label_studio, refused):
-    region = {**REGION, "value": {**REGION["value"], "choices": choices}}
-    assert "region r: choices is" in refused("label_studio", label_studio(region))
+    answer = {"id": "r", "type": "choices", "value": {"choices": choices}}
+    error = refused("label_studio", label_studio(REGION, answer))
+    assert "task 1: the choices of result[1] is" in error
 
 
 def test_numbers_that_are_too_large_are_told_so(labelme, refused):

@@ -189,17 +189,70 @@ def test_damaged_brush_strokes_are_refused(data, refused, runs, expected):
 
 
 def test_what_is_not_read_is_counted(data, importing):
-    oval = item("b", "ellipse", {"x": 1, "y": 1, "ellipselabels": ["dog"]})
     video = {"id": "v", "type": "videorectangle", "value": {"sequence": []}}
-    rating = {"id": "c", "type": "choices", "value": {"choices": ["good"]}}
-    path = export(
-        data, [rectangle(), oval, rating, video], predictions=[{"result": []}]
-    )
+    path = export(data, [rectangle(), video], predictions=[{"result": []}])
     found = importing("label_studio", path, *BOX)
-    assert "1  regions that are not read, left out: ellipse" in found.out
     assert "1  regions that are not read, left out: videorectangle" in found.out
     assert "1  tasks whose predictions were passed over" in found.out
     assert len(found.objects) == 1
+
+
+def test_ellipses_are_outlines(data, importing, refused):
+    value = {"x": 50, "y": 50, "radiusX": 25, "radiusY": 25, "rotation": 90}
+    oval = item("b", "ellipse", {**value, "ellipselabels": ["dog"]})
+    flags = [*BOX, "--box_from=segmentation"]
+    found = importing("label_studio", export(data, [oval]), *flags)
+    # 32 pixels wide and 24 high before it is turned.
+    np.testing.assert_allclose(found.objects[0]["bbox"], [20, 8, 24, 32])
+    del oval["value"]["radiusY"]
+    sentence = refused("label_studio", export(data, [oval]), *flags)
+    assert "radiusY is null; it must be a number" in sentence
+
+
+def answer(identity, tag, kind, **value):
+    return {"id": identity, "type": kind, "from_name": tag, "value": value}
+
+
+def test_answers_are_kept_by_the_tags_that_asked(data, importing):
+    place = {"x": 25, "y": 50}
+    result = [
+        rectangle() | {"meta": {"text": ["sits"]}},
+        answer("r", "coat", "choices", choices=["red"]),
+        answer("r", "words", "textarea", text=["on a chair"]),
+        keypoint("k", "nose", 25, 50, parentID="r"),
+        answer("k", "sight", "choices", **place, choices=["occluded"]),
+        answer("k", "focus", "choices", **place, choices=["sharp"]),
+        answer("c", "quality", "rating", rating=4),
+    ]
+    path = export(data, result)
+    found = importing("label_studio", path, *BOX, "--hidden_flag=occluded")
+    assert found.keypoints(0) == [[16, 24, 1]]
+    assert found.objects[0]["attributes"] == {
+        "coat": ["red"],
+        "words": ["on a chair"],
+        "meta": {"text": ["sits"]},
+        "keypoints": {"nose": {"sight": ["occluded"], "focus": ["sharp"]}},
+    }
+    assert found.content["images"][0]["attributes"] == {"quality": 4}
+
+
+def test_hidden_as_label_studios_own_converter_writes_it(data, importing):
+    nose = keypoint("k", "nose", 25, 50, parentID="r")
+    nose["value"]["hidden"] = True
+    flags = [*BOX, "--hidden_flag=hidden"]
+    found = importing("label_studio", export(data, [rectangle(), nose]), *flags)
+    assert found.keypoints(0) == [[16, 24, 1]]
+
+
+def test_labels_are_renamed_before_objects_are_put_together(data, importing, refused):
+    boxed = rectangle(rectanglelabels=["box"])
+    outline = {"points": [[15, 30], [30, 30], [30, 60]], "polygonlabels": ["person"]}
+    path = export(data, [boxed, item("p", "polygon", outline, parentID="r")])
+    sentence = refused("label_studio", path, *BOX)
+    assert "if they are one object, add --rename=person=box" in sentence
+    found = importing("label_studio", path, *BOX, "--rename=box=person")
+    (person,) = found.objects
+    assert person["bbox"] == [8, 12, 16, 24] and person["segmentation"]
 
 
 def test_the_ground_truth_is_chosen_and_cancelled_work_passed_over(data, importing):

@@ -35,7 +35,8 @@ def test_what_labelme_wrote_loses_nothing(data, importing):
     assert first["file_name"] == "images/a.png"
     assert first["attributes"] == {"flags": {"night": True}}
     assert second["file_name"] == "images/b.png"
-    boxed, outlined = found.objects
+    boxed, outlined, ball = found.objects
+    np.testing.assert_allclose(ball["bbox"], [27, 27, 6, 6], atol=0.01)
     assert boxed["bbox"] == [8, 6, 14, 28.5]
     assert boxed["area"] == 14 * 28.5
     assert found.keypoints(0) == [[15, 11.25, 2], [8.5, 30, 1], [22, 30, 2]]
@@ -46,9 +47,8 @@ def test_what_labelme_wrote_loses_nothing(data, importing):
     assert outlined["bbox"] == [40, 10, 10, 34]
     assert found.keypoints(1) == [[45, 12, 2], [0, 0, 0], [41, 20, 2]]
     assert outlined["attributes"] == {"description": "sits"}
-    assert "1  shapes that COCO has no place for, left out: circle" in found.out
-    assert "1    boxes missing, made from the segmentation" in found.out
-    assert "2    areas missing, taken from the box" in found.out
+    assert "2    boxes missing, made from the segmentation" in found.out
+    assert "3    areas missing, taken from the box" in found.out
     assert "order of keypoints: " in found.out
     assert "[left_hand, right_hand]" in found.out  # advice about flip pairs
 
@@ -202,6 +202,22 @@ def test_groups_that_contradict_themselves_are_refused(data, refused, shapes, ex
     }
     path = edit(data, shapes=[known[name] for name in shapes])
     assert expected in refused("labelme", path, *BOX)
+
+
+def test_x_anylabelings_own_shapes_and_marks(data, importing):
+    turned = [[10, 20], [20, 10], [26, 16], [16, 26]]
+    shapes = [
+        shape("rotation", turned, group_id=1, direction=0.785),
+        {**NOSE, "group_id": 1, "difficult": True},
+        {**NOSE, "group_id": 1, "label": "tail", "difficult": False},
+        shape("line", [[1, 2], [3, 4]]),
+    ]
+    flags = [*BOX, "--hidden_flag=difficult"]
+    found = importing("labelme", edit(data, shapes=shapes), *flags)
+    (person,) = found.objects
+    assert person["segmentation"] == [[10, 20, 20, 10, 26, 16, 16, 26]]
+    assert [point[2] for point in found.keypoints(0)] == [1, 2]
+    assert "1  shapes that COCO has no place for, left out: line" in found.out
 
 
 def test_several_outlines_are_one_object(data, importing):

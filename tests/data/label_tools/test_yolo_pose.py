@@ -79,6 +79,12 @@ def test_keypoints_that_change_places_with_none(data, importing):
     assert found.skeleton["flip_pairs"] == []
 
 
+def test_an_empty_list_tells_nothing_about_mirror_images(data, importing):
+    found = importing("yolo_pose", dataset(data, flip_idx=[]), AREA)
+    assert "flip_pairs" not in found.skeleton
+    assert "flip pairs: none are written" in found.out
+
+
 def test_splits(data, importing, refused):
     (data / "images/val").mkdir()
     (data / "images/b.png").rename(data / "images/val/b.png")
