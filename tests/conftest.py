@@ -360,8 +360,8 @@ def log(
     logger.removeHandler(caplog.handler)
 
 
-# Of a module only: while it is open, playwright's event loop runs in the main thread, and
-# nothing that starts a loop of its own, as the page's command does, works there.
+# Of a module only: while it is open, playwright's event loop runs in the main thread,
+# and nothing that starts a loop of its own, as the page's command does, works there.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A browser, driven by playwright."""
