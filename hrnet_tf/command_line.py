@@ -23,8 +23,8 @@ from typing import Any
 from absl import flags
 
 from hrnet_tf import signals
-from hrnet_tf.input_files import MAX_PIXELS, InputFileError, read_bytes
-from hrnet_tf.messages import UserError
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, is_text, read_bytes
+from hrnet_tf.messages import UserError, shown
 from hrnet_tf.output_files import failure_to_write
 
 # Flags that `Flags` defines belong to the command, not to this module.
@@ -32,6 +32,17 @@ flags.disclaim_key_flags()
 
 
 _LARGEST_FLAGFILE = 1_000_000  # bytes
+
+# What TensorFlow reads from the environment when it is imported, if nobody has decided.
+_TENSORFLOW = {
+    # Hides what its C++ side has to tell.
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # Convolutions of oneDNN are faster on all x86 CPUs; TensorFlow takes them on those
+    # with VNNI or AMX alone.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    # tf_keras, which the Garden is written in. Keras 3 takes a second to import.
+    "TF_USE_LEGACY_KERAS": "1",
+}
 
 
 class UsageError(ValueError):
@@ -192,8 +203,8 @@ def _run(
             print(f"{description}\nFlags:\n{values.get_help()}", flush=True)
         return 0
     _show_log()
-    # Read when TensorFlow is imported; 2 hides what its C++ side has to tell.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for name, value in _TENSORFLOW.items():
+        os.environ.setdefault(name, value)
     try:
         rest = values(list(argv))
         if len(rest) > 1:
@@ -206,6 +217,13 @@ def _run(
             sys.stdout.flush()
     except (flags.Error, UsageError) as error:
         _tell(f"{error}\nSee --help.")
+        return 2
+    except UnicodeEncodeError:
+        # Python keeps bytes that are no text as letters that nobody else can take.
+        odd = [argument for argument in argv if not is_text(argument)]
+        if not odd:
+            raise
+        _tell(f"{shown(odd[0])} is no UTF-8 text: rename what it names.\nSee --help.")
         return 2
     except Exception as error:
         failures = (UserError, OSError, *_tensorflow_file_errors())
