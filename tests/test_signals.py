@@ -129,6 +129,24 @@ def test_a_signal_that_comes_twice_at_once_is_one():
         assert started.wait(10) == 0
 
 
+def test_a_signal_is_taken_back_from_a_library():
+    program = """
+        import ctypes, os, signal
+        from hrnet_tf import signals
+        with signals.heeded(), signals.held():
+            ignore = ctypes.c_void_p(1)
+            ctypes.CDLL(None).signal(signal.SIGTERM, ignore)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert signals.received() is None
+            signals.heed_again()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert signals.received() == signal.SIGTERM
+            print("ready", flush=True)
+    """
+    with process(program) as started:
+        assert started.wait(10) == 0
+
+
 def test_a_hangup_that_is_ignored_stays_ignored():
     program = """
         import os, signal
