@@ -23,8 +23,8 @@ from typing import Any
 from absl import flags
 
 from hrnet_tf import signals
-from hrnet_tf.input_files import MAX_PIXELS, InputFileError, read_bytes
-from hrnet_tf.messages import UserError
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, is_text, read_bytes
+from hrnet_tf.messages import UserError, shown
 from hrnet_tf.output_files import failure_to_write
 
 # Flags that `Flags` defines belong to the command, not to this module.
@@ -32,6 +32,20 @@ flags.disclaim_key_flags()
 
 
 _LARGEST_FLAGFILE = 1_000_000  # bytes
+
+# Control characters but for ends of lines, and halves of pairs.
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+# What TensorFlow reads from the environment when it is imported, if nobody has decided.
+_TENSORFLOW = {
+    # Hides what its C++ side has to tell.
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # Convolutions of oneDNN are faster on all x86 CPUs; TensorFlow takes them on those
+    # with VNNI or AMX alone.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    # tf_keras, which the Garden is written in. Keras 3 takes a second to import.
+    "TF_USE_LEGACY_KERAS": "1",
+}
 
 
 class UsageError(ValueError):
@@ -254,8 +268,8 @@ def _run(
             print(f"{description}\nFlags:\n{values.get_help()}", flush=True)
         return 0
     _show_log()
-    # Read when TensorFlow is imported; 2 hides what its C++ side has to tell.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for name, value in _TENSORFLOW.items():
+        os.environ.setdefault(name, value)
     try:
         rest = values(list(argv))
         if len(rest) > 1:
@@ -268,6 +282,13 @@ def _run(
             sys.stdout.flush()
     except (flags.Error, UsageError) as error:
         _tell(f"{error}\nSee --help.")
+        return 2
+    except UnicodeEncodeError:
+        # Python keeps bytes that are no text as letters that nobody else can take.
+        odd = [argument for argument in argv if not is_text(argument)]
+        if not odd:
+            raise
+        _tell(f"{shown(odd[0])} is no UTF-8 text: rename what it names.\nSee --help.")
         return 2
     except Exception as error:
         failures = (UserError, OSError, *_tensorflow_file_errors())
@@ -299,9 +320,13 @@ def _drop_what_nobody_reads() -> None:
 
 
 def _plain(message: str) -> str:
-    """A message without what gin and TensorFlow say about places in the program."""
+    """A message without what gin and TensorFlow say about places in the program.
+
+    Names of files may hold what moves a terminal's cursor, or colours it.
+    """
     message = re.split(r"\s*In call to configurable ", message)[0]
-    return re.sub(r"\{\{.*?\}\} | \[Op:\w+\]( name: *)?", "", message)
+    message = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]( name: *)?", "", message)
+    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], message)
 
 
 def _tensorflow_file_errors() -> tuple[type[Exception], ...]:

@@ -82,6 +82,28 @@ def is_remote(path: str) -> bool:
     return bool(_ADDRESS.match(path))
 
 
+def is_text(path: str) -> bool:
+    """Whether TensorFlow can take a text for a path: UTF-8 without a NUL."""
+    try:
+        return b"\0" not in path.encode()
+    except UnicodeEncodeError:  # Python's way to write other bytes
+        return False
+
+
+def names_in(folder: str) -> list[str]:
+    """Names in a folder; those that are no text, which TensorFlow trips over, are not.
+
+    Raises `OSError`, or for addresses TensorFlow's errors.
+    """
+    folder = _LOCAL_ADDRESS.sub("", folder)
+    if not is_remote(folder):
+        return [name for name in os.listdir(folder or ".") if is_text(name)]
+    import tensorflow as tf
+
+    # A listing of some remote folders ends the names of folders with "/".
+    return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+
+
 def check_input(path: str) -> None:
     """Raises `InputFileError` if there is no file here that can be opened.
 

@@ -38,7 +38,12 @@ def shown(value: Any, none: str = "null") -> str:
         return "a deeply nested value"
     except ValueError:  # Python writes no more than 4300 digits.
         return "a number of thousands of digits"
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return shortened(text, _LONGEST)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text, or its beginning, of at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def shown_at(key: str, entry: Mapping[str, Any]) -> str:

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from hrnet_tf.input_files import is_remote
 from hrnet_tf.messages import UserError
 
 # Letters of a name, of at most 4 bytes each, that leave room for more among 255 bytes.
@@ -25,9 +27,7 @@ _CAUSES = (
     *(errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EMLINK, errno.ELOOP),
 )
 # TensorFlow writes "PATH; CAUSE" in the midst of its messages.
-_TENSORFLOW_CAUSE = re.compile(
-    rf"(?P<path>.+?); (?P<cause>{'|'.join(map(os.strerror, _CAUSES))})\b"
-)
+_TENSORFLOW_CAUSE = re.compile(rf"; ({'|'.join(map(os.strerror, _CAUSES))})\b")
 # Before the path: "{{node SaveV2}} ", "(0) UNKNOWN: " and the like.
 _BEFORE_PATH = re.compile(r"(?:.*\}\}\s+|\s*\(\d+\)\s+[A-Z_]+:\s+|[^/]*:\s+(?=/))*")
 
@@ -63,6 +63,8 @@ def failure_to_write(error: BaseException) -> str | None:
     """
     if isinstance(error, WriteError):
         return error.message.rstrip(".")
+    if isinstance(error, UserError):
+        return None  # Its sentence says all, even where it quotes such a message.
     path, cause = _path_and_cause(error)
     return f"{path}: {cause}" if path and cause else cause
 
@@ -71,11 +73,13 @@ def _path_and_cause(error: BaseException) -> tuple[str | None, str | None]:
     if isinstance(error, OSError):
         path = error.filename and os.fsdecode(error.filename)
         return path, os.strerror(error.errno) if error.errno in _CAUSES else None
-    match = _TENSORFLOW_CAUSE.search(getattr(error, "message", None) or "")
+    message = getattr(error, "message", None) or ""
+    match = _TENSORFLOW_CAUSE.search(message)
     if match is None:
         return None, None
-    path = _BEFORE_PATH.sub("", match["path"], count=1)
-    return _TEMPORARY.sub("", path), match["cause"]
+    line = message[: match.start()].rpartition("\n")[2]
+    path = _BEFORE_PATH.sub("", line, count=1)
+    return _TEMPORARY.sub("", path), match[1]
 
 
 @contextlib.contextmanager
@@ -112,6 +116,10 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
         WriteError: If it cannot be written.
     """
     path = os.fspath(path)
+    if is_remote(path):
+        with _copied_to(path) as local:
+            yield local
+        return
     folder, name = os.path.split(path)
     partial = os.path.join(folder, partial_name(name))
     os.makedirs(folder or ".", exist_ok=True)
@@ -124,6 +132,19 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[str]:
             shutil.rmtree(partial)
         elif os.path.exists(partial):
             os.remove(partial)
+
+
+@contextlib.contextmanager
+def _copied_to(address: str) -> Iterator[str]:
+    """Yields a name for a file on this machine, copied to an address at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = os.path.join(folder, os.path.basename(address))
+        yield local
+        # Files of this machine do without it.
+        import tensorflow as tf
+
+        tf.io.gfile.makedirs(os.path.dirname(address))
+        tf.io.gfile.copy(local, address, overwrite=True)
 
 
 def _move(partial: str, path: str) -> None:

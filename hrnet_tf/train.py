@@ -127,6 +127,11 @@ def _check_model_dir(path: str) -> None:
         raise UserError(
             "--model_dir is empty: name a directory, which is created if there is none."
         )
+    if path.startswith("~"):
+        raise UserError(
+            f"--model_dir={path} begins with ~, which stands for no folder here: write "
+            "the path out, or $HOME in its place."
+        )
     if set("*?[\\") & set(path):
         raise UserError(
             f"--model_dir={path} has one of * ? [ \\ in it, which TensorFlow takes for "

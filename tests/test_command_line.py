@@ -54,6 +54,22 @@ def test_success(capsys):
     assert capsys.readouterr().out == "Hello Ada, Ada\n"
 
 
+def test_an_argument_that_is_no_text(capsys):
+    assert _run("--name=caf\udce9") == 2
+    told = capsys.readouterr().err
+    assert told.startswith(r"'--name=caf\udce9' is no UTF-8 text")
+
+
+@pytest.mark.parametrize("name", ["TF_ENABLE_ONEDNN_OPTS", "TF_USE_LEGACY_KERAS"])
+def test_tensorflow_is_set_up_unless_somebody_has(name, monkeypatch):
+    monkeypatch.setenv(name, "0")
+    assert _run("--name=Ada") == 0
+    assert os.environ[name] == "0"
+    monkeypatch.delenv(name)
+    assert _run("--name=Ada") == 0
+    assert os.environ[name] == "1"
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--times=x", "--help"]])
 def test_help_explains_the_command_and_its_flags(arguments, capsys):
     assert _run(*arguments) == 0
@@ -309,3 +325,12 @@ def test_output_that_cannot_be_written_is_a_failure(arguments, unread):
         result = _program(*arguments, stdout=full, stderr=subprocess.PIPE)
     assert result.returncode == 1
     assert result.stderr == "No space left on device.\n"
+
+
+def test_names_of_files_do_not_move_the_cursor(capsys):
+    def command(values):
+        raise UserError("a\x1b[2K\r\x07b \x85 é \u4e2d\ud800\tc is no image.")
+
+    assert command_line.run(command, command_line.Flags().values, ["command"]) == 1
+    told = capsys.readouterr().err
+    assert told == "a\\x1b[2K\\r\\x07b \\x85 é \u4e2d\\ud800\tc is no image.\n"

@@ -37,7 +37,8 @@ MIDDLE = {"modeling", "losses", "data", "evaluation"}
 MAY_IMPORT: dict[str, set[str]] = (
     {room: set() for room in ("configs", "messages", "signals", "progress")}
     | {"ops": {"configs"}}
-    | {room: {"messages"} for room in ("input_files", "output_files")}
+    | {"input_files": {"messages"}}
+    | {"output_files": {"input_files", "messages"}}
     | {"next_steps": set()}
     | {"command_line": {"messages", "signals", "input_files", "output_files"}}
     | {"visualization": HELPERS}

@@ -1,10 +1,12 @@
 import json
 import os
+import time
 
 import pytest
 import tensorflow as tf
 
 from hrnet_tf import output_files
+from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import OutputError, check_output, written_whole
 
 
@@ -51,6 +53,14 @@ def test_a_name_without_a_folder_is_in_this_one(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "numbers.json").read_text()) == {"a": [1, 2]}
 
 
+def test_a_file_of_an_address_is_no_file_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output_files.write_json("ram://output/run/numbers.json", [1, 2])
+    with tf.io.gfile.GFile("ram://output/run/numbers.json") as file:
+        assert file.read() == "[1, 2]"
+    assert not os.listdir(tmp_path)
+
+
 def test_existing_output_is_kept_unless_told(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
@@ -88,6 +98,18 @@ def test_tensorflow_s_message_is_a_path_and_a_cause(message, told):
     error = tf.errors.UnknownError(None, None, message)
     expected = f"{told}: No space left on device"
     assert output_files.failure_to_write(error) == expected
+
+
+def test_a_sentence_that_quotes_such_a_message_is_told_whole():
+    error = UserError("/a: record 3 is gone (/a; No such file or directory); mend it.")
+    assert output_files.failure_to_write(error) is None
+
+
+def test_long_messages_are_looked_through_in_time():
+    begin = time.process_time()
+    error = tf.errors.UnknownError(None, None, "x" * 100_000)
+    assert output_files.failure_to_write(error) is None
+    assert time.process_time() - begin < 5
 
 
 def test_other_messages_are_no_failure_to_write():

@@ -358,6 +358,7 @@ def test_a_finished_run_started_again_only_evaluates(
         (["--mode=test"], 2, "--mode"),
         (["--model_dir="], 1, "--model_dir is empty"),
         (["--model_dir=runs/[1]"], 1, "a pattern when it reads"),
+        (["--model_dir=~/run"], 1, "begins with ~"),
         (
             [override("runtime.distribution_strategy=parameter_server")],
             1,

@@ -15,7 +15,7 @@ from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs.variants import VARIANTS, check_input_size
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.input_files import read_yaml
+from hrnet_tf.input_files import is_text, names_in, read_yaml
 from hrnet_tf.messages import UserError, did_you_mean, one_line, shown
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.in_memory import load_checkpoint
@@ -101,6 +101,10 @@ def load(
     if not isinstance(style, Style):
         raise LoadingError(f"style must be a hrnet_tf.Style; got {shown(style)}.")
     path = os.fsdecode(path)
+    if not is_text(path):
+        raise LoadingError(
+            f"{path!r} is no UTF-8 text, as the path of a model must be."
+        )
     asked = _Asked.of(skeleton, label_set, input_size)
     options = Options(flip_test=flip_test)
     if path.endswith(WEIGHTS_SUFFIXES) and not os.path.isdir(path):
@@ -215,8 +219,10 @@ def _meant(path: str) -> str:
     if path.removeprefix("hrnet_") in VARIANTS:
         return ", but a network without weights, for hrnet_tf.create_model"
     folder, name = os.path.split(os.path.normpath(path))
-    folder = folder or "."
-    return did_you_mean(name, os.listdir(folder) if os.path.isdir(folder) else [])
+    try:
+        return did_you_mean(name, names_in(folder))
+    except OSError:
+        return ""
 
 
 def _load_converted(

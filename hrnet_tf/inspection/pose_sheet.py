@@ -9,8 +9,7 @@ import tensorflow as tf
 from hrnet_tf import visualization
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.files.coco_people import Person
-from hrnet_tf.data.inputs.normalization import denormalize_image
-from hrnet_tf.data.inputs.pose import PoseInput
+from hrnet_tf.data.inputs.pose import PoseInput, render_targets
 from hrnet_tf.data.records.pose import encode_image_record
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.inspection.findings import Finding
@@ -101,16 +100,14 @@ def _read_crops(
     def parse(person: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         visible = person["visible"][:, tf.newaxis]
         keypoints = tf.concat([person["keypoints"], visible], axis=-1)
-        image, labels = pose_input.parse(person)
-        return image, keypoints, labels["heatmaps"]
+        crop, labels = pose_input.parse(person)
+        labels = render_targets(labels, task.codec, task.model.input_size)
+        return crop, keypoints, labels["heatmaps"]
 
     def read(dataset: tf.data.Dataset) -> tf.data.Dataset:
         return pose_input.crop_people(dataset.map(pose_input.decode)).map(parse)
 
-    return [
-        (denormalize_image(image), keypoints, targets)
-        for image, keypoints, targets in in_sequence(records, times, seed, read)
-    ]
+    return list(in_sequence(records, times, seed, read))
 
 
 def draw_doubtful(

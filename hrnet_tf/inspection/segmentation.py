@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.configs.segmentation import SegmentationTask
-from hrnet_tf.data.inputs.normalization import denormalize_image
 from hrnet_tf.data.inputs.segmentation import SegmentationInput
 from hrnet_tf.data.records import segmentation as records
 from hrnet_tf.data.vocabularies.label_sets import (
@@ -208,7 +207,7 @@ class SegmentationInspection(Inspection[np.ndarray]):
 
         crops = in_sequence(encoded, times, self.options.seed, lambda d: d.map(crop))
         return [
-            visualization.draw_labels(denormalize_image(image), labels, self._label_set)
+            visualization.draw_labels(image, labels, self._label_set)
             for image, labels in crops
         ]
 

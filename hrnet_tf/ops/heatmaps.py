@@ -15,8 +15,8 @@ shifts every keypoint by a fraction of a pixel:
 For msra and dark, crop = heatmap * stride; for udp, crop = heatmap * (crop size - 1) /
 (heatmap size - 1). Points are (x, y); sizes are (height, width).
 
-`decode` and `flip_back` use only operations that mobile GPU delegates run: tensors have
-rank 4 at most, and values at a peak are read with one-hot masks, not gathers.
+`flip_back`, and `decode` with the reader `Masks`, use only operations that mobile GPU
+delegates run: tensors have rank 4 at most, and none is read by index.
 """
 
 import math
@@ -24,6 +24,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from hrnet_tf.ops.map_readers import Gathers, MapReader
 
 CODECS = ("msra", "dark", "udp")
 
@@ -108,6 +110,7 @@ def decode(
     stride: int = 4,
     sigma: float = 2.0,
     refine: bool = True,
+    reader: type[MapReader] = Gathers,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds one keypoint per heatmap.
 
@@ -125,6 +128,7 @@ def decode(
         sigma: Standard deviation of the training targets in heatmap pixels. Sets the
             blur of dark and udp, 11 pixels wide for 2 and 17 for 3; msra ignores it.
         refine: False returns the pixel of the peak itself.
+        reader: `Masks` for a graph that a mobile GPU shall run, otherwise `Gathers`.
 
     Returns:
         keypoints: float32 [N, K, 2], (x, y) in crop pixels.
@@ -136,13 +140,13 @@ def decode(
     _check_codec(codec)
     heatmaps = tf.cast(heatmaps, tf.float32)
     height, width = heatmaps.shape[1:3]
-    x, y, scores = _peak(heatmaps)
+    x, y, scores = reader.peak(heatmaps)
     if not refine:
         step_x, step_y = 0.0, 0.0
     elif codec == "msra":
-        step_x, step_y = _quarter_shift(heatmaps, x, y)
+        step_x, step_y = _quarter_shift(heatmaps, x, y, reader)
     else:
-        step_x, step_y = _taylor_step(codec, heatmaps, x, y, scores, sigma)
+        step_x, step_y = _taylor_step(codec, heatmaps, x, y, scores, sigma, reader)
 
     scale_x, scale_y = _heatmap_to_crop_scale(codec, (height, width), stride)
     found = tf.cast(scores > 0.0, tf.float32)
@@ -216,58 +220,8 @@ def _gaussian(
     return window * tf.exp(-tf.square(from_center) / (2.0 * sigma**2))
 
 
-# Below, quantities of a keypoint (x, y, steps, scores) are [N, 1, 1, K], so that they
-# broadcast against heatmaps and stay in the four dimensions that mobile GPUs work in.
-
-
-def _peak(heatmaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """x, y and value of the first maximum in row-major order."""
-    row_maximum = tf.reduce_max(heatmaps, axis=2, keepdims=True)
-    y = tf.argmax(row_maximum, axis=1, output_type=tf.int32)
-    y = tf.cast(tf.expand_dims(y, axis=1), tf.float32)
-    row = _read_rows(heatmaps, y)
-    x = tf.argmax(row, axis=2, output_type=tf.int32)
-    x = tf.cast(tf.expand_dims(x, axis=2), tf.float32)
-    return x, y, tf.reduce_max(row, axis=2, keepdims=True)
-
-
-def _one_hot(index: tf.Tensor, length: int, axis: int) -> tf.Tensor:
-    """One-hot along `axis` of whole float indices; all zeros for one out of range."""
-    shape = [1, 1, 1, 1]
-    shape[axis] = length
-    position = tf.reshape(tf.range(length, dtype=tf.float32), shape)
-    return tf.nn.relu(1.0 - tf.abs(position - index))
-
-
-def _read_rows(maps: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """[N, 1, w, K]: each keypoint's row y of its map."""
-    mask = _one_hot(y, maps.shape[1], axis=1)
-    return tf.reduce_sum(maps * mask, axis=1, keepdims=True)
-
-
-def _read_columns(maps: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """[N, h, 1, K]: each keypoint's column x of its map."""
-    mask = _one_hot(x, maps.shape[2], axis=2)
-    return tf.reduce_sum(maps * mask, axis=2, keepdims=True)
-
-
-def _neighbourhood(
-    maps: tf.Tensor, x: tf.Tensor, y: tf.Tensor, radius: int
-) -> tf.Tensor:
-    """[N, 2 radius + 1, 2 radius + 1, K] values around (x, y), the border repeated."""
-    height, width = maps.shape[1:3]
-    offsets = range(-radius, radius + 1)
-    rows = tf.concat(
-        [_read_rows(maps, tf.clip_by_value(y + d, 0.0, height - 1.0)) for d in offsets],
-        axis=1,
-    )
-    return tf.concat(
-        [
-            _read_columns(rows, tf.clip_by_value(x + d, 0.0, width - 1.0))
-            for d in offsets
-        ],
-        axis=2,
-    )
+# Below, quantities of a keypoint (x, y, steps, scores) are [N, 1, 1, K], as in
+# map_readers.
 
 
 def _apply_stencil(neighbourhood: tf.Tensor, stencil: np.ndarray) -> tf.Tensor:
@@ -288,10 +242,10 @@ _CENTRAL_DIFFERENCE = np.array([-0.5, 0.0, 0.5])
 
 
 def _quarter_shift(
-    heatmaps: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    heatmaps: tf.Tensor, x: tf.Tensor, y: tf.Tensor, reader: type[MapReader]
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """A quarter pixel towards the larger neighbour; none at the border."""
-    values = _neighbourhood(heatmaps, x, y, radius=1)
+    values = reader.neighbourhood(heatmaps, x, y, radius=1)
     middle = np.array([0.0, 1.0, 0.0])
     slope_x = _apply_stencil(values, np.outer(middle, _CENTRAL_DIFFERENCE))
     slope_y = _apply_stencil(values, np.outer(_CENTRAL_DIFFERENCE, middle))
@@ -306,12 +260,11 @@ def _taylor_step(
     y: tf.Tensor,
     scores: tf.Tensor,
     sigma: float,
+    reader: type[MapReader],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Newton step from (x, y) to the maximum of the blurred log-heatmap."""
     blurred = _blur(heatmaps, sigma)
-    blurred_maximum = tf.reduce_max(blurred, axis=[1, 2], keepdims=True)
-    blurred *= scores / tf.maximum(blurred_maximum, 1e-6)
-    log_maps = tf.math.log(tf.maximum(blurred, _LOG_FLOOR))
+    factor = scores / tf.maximum(reader.maximum(blurred), 1e-6)
 
     # The stencils of the two reference implementations: DARK differentiates twice by
     # central differences and leaves the border alone, UDP uses compact ones.
@@ -328,7 +281,8 @@ def _taylor_step(
         mixed = 0.5 * np.array([[1, -1, 0], [-1, 2, -1], [0, -1, 1]])
         trusted = 1.0
     middle = np.eye(2 * radius + 1)[radius]
-    values = _neighbourhood(log_maps, x, y, radius)
+    values = reader.neighbourhood(blurred, x, y, radius) * factor
+    values = tf.math.log(tf.maximum(values, _LOG_FLOOR))
     d_x = _apply_stencil(values, np.outer(middle, first))
     d_y = _apply_stencil(values, np.outer(first, middle))
     d_xx = _apply_stencil(values, np.outer(middle, second))
@@ -337,9 +291,9 @@ def _taylor_step(
 
     determinant = d_xx * d_yy - tf.square(d_xy)
     is_maximum = (determinant > _SMALLEST_DETERMINANT) & (d_xx < 0.0)
-    factor = trusted * tf.cast(is_maximum, tf.float32)
-    factor /= tf.maximum(determinant, _SMALLEST_DETERMINANT)
-    return (d_xy * d_y - d_yy * d_x) * factor, (d_xy * d_x - d_xx * d_y) * factor
+    inverse = trusted * tf.cast(is_maximum, tf.float32)
+    inverse /= tf.maximum(determinant, _SMALLEST_DETERMINANT)
+    return (d_xy * d_y - d_yy * d_x) * inverse, (d_xy * d_x - d_xx * d_y) * inverse
 
 
 def _blur(heatmaps: tf.Tensor, sigma: float) -> tf.Tensor:

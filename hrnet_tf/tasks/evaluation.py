@@ -85,6 +85,22 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     def read_record(self, data: cfg.DataConfig, serialized: tf.Tensor) -> Any:
         """Reads one record of some data, in graph, as the input pipeline does."""
 
+    def prepare(self, inputs: Any) -> Any:
+        """What the network and the losses see of a batch for training.
+
+        Runs in the step, on the accelerator: the host sends bytes.
+        """
+        return inputs
+
+    def train_step(
+        self,
+        inputs: Any,
+        model: tf_keras.Model,
+        optimizer: tf_keras.optimizers.Optimizer,
+        metrics: Any = None,
+    ) -> dict[str, tf.Tensor]:
+        return super().train_step(self.prepare(inputs), model, optimizer, metrics)
+
     def score(self, evaluation: Evaluation) -> dict[str, float]:
         """Returns the metrics of all steps."""
         return self._evaluator.evaluate()

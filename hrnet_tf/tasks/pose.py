@@ -12,9 +12,9 @@ from official.core import task_factory
 from hrnet_tf import visualization
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.files.coco_people import CocoPeople
-from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.data.inputs.batching import PADDING_ID
+from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.records.pose import parse_image_record
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_files import Truth, facts, read_people
@@ -85,6 +85,17 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         )
         return {**record, "image": image}
 
+    def prepare(
+        self, inputs: tuple[tf.Tensor, dict[str, tf.Tensor]]
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        images, labels = inputs
+        return normalize_image(images), self._render_targets(labels)
+
+    def _render_targets(self, labels: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return pose_input.render_targets(
+            labels, self.task_config.codec, self.task_config.model.input_size
+        )
+
     def build_losses(
         self,
         labels: dict[str, tf.Tensor],
@@ -110,7 +121,7 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         """Predicts one batch; keypoints come back in original pixels."""
         del metrics
         images, labels = inputs
-        predicted = self.predict_heatmaps(model, images)
+        predicted = self.predict_heatmaps(model, normalize_image(images))
         keypoints, scores = heatmaps.decode(
             self.task_config.codec.name, predicted, sigma=self.task_config.codec.sigma
         )
@@ -123,14 +134,18 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         }
         # Detected boxes come without ground truth, so there is no loss to report.
         if not self.task_config.validation_data.detections_file:
-            logs[self.loss] = self.build_losses(labels, predicted, model.losses)
+            targets = self._render_targets(labels)
+            logs[self.loss] = self.build_losses(targets, predicted, model.losses)
         if self.task_config.allow_image_summary:
             logs["crops"] = images[:_SUMMARY_CROPS]
             logs["heatmaps"] = predicted[:_SUMMARY_CROPS]
         return logs
 
     def predict_heatmaps(self, model: tf_keras.Model, images: tf.Tensor) -> tf.Tensor:
-        """Heatmaps [B, h, w, K] of [B, H, W, 3] crops, with the flip test if set."""
+        """Heatmaps [B, h, w, K] of normalised crops [B, H, W, 3].
+
+        With the flip test, if it is set.
+        """
         if not self.task_config.evaluation.flip_test:
             return self.inference_step(images, model)
         return heatmaps.average_with_mirrored(
@@ -181,11 +196,12 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
     def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:
         """Hands a batch of people to the evaluator; draws the first one's heatmaps."""
         if self.task_config.allow_image_summary and not evaluation.summaries:
-            crops = normalization.denormalize_image(outputs["crops"][0].numpy())
             overlays = [
                 visualization.draw_heatmaps(crop, heatmap)
                 for crop, heatmap in zip(
-                    crops, outputs["heatmaps"][0].numpy(), strict=True
+                    outputs["crops"][0].numpy(),
+                    outputs["heatmaps"][0].numpy(),
+                    strict=True,
                 )
             ]
             grid = visualization.image_grid(overlays, columns=4)

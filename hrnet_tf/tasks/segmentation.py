@@ -13,6 +13,7 @@ from official.vision.tasks import semantic_segmentation
 
 from hrnet_tf import visualization
 from hrnet_tf.configs import segmentation as segmentation_config
+from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.inputs.segmentation import SegmentationInput
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.evaluation.report import Report
@@ -82,6 +83,12 @@ class SegmentationTask(
             self.task_config.drop_background,
             self.task_config.losses.ignore_label,
         )
+
+    def prepare(
+        self, inputs: tuple[tf.Tensor, dict[str, tf.Tensor]]
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        images, labels = inputs
+        return normalize_image(images), labels
 
     def build_losses(
         self,

@@ -18,7 +18,7 @@ import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.core import train_utils
 
-from hrnet_tf.input_files import MISSING, InputFileError, read_json
+from hrnet_tf.input_files import MISSING, InputFileError, names_in, read_json
 from hrnet_tf.messages import UserError
 from hrnet_tf.training import run_files, run_lock, workers
 from hrnet_tf.training.actions import is_scalar
@@ -234,6 +234,5 @@ def _finish(folder: str) -> None:
 
 def _next_number(folder: str) -> int:
     """A number above those of all checkpoints in the folder, whole or not."""
-    files = tf.io.gfile.listdir(folder)
-    stems = [file.partition(".")[0].rpartition("-")[2] for file in files]
+    stems = [name.partition(".")[0].rpartition("-")[2] for name in names_in(folder)]
     return max((int(stem) for stem in stems if stem.isdecimal()), default=0) + 1

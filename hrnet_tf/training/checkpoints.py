@@ -124,7 +124,7 @@ def saved_step(path: str) -> int:
     """The step at which a checkpoint was written; 0 if training did not write it."""
     with restoring.whole_files(path):
         reader = tf.train.load_checkpoint(path)
-    return int(reader.get_tensor(_STEP)) if reader.has_tensor(_STEP) else 0
+        return int(reader.get_tensor(_STEP)) if reader.has_tensor(_STEP) else 0
 
 
 @contextlib.contextmanager

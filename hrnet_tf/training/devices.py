@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import re
 from collections.abc import Iterable
 
@@ -87,8 +88,14 @@ def log_devices(runtime: cfg.RuntimeConfig) -> None:
     elif idle := _count_gpus():
         where = f"the CPU, as runtime.num_gpus says; {ALL_GPUS} takes all GPUs ({idle})"
     else:
-        where = "the CPU: TensorFlow sees no GPU"
+        where = f"the CPU: TensorFlow sees no GPU{_onednn()}"
     _log.info("Runs on %s.", where)
+
+
+def _onednn() -> str:
+    """Whose convolutions a CPU computes, where the environment says so."""
+    is_on = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "0") in ("1", "true")
+    return " (with oneDNN; TF_ENABLE_ONEDNN_OPTS=0 goes without)" if is_on else ""
 
 
 def _count_gpus() -> int:

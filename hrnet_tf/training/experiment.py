@@ -30,13 +30,15 @@ from hrnet_tf.input_files import (
     parse_yaml,
     read_bytes,
 )
-from hrnet_tf.messages import UserError, did_you_mean, shown
+from hrnet_tf.messages import UserError, did_you_mean, shortened, shown
 from hrnet_tf.training import field_types
 from hrnet_tf.training.field_types import PLAIN_TYPES, join, keys
 from hrnet_tf.weights.restoring import find_checkpoint
 
 # For a[123456]=1, the Garden makes a list of so many values.
 _FAR_INDEX = re.compile(r"\w\[\d{5,}\]\s*=")
+# Of an override as messages quote it.
+_LONGEST_OVERRIDE = 300  # characters
 
 
 class ConfigError(UserError):
@@ -140,7 +142,7 @@ def _resolve_checkpoint(task: Any, folder: str) -> None:
 
 
 def _read_override(text: str) -> dict[Any, Any]:
-    source = f"--params_override={text}"
+    source = f"--params_override={shortened(text, _LONGEST_OVERRIDE)}"
     yaml_text = text
     # Not a.b=value, or nothing that the Garden can make of it: YAML or a file.
     with contextlib.suppress(ValueError, RecursionError):

@@ -258,8 +258,9 @@ def _record_run(
     model_dir: str, experiment: str, categories: Mapping[int, str], trains: bool
 ) -> None:
     """Writes run.json; an evaluation only adds the categories to that of an old run."""
-    written = run_file.read(model_dir)
     if trains:
         run_file.write(model_dir, run_file.RunFile(experiment, categories))
-    elif written and categories and not written.categories:
+        return
+    written = run_file.read(model_dir)
+    if written and categories and not written.categories:
         run_file.write(model_dir, dataclasses.replace(written, categories=categories))

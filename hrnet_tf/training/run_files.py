@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from hrnet_tf.input_files import names_in
 from hrnet_tf.output_files import PARTIAL, naming, partial_name
 
 
@@ -34,8 +35,8 @@ def write_json(path: str, content: Mapping[str, Any]) -> None:
 
 def remove_leftovers(folder: str) -> None:
     """Removes what processes that have ended were writing into a folder."""
-    for name in tf.io.gfile.listdir(folder):
-        match = PARTIAL.fullmatch(name.rstrip("/"))
+    for name in names_in(folder):
+        match = PARTIAL.fullmatch(name)
         if match and not _is_running(int(match["pid"])):
             _remove(os.path.join(folder, name))
 

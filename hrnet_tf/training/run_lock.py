@@ -16,8 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import tensorflow as tf
+
 from hrnet_tf.input_files import is_remote
-from hrnet_tf.messages import UserError
+from hrnet_tf.messages import UserError, one_line
+from hrnet_tf.output_files import naming
 
 LOCK_FILE = "run.lock"
 
@@ -50,22 +53,39 @@ def held(model_dir: str, patience: float = 0) -> Iterator[Callable[[], None]]:
         LockedError: If another process holds it.
     """
     if is_remote(model_dir):
+        _make_remote(model_dir)
         yield lambda: None
         return
-    os.makedirs(model_dir, exist_ok=True)
+    try:
+        os.makedirs(model_dir, exist_ok=True)
+    except FileExistsError:
+        raise LockedError(
+            f"{model_dir} is a file, or a link to nothing, and not a folder to write "
+            "to: move it away, or take another folder."
+        ) from None
     path = os.path.join(model_dir, LOCK_FILE)
     _check_kind(path)
     with _locked(path, time.monotonic() + patience) as file:
         _check_stale(path, file.read())
-        file.seek(0)
-        file.truncate()
-        json.dump(_this_process(), file)
-        file.flush()
         try:
+            with naming(path, path):
+                file.truncate(0)
+                # Nothing stays in a buffer that a full disk does not take.
+                os.pwrite(file.fileno(), json.dumps(_this_process()).encode(), 0)
             yield lambda: _check_kept(path, file)
         finally:
             if _is_at(path, file.fileno()):
                 os.remove(path)
+
+
+def _make_remote(folder: str) -> None:
+    try:
+        tf.io.gfile.makedirs(folder)
+    except tf.errors.UnimplementedError as error:
+        raise LockedError(
+            f"{folder} cannot be written to: {one_line(error.message)}. Take a folder "
+            "of this machine, or an address that TensorFlow knows, such as gs://."
+        ) from None
 
 
 def _check_kept(path: str, file: Any) -> None:
@@ -192,6 +212,6 @@ def _refusal(path: str, holder: dict[str, Any]) -> LockedError:
         who += f" on {holder['host']}" if "host" in holder else ""
         who += f" (since {holder['since']})" if "since" in holder else ""
     return LockedError(
-        f"{who} writes to {os.path.dirname(path)}: take another --model_dir, or wait "
-        f"for it to end. If it no longer runs, delete {path}."
+        f"{one_line(who)} writes to {os.path.dirname(path)}: take another --model_dir, "
+        f"or wait for it to end. If it no longer runs, delete {path}."
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from hrnet_tf import signals
+from hrnet_tf.input_files import names_in
 from hrnet_tf.weights import whole_checkpoints
 
 
@@ -25,7 +26,7 @@ def worker_dir(model_dir: str, is_chief: bool) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         newest = whole_checkpoints.survey(model_dir).newest
         if newest:
-            for file in tf.io.gfile.listdir(model_dir):
+            for file in names_in(model_dir):
                 if file.startswith(f"{newest}."):
                     copy = os.path.join(folder, file)
                     tf.io.gfile.copy(os.path.join(model_dir, file), copy)

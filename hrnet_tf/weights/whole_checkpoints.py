@@ -16,7 +16,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.python.training import checkpoint_state_pb2
 
-from hrnet_tf.input_files import InputFileError, check_input, is_remote
+from hrnet_tf.input_files import InputFileError, check_input, is_remote, names_in
 from hrnet_tf.messages import UserError, listed, one_line
 
 # Names the checkpoints of a folder, for TensorFlow.
@@ -100,8 +100,7 @@ def check_files(prefix: str) -> None:
 
 def _files_of(prefix: str) -> list[str]:
     folder, name = os.path.split(prefix)
-    beside = tf.io.gfile.listdir(folder or ".")
-    data = sorted(file for file in beside if file.startswith(f"{name}.data-"))
+    data = sorted(file for file in names_in(folder) if file.startswith(f"{name}.data-"))
     return [f"{prefix}.index", *(os.path.join(folder, file) for file in data)]
 
 
@@ -123,8 +122,7 @@ def survey(folder: str) -> Survey:
     """Looks for the newest whole checkpoint of a folder."""
     if not tf.io.gfile.isdir(folder):
         return Survey(folder)
-    # A listing of some remote folders ends the names of folders with "/".
-    files = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    files = names_in(folder)
     paths, remark = _listed(folder)
     # The folder may have been moved since they were written.
     names = None if paths is None else [os.path.basename(path) for path in paths]
@@ -136,7 +134,11 @@ def survey(folder: str) -> Survey:
         if reason is None:
             damaged = [*_lost(files, names, name), *damaged]
             remark = remark or _state_remark(names, name)
-            older = _managed(found[:position], names)
+            older = [
+                name
+                for name in _managed(found[:position], names)
+                if _are_files(os.path.join(folder, name))
+            ]
             return Survey(folder, name, older, damaged, unfinished, remark)
         damaged.append((name, reason))
     if _is_first_save(folder, names, [name for name, _ in damaged], unfinished):
@@ -165,12 +167,13 @@ def newest(folder: str) -> str | None:
 def check(surveyed: Survey) -> None:
     """Raises `DamagedCheckpointError` if there are checkpoints, but none is whole."""
     if surveyed.damaged and surveyed.newest is None:
+        name = surveyed.damaged[0][0]
+        files = f"{name}.*" if _series(name) == name else f"{_series(name)}-*"
         raise DamagedCheckpointError(
             f"No checkpoint in {surveyed.folder} is whole: {_reasons(surveyed)}. Put "
             "back a copy; or, to start afresh, take another folder, or delete the "
-            f"files {STATE_FILE} and {surveyed.damaged[0][0].rpartition('-')[0]}-* "
-            "in it."
-            if surveyed.damaged[0][0] != STATE_FILE
+            f"files {STATE_FILE} and {files} in it."
+            if name != STATE_FILE
             else f"{surveyed.folder}/{STATE_FILE} is there, but no checkpoint. Put the "
             "checkpoints back; or, to start afresh, delete that file, or take another "
             "folder."
@@ -292,7 +295,7 @@ def _is_first_save(
     if names is not None or len({*damaged, *unfinished}) > 1:
         return False
     for index in (os.path.join(folder, f"{name}.index") for name in damaged):
-        if tf.io.gfile.stat(index).length or not _is_file(index):
+        if not _is_file(index) or tf.io.gfile.stat(index).length:
             return False
     return True
 
@@ -303,6 +306,11 @@ def _is_file(path: str) -> bool:
     except InputFileError:
         return False
     return True
+
+
+def _are_files(prefix: str) -> bool:
+    """Whether a checkpoint is of files, which TensorFlow can look at and delete."""
+    return all(map(_is_file, _files_of(prefix)))
 
 
 def _number(name: str) -> int:
@@ -321,8 +329,7 @@ def repair(surveyed: Survey) -> None:
     """
     folder = surveyed.folder
     if tf.io.gfile.isdir(folder):
-        files = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
-        for name in _leftovers(files, surveyed):
+        for name in _leftovers(names_in(folder), surveyed):
             _remove(os.path.join(folder, name))
     if surveyed.newest is None:
         state = os.path.join(folder, STATE_FILE)

@@ -243,7 +243,9 @@ def test_what_cannot_be_loaded_is_named(exported, run_dir, tmp_path):
     for path, sentence in (
         (exported / "poze", r"There is no model .*poze' .*'pose'\?\). Give a SavedM"),
         ("", "There is no model ''. Give a SavedModel"),
-        ("a\0b", "There is no model 'a.x00b'"),
+        ("a\0b", "'a.x00b' is no UTF-8 text"),
+        (b"a\xff", "'a.udcff' is no UTF-8 text"),
+        ("/nowhere/at/all", "There is no model '/nowhere/at/all'. Give"),
         ("hrnet_w32", "a network without weights, for hrnet_tf.create_model"),
         (None, "from a path; got null"),
         (7, "from a path; got 7"),

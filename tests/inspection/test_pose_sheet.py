@@ -6,8 +6,7 @@ import tensorflow as tf
 from people_folder import PeopleFolder
 
 from hrnet_tf.configs.pose import PoseTask
-from hrnet_tf.data.inputs.normalization import denormalize_image
-from hrnet_tf.data.inputs.pose import PoseInput
+from hrnet_tf.data.inputs.pose import PoseInput, render_targets
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.inspection import pose_sheet
 from hrnet_tf.inspection.findings import Findings
@@ -49,12 +48,13 @@ def test_plain_crops_are_those_of_an_evaluation(pattern, chosen, task):
     pose_input = PoseInput(data, task.codec, task.model.input_size, SKELETON)
     (images, labels), *_ = pose_input.dataset()
     by_id = dict(zip(labels["image_id"].numpy(), images.numpy(), strict=True))
+    labels = render_targets(labels, task.codec, task.model.input_size)
     heatmaps = dict(zip(labels["image_id"].numpy(), labels["heatmaps"], strict=True))
     for one, (image, _, targets) in zip(
         chosen, crops(chosen, task, False, 1), strict=True
     ):
         number = one.sample.place.image_id
-        np.testing.assert_array_equal(image, denormalize_image(by_id[number]))
+        np.testing.assert_array_equal(image, by_id[number])
         np.testing.assert_array_equal(targets, heatmaps[number])
 
 

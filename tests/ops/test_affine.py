@@ -123,12 +123,71 @@ def test_crop_equals_opencv(rotation):
     assert np.mean(difference <= 2) >= 0.99
 
 
+# Boxes inside an image of 240x320, across its border, around all of it, beside it, and
+# of less than a pixel; the rotation of each in degrees.
+PLACES = [
+    ((90, 60, 80, 120), 25.0),
+    ((-40, 30, 90, 110), 0.0),
+    ((250, 180, 120, 100), -70.0),
+    ((-30, -30, 380, 300), 0.0),
+    ((-30, -30, 380, 300), 130.0),
+    ((400, 300, 50, 60), 0.0),
+    ((400, 300, 50, 60), 45.0),
+    ((100.2, 50.7, 0.4, 0.3), 0.0),
+]
+
+
+@pytest.mark.parametrize("udp", [False, True])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("rotates", [False, True])
+def test_crops_of_bytes_are_those_of_floats_rounded(rotates, mirrored, udp):
+    image = smooth_texture(240, 320)
+    boxes, rotations = (
+        np.array(part, np.float32) for part in zip(*PLACES, strict=True)
+    )
+    center, size = affine.box_to_center_size(boxes, CROP_SIZE[1] / CROP_SIZE[0])
+    rotations = rotations if rotates else np.zeros_like(rotations)
+    matrices = affine.crop_to_image_matrix(center, size, rotations, CROP_SIZE, udp)
+    if mirrored:
+        matrices *= [[-1.0], [1.0]]
+        matrices += tf.pad(2 * center[:, :1, None], [[0, 0], [0, 1], [2, 0]])
+    crops = affine.warp_crops(image, matrices, CROP_SIZE)
+    assert crops.dtype == tf.uint8 and crops.shape == (8, *CROP_SIZE, 3)
+    # The whole image, sampled by hand.
+    framed = np.pad(image, [(1, 1), (1, 1), (0, 0)]).astype(np.float32)
+    for crop, matrix in zip(crops.numpy(), matrices, strict=True):
+        x, y = (matrix.numpy() @ _pixels(CROP_SIZE)) + 1
+        x, y = np.clip(x, 0, 320.999), np.clip(y, 0, 240.999)
+        column, row = x.astype(int), y.astype(int)
+        right, below = (x - column)[:, None], (y - row)[:, None]
+        above = framed[row, column] * (1 - right) + framed[row, column + 1] * right
+        row += 1
+        under = framed[row, column] * (1 - right) + framed[row, column + 1] * right
+        expected = (above * (1 - below) + under * below).reshape(crop.shape)
+        np.testing.assert_allclose(crop, expected, atol=0.6)
+
+
+def _pixels(size):
+    """[3, height * width] x, y and 1 of all pixels."""
+    y, x = np.mgrid[: size[0], : size[1]].reshape(2, -1)
+    return np.stack([x, y, np.ones_like(x)])
+
+
+def test_no_people_have_no_crops():
+    image = smooth_texture(24, 32)
+    nobody = tf.zeros([0, 2, 3])
+    assert affine.warp_crops(image, nobody, (8, 6)).shape == (0, 8, 6, 3)
+    assert affine.warp_aligned_crops(image, nobody, (8, 6)).shape == (0, 8, 6, 3)
+
+
 def test_crop_is_zero_outside_the_image_and_fades_over_one_pixel():
     image = np.full((4, 4, 1), 200, np.uint8)
     half_pixel_left_of_it = tf.constant([[1.0, 0.0, -2.5], [0.0, 1.0, 0.0]])
-    crop = affine.warp_crop(image, half_pixel_left_of_it, (4, 8))
     row = [0.0, 0.0, 100.0, 200.0, 200.0, 200.0, 100.0, 0.0]
+    crop = affine.warp_crop(image, half_pixel_left_of_it, (4, 8))
     np.testing.assert_allclose(crop[:, :, 0], [row] * 4)
+    crops = affine.warp_crops(image, half_pixel_left_of_it[tf.newaxis], (4, 8))
+    np.testing.assert_array_equal(crops[0, :, :, 0], [row] * 4)
 
 
 def test_float_images_keep_their_range():

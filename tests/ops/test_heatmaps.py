@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.ops.map_readers import Gathers, Masks
 
 REFERENCE = np.load(
     pathlib.Path(__file__).parents[1] / "testdata" / "pose_codec.npz",
@@ -318,7 +319,7 @@ def test_encoding_runs_in_tf_data(codec):
 @pytest.mark.parametrize("codec", heatmaps.CODECS)
 def test_decode_in_a_graph_equals_eager_and_suits_mobile_gpus(codec):
     decode = tf.function(
-        lambda maps: heatmaps.decode(codec, maps),
+        lambda maps: heatmaps.decode(codec, maps, reader=Masks),
         input_signature=[tf.TensorSpec([None, 64, 48, 17], tf.float32)],
     )
     graph = decode.get_concrete_function().graph
@@ -332,6 +333,43 @@ def test_decode_in_a_graph_equals_eager_and_suits_mobile_gpus(codec):
     maps = smooth_maps(count=2)
     for in_graph, eager in zip(decode(maps), heatmaps.decode(codec, maps), strict=True):
         np.testing.assert_allclose(in_graph, eager, atol=1e-3)
+
+
+@pytest.mark.parametrize("refine", [True, False])
+@pytest.mark.parametrize("codec", heatmaps.CODECS)
+def test_gathers_and_masks_decode_alike_to_the_bit(codec, refine):
+    maps = np.concatenate(
+        [
+            smooth_maps(count=4),
+            np.random.default_rng(0).normal(size=(4, 64, 48, 17)),
+            # Several peaks are the highest; there are none; all are below 0.
+            np.round(smooth_maps(count=2), 1),
+            np.zeros((1, 64, 48, 17)),
+            np.full((1, 64, 48, 17), -1.0),
+            corner_maps(),
+        ]
+    ).astype(np.float32)
+    decoded = [
+        heatmaps.decode(codec, maps, refine=refine, reader=reader)
+        for reader in (Gathers, Masks)
+    ]
+    for gathered, masked in zip(*decoded, strict=True):
+        np.testing.assert_array_equal(gathered, masked)
+    peaks = maps.reshape(len(maps), -1, 17)
+    np.testing.assert_array_equal(decoded[0][1], peaks.max(axis=1))
+    if not refine and codec == "msra":
+        y, x = np.divmod(peaks.argmax(axis=1), 48)
+        expected = 4.0 * np.stack([x, y], axis=-1) * (peaks.max(axis=1) > 0)[..., None]
+        np.testing.assert_array_equal(decoded[0][0], expected)
+
+
+def corner_maps():
+    """Maps with a peak in each corner and in the middle of each side."""
+    maps = np.zeros((1, 64, 48, 17), np.float32)
+    places = [(y, x) for y in (0, 32, 63) for x in (0, 24, 47)]
+    for keypoint, (y, x) in enumerate(places):
+        maps[0, y, x, keypoint] = 1.0
+    return maps
 
 
 @pytest.mark.parametrize("codec", heatmaps.CODECS)

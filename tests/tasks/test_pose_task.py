@@ -18,6 +18,8 @@ from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones, pose
 from hrnet_tf.data.converters import coco_pose
 from hrnet_tf.data.inputs.batching import PADDING_ID
+from hrnet_tf.data.inputs.normalization import normalize_image
+from hrnet_tf.data.inputs.pose import render_targets
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_files import AnnotationFileError
 from hrnet_tf.evaluation.coco_keypoints import METRICS
@@ -274,7 +276,8 @@ class PerfectModel:
     losses: list[tf.Tensor] = []
 
     def __init__(self, codec: str, images: tf.Tensor, labels: dict[str, tf.Tensor]):
-        self._images = images.numpy()
+        self._images = normalize_image(images).numpy()
+        labels = render_targets(labels, pose.Codec(name=codec), INPUT_SIZE)
         self._heatmaps = labels["heatmaps"]
         keypoints, _ = heatmaps.decode(codec, self._heatmaps, refine=codec != "msra")
         last_column = INPUT_SIZE[1] - 1
@@ -465,16 +468,18 @@ def _train(strategy: tf.distribute.Strategy, build_model) -> list[float]:
     random = np.random.default_rng(0)
     # Of each batch of 4 images both replicas get the same two, with other labels: then
     # their batch statistics are those of the whole batch, without synchronising them.
-    pairs = random.normal(size=(num_images // 4, 2, 64, 64, 3)).astype(np.float32)
+    pairs = random.integers(0, 256, (num_images // 4, 2, 64, 64, 3)).astype(np.uint8)
     images = np.concatenate([pairs, pairs], axis=1).reshape(-1, 64, 64, 3)
     labels = {
-        "heatmaps": 10 * random.random((num_images, 16, 16, 17)).astype(np.float32),
-        "weights": random.integers(0, 2, (num_images, 17)).astype(np.float32),
+        "keypoints": random.uniform(0, 64, (num_images, 17, 2)).astype(np.float32),
+        "visible": random.integers(0, 3, (num_images, 17)).astype(np.float32),
         "image_id": np.arange(num_images),
     }
     examples = tf.data.Dataset.from_tensor_slices((images, labels))
     with strategy.scope():
-        task = _task(_config())
+        config = _config()
+        config.model.input_size = [64, 64]
+        task = _task(config)
         tf_keras.utils.set_random_seed(0)
         model = build_model()
         optimizer = tf_keras.optimizers.legacy.SGD(0.2, momentum=0.9)
@@ -520,14 +525,39 @@ def test_two_devices_train_as_one(build_model, two_cpus, request):
     np.testing.assert_allclose(one, two, rtol=1e-4)
 
 
+def test_training_normalises_images_and_renders_targets():
+    config = _config()
+    config.codec = pose.Codec(name="udp", sigma=3.0)
+    random = np.random.default_rng(0)
+    images = tf.constant(random.integers(0, 256, (2, *INPUT_SIZE, 3)), tf.uint8)
+    labels = {
+        "keypoints": tf.constant(random.uniform(0, 90, (2, 17, 2)), tf.float32),
+        "visible": tf.constant(random.integers(0, 3, (2, 17)), tf.float32),
+        "image_id": tf.constant([1, 2], tf.int64),
+    }
+    seen, prepared = _task(config).prepare((images, labels))
+    np.testing.assert_array_equal(seen, normalize_image(images))
+    targets, weights = heatmaps.encode(
+        "udp", labels["keypoints"], labels["visible"], tuple(INPUT_SIZE), 3.0
+    )
+    np.testing.assert_array_equal(prepared["heatmaps"], targets)
+    np.testing.assert_array_equal(prepared["weights"], weights)
+    assert prepared["image_id"] is labels["image_id"]
+
+
 def test_train_step_in_bfloat16():
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     task = _task(_config(weight_decay=0.01))
     model = task.build_model()
     random = np.random.default_rng(0)
-    images = tf.constant(random.normal(size=(2, *INPUT_SIZE, 3)), tf.float32)
+    images = tf.constant(random.integers(0, 256, (2, *INPUT_SIZE, 3)), tf.uint8)
+    labels = {
+        "keypoints": tf.constant(random.uniform(0, 90, (2, 17, 2)), tf.float32),
+        "visible": tf.ones([2, 17]),
+        "image_id": tf.constant([1, 2], tf.int64),
+    }
     logs = task.train_step(
-        (images, _labels([1, 2], random.random((2, 32, 24, 17)))),
+        (images, labels),
         model,
         tf_keras.optimizers.legacy.Adam(1e-3),
     )

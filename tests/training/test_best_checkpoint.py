@@ -202,3 +202,16 @@ def test_a_run_that_was_moved_saves_nothing(params, tmp_path):
     with pytest.raises(run_lock.LostError):
         exporter.maybe_export_checkpoint(tf.train.Checkpoint(), {"AP": 0.5}, 2)
     assert os.listdir(tmp_path / "best") == before
+
+
+def test_workers_that_save_together_keep_to_what_all_know(
+    params, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(best_checkpoint.workers, "are_several", lambda _: True)
+    monkeypatch.setattr(best_checkpoint, "_PATIENCE", 0.2)
+    first, second = Run(params, tmp_path), Run(params, tmp_path)
+    assert first.evaluate(2, 0.5)
+    assert second.evaluate(4, 0.25)
+    # One that saved nothing would keep the others waiting for ever.
+    with run_lock.held(str(first.folder)), pytest.raises(run_lock.LockedError):
+        first.evaluate(6, 0.75)

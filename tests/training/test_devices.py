@@ -12,6 +12,7 @@ from hrnet_tf.training.validation import pose, trainer, validate
 
 
 def gpus(monkeypatch, count: int) -> None:
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     monkeypatch.setattr(
         tf.config,
         "list_physical_devices",
@@ -101,6 +102,18 @@ def test_a_given_number_of_gpus_stays(monkeypatch, caplog):
         "Runs on the CPU, as runtime.num_gpus says; -1 takes all GPUs (4).",
         "Runs on 2 GPUs.",
     ]
+
+
+def test_onednn_is_named_where_it_is_on(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "hrnet_tf")
+    gpus(monkeypatch, 0)
+    params = parse("runtime.num_gpus=0")
+    for value in ("1", "0"):
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", value)
+        devices.log_devices(params.runtime)
+    first, second = caplog.messages
+    assert "(with oneDNN; TF_ENABLE_ONEDNN_OPTS=0 goes without)" in first
+    assert "oneDNN" not in second
 
 
 def test_batches_are_checked_against_the_gpus_that_are_there(monkeypatch, tmp_path):

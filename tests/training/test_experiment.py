@@ -82,6 +82,12 @@ def test_files_that_would_break_the_parser(tmp_path, content, reason):
             parse_config("hrnet_pose_coco", **{key: [str(path)]})
 
 
+def test_a_long_override_is_quoted_by_its_beginning():
+    with pytest.raises(ConfigError, match="cannot be understood") as error:
+        parse_config("hrnet_pose_coco", [], f"a.b[1]=[{'1,' * 9999}]")
+    assert len(str(error.value)) < 600
+
+
 @pytest.mark.parametrize(
     "text", ["a[99999999999]=1", f"a[{10**30}]=1", "a" + ".a" * 5000 + "=1"]
 )

@@ -4,8 +4,12 @@ import json
 
 import pytest
 import tensorflow as tf
+from official.core import exp_factory
 
-from hrnet_tf import __version__
+from hrnet_tf import (
+    __version__,
+    registry_imports,  # noqa: F401
+)
 from hrnet_tf.training import actions, run, run_file, run_lock
 from hrnet_tf.training.experiment import ConfigError
 from hrnet_tf.weights import whole_checkpoints
@@ -39,6 +43,12 @@ def test_an_evaluation_adds_categories_to_a_run_of_before(tmp_path):
     assert run_file.read(str(tmp_path)) == expected
     run._record_run(str(tmp_path), "other", {1: "x"}, trains=False)
     assert run_file.read(str(tmp_path)) == expected
+
+
+def test_training_writes_a_damaged_record_again(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    run._record_run(str(tmp_path), "hrnet_seg_lip", {}, trains=True)
+    assert run_file.read(str(tmp_path)) == run_file.RunFile("hrnet_seg_lip")
 
 
 def test_the_record_is_found_from_a_checkpoint(tmp_path):
@@ -92,6 +102,20 @@ def test_training_keeps_its_directory_or_ends(tmp_path):
         folder.mkdir()
         check_kept()
     assert not list(folder.iterdir())
+
+
+def test_an_evaluation_keeps_to_its_directory_too(tmp_path, monkeypatch):
+    class GuardedError(Exception):
+        pass
+
+    def guard(folder):
+        raise GuardedError(folder)
+
+    params = exp_factory.get_exp_config("hrnet_pose_coco")
+    params.override({"runtime": {"distribution_strategy": "off", "num_gpus": 0}})
+    monkeypatch.setattr(run_lock, "unmoved", guard)
+    with pytest.raises(GuardedError, match=str(tmp_path)):
+        run.run(params, "continuous_eval", str(tmp_path), "hrnet_pose_coco", None)
 
 
 def test_training_does_not_begin_beside_damaged_checkpoints(tmp_path):

@@ -1,8 +1,11 @@
 """One training at a time writes a model directory."""
 
+import errno
+import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +13,9 @@ import textwrap
 import threading
 
 import pytest
+import tensorflow as tf
 
+from hrnet_tf.output_files import WriteError
 from hrnet_tf.training import run_lock
 
 HOLDER = """
@@ -99,9 +104,38 @@ def test_a_deleted_directory_is_noticed_and_left_alone(tmp_path):
     assert (folder / "run.lock").read_text() == "another's"
 
 
-def test_remote_directories_have_no_lock():
-    with run_lock.held("gs://bucket/run") as check_kept:
+def test_a_file_that_took_the_place_of_the_directory_is_noticed(tmp_path):
+    folder = tmp_path / "run"
+    with (
+        pytest.raises(run_lock.LostError, match="was deleted or moved"),
+        run_lock.held(str(folder)) as check_kept,
+    ):
+        shutil.rmtree(folder)
+        folder.write_text("another's")
         check_kept()
+    assert folder.read_text() == "another's"
+
+
+def test_a_lock_that_was_just_removed_is_made_again(tmp_path, monkeypatch):
+    path = tmp_path / "run.lock"
+    calls = []
+
+    def lock(*_):
+        if not calls:
+            path.unlink()
+        calls.append(1)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with run_lock.held(str(tmp_path)) as check_kept:
+        check_kept()
+        assert len(calls) == 2 and path.exists()
+
+
+def test_a_remote_folder_is_made_and_has_no_lock():
+    folder = "ram://lock/new/run"
+    with run_lock.held(folder) as check_kept:
+        check_kept()
+        assert tf.io.gfile.isdir(folder) and not tf.io.gfile.listdir(folder)
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
@@ -126,6 +160,7 @@ def test_what_is_no_file_is_no_lock(kind, tmp_path):
     [
         ({"pid": 1}, "Process 1 writes to"),
         ({"host": "elsewhere"}, "Another process writes to"),
+        ({"pid": 1, "host": "a\nb"}, "Process 1 on a b writes to"),
         ({"pid": 1, "host": "elsewhere"}, "Process 1 on elsewhere writes to"),
     ],
 )
@@ -164,3 +199,31 @@ def test_a_folder_that_never_was_cannot_go_away(tmp_path):
     with run_lock.unmoved(str(tmp_path / "run")) as check_kept:
         check_kept()
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_file_in_place_of_the_folder_is_named(is_link, tmp_path):
+    path = tmp_path / "run"
+    path.symlink_to("/nothing/here") if is_link else path.write_text("mine")
+    said = f"{path} is a file, or a link to nothing"
+    with pytest.raises(run_lock.LockedError, match=said), run_lock.held(str(path)):
+        pass
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_a_disk_that_is_full_from_the_beginning(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    said = "run.lock: No space left on device"
+    with pytest.raises(WriteError, match=said), run_lock.held(str(tmp_path)):
+        pass
+    assert not os.listdir(tmp_path)
+
+
+def test_an_address_that_tensorflow_does_not_know():
+    said = "^s3://bucket/run cannot be written to: .*'s3' not implemented"
+    folder = "s3://bucket/run"
+    with pytest.raises(run_lock.LockedError, match=said), run_lock.held(folder):
+        pass

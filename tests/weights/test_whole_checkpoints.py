@@ -218,6 +218,13 @@ def test_a_first_save_that_was_killed_is_no_checkpoint(left, tmp_path, log):
     assert not os.listdir(tmp_path)
 
 
+def test_leftovers_of_several_saves_are_not_of_the_first(tmp_path):
+    for step in (2, 4):
+        (tmp_path / f"ckpt-{step}{DATA}").write_bytes(b"half")
+    with pytest.raises(DamagedCheckpointError, match="ckpt-2 is damaged"):
+        newest(tmp_path)
+
+
 def test_a_pipe_is_no_leftover(tmp_path):
     os.mkfifo(tmp_path / "ckpt-2.index")
     with pytest.raises(DamagedCheckpointError, match="ckpt-2.index is a pipe"):
@@ -274,3 +281,58 @@ def test_an_unnumbered_checkpoint_is_found_where_it_is_listed(saved, tmp_path):
     assert newest(tmp_path) is None
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "hrnet"')
     assert newest(tmp_path) == "hrnet"
+
+
+def test_names_that_are_no_text_are_nobody_s(folder):
+    beside = os.fsencode(folder)
+    for name in (b"\xff.jpg", b"ckpt-16\xff.index", b"ckpt-12.data-\xff"):
+        with open(os.path.join(beside, name), "wb"):
+            pass
+    assert newest(folder) == "ckpt-12"
+    whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
+    assert whole_checkpoints.damage(str(folder / "ckpt-12")) is None
+    assert b"\xff.jpg" in os.listdir(beside)
+
+
+def make_dangling(path: Path) -> None:
+    path.symlink_to("/nothing/here")
+
+
+def make_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def make_link_below_a_file(path: Path) -> None:
+    path.symlink_to(f"{__file__}/x")
+
+
+ODD = [make_dangling, make_loop, make_link_below_a_file, Path.mkdir, os.mkfifo]
+
+
+@pytest.mark.parametrize("make", ODD)
+def test_an_index_that_is_no_file_is_damaged(make, tmp_path):
+    make(tmp_path / "ckpt-2.index")
+    with pytest.raises(DamagedCheckpointError, match="ckpt-2 is damaged"):
+        newest(tmp_path)
+
+
+@pytest.mark.parametrize("make", ODD)
+@pytest.mark.parametrize("suffix", [INDEX, DATA])
+def test_an_older_one_that_is_no_file_is_left_alone(make, suffix, folder):
+    odd = folder / f"ckpt-8{suffix}"
+    odd.unlink()
+    make(odd)
+    (folder / "checkpoint").unlink()
+    whole_checkpoints.repair(whole_checkpoints.survey(str(folder)))
+    manager = tf.train.CheckpointManager(
+        tf.train.Checkpoint(a=tf.Variable(1.0)), str(folder), max_to_keep=1
+    )
+    manager.save(checkpoint_number=16)
+    assert newest(folder) == "ckpt-16" and os.path.lexists(odd)
+
+
+def test_the_advice_names_the_files_of_what_is_damaged(saved, tmp_path):
+    shutil.copy(saved / f"ckpt-8{INDEX}", tmp_path / f"hrnet{INDEX}")
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "hrnet"')
+    with pytest.raises(DamagedCheckpointError, match=r"checkpoint and hrnet\.\* in it"):
+        newest(tmp_path)

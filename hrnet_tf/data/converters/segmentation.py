@@ -21,7 +21,7 @@ from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.images import ImageRules, read_image_file
 from hrnet_tf.data.records.segmentation import count_pixels, encode_image_record
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
-from hrnet_tf.input_files import InputFileError, read_bytes
+from hrnet_tf.input_files import InputFileError, names_in, read_bytes
 from hrnet_tf.messages import listed
 
 _LARGEST_LIST = 100_000_000  # bytes
@@ -157,7 +157,7 @@ def check_folder(path: str, data_set: str, expected: str) -> None:
     parent = os.path.dirname(path.rstrip("/"))
     while parent and not tf.io.gfile.isdir(parent):
         parent = os.path.dirname(parent)
-    found = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(parent or "."))
+    found = sorted(names_in(parent))
     raise ConversionError(
         f"{data_set} is expected as {expected}, but there is no folder {path}; "
         f"{parent or '.'} holds {listed(found) or 'nothing'}."

@@ -9,11 +9,11 @@ def change_colors(image: tf.Tensor, color: Color) -> tf.Tensor:
     """Changes colours at random, see `configs.color.Color`.
 
     Args:
-        image: RGB in [0, 255], [H, W, 3].
+        image: RGB, uint8 [H, W, 3].
         color: What changes, and by how much.
 
     Returns:
-        Float32 in [0, 255]; the image as it is, if nothing is to change.
+        uint8 [H, W, 3]; the image as it is, if nothing is to change.
     """
     if not any((color.brightness, color.contrast, color.saturation, color.hue)):
         return image
@@ -27,7 +27,7 @@ def change_colors(image: tf.Tensor, color: Color) -> tf.Tensor:
     if color.hue:
         turn = tf.random.uniform([], -color.hue, color.hue)
         image = _clip(tf.image.adjust_hue(image, turn))
-    return image * 255.0
+    return tf.cast(tf.round(image * 255.0), tf.uint8)
 
 
 def _factor(extent: float) -> tf.Tensor:

@@ -1,14 +1,17 @@
-"""From records of images to crops of people with their target heatmaps.
+"""From records of images to crops of people, and to their target heatmaps.
 
 One record holds an image and all its people. It is decoded once; every person is cut
 out of it by one affine warp that includes the augmentation, so that pixels are sampled
 once. Crops, not images, are then shuffled and batched.
 
+Crops stay bytes, and keypoints numbers: the step that uses a batch normalises its
+images and renders its targets (`render_targets`), on the accelerator if there is one.
+
 The pieces fit `official.core.input_reader.InputReader`:
 
     decode (record -> encoded image and the people to crop)
     crop_people (dataset of images -> dataset of people)
-    parse (person -> network input and labels)
+    parse (person -> crop and labels)
     batch (people -> batches, the last one of an evaluation padded)
 """
 
@@ -22,10 +25,10 @@ from official.core import input_reader
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.files.coco_annotations import id_list
 from hrnet_tf.data.files.detections import Detections, load_detections
+from hrnet_tf.data.inputs import opencv_crops
 from hrnet_tf.data.inputs.batching import PADDING_ID, batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
-from hrnet_tf.data.inputs.normalization import normalize_image
-from hrnet_tf.data.inputs.pose_augmentation import augment_person
+from hrnet_tf.data.inputs.pose_augmentation import augment_people
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
@@ -63,9 +66,10 @@ class PoseInput:
     ) -> tf.data.Dataset:
         """Returns batches of (images, labels).
 
-        images: float32 [B, height, width, 3], normalised.
+        images: uint8 [B, height, width, 3].
         labels: a dict of
-            heatmaps float32 [B, h, w, K] and weights float32 [B, K];
+            keypoints float32 [B, K, 2], x and y in crop pixels;
+            visible float32 [B, K], 0 for keypoints that are not labelled;
             image_id int64 [B], `PADDING_ID` in rows that only fill the last batch;
             crop_to_image float32 [B, 2, 3], from crop to original pixels;
             box_score float32 [B]; area float32 [B] of the padded box in original
@@ -149,17 +153,11 @@ class PoseInput:
     def parse(
         self, person: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Normalises a crop, in training after its colours changed; renders targets."""
-        keypoints = person.pop("keypoints")
-        visible = person.pop("visible")
+        """Takes a crop and its labels apart; changes its colours in training."""
         crop = person.pop("crop")
         if self._data.is_training:
             crop = change_colors(crop, self._data.augmentation.color)
-        image = normalize_image(crop)
-        targets, weights = heatmaps.encode(
-            self._codec.name, keypoints, visible, self._crop_size, self._codec.sigma
-        )
-        return image, {"heatmaps": targets, "weights": weights, **person}
+        return crop, person
 
     def batch(
         self, dataset: tf.data.Dataset, input_context: tf.distribute.InputContext | None
@@ -176,54 +174,36 @@ class PoseInput:
             self._crop_size[1] / self._crop_size[0],
             self._data.box_padding,
         )
+        keypoints = record["keypoints"]
+        if self._data.is_training:
+            keypoints, matrices = augment_people(
+                keypoints,
+                center,
+                size,
+                self._data.augmentation,
+                self._skeleton,
+                self._crop_size,
+                udp=self._udp,
+            )
+        else:
+            matrices = affine.crop_to_image_matrix(
+                center, size, 0.0, self._crop_size, udp=self._udp
+            )
         # EXIF orientation is ignored, as in COCO's annotations.
         image = tf.io.decode_image(
             record["encoded"], channels=3, expand_animations=False
         )
         image = tf.ensure_shape(image, [None, None, 3])
-
-        def crop(person):
-            keypoints, center, size = person
-            if self._data.is_training:
-                keypoints, matrix = augment_person(
-                    keypoints,
-                    center,
-                    size,
-                    self._data.augmentation,
-                    self._skeleton,
-                    self._crop_size,
-                    udp=self._udp,
-                )
-            else:
-                matrix = affine.crop_to_image_matrix(
-                    center, size, 0.0, self._crop_size, udp=self._udp
-                )
-            pixels = affine.warp_crop(image, matrix, self._crop_size)
-            crop_keypoints = affine.transform_points(
-                affine.invert_affine(matrix), keypoints[:, :2]
-            )
-            return (
-                tf.cast(tf.round(pixels), tf.uint8),
-                crop_keypoints,
-                keypoints[:, 2],
-                matrix,
-            )
-
-        num_keypoints = self._skeleton.num_keypoints
-        crops, keypoints, visible, matrices = tf.map_fn(
-            crop,
-            (record["keypoints"], center, size),
-            fn_output_signature=(
-                tf.TensorSpec([*self._crop_size, 3], tf.uint8),
-                tf.TensorSpec([num_keypoints, 2], tf.float32),
-                tf.TensorSpec([num_keypoints], tf.float32),
-                tf.TensorSpec([2, 3], tf.float32),
-            ),
+        by_opencv = self._data.is_training and self._data.crop_with_opencv
+        warp_crops = opencv_crops.warp_crops if by_opencv else affine.warp_crops
+        crops = warp_crops(image, matrices, self._crop_size)
+        crop_keypoints = affine.transform_points(
+            affine.invert_affine(matrices), keypoints[..., :2]
         )
         return {
             "crop": crops,
-            "keypoints": keypoints,
-            "visible": visible,
+            "keypoints": crop_keypoints,
+            "visible": keypoints[..., 2],
             "crop_to_image": matrices,
             "image_id": tf.fill([tf.shape(crops)[0]], record["image_id"]),
             "box_score": record["scores"],
@@ -265,6 +245,21 @@ class PoseInput:
                 [last - first, self._skeleton.num_keypoints, 3], tf.float32
             ),
         }
+
+
+def render_targets(
+    labels: dict[str, tf.Tensor], codec: pose_config.Codec, crop_size: Sequence[int]
+) -> dict[str, tf.Tensor]:
+    """Labels of a batch with what a network is to predict, see `heatmaps.encode`.
+
+    `crop_size` is [height, width]. Adds heatmaps float32 [B, h, w, K] and weights
+    float32 [B, K].
+    """
+    height, width = crop_size
+    targets, weights = heatmaps.encode(
+        codec.name, labels["keypoints"], labels["visible"], (height, width), codec.sigma
+    )
+    return {**labels, "heatmaps": targets, "weights": weights}
 
 
 def read_detections(

@@ -1,4 +1,4 @@
-"""Random changes of a person's crop: half body, scale, rotation, mirror.
+"""Random changes of people's crops: half body, scale, rotation, mirror.
 
 They change the affine map from crop to image, not pixels, so that the image is sampled
 once. Official lib/dataset/JointsDataset.py; the order and the defaults are its own.
@@ -11,7 +11,7 @@ from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import affine
 
 
-def augment_person(
+def augment_people(
     keypoints: tf.Tensor,
     center: tf.Tensor,
     size: tf.Tensor,
@@ -20,12 +20,12 @@ def augment_person(
     crop_size: tuple[int, int],
     udp: bool,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws one person's random changes.
+    """Draws the random changes of P people, each on its own.
 
     Args:
-        keypoints: [K, 3], x, y in original pixels and v.
-        center: [2], the padded box's centre.
-        size: [2], its width and height.
+        keypoints: [P, K, 3], x, y in original pixels and v.
+        center: [P, 2], the padded boxes' centres.
+        size: [P, 2], their widths and heights.
         augmentation: What changes, how much and how often.
         skeleton: Which keypoints change places in a mirror, and which belong to the
             upper body.
@@ -34,29 +34,37 @@ def augment_person(
 
     Returns:
         The keypoints, left and right swapped if the crop is mirrored, still in
-        original pixels; and the crop-to-image matrix [2, 3].
+        original pixels; and the crop-to-image matrices [P, 2, 3].
     """
+    people = tf.shape(center)[:1]
     center, size = _half_body(
         keypoints, center, size, augmentation, skeleton, crop_size
     )
 
     scale = tf.clip_by_value(
-        1.0 + augmentation.scale * tf.random.normal([]),
+        1.0 + augmentation.scale * tf.random.normal(people),
         1.0 - augmentation.scale,
         1.0 + augmentation.scale,
     )
-    rotation = augmentation.rotation * tf.clip_by_value(tf.random.normal([]), -2.0, 2.0)
-    is_rotated = _chance(augmentation.rotation_probability)
-    matrix = affine.crop_to_image_matrix(
-        center, size * scale, tf.where(is_rotated, rotation, 0.0), crop_size, udp=udp
+    rotation = augmentation.rotation * tf.clip_by_value(
+        tf.random.normal(people), -2.0, 2.0
+    )
+    is_rotated = _chance(augmentation.rotation_probability, people)
+    matrices = affine.crop_to_image_matrix(
+        center,
+        size * scale[:, tf.newaxis],
+        tf.where(is_rotated, rotation, 0.0),
+        crop_size,
+        udp=udp,
     )
 
-    is_mirrored = _chance(augmentation.flip_probability)
-    mirrored_matrix = _mirror_crop(matrix, center)
-    matrix = tf.where(is_mirrored, mirrored_matrix, matrix)
-    permutation = tf.constant(skeleton.flip_permutation)
-    keypoints = tf.where(is_mirrored, tf.gather(keypoints, permutation), keypoints)
-    return keypoints, matrix
+    is_mirrored = _chance(augmentation.flip_probability, people)[:, tf.newaxis]
+    matrices = tf.where(
+        is_mirrored[..., tf.newaxis], _mirror_crops(matrices, center), matrices
+    )
+    mirrored = tf.gather(keypoints, tf.constant(skeleton.flip_permutation), axis=1)
+    keypoints = tf.where(is_mirrored[..., tf.newaxis], mirrored, keypoints)
+    return keypoints, matrices
 
 
 def _half_body(
@@ -74,52 +82,54 @@ def _half_body(
     upper = skeleton.upper_body
     if not upper or augmentation.half_body_probability <= 0:
         return center, size
+    people = tf.shape(center)[:1]
     is_upper = tf.constant([index in upper for index in range(skeleton.num_keypoints)])
-    visible = keypoints[:, 2] > 0
+    visible = keypoints[..., 2] > 0
     upper_visible = visible & is_upper
     lower_visible = visible & ~is_upper
     enough_upper = _count(upper_visible) > 2
     enough_lower = _count(lower_visible) > 2
-    wants_upper = _chance(augmentation.half_body_upper_probability)
+    wants_upper = _chance(augmentation.half_body_upper_probability, people)
     takes_upper = (wants_upper & enough_upper) | ~enough_lower
-    chosen = tf.where(takes_upper, upper_visible, lower_visible)
+    chosen = tf.where(takes_upper[:, tf.newaxis], upper_visible, lower_visible)
 
-    points = keypoints[:, :2]
+    points = keypoints[..., :2]
     far = tf.constant(1e9, tf.float32)
-    low = tf.reduce_min(tf.where(chosen[:, tf.newaxis], points, far), axis=0)
-    high = tf.reduce_max(tf.where(chosen[:, tf.newaxis], points, -far), axis=0)
-    share = tf.cast(chosen, tf.float32)[:, tf.newaxis]
-    middle = tf.reduce_sum(points * share, axis=0) / tf.maximum(
-        tf.reduce_sum(share), 1.0
+    low = tf.reduce_min(tf.where(chosen[..., tf.newaxis], points, far), axis=1)
+    high = tf.reduce_max(tf.where(chosen[..., tf.newaxis], points, -far), axis=1)
+    share = tf.cast(chosen, tf.float32)[..., tf.newaxis]
+    middle = tf.reduce_sum(points * share, axis=1) / tf.maximum(
+        tf.reduce_sum(share, axis=1), 1.0
     )
     extent = high - low
     applies = (
-        _chance(augmentation.half_body_probability)
+        _chance(augmentation.half_body_probability, people)
         & (_count(visible) > augmentation.half_body_min_keypoints)
         & (_count(chosen) >= 2)
-        & tf.reduce_any(extent > 0)
-    )
+        & tf.reduce_any(extent > 0, axis=-1)
+    )[:, tf.newaxis]
     _, half_size = affine.box_to_center_size(
-        tf.concat([middle - 0.5 * extent, extent], axis=0),
+        tf.concat([middle - 0.5 * extent, extent], axis=-1),
         crop_size[1] / crop_size[0],
         augmentation.half_body_padding,
     )
     return tf.where(applies, middle, center), tf.where(applies, half_size, size)
 
 
-def _chance(probability: float) -> tf.Tensor:
-    return tf.random.uniform([]) < probability
+def _chance(probability: float, people: tf.Tensor) -> tf.Tensor:
+    return tf.random.uniform(people) < probability
 
 
 def _count(mask: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(mask, tf.int32))
+    return tf.reduce_sum(tf.cast(mask, tf.int32), axis=-1)
 
 
-def _mirror_crop(matrix: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
-    """The crop-to-image matrix of the same crop from the mirrored image.
+def _mirror_crops(matrices: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
+    """The crop-to-image matrices of the same crops from the mirrored image.
 
     The official code mirrors the image and the centre about (W - 1) / 2 before it
     crops; in pixels of the unmirrored image that is a reflection about the centre.
     """
-    negated = tf.constant([[-1.0], [1.0]]) * matrix
-    return negated + tf.stack([[0.0, 0.0, 2.0 * center[0]], [0.0, 0.0, 0.0]])
+    offset = 2.0 * center[:, 0, tf.newaxis, tf.newaxis]
+    reflection = tf.pad(offset, [[0, 0], [0, 1], [2, 0]])
+    return tf.constant([[-1.0], [1.0]]) * matrices + reflection

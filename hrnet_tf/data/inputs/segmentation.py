@@ -17,7 +17,6 @@ from official.core import input_reader
 from hrnet_tf.configs import segmentation as segmentation_config
 from hrnet_tf.data.inputs.batching import batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
-from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.records.shards import AGAIN
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
@@ -52,9 +51,9 @@ class SegmentationInput:
     ) -> tf.data.Dataset:
         """Returns batches of (images, labels).
 
-        In training, images are float32 [B, height, width, 3], normalised. In
-        evaluation they are uint8 [B, H, W, 3], filled below and at the right to the
-        largest of the batch.
+        Images are uint8. In training they are [B, height, width, 3], of `crop_size`;
+        in evaluation [B, H, W, 3], filled below and at the right to the largest of the
+        batch. The step that uses a batch normalises it.
 
         labels: a dict of
             masks uint8 [B, H, W, 1], the class of every pixel;
@@ -160,10 +159,11 @@ class SegmentationInput:
         )
         labels = tf.cast(labels, tf.uint8)
         labels = tf.where(is_mirrored, self._swap_sides(labels), labels)
-        image = change_colors(tf.round(image), augmentation.color)
-        image = tf.where(is_inside, image, 0.0)
+        image = tf.cast(tf.round(image), tf.uint8)
+        image = change_colors(image, augmentation.color)
+        image = tf.where(is_inside, image, tf.cast(0, tf.uint8))
         labels = tf.where(is_inside, labels, tf.cast(self._ignore_label, tf.uint8))
-        return normalize_image(image), self._labels(labels, size)
+        return image, self._labels(labels, size)
 
     def _scaled_size(
         self, size: tf.Tensor, scale: tf.Tensor

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hrnet_tf.input_files import is_remote
+from hrnet_tf.input_files import is_text, names_in
 
 # Other people's sets have other endings, or numbers of more digits.
 _SHARD = re.compile(r"(.*)-([0-9]{5,})-of-([0-9]{5,})([^/]*)", re.DOTALL)
@@ -71,24 +71,6 @@ def files_beside(prefix: str) -> list[tuple[str, ShardName]]:
         return []
     paths = [prefix.removesuffix(beginning) + found for found in names_in(folder)]
     return [(path, name) for path in paths if (name := parse(path))]
-
-
-def names_in(folder: str) -> list[str]:
-    """Names in a folder; those that are no text, and so nobody's records, are left out.
-
-    Folders have a slash at the end, or not.
-    """
-    if is_remote(folder):
-        return tf.io.gfile.listdir(folder)
-    return [name for name in os.listdir(folder or ".") if is_text(name)]
-
-
-def is_text(path: str) -> bool:
-    """Whether TensorFlow can take a text for a path: UTF-8 without a NUL."""
-    try:
-        return b"\0" not in path.encode()
-    except UnicodeEncodeError:  # Python's way to write other bytes
-        return False
 
 
 def normalized(prefix: str) -> str:

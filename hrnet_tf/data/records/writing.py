@@ -28,7 +28,7 @@ import tensorflow as tf
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records import conversions, names
 from hrnet_tf.data.records.conversions import Shard
-from hrnet_tf.input_files import is_remote
+from hrnet_tf.input_files import is_remote, is_text, names_in
 from hrnet_tf.output_files import OutputError
 
 _CHUNK = 1 << 22  # bytes
@@ -68,7 +68,7 @@ def check_output_prefix(prefix: str, overwrite: bool) -> None:
 
 def _why_unreadable(prefix: str) -> str | None:
     """What would keep the `input_path` of a configuration from matching the files."""
-    if not names.is_text(prefix):
+    if not is_text(prefix):
         return "is no UTF-8 text, or holds a NUL"
     if prefix.startswith("~"):
         return "begins with ~, which stands for no folder here"
@@ -250,8 +250,8 @@ def _remove_leftovers(prefix: str) -> None:
     pattern = re.compile(
         rf"\.{re.escape(name)}(\.[0-9a-f]{{16}}|-\d{{5}}|\.conversion\.json)\.partial"
     )
-    for found in names.names_in(folder):
-        if pattern.fullmatch(found.rstrip("/")):
+    for found in names_in(folder):
+        if pattern.fullmatch(found):
             _remove_folder(os.path.join(folder, found))
 
 

@@ -30,6 +30,7 @@ import tf_keras
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.ops.map_readers import Masks
 from hrnet_tf.serving.graphs import (
     IMAGE_BYTES,
     IMAGES,
@@ -42,6 +43,9 @@ from hrnet_tf.serving.graphs import (
     warmup_image,
 )
 from hrnet_tf.serving.pose.metadata import PoseMetadata
+
+# A box whose crop is black, which takes least time.
+_BESIDE_THE_IMAGE = (-9.0, -9.0, 1.0, 1.0)
 
 
 class PoseModule(MobileModule):
@@ -88,7 +92,9 @@ class PoseModule(MobileModule):
 
         def predict(image: tf.Tensor) -> dict[str, tf.Tensor]:
             maps = self.predict_heatmaps(image)
-            keypoints, scores = heatmaps.decode(codec.name, maps, sigma=codec.sigma)
+            keypoints, scores = heatmaps.decode(
+                codec.name, maps, sigma=codec.sigma, reader=Masks
+            )
             keypoints /= tf.constant([width, height], tf.float32)
             scores = tf.expand_dims(scores, axis=-1)
             outputs = {"keypoints": tf.concat([keypoints, scores], axis=-1)}
@@ -189,7 +195,7 @@ class PoseModule(MobileModule):
         shape = tf.shape(boxes)[:2]
         is_person = affine.holds_person(boxes)
         # What is no box may be as large as numbers get: its crop is not looked at.
-        boxes = tf.where(is_person[..., tf.newaxis], boxes, 1.0)
+        boxes = tf.where(is_person[..., tf.newaxis], boxes, _BESIDE_THE_IMAGE)
         center, size = affine.box_to_center_size(
             boxes, crop_size[1] / crop_size[0], self._metadata.box_padding
         )
@@ -198,15 +204,15 @@ class PoseModule(MobileModule):
         )
 
         def crop_image(arguments):
-            image, matrices, is_person = arguments
-            return _crop(read_image(image), matrices, is_person, crop_size)
+            image, matrices = arguments
+            return affine.warp_aligned_crops(read_image(image), matrices, crop_size)
 
         # A loop that never runs cannot tell how many crops an image would have had.
         crops = tf.cond(
             tf.reduce_any(is_person),
             lambda: tf.map_fn(
                 crop_image,
-                (images, matrices, is_person),
+                (images, matrices),
                 fn_output_signature=tf.TensorSpec([None, *crop_size, 3], tf.uint8),
             ),
             lambda: tf.zeros(tf.concat([shape, [*crop_size, 3]], axis=0), tf.uint8),
@@ -243,27 +249,3 @@ def person_scores(keypoint_scores: tf.Tensor, threshold: float) -> tf.Tensor:
         tf.reduce_sum(keypoint_scores * counted, axis=-1),
         tf.reduce_sum(counted, axis=-1),
     )
-
-
-def _crop(
-    image: tf.Tensor,
-    matrices: tf.Tensor,
-    is_person: tf.Tensor,
-    crop_size: tuple[int, int],
-) -> tf.Tensor:
-    """uint8 crops [N, height, width, 3] of one image, black for what is no person."""
-
-    def crop_person(arguments):
-        matrix, wanted = arguments
-        return tf.cond(
-            wanted,
-            lambda: affine.warp_crop(image, matrix, crop_size),
-            lambda: tf.zeros([*crop_size, 3]),
-        )
-
-    pixels = tf.map_fn(
-        crop_person,
-        (matrices, is_person),
-        fn_output_signature=tf.TensorSpec([*crop_size, 3], tf.float32),
-    )
-    return tf.cast(tf.round(pixels), tf.uint8)

@@ -170,8 +170,11 @@ class PosePredictor(Predictor[PosePrediction]):
 
     def _crop(
         self, image: np.ndarray, boxes: np.ndarray
-    ) -> tuple[list[np.ndarray], tf.Tensor]:
-        """uint8 crops of P boxes, and the matrices [P, 2, 3] from crop to image."""
+    ) -> tuple[np.ndarray, tf.Tensor]:
+        """Crops uint8 [P, height, width, 3] of P boxes, and their matrices [P, 2, 3].
+
+        The matrices map pixels of the crop to pixels of the image.
+        """
         crop_size = self.metadata.input_size
         center, size = affine.box_to_center_size(
             boxes, crop_size[1] / crop_size[0], self.metadata.box_padding
@@ -179,8 +182,7 @@ class PosePredictor(Predictor[PosePrediction]):
         matrices = affine.crop_to_image_matrix(
             center, size, 0.0, crop_size, udp=self.metadata.codec.name == "udp"
         )
-        crops = [affine.warp_crop(image, matrix, crop_size) for matrix in matrices]
-        return [tf.cast(tf.round(crop), tf.uint8).numpy() for crop in crops], matrices
+        return affine.warp_aligned_crops(image, matrices, crop_size).numpy(), matrices
 
 
 class SavedModelPosePredictor(PosePredictor):

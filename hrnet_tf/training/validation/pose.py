@@ -34,6 +34,7 @@ def mistakes(
     if trains:
         yield from _data_mistakes("task.train_data", task.train_data)
         yield from inputs.cache_mistakes(task.train_data, "person")
+        yield from _opencv_mistakes(params)
     if evaluates:
         yield from _data_mistakes("task.validation_data", task.validation_data)
         yield from _evaluation_mistakes(task)
@@ -85,6 +86,22 @@ def _loss_mistakes(loss: pose.Loss, num_keypoints: int) -> Iterator[str]:
 
 def _data_mistakes(path: str, data: pose.PoseData) -> Iterator[str]:
     yield from inputs.records_mistakes(path, data, _ADVICE)
+
+
+def _opencv_mistakes(params: cfg.ExperimentConfig) -> Iterator[str]:
+    """OpenCV is called from Python, which input pipelines elsewhere have not got."""
+    data, strategy = params.task.train_data, params.runtime.distribution_strategy
+    elsewhere = {
+        "task.train_data.enable_tf_data_service is true": data.enable_tf_data_service,
+        f"runtime.distribution_strategy is {strategy}": strategy == "parameter_server",
+    }
+    for setting, applies in elsewhere.items():
+        if data.crop_with_opencv and applies:
+            yield (
+                f"task.train_data.crop_with_opencv is true and {setting}: its input "
+                "pipeline runs in other processes, which cannot call OpenCV; set one "
+                "of them differently."
+            )
 
 
 def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:

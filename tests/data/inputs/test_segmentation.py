@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from hrnet_tf.configs.segmentation import Resizing, SegmentationData
-from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs.segmentation import SegmentationInput
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.records.shards import RecordError
@@ -63,8 +62,8 @@ def training(path, crop_size, **augmentation):
 def read(data, resizing, count=1, **options):
     dataset = SegmentationInput(data, resizing, LABELS, **options).dataset()
     for images, labels in dataset.take(count):
-        pictures = normalization.denormalize_image(images.numpy())
-        yield pictures[0].astype(int), labels["masks"][0, ..., 0].numpy()
+        assert images.dtype == tf.uint8
+        yield images[0].numpy().astype(int), labels["masks"][0, ..., 0].numpy()
 
 
 @pytest.mark.parametrize("size", [(40, 60), (60, 40)])

@@ -1,0 +1,30 @@
+"""Crops people with OpenCV, in Python, within a tf.data pipeline.
+
+OpenCV's warp takes a fifth of the time of TensorFlow's, as it places samples on a grid
+of 1/32 pixel, which is what official PyTorch code trains with. Crops differ by a few
+grey levels from those of `ops.affine`, by which networks are evaluated and served.
+"""
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+def warp_crops(
+    image: tf.Tensor, crop_to_image: tf.Tensor, crop_size: tuple[int, int]
+) -> tf.Tensor:
+    """As `affine.warp_crops`, for three channels.
+
+    Works in the process that made the pipeline only, since it calls Python.
+    """
+
+    def warp(image: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+        crops = np.empty((len(matrices), *crop_size, 3), np.uint8)
+        for crop, matrix in zip(crops, matrices, strict=True):
+            cv2.warpAffine(image, matrix, crop_size[::-1], dst=crop, flags=_FLAGS)
+        return crops
+
+    crops = tf.numpy_function(warp, [image, crop_to_image], tf.uint8, stateful=False)
+    return tf.ensure_shape(crops, [None, *crop_size, 3])
