@@ -96,15 +96,9 @@ def load(
     Raises:
         UserError: If it cannot be loaded; the message says why.
     """
-    if not isinstance(path, (str, bytes, os.PathLike)):
-        raise LoadingError(f"A model is loaded from a path; got {shown(path)}.")
+    path = _text_of(path)
     if not isinstance(style, Style):
         raise LoadingError(f"style must be a hrnet_tf.Style; got {shown(style)}.")
-    path = os.fsdecode(path)
-    if not is_text(path):
-        raise LoadingError(
-            f"{path!r} is no UTF-8 text, as the path of a model must be."
-        )
     asked = _Asked.of(skeleton, label_set, input_size)
     options = Options(flip_test=flip_test)
     if path.endswith(WEIGHTS_SUFFIXES) and not os.path.isdir(path):
@@ -134,6 +128,18 @@ def load(
         if error.is_there:
             raise
         raise LoadingError(f"{error} Give {_FORMS}.") from None
+
+
+def _text_of(path: Any) -> str:
+    """A path as text that TensorFlow takes."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise LoadingError(f"A model is loaded from a path; got {shown(path)}.")
+    text = os.fsdecode(path)
+    if not is_text(text):
+        raise LoadingError(
+            f"{text!r} is no UTF-8 text, as the path of a model must be."
+        )
+    return text
 
 
 @dataclasses.dataclass(frozen=True)
