@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from processes import killed_at_the_end
 
 from hrnet_tf import signals
 
@@ -67,10 +68,9 @@ def process(program: str):
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert started.stdout.readline() == "ready\n"
-    yield started
-    started.kill()
-    started.communicate()
+    with killed_at_the_end(started):
+        assert started.stdout.readline() == "ready\n"
+        yield started
 
 
 # Python's own answer to a signal has to wait for the library.
