@@ -15,6 +15,7 @@ from official.core import config_definitions as cfg
 from official.modeling import hyperparams, performance
 from official.vision.utils import summary_manager
 
+from hrnet_tf import signals
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.output_files import failure_to_write
 from hrnet_tf.tasks.classification import get_task
@@ -74,12 +75,7 @@ def run(
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
 
-    strategy = distribute_utils.get_distribution_strategy(
-        distribution_strategy=params.runtime.distribution_strategy,
-        all_reduce_alg=params.runtime.all_reduce_alg,
-        num_gpus=params.runtime.num_gpus,
-        tpu_address=params.runtime.tpu,
-    )
+    strategy = _make_strategy(params.runtime)
     is_chief = strategy.extended.should_checkpoint
     output = sys.stdout
     with contextlib.ExitStack() as stack:
@@ -156,6 +152,18 @@ def run(
         runner.run()
         watch.check()
     return is_chief
+
+
+def _make_strategy(runtime: cfg.RuntimeConfig) -> tf.distribute.Strategy:
+    strategy = distribute_utils.get_distribution_strategy(
+        distribution_strategy=runtime.distribution_strategy,
+        all_reduce_alg=runtime.all_reduce_alg,
+        num_gpus=runtime.num_gpus,
+        tpu_address=runtime.tpu,
+    )
+    # What connects several workers has taken SIGTERM for itself.
+    signals.heed_again()
+    return strategy
 
 
 def _sources(config: cfg.TaskConfig, mode: str) -> list[cfg.DataConfig]:
