@@ -116,13 +116,14 @@ def test_flags_that_were_given_are_typed_again():
 
 
 def test_an_unverified_model_is_opened_unverified(say, toy_data, tmp_path, monkeypatch):
-    from hrnet_tf.serving import kinds, predicting
+    from hrnet_tf.api import loading
+    from hrnet_tf.serving import predicting
 
     class Predictor:
         needs_boxes = False
         style_fields = ()
 
-    monkeypatch.setattr(kinds, "load_predictor", lambda *args: Predictor())
+    monkeypatch.setattr(loading, "load", lambda *args, **flags: Predictor())
     monkeypatch.setattr(predicting, "predict_all", lambda *args: None)
     files = (f"--input={toy_data}/images/val", f"--output_dir={tmp_path}/out")
     (command,) = say(predict, "--model=m", "--unverified", *files)
