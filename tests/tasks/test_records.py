@@ -218,7 +218,9 @@ GARBAGE = {
     ("detection", "no id"): drop("image/source_id"),
     ("detection", "no masks"): drop("image/object/mask"),
     ("detection", "a class beyond"): ints("image/object/class/label", 5),
-    ("detection", "masks of grey"): set_bytes("image/object/mask", png(200, (96, 96))),
+    ("detection", "masks of another shape"): set_bytes(
+        "image/object/mask", png(1, (96, 30))
+    ),
     ("detection", "NaN in a box"): floats("image/object/bbox/xmin", float("nan")),
     ("detection", "a box in pixels"): floats("image/object/bbox/ymax", 40.0),
     ("detection", "a label missing"): shorten("image/object/class/label", "int64_list"),
@@ -270,6 +272,27 @@ def test_a_class_beyond_is_seen_before_a_mask_head_fails_on_it(records, monkeypa
         read_all(config, data)
 
 
+@pytest.mark.slow
+def test_masks_of_other_numbers_are_not_trained_on(records):
+    """An evaluation compares with the masks of its annotation file."""
+
+    def make_grey(feature):
+        size = [
+            feature[key].int64_list.value[0] for key in ("image/height", "image/width")
+        ]
+        masks = feature["image/object/mask"].bytes_list.value
+        masks[:] = [png(200, size)] * len(masks)
+
+    config, data, files = records("detection", "train_data")
+    number = damage.rewrite(files[1], edited(make_grey))
+    with pytest.raises(RecordError) as error:
+        read_all(config, data)
+    assert str(error.value) == (
+        f"{files[1]}: record {number}: image/object/mask holds other numbers than 0 "
+        "and 1; convert the data again with --overwrite."
+    )
+
+
 def test_other_errors_stay_as_they_are(records):
     config, data, _ = records("pose", "train_data")
     with pytest.raises(tf.errors.InvalidArgumentError), naming_culprits(config, data):
@@ -290,7 +313,7 @@ SENTENCES = {
         ": image/object/mask is not of as many objects as image/object/bbox/xmin; "
         "{again}."
     ),
-    ("detection", "masks of grey"): (
+    ("detection", "masks of another shape"): (
         ": image/object/mask has another shape than the image; {again}."
     ),
     ("detection", "no id"): (
