@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from hrnet_tf.api.loading import load
     from hrnet_tf.api.registration import register
     from hrnet_tf.messages import UserError
-    from hrnet_tf.serving.predictor import Boxes, Style
+    from hrnet_tf.serving.boxes import Boxes
+    from hrnet_tf.serving.predictor import Style
 
 __version__ = "0.2.0"
 
@@ -36,7 +37,7 @@ _PLACES = {
     "list_models": "api.creation",
     "register": "api.registration",
     "UserError": "messages",
-    "Boxes": "serving.predictor",
+    "Boxes": "serving.boxes",
     "Style": "serving.predictor",
 }
 

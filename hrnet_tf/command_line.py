@@ -33,6 +33,9 @@ flags.disclaim_key_flags()
 
 _LARGEST_FLAGFILE = 1_000_000  # bytes
 
+# Control characters but for ends of lines, and halves of pairs.
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
 # What TensorFlow reads from the environment when it is imported, if nobody has decided.
 _TENSORFLOW = {
     # Hides what its C++ side has to tell.
@@ -146,6 +149,69 @@ class Flags:
         )
 
 
+def define_loading(define: Flags) -> None:
+    """The flags of commands that load a model of any form, as `hrnet_tf.load` does."""
+    define.string(
+        "skeleton",
+        "The keypoints of official pose weights: a name or a YAML file. By default "
+        "COCO's for 17, MPII's for 16.",
+    )
+    define.string(
+        "label_set",
+        "The classes of official segmentation weights, likewise. By default those of "
+        "the published data set with as many.",
+    )
+    define.list(
+        "input_size",
+        "HEIGHT,WIDTH of the crops that official pose weights are for. By default as "
+        "the file's name says, or 256,192.",
+    )
+    define.boolean(
+        "flip_test",
+        "For models that are not exported: whether to average with the mirrored input.",
+    )
+    define.integer(
+        "num_threads",
+        "CPU threads for a .tflite file; as many as there are cores if not given.",
+        least=1,
+    )
+    define_unverified(define)
+
+
+def loading(values: flags.FlagValues) -> dict[str, Any]:
+    """What these flags say, as arguments of `hrnet_tf.load`."""
+    return {
+        "skeleton": values.skeleton,
+        "label_set": values.label_set,
+        "input_size": size_of(values),
+        "flip_test": values.flip_test,
+        "num_threads": values.num_threads,
+        "verify": not values.unverified,
+    }
+
+
+def loading_flags(values: flags.FlagValues) -> list[str]:
+    """The flags that say what a model is, as they are typed for another command."""
+    names = ("model", "skeleton", "label_set", "input_size", "flip_test")
+    return [values[name].serialize() for name in names if values[name].present]
+
+
+def size_of(values: flags.FlagValues) -> tuple[int, int] | None:
+    """The (height, width) that --input_size gives, if any. Raises `UsageError`."""
+    if values.input_size is None:
+        return None
+    try:
+        height, width = map(int, values.input_size)
+        if min(height, width) < 1:
+            raise ValueError
+    except ValueError:
+        raise UsageError(
+            f"--input_size={','.join(values.input_size)} must be HEIGHT,WIDTH in "
+            "pixels."
+        ) from None
+    return height, width
+
+
 def define_unverified(define: Flags) -> None:
     """The flag of commands that load exported models."""
     define.boolean(
@@ -156,15 +222,14 @@ def define_unverified(define: Flags) -> None:
 
 
 def check_num_threads(values: flags.FlagValues, *models: str | None) -> None:
-    """Refuses --num_threads if none of the models is a file: SavedModels have no use.
+    """Refuses --num_threads if none of the models is a .tflite file.
 
     Raises:
         UsageError: If so.
     """
-    if values.num_threads and all(map(os.path.isdir, filter(None, models))):
-        raise UsageError(
-            "--num_threads goes with .tflite files; a SavedModel uses all cores."
-        )
+    is_tflite = any(model.endswith(".tflite") for model in models if model)
+    if values.num_threads and not is_tflite:
+        raise UsageError("--num_threads goes with .tflite files; others use all cores.")
 
 
 def run(
@@ -255,9 +320,13 @@ def _drop_what_nobody_reads() -> None:
 
 
 def _plain(message: str) -> str:
-    """A message without what gin and TensorFlow say about places in the program."""
+    """A message without what gin and TensorFlow say about places in the program.
+
+    Names of files may hold what moves a terminal's cursor, or colours it.
+    """
     message = re.split(r"\s*In call to configurable ", message)[0]
-    return re.sub(r"\{\{.*?\}\} | \[Op:\w+\]( name: *)?", "", message)
+    message = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]( name: *)?", "", message)
+    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], message)
 
 
 def _tensorflow_file_errors() -> tuple[type[Exception], ...]:

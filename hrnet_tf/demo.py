@@ -24,7 +24,12 @@ class PageError(UserError):
 def define_flags() -> flags.FlagValues:
     """Returns the command's flags."""
     define = command_line.Flags()
-    define.string("model", "A SavedModel's directory or a .tflite file.", required=True)
+    define.string(
+        "model",
+        "A SavedModel's directory or a .tflite file, the directory of a run, a "
+        "checkpoint, or official weights.",
+        required=True,
+    )
     define.string(
         "host",
         "Address to listen at; 0.0.0.0 lets other machines in.",
@@ -45,12 +50,7 @@ def define_flags() -> flags.FlagValues:
         default=40_000_000,
         least=1,
     )
-    define.integer(
-        "num_threads",
-        "CPU threads for a .tflite file; as many as there are cores if not given.",
-        least=1,
-    )
-    command_line.define_unverified(define)
+    command_line.define_loading(define)
     return define.values
 
 
@@ -76,11 +76,10 @@ def serve(values: flags.FlagValues) -> None:
             f"The page needs Gradio ({error}): pip install 'hrnet_tf[demo]'."
         ) from error
 
-    from hrnet_tf.serving.kinds import KINDS, load_predictor
+    from hrnet_tf.api.loading import load
+    from hrnet_tf.serving.kinds import KINDS
 
-    predictor = load_predictor(
-        values.model, values.num_threads, verify=not values.unverified
-    )
+    predictor = load(values.model, **command_line.loading(values))
     page = KINDS[predictor.metadata.task].page(predictor, values.max_pixels)
     try:
         opened = page_server.listen(values.host, values.port)

@@ -132,7 +132,7 @@ def export(values: flags.FlagValues) -> None:
             the exported model does not do what the checkpoint does.
     """
     _check_flags(values)
-    input_size = _input_size(values)
+    input_size = command_line.size_of(values)
 
     from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.serving.configuration import read_config
@@ -214,21 +214,6 @@ def _check_combinations(values: flags.FlagValues) -> None:
         for name in names:
             if not is_given and not values[name].using_default_value:
                 raise command_line.UsageError(f"--{name} goes with {needed}.")
-
-
-def _input_size(values: flags.FlagValues) -> tuple[int, int] | None:
-    if values.input_size is None:
-        return None
-    try:
-        height, width = map(int, values.input_size)
-        if min(height, width) < 1:
-            raise ValueError
-    except ValueError:
-        raise command_line.UsageError(
-            f"--input_size={','.join(values.input_size)} must be HEIGHT,WIDTH in "
-            "pixels."
-        ) from None
-    return height, width
 
 
 if __name__ == "__main__":

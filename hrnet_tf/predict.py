@@ -1,8 +1,9 @@
 r"""Predicts: python -m hrnet_tf.predict --model=... --input=... --output_dir=...
 
-Runs a model that `python -m hrnet_tf.export` or `hrnet_tf.join` wrote on an image, on
-all images of a folder and its subfolders, or on a video, and draws and writes what it
-finds.
+Runs a model on an image, on all images of a folder and its subfolders, or on a video,
+and draws and writes what it finds. The model is whatever `hrnet_tf.load` takes: what
+`hrnet_tf.export` or `hrnet_tf.join` wrote, the directory of a run, a converted
+checkpoint, or an official .pth or .safetensors file.
 
   python -m hrnet_tf.predict --model=exported/1 --input=photos --boxes=boxes.json \
     --output_dir=predicted
@@ -51,14 +52,19 @@ if TYPE_CHECKING:
 def define_flags() -> flags.FlagValues:
     """Returns the command's flags."""
     define = command_line.Flags()
-    define.string("model", "A SavedModel's directory or a .tflite.", required=True)
+    define.string(
+        "model",
+        "A SavedModel's directory or a .tflite file, the directory of a run, a "
+        "checkpoint, or official weights.",
+        required=True,
+    )
     define.string("input", "An image, a folder or a video.", required=True)
     define.string("output_dir", "Where results are to be.", required=True)
     define.string("boxes", "JSON file of people's boxes.")
     define.boolean("whole_image", "Whether every image shows one person who fills it.")
     define.string(
         "detector",
-        "A detector to find people with: a SavedModel's directory or a .tflite.",
+        "A detector to find people with, in a form that --model may have.",
     )
     define.integer(
         "category_id",
@@ -86,12 +92,7 @@ def define_flags() -> flags.FlagValues:
         "default; ignore takes them as they are stored.",
     )
     define.max_pixels()
-    define.integer(
-        "num_threads",
-        "CPU threads for a .tflite file; as many as there are cores if not given.",
-        least=1,
-    )
-    command_line.define_unverified(define)
+    command_line.define_loading(define)
     define.boolean("overwrite", "Whether to replace existing output.")
     return define.values
 
@@ -132,7 +133,7 @@ def predict(values: flags.FlagValues) -> None:
     )
     look = f"look at {inputs[0].output}, and " if pictures else ""
     what = f"{look}open the model as a page in the browser"
-    next_steps.tell(what, "demo", f"--model={values.model}")
+    next_steps.tell(what, "demo", *command_line.loading_flags(values))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -156,7 +157,7 @@ _WHERE_PEOPLE_ARE = (
 
 def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
     """Loads the model; refuses flags that do not go with it."""
-    from hrnet_tf.serving.kinds import load_predictor
+    from hrnet_tf.api.loading import load
     from hrnet_tf.serving.metadata import ModelError
     from hrnet_tf.serving.people.predictor import TwoStagePredictor
     from hrnet_tf.serving.predictor import Style
@@ -165,8 +166,7 @@ def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
         **{field: values[flag].value for field, flag in _STYLE_FLAGS.items()},
         full_legend=is_video,
     )
-    verify = not values.unverified
-    predictor = load_predictor(values.model, values.num_threads, style, verify)
+    predictor = load(values.model, style=style, **command_line.loading(values))
     gives_people = bool(values.boxes) or values.whole_image
     if predictor.needs_boxes and gives_people == bool(values.detector):
         raise command_line.UsageError(_WHERE_PEOPLE_ARE)
@@ -180,7 +180,11 @@ def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
                 f"{values.model} is a {kind} model: {flag} with pose models."
             )
     if values.detector:
-        detector = load_predictor(values.detector, values.num_threads, verify=verify)
+        detector = load(
+            values.detector,
+            num_threads=values.num_threads,
+            verify=not values.unverified,
+        )
         try:
             predictor = TwoStagePredictor(
                 detector, predictor, values.category_id, values.box_score_threshold

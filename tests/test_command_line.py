@@ -325,3 +325,12 @@ def test_output_that_cannot_be_written_is_a_failure(arguments, unread):
         result = _program(*arguments, stdout=full, stderr=subprocess.PIPE)
     assert result.returncode == 1
     assert result.stderr == "No space left on device.\n"
+
+
+def test_names_of_files_do_not_move_the_cursor(capsys):
+    def command(values):
+        raise UserError("a\x1b[2K\r\x07b \x85 é \u4e2d\ud800\tc is no image.")
+
+    assert command_line.run(command, command_line.Flags().values, ["command"]) == 1
+    told = capsys.readouterr().err
+    assert told == "a\\x1b[2K\\r\\x07b \\x85 é \u4e2d\\ud800\tc is no image.\n"

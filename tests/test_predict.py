@@ -10,11 +10,13 @@ import tensorflow as tf
 from PIL import Image
 
 from hrnet_tf import predict
+from hrnet_tf.api import loading
 from hrnet_tf.data.files import media
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.serving import kinds, predicting
+from hrnet_tf.serving import predicting
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
+from hrnet_tf.serving.predictor import DEFAULT_STYLE
 
 SKELETON = load_skeleton("coco17")
 
@@ -44,12 +46,12 @@ class FakePredictor(PosePredictor):
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch):
-    def load(path, num_threads, style, verify=True):
+    def load(path, style=DEFAULT_STYLE, **options):
         if path != "model":
             raise ModelError(f"There is no model {path}.")
         return FakePredictor(style)
 
-    monkeypatch.setattr(kinds, "load_predictor", load)
+    monkeypatch.setattr(loading, "load", load)
 
 
 @pytest.fixture
@@ -458,3 +460,28 @@ def test_images_have_a_limit_and_pipes_are_passed_over(photos, tmp_path, capsys)
     assert "2 could not be read:" in error
     assert "9.jpg is a pipe, not a file." in error
     assert "5.jpg: too large: it has 4880 pixels, and an image may" in error
+
+
+def test_flags_about_the_model_are_those_of_load(photos, tmp_path, monkeypatch, capsys):
+    told = {}
+
+    def load(path, style=DEFAULT_STYLE, **options):
+        told.update(options)
+        return FakePredictor(style)
+
+    monkeypatch.setattr(loading, "load", load)
+    flags = ["--skeleton=s.yaml", "--input_size=64,32", "--flip_test", "--unverified"]
+    assert run(tmp_path, f"--input={photos}", "--whole_image", *flags) == 0
+    assert told == {
+        "skeleton": "s.yaml",
+        "label_set": None,
+        "input_size": (64, 32),
+        "flip_test": True,
+        "num_threads": None,
+        "verify": False,
+    }
+    # The next command is about the same model.
+    assert (
+        "hrnet_tf.demo --model=model --skeleton=s.yaml --input_size=64,32 --flip_test"
+        in capsys.readouterr().out
+    )

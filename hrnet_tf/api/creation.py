@@ -2,6 +2,7 @@
 
 import fnmatch
 import logging
+import operator
 import os
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +10,14 @@ import tensorflow as tf
 import tf_keras
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.api.loading import WEIGHTS_SUFFIXES
+from hrnet_tf.api.loading import WEIGHTS_SUFFIXES, read_official
 from hrnet_tf.configs import backbones
 from hrnet_tf.configs.variants import RECIPES, VARIANTS, check_input_size
-from hrnet_tf.messages import UserError, did_you_mean, listed
+from hrnet_tf.messages import UserError, did_you_mean, listed, shown
 from hrnet_tf.modeling import task_models
 from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
 from hrnet_tf.modeling.task_models import TaskModel
-from hrnet_tf.weights import conversion, official_layout, restoring
+from hrnet_tf.weights import official_layout, restoring
 
 _PREFIX = "hrnet_"
 
@@ -32,9 +33,10 @@ class CreationError(UserError):
 def list_models(pattern: str = "*") -> list[str]:
     """The names that `create_model` knows, those that match a pattern of * and ?.
 
-    >>> import hrnet_tf
-    >>> hrnet_tf.list_models("*w18*")
-    ['hrnet_w18', 'hrnet_w18_small_v1', 'hrnet_w18_small_v2']
+    Examples:
+        >>> import hrnet_tf
+        >>> hrnet_tf.list_models("*w18*")
+        ['hrnet_w18', 'hrnet_w18_small_v1', 'hrnet_w18_small_v2']
     """
     names = sorted(f"{_PREFIX}{variant}" for variant in VARIANTS)
     return fnmatch.filter(names, pattern)
@@ -52,10 +54,11 @@ def create_model(
 ) -> tf_keras.Model:
     """Builds one of the published networks, with random weights or given ones.
 
-    >>> import hrnet_tf
-    >>> model = hrnet_tf.create_model("hrnet_w18_small_v1", "pose", num_keypoints=5)
-    >>> model.count_params()
-    1290005
+    Examples:
+        >>> import hrnet_tf
+        >>> model = hrnet_tf.create_model("w18_small_v1", "pose", num_keypoints=5)
+        >>> model.count_params()
+        1290005
 
     Args:
         name: The network, see `list_models`; its "hrnet_" may be left out.
@@ -66,8 +69,9 @@ def create_model(
         num_classes: Classes; if None, ImageNet's 1000, or Cityscapes' 19.
         weights: An official .pth or .safetensors file of this network, or the prefix of
             a checkpoint that `hrnet_tf.convert_weights` or a training of this network
-            wrote. If they are for another task, or another number of keypoints or
-            classes, the backbone alone takes them, and a line of the log says so.
+            wrote; a folder stands for its newest checkpoint. If they are for another
+            task, or another number of keypoints or classes, the backbone alone takes
+            them, and a line of the log says so.
         features_only: Whether to end at the backbone's four resolutions.
         input_shape: (height, width, 3) of images in pixels, multiples of 32; any size
             if None.
@@ -96,12 +100,14 @@ def create_model(
     count = _num_outputs(task, num_keypoints=num_keypoints, num_classes=num_classes)
     built = _build(task, model_id, count, _input_size(input_shape))
     if weights is not None:
-        _load(built, task, model_id, os.fspath(weights))
+        if not isinstance(weights, (str, bytes, os.PathLike)):
+            raise CreationError(f"weights must be a path; got {shown(weights)}.")
+        _load(built, task, model_id, os.fsdecode(weights))
     return built.model
 
 
 def _model_id(name: str) -> str:
-    model_id = name.removeprefix(_PREFIX)
+    model_id = str(name).removeprefix(_PREFIX)
     if model_id not in VARIANTS:
         known = list_models()
         meant = did_you_mean(f"{_PREFIX}{model_id}", known)
@@ -124,9 +130,12 @@ def _num_outputs(task: str, **given: int | None) -> int:
             continue
         if name != f"num_{outputs}":
             raise CreationError(f"A {task} network has no {name}: leave it out.")
-        if not isinstance(number, int) or number < 1:
-            raise CreationError(f"{name} must be a whole number from 1; got {number}.")
-        return number
+        is_whole = hasattr(number, "__index__") and not isinstance(number, bool)
+        if not is_whole or number < 1:
+            raise CreationError(
+                f"{name} must be a whole number from 1; got {shown(number)}."
+            )
+        return operator.index(number)
     return RECIPES[task].num_outputs if task in RECIPES else 0
 
 
@@ -134,11 +143,14 @@ def _input_size(shape: Sequence[int | None] | None) -> task_models.ImageSize:
     if shape is None:
         return task_models.ANY_SIZE
     try:
-        height, width, channels = shape
+        height, width, channels = (
+            side if side is None else operator.index(side) for side in shape
+        )
         check_input_size((height, width))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
         raise CreationError(
-            f"input_shape must be (height, width, 3); got {shape!r}. {error}"
+            f"input_shape must be (height, width, 3); got {shown(shape)}. Height and "
+            "width must be multiples of 32, or None for any."
         ) from None
     if channels != 3:
         raise CreationError(f"Images have 3 channels; input_shape is {shape!r}.")
@@ -161,7 +173,12 @@ def _build(
 def _load(built: TaskModel, task: str, model_id: str, path: str) -> None:
     """Loads all weights if they are for this network, or else those of the backbone."""
     if path.endswith(WEIGHTS_SUFFIXES):
-        found = conversion.load_pytorch_checkpoint(path, model_id=model_id).network
+        found = read_official(path).network
+        if found.model_id != model_id:
+            other = _named(found.model_id)
+            raise CreationError(
+                f"{path} is not of {_PREFIX}{model_id}, but of {other}."
+            )
         theirs = found.model.weights
         is_same = [v.shape for v in theirs] == [v.shape for v in built.model.weights]
         if found.task == task.removesuffix("_ocr") and is_same:
@@ -169,10 +186,10 @@ def _load(built: TaskModel, task: str, model_id: str, path: str) -> None:
         else:
             _load_body(built.backbone, found.variables, path)
         return
-    checkpoint = restoring.find_checkpoint(path)
+    checkpoint = restoring.find_checkpoint(path.removesuffix(".index"))
     if checkpoint is None:
         raise CreationError(
-            f"There are no weights {path}: give an official .pth or .safetensors "
+            f"There are no weights {path!r}: give an official .pth or .safetensors "
             "file, or the prefix of a checkpoint."
         )
     try:
@@ -180,6 +197,11 @@ def _load(built: TaskModel, task: str, model_id: str, path: str) -> None:
     except restoring.CheckpointError:
         restoring.restore({"backbone": built.backbone}, checkpoint)
         _tell_of_body(path)
+
+
+def _named(model_id: str) -> str:
+    is_published = model_id in VARIANTS
+    return f"{_PREFIX}{model_id}" if is_published else "a network that has no name"
 
 
 def _load_body(body: HRNet, tensors: Mapping[str, tf.Variable], path: str) -> None:

@@ -1,25 +1,29 @@
 """`hrnet_tf.load`: a trained model, whatever kind of file it is in."""
 
 import dataclasses
-import difflib
 import json
+import operator
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.configs.variants import VARIANTS, check_input_size
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.input_files import read_yaml
-from hrnet_tf.messages import UserError, one_line
+from hrnet_tf.messages import UserError, did_you_mean, one_line, shown
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.in_memory import load_checkpoint
 from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.predictor import DEFAULT_STYLE, Predictor, Style
 from hrnet_tf.weights import conversion
+from hrnet_tf.weights.errors import WeightsError
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors")
 
@@ -51,9 +55,9 @@ class LoadingError(UserError):
 def load(
     path: str | os.PathLike[str],
     *,
-    skeleton: str | None = None,
-    label_set: str | None = None,
-    input_size: tuple[int, int] | None = None,
+    skeleton: str | os.PathLike[str] | None = None,
+    label_set: str | os.PathLike[str] | None = None,
+    input_size: Sequence[int] | None = None,
     flip_test: bool = False,
     num_threads: int | None = None,
     verify: bool = True,
@@ -61,11 +65,12 @@ def load(
 ) -> Predictor[Any]:
     """Loads a trained model to predict with.
 
-    >>> import hrnet_tf
-    >>> pose = hrnet_tf.load("exported/pose/1")
-    >>> people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 160]])
-    >>> people.keypoints.shape, people.scores.shape
-    ((1, 17, 3), (1,))
+    Examples:
+        >>> import hrnet_tf
+        >>> pose = hrnet_tf.load("exported/pose/1")
+        >>> people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 160]])
+        >>> people.keypoints.shape, people.scores.shape
+        ((1, 17, 3), (1,))
 
     Args:
         path: A SavedModel's folder, or one of numbered SavedModels, or a .tflite file,
@@ -92,31 +97,40 @@ def load(
     Raises:
         UserError: If it cannot be loaded; the message says why.
     """
-    path = os.fspath(path)
-    asked = _Asked(skeleton, label_set, input_size)
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise LoadingError(f"A model is loaded from a path; got {shown(path)}.")
+    if not isinstance(style, Style):
+        raise LoadingError(f"style must be a hrnet_tf.Style; got {shown(style)}.")
+    path = os.fsdecode(path)
+    asked = _Asked.of(skeleton, label_set, input_size)
     options = Options(flip_test=flip_test)
     if path.endswith(WEIGHTS_SUFFIXES) and not os.path.isdir(path):
-        converted = conversion.load_pytorch_checkpoint(path)
+        converted = read_official(path)
         with tempfile.TemporaryDirectory() as folder:
             prefix = os.path.join(folder, "ckpt")
             conversion.write_checkpoint(converted, prefix)
             return _load_converted(path, prefix, asked, options, style)
     prefix = path.removesuffix(".index")
     run = _run_of(prefix)
-    if run is None and tf.io.gfile.exists(f"{prefix}.yaml"):
+    if run is None and _exists(f"{prefix}.yaml"):
         return _load_converted(prefix, prefix, asked, options, style)
     asked.refuse(path)
     if run is not None:
         checkpoint = None if run == prefix else prefix
         return load_checkpoint(run, checkpoint, options=options, style=style)
     if not os.path.exists(path):
-        raise LoadingError(f"There is no {path}{_nearest(path)}. Give {_FORMS}.")
+        raise LoadingError(f"There is no model {path!r}{_meant(path)}. Give {_FORMS}.")
     if flip_test:
         raise LoadingError(
             f"{path} is an exported model, which has the flip test or not: export it "
             "with --flip_test instead of giving flip_test."
         )
-    return load_predictor(path, num_threads, style, verify)
+    try:
+        return load_predictor(path, num_threads, style, verify)
+    except ModelError as error:
+        if error.is_there:
+            raise
+        raise LoadingError(f"{error} Give {_FORMS}.") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +140,29 @@ class _Asked:
     skeleton: str | None
     label_set: str | None
     input_size: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, skeleton: Any, label_set: Any, input_size: Any) -> "_Asked":
+        """As given to `load`; raises `LoadingError` if that can be none of these."""
+        names = {"skeleton": skeleton, "label_set": label_set}
+        for key, name in names.items():
+            if not isinstance(name, (str, os.PathLike, type(None))):
+                raise LoadingError(
+                    f"{key} must be a name, or the path of a YAML file; got "
+                    f"{shown(name)}."
+                )
+            names[key] = name if name is None else os.fspath(name)
+        if input_size is not None:
+            try:
+                height, width = map(operator.index, input_size)
+                check_input_size((height, width))
+                input_size = height, width
+            except (TypeError, ValueError):
+                raise LoadingError(
+                    "input_size must be (height, width), multiples of 32; got "
+                    f"{shown(input_size)}."
+                ) from None
+        return cls(**names, input_size=input_size)
 
     def refuse(self, path: str) -> None:
         """Refuses what is given, since a model says it by itself."""
@@ -137,23 +174,50 @@ class _Asked:
                 )
 
 
+def read_official(path: str) -> conversion.Conversion:
+    """Reads a file of official weights; raises `LoadingError` if it has to be told how.
+
+    What the command for that can be told is more than `load` and `create_model` can be.
+    """
+    try:
+        return conversion.load_pytorch_checkpoint(path)
+    except WeightsError as error:
+        if "--" not in str(error):
+            raise
+        raise LoadingError(
+            f"{error} These are flags of hrnet_tf.convert_weights, whose checkpoint "
+            "can be given instead."
+        ) from error
+
+
 def _run_of(prefix: str) -> str | None:
     """The run that a directory is, or that a checkpoint lies in; None without one."""
     folder = os.path.dirname(prefix)
-    is_checkpoint = tf.io.gfile.exists(f"{prefix}.index")
+    is_checkpoint = _exists(f"{prefix}.index")
     candidates = [folder, os.path.dirname(folder)] if is_checkpoint else [prefix]
     for candidate in candidates:
-        if tf.io.gfile.exists(os.path.join(candidate, "params.yaml")):
+        if _exists(os.path.join(candidate, "params.yaml")):
             return candidate
     return None
 
 
-def _nearest(path: str) -> str:
-    """What a path may have been meant to be, as the end of a clause; or nothing."""
+def _exists(path: str) -> bool:
+    """Whether there is such a file, here or at an address such as gs://bucket/name."""
+    try:
+        return tf.io.gfile.exists(path)
+    except tf.errors.OpError as error:
+        raise LoadingError(
+            f"{path} cannot be looked for: {one_line(error.message)}."
+        ) from error
+
+
+def _meant(path: str) -> str:
+    """What may have been meant by a path that does not exist, or nothing."""
+    if path.removeprefix("hrnet_") in VARIANTS:
+        return ", but a network without weights, for hrnet_tf.create_model"
     folder, name = os.path.split(os.path.normpath(path))
-    names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-    close = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {os.path.join(folder, close[0])}?)" if close else ""
+    folder = folder or "."
+    return did_you_mean(name, os.listdir(folder) if os.path.isdir(folder) else [])
 
 
 def _load_converted(

@@ -6,6 +6,7 @@ import numpy as np
 
 from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
 from hrnet_tf.data.converters.conversion import require_folder
+from hrnet_tf.data.files.coco_annotations import LARGEST_ID
 from hrnet_tf.inspection import detection_sheet
 from hrnet_tf.inspection.boxes import BoxStatistics, find_doubtful_boxes
 from hrnet_tf.inspection.configuration import read_task
@@ -53,6 +54,10 @@ class DetectionInspection(Inspection[Objects]):
                 options.area_from,
                 options.rules,
             )
+        # Without a configuration, the model is one for these data.
+        self._limit = LARGEST_ID
+        if options.has_configuration:
+            self._limit = self._task.model.num_classes
         self._boxes = BoxStatistics()
         self._per_image = Distribution()
         self._names: dict[int, str] = {}
@@ -83,16 +88,19 @@ class DetectionInspection(Inspection[Objects]):
             np.where(plain, content.categories, -1),
             [*content.numbers],
         )
-        self._find_unlearned(sample, content)
-        if sample.encoded is not None and count:
+        is_unlearned = (content.categories < 1) | (content.categories >= self._limit)
+        self._find_unlearned(sample, content, is_unlearned)
+        # Training refuses records with such objects, of which there is no picture then.
+        if sample.encoded is not None and count and not is_unlearned.any():
             self._chosen.offer(sample)
 
-    def _find_unlearned(self, sample: Sample[Objects], content: Objects) -> None:
+    def _find_unlearned(
+        self, sample: Sample[Objects], content: Objects, is_unlearned: np.ndarray
+    ) -> None:
         """Adds objects whose categories the model does not count."""
-        limit = self._task.model.num_classes
-        is_configured = self.options.has_configuration
-        for number, category in zip(content.numbers, content.categories, strict=True):
-            if category < 1 or (is_configured and category >= limit):
+        numbers = zip(content.numbers, content.categories, is_unlearned, strict=True)
+        for number, category, is_finding in numbers:
+            if is_finding:
                 kind = BACKGROUND if category < 1 else BEYOND_MODEL
                 told = f"{sample.place}: annotation {number} of category {category}."
                 note = f"category {category}"
@@ -128,7 +136,7 @@ class DetectionInspection(Inspection[Objects]):
         return detection_sheet.draw_training(
             chosen,
             [self.source.record(sample) for sample in chosen],
-            self._task,
+            self._task.replace(model={"num_classes": self._limit}),
             self._names,
             self.options.num_augmented,
             self.options.seed,

@@ -51,10 +51,9 @@ def load_checkpoint(
     path = checkpoints.restore_to_export(model, params, model_dir, checkpoint)
     module = exporter.module(model)
     description = json.loads(exporter.metadata.to_json())
-    signatures = {
-        key: graph.get_concrete_function() for key, graph in module.signatures().items()
-    }
     # That of the model's files would be checked; these functions are the module's own.
     interface = exporter.metadata.saved_model_interface()
-    loaded = LoadedSavedModel(name or path, description, interface, signatures, module)
+    # Each graph is made when it is first called: few are.
+    graphs = module.signatures()
+    loaded = LoadedSavedModel(name or path, description, interface, graphs, module)
     return predictor_of(loaded, style)

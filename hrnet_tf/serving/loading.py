@@ -101,7 +101,8 @@ def load_model(
     if not os.path.exists(path):
         raise ModelError(
             f"There is no model {path}: give the directory or the .tflite file that "
-            "python -m hrnet_tf.export wrote."
+            "python -m hrnet_tf.export wrote.",
+            is_there=False,
         )
     if not os.path.isdir(path):
         return load_tflite(path, num_threads, verify)
@@ -114,7 +115,8 @@ def load_model(
         if not versions:
             raise ModelError(
                 f"{path} holds no SavedModel: there is neither a saved_model.pb in it "
-                "nor a numbered directory of a version."
+                "nor a numbered directory of a version.",
+                is_there=False,
             )
         path = os.path.join(path, max(versions, key=int))
     return load_saved_model(path, verify)

@@ -58,7 +58,15 @@ M = TypeVar("M", bound="Metadata")
 
 
 class ModelError(UserError):
-    """No model, or one that this package did not export; the message says which."""
+    """No model, or one that this package did not export; the message says which.
+
+    Attributes:
+        is_there: False if there is no file, or one that is something else altogether.
+    """
+
+    def __init__(self, message: str, is_there: bool = True):
+        super().__init__(message)
+        self.is_there = is_there
 
 
 class Labels(NamedTuple):

@@ -12,7 +12,8 @@ import numpy as np
 
 from hrnet_tf.data.files import media
 from hrnet_tf.messages import one_line
-from hrnet_tf.serving.predictor import Boxes, Predictor
+from hrnet_tf.serving.boxes import Boxes
+from hrnet_tf.serving.predictor import Predictor
 
 # Larger images, in pixels, would keep the server busy drawing.
 MAX_PIXELS = 40_000_000

@@ -11,14 +11,15 @@
 import abc
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 from PIL import Image
 
 from hrnet_tf.data.files.person_boxes import PERSON_CATEGORY
-from hrnet_tf.messages import UserError
+from hrnet_tf.messages import shown
+from hrnet_tf.serving.boxes import BoxError, Boxes
 from hrnet_tf.serving.images import ImageLike, is_image, pixels_of
 from hrnet_tf.serving.interfaces import check_interface
 from hrnet_tf.serving.loading import TFLITE_SIGNATURE, LoadedModel, LoadedTFLite
@@ -53,69 +54,7 @@ class Style:
 DEFAULT_STYLE = Style()
 
 
-@dataclasses.dataclass(frozen=True)
-class Boxes:
-    """The people of an image, for a pose model.
-
-    Attributes:
-        boxes: float32 [P, 4], x, y, width and height in pixels of the image. Boxes
-            that can hold no person are left out.
-        scores: float32 [P], how sure their detector is of them.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-
-    @classmethod
-    def of_whole(cls, image: np.ndarray) -> "Boxes":
-        """One person who fills the image."""
-        height, width = image.shape[:2]
-        return cls(np.array([[0, 0, width, height]], np.float32), np.ones(1))
-
-    def where(self, is_kept: np.ndarray) -> "Boxes":
-        """Those of the people for whom `is_kept`, bool [P], is true."""
-        return Boxes(self.boxes[is_kept], self.scores[is_kept])
-
-    @classmethod
-    def of(cls, given: Any) -> "Boxes":
-        """Boxes as people write them: [[x, y, width, height], ...]; [] is nobody.
-
-        Raises:
-            BoxError: If they have another shape, or one has no extent.
-        """
-        if isinstance(given, cls):
-            return given
-        try:
-            boxes = np.asarray(given, np.float32)
-        except (TypeError, ValueError):
-            boxes = np.full([1], np.nan)
-        if boxes.size == 0:
-            boxes = np.zeros([0, 4], np.float32)
-        if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise BoxError(
-                "Boxes must be four numbers for each person of an image, [[x, y, "
-                f"width, height], ...] in pixels; got {_described(given)}."
-            )
-        is_usable = np.isfinite(boxes).all(axis=-1) & (boxes[:, 2:] > 0).all(axis=-1)
-        if not is_usable.all():
-            row = int(np.argmin(is_usable))
-            raise BoxError(
-                "Every box needs four numbers, of which width and height are positive; "
-                f"number {row} (counted from 0) is {boxes[row].tolist()}."
-            )
-        return cls(boxes, np.ones(len(boxes), np.float32))
-
-
-class BoxError(UserError):
-    """Boxes that are none, or of images that are not there."""
-
-
-def _described(given: Any) -> str:
-    shape = getattr(given, "shape", None)
-    return repr(given)[:80] if shape is None else f"an array of shape {list(shape)}"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Prediction(abc.ABC):
     """What a model found in one image.
 
@@ -237,8 +176,9 @@ class Predictor(abc.ABC, Generic[P]):
         """Looks at an image, or at many.
 
         Args:
-            images: A path, the bytes of a file, pixels as uint8 [H, W, 3] in RGB, or a
-                PIL image; or a list, an array [B, H, W, 3] or an iterator of such.
+            images: A path, an open file or its bytes, pixels as uint8 [H, W, 3] in RGB
+                (NumPy or a tensor), or a PIL image; or a list, an array [B, H, W, 3] or
+                an iterator of such.
             boxes: For pose models, where the image's people are: [[x, y, width,
                 height], ...] in pixels of the image as viewers show it. With many
                 images, as many lists of boxes.
@@ -264,21 +204,26 @@ class Predictor(abc.ABC, Generic[P]):
         if not isinstance(detector, (Predictor, type(None))):
             raise BoxError(
                 "The detector must be a model that hrnet_tf.load returned; got "
-                f"{_described(detector)}."
+                f"{shown(detector)}."
             )
         if is_image(images):
             (prediction,) = self.predict(
-                [images], None if boxes is None else [boxes], detector
+                [images], None if boxes is None else [Boxes.of(boxes)], detector
             )
             return prediction
-        if not isinstance(images, Iterable):
+        # What has no order gives its predictions none.
+        if not isinstance(images, Iterable) or isinstance(images, (Mapping, Set)):
             pixels_of(images)  # Says what an image may be.
+        if not isinstance(boxes, (Iterable, type(None))):
+            raise BoxError(
+                f"For many images, boxes must be as many lists; got {shown(boxes)}."
+            )
         predictions = (
             prediction
             for batch in _batches(_paired(images, boxes, detector))
             for prediction in self.predict_batch(*batch)
         )
-        is_list = isinstance(images, (Sequence, np.ndarray))
+        is_list = isinstance(images, Sequence) or hasattr(images, "ndim")
         return list(predictions) if is_list else predictions
 
     @abc.abstractmethod
@@ -338,7 +283,11 @@ def _paired(
                 f"There are boxes for {count - 1} images, and more images: give as "
                 "many lists of boxes as images."
             )
-        yield pixels_of(image), None if mine is None else Boxes.of(mine)
+        try:
+            people = None if mine is None else Boxes.of(mine)
+        except BoxError as error:
+            raise BoxError(f"boxes[{count - 1}]: {error}") from None
+        yield pixels_of(image), people
     if given and next(given, missing) is not missing:
         raise BoxError(
             f"There are {count} images, and boxes for more: give as many lists of "

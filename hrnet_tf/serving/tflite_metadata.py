@@ -71,7 +71,7 @@ def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
 def check_kind(content: bytes, source: str) -> None:
     """Raises `ModelError` if the content does not begin as a .tflite file does."""
     if content[4:8] != _TFLITE_IDENTIFIER:
-        raise ModelError(f"{source} is not a .tflite file.")
+        raise ModelError(f"{source} is not a .tflite file.", is_there=False)
 
 
 def read_description(content: bytes, source: str) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def restore_to_export(
     latest = whole_checkpoints.newest(model_dir)
     if not latest:
         raise ConfigError(
-            f"--model_dir={model_dir} holds no checkpoint: train first, or name one "
-            "with --checkpoint."
+            f"{model_dir} holds no checkpoint: train first, or name a checkpoint of "
+            "another folder."
         )
     restore_model(model, latest)
     if params.trainer.optimizer_config.ema:

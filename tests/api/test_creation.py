@@ -80,8 +80,9 @@ def weights(tmp_path_factory):
 
 @pytest.mark.parametrize("form", [0, 1])
 def test_weights_are_those_of_the_file(weights, form):
+    path = [weights[0], f"{weights[1]}.index"][form]
     found = hrnet_tf.create_model(
-        SMALL, "pose", weights=weights[form], input_shape=(64, 64, 3)
+        SMALL, "pose", num_keypoints=np.int64(17), weights=path
     )
     for one, other in zip(found.weights, weights[2].weights, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -117,7 +118,12 @@ def test_what_pose_networks_lack_is_named(weights, form):
         (["w18", None, {"input_shape": (250, 192, 3)}], "multiples of 32"),
         (["w18", None, {"input_shape": (256, 192)}], r"\(height, width, 3\); got"),
         (["w18", None, {"input_shape": (256, 192, 4)}], "3 channels"),
-        (["w18", None, {"weights": "nowhere"}], "There are no weights nowhere"),
+        ([None], "no model None"),
+        (["w18", "pose", {"num_keypoints": True}], "a whole number from 1; got true"),
+        (["w18", None, {"input_shape": 5}], r"must be \(height, width, 3\); got 5. He"),
+        (["w18", None, {"input_shape": (256.0, 192.0, 3)}], "input_shape must be"),
+        (["w18", None, {"weights": 5}], "weights must be a path; got 5"),
+        (["w18", None, {"weights": "nowhere"}], "There are no weights 'nowhere'"),
         (["w18", None, {"weights": "nowhere.pth"}], "no file nowhere.pth"),
     ],
 )
@@ -129,5 +135,8 @@ def test_what_cannot_be_created_is_named(arguments, sentence):
 
 def test_weights_of_another_network_are_refused(weights):
     for form in weights[:2]:
-        with pytest.raises(hrnet_tf.UserError, match=r"does not fit|is not of w18"):
+        with pytest.raises(
+            hrnet_tf.UserError,
+            match=r"does not fit|is not of hrnet_w18, but of hrnet_w18_small_v1\.",
+        ):
             hrnet_tf.create_model("hrnet_w18", "pose", weights=form)

@@ -1,15 +1,19 @@
 import io
 import itertools
+import json
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from PIL import Image
 
 import hrnet_tf
+from hrnet_tf import predict
+from hrnet_tf.serving.images import pixels_of
 from hrnet_tf.weights import conversion, official_layout
 from tests.api.conftest import pose_variables, write_official
 
@@ -48,6 +52,9 @@ def test_the_flip_test_is_chosen_for_models_in_memory_alone(run_dir, exported, p
     flipped = hrnet_tf.load(run_dir, flip_test=True)
     assert flipped.metadata.flip_test and not plain.metadata.flip_test
     assert (plain.predict(photos[0]).scores != flipped.predict(photos[0]).scores).all()
+    graphs = plain._model.signatures
+    counts = {key: graphs[key].experimental_get_tracing_count() for key in graphs}
+    assert counts == {"serving_default": 0, "image": 1, "crops": 0}
     with pytest.raises(hrnet_tf.UserError, match="export it with --flip_test"):
         hrnet_tf.load(exported / "pose/1", flip_test=True)
 
@@ -56,8 +63,15 @@ def test_an_image_may_be_given_in_many_forms(pose, photos):
     path = photos[0]
     expected = pose.predict(path, BOXES).keypoints
     pixels = np.asarray(Image.open(path).convert("RGB"))
-    for image in (str(path), path.read_bytes(), Image.open(path), pixels):
+    content = path.read_bytes()
+    for image in (
+        *(str(path), content, memoryview(content), io.BytesIO(content)),
+        *(Image.open(path), pixels, tf.constant(pixels)),
+    ):
         np.testing.assert_array_equal(pose.predict(image, BOXES).keypoints, expected)
+    for images in (np.stack([pixels]), tf.constant([pixels]), (path,)):
+        (found,) = pose.predict(images, [BOXES])
+        np.testing.assert_array_equal(found.keypoints, expected)
 
 
 def test_files_and_pil_images_are_turned_as_viewers_show_them(pose, photos):
@@ -158,6 +172,13 @@ def test_what_is_found_can_be_told_and_drawn(pose, detector, photos, tmp_path):
         ({"boxes": np.zeros((2, 5))}, r"got an array of shape \[2, 5\]"),
         ({"boxes": [[1, 2, 3, 4], [1, 2, 0, 4]]}, r"number 1 .*\[1.0, 2.0, 0.0, 4.0"),
         ({"boxes": [[1, 2, float("nan"), 4]]}, "number 0"),
+        ({"boxes": [[1, 2, 3, 2e9]]}, r"up to 1e\+09.*number 0"),
+        ({"boxes": [[1, 2, 3, 10**400]]}, "four numbers for each person"),
+        ({"boxes": 5}, "^Boxes must be four numbers for each person"),
+        ({"images": {"a.jpg"}}, "No image can be made of a set"),
+        ({"images": {"a.jpg": 1}}, "No image can be made of a dict"),
+        ({"images": io.StringIO("text")}, "No image can be made of a str"),
+        ({"images": Image.new("RGB", (0, 5))}, r"uint8 \[5, 0, 3\]"),
         ({"detector": "exported/1"}, "a model that hrnet_tf.load returned; got 'exp"),
     ],
 )
@@ -170,6 +191,10 @@ def test_boxes_belong_to_images(pose, detector, photos):
     for images, boxes in (([photos[0]], [BOXES, BOXES]), (photos[:2], [BOXES])):
         with pytest.raises(hrnet_tf.UserError, match="as many lists of boxes"):
             pose.predict(images, boxes)
+    with pytest.raises(hrnet_tf.UserError, match=r"^boxes\[1\]: Boxes must be"):
+        pose.predict(photos[:2], [BOXES, BOXES[0]])
+    with pytest.raises(hrnet_tf.UserError, match="boxes must be as many lists; got 5"):
+        pose.predict(photos[:2], 5)
     with pytest.raises(hrnet_tf.UserError, match="not both"):
         pose.predict(photos[0], BOXES, detector)
     with pytest.raises(hrnet_tf.UserError, match="takes no boxes and no detector"):
@@ -208,22 +233,39 @@ def test_networks_of_other_keypoints_need_a_skeleton(tmp_path, photos):
         hrnet_tf.load(path)
     skeleton = tmp_path / "two.yaml"
     skeleton.write_text("name: two\nkeypoints: [left, right]\nflip_pairs: auto\n")
-    pose = hrnet_tf.load(path, skeleton=str(skeleton))
+    pose = hrnet_tf.load(path, skeleton=skeleton)
     assert pose.predict(photos[0]).keypoints.shape == (1, 2, 3)
 
 
 def test_what_cannot_be_loaded_is_named(exported, run_dir, tmp_path):
-    with pytest.raises(hrnet_tf.UserError, match=r"There is no .*poze .*pose\?"):
-        hrnet_tf.load(exported / "poze")
+    shutil.copy(run_dir / "params.yaml", tmp_path)
+    (tmp_path / "empty").mkdir()
     for path, sentence in (
-        (tmp_path, "holds no SavedModel"),
-        (__file__, "is not a .tflite file"),
+        (exported / "poze", r"There is no model .*poze' .*'pose'\?\). Give a SavedM"),
+        ("", "There is no model ''. Give a SavedModel"),
+        ("a\0b", "There is no model 'a.x00b'"),
+        ("hrnet_w32", "a network without weights, for hrnet_tf.create_model"),
+        (None, "from a path; got null"),
+        (7, "from a path; got 7"),
+        (tmp_path / "empty", "holds no SavedModel.* Give a SavedModel's folder or"),
+        (tmp_path, "^[^-]* holds no checkpoint: train first"),
+        (__file__, "is not a .tflite file. Give a SavedModel's folder or"),
+        ("http://x/y", "http://x/y cannot be looked for"),
         ("nowhere.pth", "no file nowhere.pth"),
     ):
         with pytest.raises(hrnet_tf.UserError, match=sentence):
             hrnet_tf.load(path)
-    with pytest.raises(hrnet_tf.UserError, match="leave it out"):
-        hrnet_tf.load(run_dir, skeleton="coco17")
+    for options, sentence in (
+        ({"skeleton": "coco17"}, "leave it out"),
+        ({"skeleton": 5}, "skeleton must be a name, or the path of a YAML file; got 5"),
+        ({"label_set": []}, r"label_set must be a name, .*; got \[\]"),
+        ({"input_size": 256}, r"input_size must be \(height, width\).*; got 256"),
+        ({"input_size": (250, 192)}, "multiples of 32; got"),
+        ({"input_size": (256.0, 192.0)}, "multiples of 32; got"),
+        ({"style": {}}, "style must be a hrnet_tf.Style"),
+    ):
+        with pytest.raises(hrnet_tf.UserError, match=sentence):
+            hrnet_tf.load(run_dir, **options)
     damaged = tmp_path / "damaged"
     shutil.copytree(exported / "pose/1", damaged)
     with open(damaged / "saved_model.pb", "r+b") as file:
@@ -245,6 +287,66 @@ def test_models_without_an_answer_to_draw_are_named(tmp_path):
     for one, other in zip(model.weights, again.weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert isinstance(again, tf_keras.Model)
+
+
+def test_flags_of_the_converter_are_named_as_such(tmp_path):
+    model = hrnet_tf.create_model("hrnet_w18_small_v1", features_only=True)
+    path = tmp_path / "other.safetensors"
+    more = {"surplus.weight": tf.Variable(tf.zeros([3]))}
+    write_official(path, {**official_layout.backbone_variables(model), **more})
+    with pytest.raises(hrnet_tf.UserError, match="flags of hrnet_tf.convert_weights"):
+        hrnet_tf.load(path)
+
+
+def test_a_pil_image_that_cannot_be_decoded_is_named(pose, photos):
+    file = io.BytesIO()
+    Image.open(photos[0]).convert("RGB").save(file, "JPEG")
+    damaged = Image.open(io.BytesIO(file.getvalue()[:800]))
+    with pytest.raises(hrnet_tf.UserError, match="The PIL image cannot be read: image"):
+        pose.predict(damaged)
+
+
+def test_an_image_of_16_bits_is_the_same_as_its_file(tmp_path):
+    ramp = np.arange(0, 65536, 64, np.uint16).reshape(32, 32)
+    image = Image.fromarray(ramp)
+    image.save(tmp_path / "deep.png")
+    found = pixels_of(image)
+    np.testing.assert_array_equal(found, pixels_of(tmp_path / "deep.png"))
+    np.testing.assert_array_equal(found[..., 1], ramp // 256)
+
+
+def test_boxes_with_scores_are_lists_or_arrays(pose, photos):
+    boxes = hrnet_tf.Boxes(BOXES, [1, 0.5])
+    assert boxes.boxes.dtype == boxes.scores.dtype == np.float32
+    found, plain = pose.predict(photos[0], boxes), pose.predict(photos[0], BOXES)
+    np.testing.assert_allclose(found.scores, plain.scores * [1, 0.5], rtol=1e-5)
+    with pytest.raises(hrnet_tf.UserError, match="number for each of the 2 boxes; got"):
+        hrnet_tf.Boxes(BOXES, [1])
+
+
+def test_the_boxes_of_a_detector_that_can_hold_no_person_are_left_out():
+    boxes = np.array([[1, 2, 3, 4], [1, 2, 0, 4], [np.nan, 2, 3, 4]], np.float32)
+    found = hrnet_tf.Boxes.found(boxes, np.array([0.5, 0.6, 0.7]))
+    np.testing.assert_array_equal(found.boxes, boxes[:1])
+    np.testing.assert_array_equal(found.scores, np.float32([0.5]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["run", "weights"])
+def test_the_command_loads_every_form_as_python_does(form, run_dir, photos, tmp_path):
+    path = run_dir
+    if form == "weights":
+        path = tmp_path / "pose_128x96.safetensors"
+        model = hrnet_tf.create_model("hrnet_w18_small_v1", "pose")
+        write_official(path, pose_variables(model))
+    flags = [f"--input={photos[0]}", "--whole_image", "--flip_test"]
+    output = tmp_path / "out"
+    flags += [f"--model={path}", f"--output_dir={output}"]
+    assert predict.main(["predict", *flags]) == 0
+    (row,) = json.loads((output / "results.json").read_text())
+    (expected,) = hrnet_tf.load(path, flip_test=True).predict(photos[0]).rows()
+    np.testing.assert_allclose(row["keypoints"], expected["keypoints"], atol=1e-2)
+    np.testing.assert_allclose(row["score"], expected["score"], rtol=1e-4)
 
 
 def test_importing_and_listing_wait_for_nothing():

@@ -120,7 +120,7 @@ def test_faults_and_near_duplicates_are_named(objects):
     ("feature", "told"),
     [
         ("image/object/class/label", "not as many classes as coordinates"),
-        ("image/object/area", "not as many classes as areas"),
+        ("image/object/area", "image/object/area is not of as many objects"),
         ("image/object/mask", "not as many classes as masks"),
         ("image/encoded", "image/encoded"),
     ],
@@ -149,6 +149,50 @@ def test_categories_beyond_the_model_are_named(objects):
     assert finding["count"] == 4
     assert "num_classes" in next(iter(findings))
     assert finding["examples"][0]["annotation_id"] == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "configured"),
+    [pytest.param(400, 0, marks=pytest.mark.slow), (400, 2), (1, 2)],
+)
+def test_the_sheet_shows_what_the_model_counts(objects, number, configured):
+    """Without a configuration that is any category; COCO's model has 91."""
+    for entry in objects.content["annotations"]:
+        entry["category_id"] = number
+    objects.content["categories"] = [{"id": number, "name": "thing"}]
+    folder = objects.folder / "looks"
+    override = "--params_override=task.model.input_size=[64,64,3]"
+    if configured:
+        override += f",task.model.num_classes={configured}"
+    flags = [override] if configured else []
+    objects.inspect(
+        f"--output_dir={folder}", "--num_rows=1", "--num_augmented=1", *flags
+    )
+    assert (folder / "sheet.png").exists() == (configured != 2 or number == 1)
+
+
+@pytest.mark.parametrize(
+    ("feature", "place", "value", "told"),
+    [
+        ("image/object/bbox/xmin", 0, 0.99, "xmax is below image/object/bbox/xmin"),
+        ("image/object/area", 0, -1.0, "image/object/area is negative"),
+        ("image/object/is_crowd", 0, 7, "image/object/is_crowd is neither 0 nor 1"),
+    ],
+)
+def test_what_training_refuses_is_found(objects, feature, place, value, told):
+    objects.convert()
+    (converted,) = (objects.folder / "records").glob("*.tfrecord")
+    examples = [*tf.data.TFRecordDataset(str(converted)).as_numpy_iterator()]
+    example = tf.train.Example.FromString(examples[0])
+    values = example.features.feature[feature]
+    getattr(values, values.WhichOneof("kind")).value[place] = value
+    path = str(objects.folder / "edited")
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in (example.SerializeToString(), *examples[1:]):
+            writer.write(record)
+    report = run_inspect(objects.folder, f"--records={path}")
+    (finding,) = report["findings"]["record that training cannot read"]["examples"]
+    assert told in finding["text"]
 
 
 def test_the_output_has_both_pictures(objects):

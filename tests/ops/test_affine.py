@@ -211,3 +211,19 @@ def test_crops_run_in_tf_data_with_static_shapes():
     for in_pipeline, matrix in zip(dataset, matrices, strict=True):
         eager = affine.warp_crop(image, matrix, (32, 24))
         np.testing.assert_allclose(in_pipeline, eager, atol=1e-2)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_box_beyond_any_image_holds_no_person(place):
+    box = np.full(4, 10, np.float32)
+    assert affine.holds_person(box)
+    for value, expected in (
+        (1e9, True),
+        (np.nextafter(np.float32(1e9), np.inf), False),
+    ):
+        box[place] = value
+        assert affine.holds_person(box) == expected
+    box[place] = -1e9
+    assert affine.holds_person(box) == (place < 2)
+    box[place] = -1.001e9
+    assert not affine.holds_person(box)

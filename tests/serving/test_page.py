@@ -17,8 +17,8 @@ from page_requests import call, run_apart, serving, upload
 from PIL import Image, PngImagePlugin
 
 from hrnet_tf import demo
+from hrnet_tf.api import loading
 from hrnet_tf.messages import UserError
-from hrnet_tf.serving import kinds
 from hrnet_tf.serving.kinds import KINDS
 
 gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
@@ -260,7 +260,7 @@ def test_a_signal_ends_the_page_as_any_command(monkeypatch, number, capsys):
             task = "segmentation"
 
     monkeypatch.delenv("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", raising=False)
-    monkeypatch.setattr(kinds, "load_predictor", lambda *args, **kwargs: Segmenter())
+    monkeypatch.setattr(loading, "load", lambda *args, **kwargs: Segmenter())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -300,7 +300,7 @@ def test_the_page_has_the_limit_that_is_given(monkeypatch, capsys):
 
     kind = dataclasses.replace(KINDS["segmentation"], page=page)
     monkeypatch.setitem(KINDS, "segmentation", kind)
-    monkeypatch.setattr(kinds, "load_predictor", lambda *args, **kwargs: Segmenter())
+    monkeypatch.setattr(loading, "load", lambda *args, **kwargs: Segmenter())
     assert demo.main(["demo", "--model=any", "--max_pixels=1234"]) == 1
     assert "1234 pixels are the most." in capsys.readouterr().err
 

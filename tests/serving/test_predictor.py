@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hrnet_tf.serving import saved_model, tflite
+from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import ModelError
-from hrnet_tf.serving.predictor import Boxes
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array(
@@ -110,5 +110,5 @@ def test_any_box_gets_finite_keypoints(udp, predictors, build_module, tmp_path):
         keypoints, scores = predictor.predict_people(image, boxes)
         assert np.isfinite(keypoints).all() and np.isfinite(scores).all()
         assert not keypoints[~is_sensible].any() and not scores[~is_sensible].any()
-        found = predictor.predict(image, Boxes(boxes, np.ones(len(boxes))))
-        assert np.isfinite(found.boxes).all()
+        found = predictor.predict(image, Boxes.found(boxes, np.ones(len(boxes))))
+        np.testing.assert_array_equal(found.boxes, boxes[is_sensible])

@@ -39,6 +39,8 @@ _VIDEO_FORMATS = (
     *("m4v", "h264", "hevc", "asf", "flv", "ogg"),
 )
 _FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+# FFmpeg's own lines about a damaged file say nothing that our sentences do not.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 # What is named when it is left out of a folder, and what to do about it.
 _SKIPPED = {
     (".heic", ".heif"): "HEIC files cannot be read here; convert them to JPEG or PNG.",

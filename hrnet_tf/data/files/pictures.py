@@ -103,6 +103,14 @@ def open_with_pillow(encoded: bytes, header: Header) -> Image.Image:
     return image
 
 
+def pixels_of_pillow(image: Image.Image) -> np.ndarray:
+    """Pillow's image as uint8 [H, W, 3], RGB; of 16 bits the upper eight count."""
+    if image.mode.startswith("I;16"):  # `convert` would make all above 255 white.
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    return np.array(image.convert("RGB"))
+
+
 def check_size(found: tuple[int, int], header: Header) -> None:
     """Raises `DamagedHeaderError` if a decoder finds another width and height."""
     size = (header.width, header.height)
@@ -193,7 +201,7 @@ def _decode_with_pillow(encoded: bytes, header: Header) -> np.ndarray:
             # In bands: Pillow would hold copies of the whole.
             for top in range(0, height, _BAND):
                 band = image.crop((0, top, width, min(top + _BAND, height)))
-                pixels[top : top + _BAND] = band.convert("RGB")
+                pixels[top : top + _BAND] = pixels_of_pillow(band)
             return pixels
     except Exception:  # see `damage`
         reason = damage(encoded, header)

@@ -21,7 +21,6 @@ from hrnet_tf.data.label_tools.labels import (
     Labels,
     Pair,
     distinct_pairs,
-    number_names,
 )
 from hrnet_tf.data.label_tools.source import Source, find_image, image_size, plain_path
 from hrnet_tf.messages import shown, shown_at
@@ -250,7 +249,7 @@ def _read_keypoints(
         labels.counts["keypoints written as lists of lists, made plain"] += 1
         listed = [value for triple in listed for value in triple]
     if not category.keypoints and len(listed) % 3 == 0:
-        category.keypoints, category.is_numbered = number_names(len(listed) // 3), True
+        category.number(len(listed) // 3)
         labels.unsaid.add("names of keypoints")
     names = category.keypoints
     if len(listed) != 3 * len(names):

@@ -16,8 +16,8 @@ from hrnet_tf.data.label_tools.pieces import Piece, assemble
 from hrnet_tf.data.label_tools.source import Source, find_image, plain_path
 
 _HOW = "give the shapes of each object a group in CVAT, or label skeletons"
-# More than CVAT holds; each frame of a video is an image in the output.
-_MOST_FRAMES = 10_000_000
+# Nine hours of video; each frame is an image in the output.
+_LAST_FRAME = 1_000_000
 _NOT_THERE = "frames without objects, of which there is no image, left out"
 _FRAME_SUFFIXES = (".PNG", ".png", ".jpg", ".jpeg", ".JPG", ".JPEG")
 
@@ -51,7 +51,8 @@ def read(source: Source) -> Labels:
 
 
 def _read_image(element: ET.Element, path: str, source: Source, labels: Labels) -> None:
-    where = f"{path}: image {element.get('id', '')} ({element.get('name')})"
+    number, name = (values.word(element.get(key, "")) for key in ("id", "name"))
+    where = f"{path}: image {number} ({name})"
     with source.item(where):
         said = plain_path(element.get("name"), "its name")
         names = [said, os.path.basename(said)]
@@ -66,7 +67,7 @@ def _read_image(element: ET.Element, path: str, source: Source, labels: Labels) 
         )
         pieces: list[Piece] = []
         for place, child in enumerate(element):
-            of_shape = f"{where}, {child.tag} {place + 1}"
+            of_shape = f"{where}, {values.word(child.tag)} {place + 1}"
             with source.item(of_shape):
                 _add_piece(child, of_shape, child.get("label"), size, pieces, labels)
         ungroup_many(pieces)
@@ -145,8 +146,12 @@ def _all_frames(root: ET.Element) -> range:
     else:  # CVAT before 2019
         size = values.parse_whole(_first_text(root, "size") or "0", "size")
         stop = start + (size - 1) * step
-    if stop - start >= _MOST_FRAMES:
-        raise Unusable("too many frames", f"the last frame is {stop}, which cannot be.")
+    if stop > _LAST_FRAME:
+        raise Unusable(
+            "too many frames",
+            f"the last frame is {stop}; at most {_LAST_FRAME} can be: export a part of "
+            "the video.",
+        )
     return range(start, stop + 1, step)
 
 
@@ -171,9 +176,15 @@ def _read_track(
     identity = track.get("id", "")
     last = None
     for element in track:
-        where = f"{path}: track {identity}, frame {element.get('frame')}"
+        said = element.get("frame", "")
+        where = f"{path}: track {values.word(identity)}, frame {values.word(said)}"
         with source.item(where):
-            frame = values.parse_whole(element.get("frame", ""), "frame")
+            frame = values.parse_whole(said, "frame")
+            if frame > _LAST_FRAME:
+                raise Unusable(
+                    "too many frames",
+                    f"frame is {frame}; at most {_LAST_FRAME} can be.",
+                )
             if last is not None and frame > last + step:
                 labels.counts[
                     "gaps in tracks, not filled (export whole tracks from CVAT)"

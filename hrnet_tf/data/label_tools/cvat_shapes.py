@@ -30,7 +30,7 @@ def read_shape(
     """The piece that an element is; None, counted, where COCO has no place for it."""
     if element.tag not in _READ:
         labels.counts[
-            f"shapes that COCO has no place for, left out: {element.tag}"
+            f"shapes that COCO has no place for, left out: {values.word(element.tag)}"
         ] += 1
         return None
     group = values.parse_whole(element.get("group_id") or "0", "group_id")
@@ -148,14 +148,14 @@ def _read_skeleton(
 ) -> dict[str, Keypoint]:
     """The points that are not outside."""
     found: dict[str, Keypoint] = {}
-    met: list[str] = []
+    met: dict[str, None] = {}  # in order
     for child in element.iterfind("points"):
         name = values.name(child.get("label"), "the label of a point")
         if name in met:
             raise Unusable(
                 "keypoint twice", f"the skeleton has the point {name!r} twice."
             )
-        met.append(name)
+        met[name] = None
         if not _is_set(child, "outside"):
             ((x, y), *others) = _points(child)
             if others:
@@ -184,6 +184,6 @@ def _read_points(
             f"it has {len(found)} points, and other objects {category.name!r} have "
             f"{len(category.keypoints)}.",
         )
-    category.keypoints, category.is_numbered = names, True
+    category.number(len(found))
     labels.unsaid.add("names of keypoints")
     piece.keypoints = dict(zip(names, found, strict=True))

@@ -16,7 +16,9 @@ from hrnet_tf.input_files import read_bytes
 
 _KIND = "unreadable label file"
 _USE_CSV = "give the CollectedData_*.csv that lies beside it"
-_MOST_CELLS = 10**8
+# More than anybody labels; each becomes a text.
+_MOST_CELLS = 10**7
+_CELL = 8  # bytes
 
 
 def read_h5(path: str) -> list[list[str]]:
@@ -93,6 +95,9 @@ def _text(text: Any) -> str:
 
 
 def _array(data: h5py.Dataset) -> np.ndarray:
-    if data.size > _MOST_CELLS:
-        raise Unusable(_KIND, f"it says that it has {data.size} cells; {_USE_CSV}.")
+    if data.external or data.is_virtual:  # A pipe would keep us waiting.
+        raise Unusable(_KIND, f"its numbers are in other files; {_USE_CSV}.")
+    # Numbers that are not written count, too: a small file may have many.
+    if max(data.size, data.nbytes // _CELL) > _MOST_CELLS:
+        raise Unusable(_KIND, f"it says that it has {data.nbytes} bytes; {_USE_CSV}.")
     return data[()]

@@ -56,7 +56,7 @@ def read(source: Source) -> Labels:
     labels.unsaid |= set() if source.hidden_flag else {"hidden keypoints"}
     for place, task in enumerate(tasks):
         number = task.get("id") if isinstance(task, dict) else None
-        named = f"tasks[{place}]" if number is None else f"task {number}"
+        named = f"tasks[{place}]" if number is None else f"task {values.word(number)}"
         where = f"{source.path}: {named}"
         with source.item(where):
             content = values.entry(task, "the task")
@@ -203,8 +203,8 @@ def _read_pieces(
         with source.item(f"{where}, region {identity}"):
             piece = _read_region(f"{where}, region {identity}", region, image, source)
             if piece is None:
-                what = f"regions that are not read, left out: {region['kind']}"
-                labels.counts[what] += 1
+                kind = values.word(region["kind"])
+                labels.counts[f"regions that are not read, left out: {kind}"] += 1
                 continue
             piece.group = groups.get(identity)
             yield piece
@@ -241,6 +241,8 @@ def _groups(
 
     def find(identity: str) -> str:
         while leader[identity] != identity:
+            # Halves the way for the next time: chains may have thousands of links.
+            leader[identity] = leader[leader[identity]]
             identity = leader[identity]
         return identity
 
@@ -275,7 +277,8 @@ def _read_region(
     kind, value = region["kind"], region["values"]
     names = _label_names(kind, value)
     piece = Piece(where=where, label=names[0] if names else None)
-    choices = [mark for mark in value.get("choices") or [] if isinstance(mark, str)]
+    marks = values.entries(value.get("choices") or [], "choices")
+    choices = [mark for mark in marks if isinstance(mark, str)]
     piece.attributes = {
         **({"labels": names} if len(names) > 1 else {}),
         **({"choices": choices} if choices else {}),

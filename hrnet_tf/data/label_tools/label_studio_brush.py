@@ -9,6 +9,7 @@ value or the values.
 import numpy as np
 
 from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.label_tools import masks
 from hrnet_tf.messages import shown
 
 _MOST_BYTES = 2**28
@@ -39,6 +40,7 @@ def read_brush(runs: list, width: int, height: int) -> np.ndarray:
         raise Unusable(
             "bad brush", f"rle is {shown(runs)}; it must be a list of bytes, 0 to 255."
         )
+    masks.check_pixels(width, height)
     bits = _Bits(bytes(runs))
     total = bits.read(32)
     if total != 4 * width * height:

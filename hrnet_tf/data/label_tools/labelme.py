@@ -141,7 +141,8 @@ def _read_shape(
     elif kind in ("point", "rectangle", "polygon", "oriented_rectangle", "mask"):
         raise Unusable("bad shape", f"a {kind} cannot have {len(points)} points.")
     else:
-        labels.counts[f"shapes that COCO has no place for, left out: {kind}"] += 1
+        what = f"shapes that COCO has no place for, left out: {values.word(kind)}"
+        labels.counts[what] += 1
         return None
     return piece
 

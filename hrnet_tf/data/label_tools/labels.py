@@ -8,6 +8,9 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.vocabularies.skeletons import MOST_KEYPOINTS
+
 Pair = tuple[str, str]
 
 # The visibility of a keypoint, as in COCO.
@@ -105,8 +108,23 @@ class Category:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def add(self, names: Iterable[str]) -> None:
-        """Adds the keypoints that are not known yet, at the end."""
-        self.keypoints += [name for name in names if name not in self.keypoints]
+        """Adds the keypoints that are not known yet, at the end. Raises `Unusable`."""
+        all_names = list(dict.fromkeys([*self.keypoints, *names]))
+        self._check_count(len(all_names))
+        self.keypoints = all_names
+
+    def number(self, count: int) -> None:
+        """Gives keypoints that have no names numbers. Raises `Unusable`."""
+        self._check_count(count)
+        self.keypoints, self.is_numbered = number_names(count), True
+
+    def _check_count(self, count: int) -> None:
+        if count > MOST_KEYPOINTS:
+            raise Unusable(
+                "too many keypoints",
+                f"with it, the category {self.name!r} has {count} keypoints; at most "
+                f"{MOST_KEYPOINTS} can be.",
+            )
 
 
 @dataclasses.dataclass(kw_only=True)

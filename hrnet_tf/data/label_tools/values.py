@@ -13,12 +13,16 @@ from hrnet_tf.messages import shown
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LONGEST_NUMBER = 100  # characters
+_LONGEST_WORD = 60
 
 
 def number(value: Any, what: str) -> float:
     """A number of JSON."""
     if not is_number_list([value]):
-        raise Unusable("bad number", f"{what} is {shown(value)}; it must be a number.")
+        raise Unusable(
+            "bad number",
+            f"{what} is {shown(value)}; it must be a number between -1e9 and 1e9.",
+        )
     return value
 
 
@@ -60,6 +64,12 @@ def name(value: Any, what: str) -> str:
     return str(value)
 
 
+def word(value: Any) -> str:
+    """A mark of the file as messages and summaries tell it: plainly, if it is short."""
+    is_plain = is_name(value) and len(value) <= _LONGEST_WORD
+    return str(value) if is_plain or type(value) is int else shown(value)
+
+
 def entry(value: Any, what: str) -> dict[str, Any]:
     """An object of JSON."""
     if not isinstance(value, dict):
@@ -78,7 +88,9 @@ def point(value: Any, what: str) -> tuple[float, float]:
     """Two numbers of JSON."""
     if not is_number_list(value) or len(value) != 2:
         raise Unusable(
-            "bad point", f"{what} is {shown(value)}; it must be two numbers, x and y."
+            "bad point",
+            f"{what} is {shown(value)}; it must be two numbers, x and y, between "
+            "-1e9 and 1e9.",
         )
     return value[0], value[1]
 

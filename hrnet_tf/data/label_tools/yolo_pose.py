@@ -23,7 +23,7 @@ from hrnet_tf.data.label_tools.labels import (
 from hrnet_tf.data.label_tools.source import Source, find_image, image_size
 from hrnet_tf.data.vocabularies.skeletons import MOST_KEYPOINTS
 from hrnet_tf.data.vocabularies.vocabulary import is_name
-from hrnet_tf.input_files import read_bytes, read_yaml
+from hrnet_tf.input_files import InputFileError, read_bytes, read_yaml
 from hrnet_tf.messages import did_you_mean, shown
 
 SPLITS = ("train", "val", "test")
@@ -93,7 +93,7 @@ def _root(yaml_path: str, said: Any) -> str:
 
 def _read_shape(shape: Any) -> tuple[int, int]:
     is_shape = isinstance(shape, list) and len(shape) == 2
-    if not is_shape or type(shape[0]) is not int or shape[1] not in (2, 3):
+    if not is_shape or shape[1] not in (2, 3) or {*map(type, shape)} != {int}:
         raise Unusable(
             "bad shape",
             f"kpt_shape is {shown(shape)}; it must be [number of keypoints, 2 or 3].",
@@ -242,7 +242,7 @@ def _text(path: str) -> str:
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unusable("bad text", f"{path} is not text in UTF-8.") from None
+        raise InputFileError(path, "is not text in UTF-8") from None
 
 
 def _read_object(

@@ -45,6 +45,9 @@ _PARTS = (
     *("knee", "leg", "paw", "sho", "shoulder", "thumb", "toe", "wri", "wrist"),
 )
 
+# Control characters, halves of pairs, and separators of lines and paragraphs.
+_NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")
+
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +98,7 @@ def is_name(value: Any) -> bool:
     return (
         isinstance(value, str)
         and bool(value.strip())
-        and not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value)
+        and not any(unicodedata.category(letter) in _NOT_IN_NAMES for letter in value)
     )
 
 

@@ -13,13 +13,14 @@ import tensorflow as tf
 from hrnet_tf import visualization
 from hrnet_tf.evaluation.coco_instances import encode_masks
 from hrnet_tf.messages import numbered
+from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.detection.metadata import CANVAS_COLOR, DetectionMetadata
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
-from hrnet_tf.serving.predictor import Boxes, Prediction, Predictor, fitted_size
+from hrnet_tf.serving.predictor import Prediction, Predictor, fitted_size
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class DetectionPrediction(Prediction):
     """The objects in an image, best first.
 
@@ -113,7 +114,7 @@ class DetectionPredictor(Predictor[DetectionPrediction]):
         if least_score is None:
             least_score = self.style.box_score_threshold
         is_person &= found.scores >= least_score
-        return Boxes(found.boxes[is_person], found.scores[is_person])
+        return Boxes.found(found.boxes[is_person], found.scores[is_person])
 
     def category_of_people(self, category_id: int | None = None) -> int:
         """The category that is asked for, or else "person", or the only one there is.

@@ -2,17 +2,12 @@
 
 Both are SavedModels that `hrnet_tf.export` wrote, used as they are.
 
-Signatures of the SavedModel, N being the most people that are found:
-
-    serving_default  image_bytes string [B]
-                     -> boxes float32 [B, N, 4], box_scores float32 [B, N],
-                        keypoints float32 [B, N, K, 3], scores float32 [B, N],
-                        num_people int32 [B]
-    image            images uint8 [B, H, W, 3] -> as serving_default
+docs/signatures.md says what each of them takes and returns.
 """
 
 import tensorflow as tf
 
+from hrnet_tf.ops import affine
 from hrnet_tf.serving.graphs import Graph, ServingModule, image_signatures
 from hrnet_tf.serving.loading import LoadedSavedModel
 from hrnet_tf.serving.people.metadata import PeopleMetadata
@@ -87,7 +82,7 @@ class PeopleModule(ServingModule):
         metadata = self._metadata
         is_person = found["classes"] == metadata.category_id
         is_person &= found["scores"] >= metadata.box_score_threshold
-        is_person &= found["scores"] > 0
+        is_person &= (found["scores"] > 0) & affine.holds_person(found["boxes"])
         wanted = metadata.max_people
         missing = max(wanted - metadata.detector.max_detections, 0)
         scores = tf.where(is_person, found["scores"], 0.0)

@@ -1,14 +1,17 @@
 """Finds people and their keypoints: a detector and a pose model, apart or in one."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
+from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.detection.predictor import DetectionPredictor
 from hrnet_tf.serving.loading import LoadedSavedModel
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.people.metadata import PeopleMetadata
 from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
-from hrnet_tf.serving.predictor import Boxes, Predictor
+from hrnet_tf.serving.predictor import Predictor
 
 
 class TwoStagePredictor(Predictor[PosePrediction]):
@@ -62,21 +65,20 @@ class TwoStagePredictor(Predictor[PosePrediction]):
     def predict_image(
         self, image: np.ndarray, boxes: Boxes | None = None
     ) -> PosePrediction:
+        (prediction,) = self.predict_batch([image], [boxes])
+        return prediction
+
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
+    ) -> list[PosePrediction]:
         del boxes
-        people = self._detector.find_people(
-            image, self.metadata.category_id, self.metadata.box_score_threshold
-        )
-        # Boxes that can hold nobody stay, with zeros, as in a joint model.
-        keypoints, scores = self._pose.predict_people(image, people.boxes)
-        return PosePrediction(
-            people.boxes,
-            people.scores,
-            keypoints,
-            scores * people.scores,
-            self.metadata.pose.skeleton,
-            image=image,
-            style=self.style,
-        )
+        people = [
+            self._detector.find_people(
+                image, self.metadata.category_id, self.metadata.box_score_threshold
+            )
+            for image in images
+        ]
+        return self._pose.predict_batch(images, people)
 
 
 class PeoplePredictor(Predictor[PosePrediction]):

@@ -4,21 +4,7 @@ Cropping, normalisation, the flip test, decoding and the way back to image pixel
 the functions that training and evaluation use. The network's norms are folded into its
 convolutions and its variables frozen into constants.
 
-Signatures of a SavedModel, whose boxes are x, y, width, height:
-
-    serving_default  image_bytes string [B], boxes float32 [B, N, 4]
-                     -> keypoints float32 [B, N, K, 3], scores float32 [B, N]
-    image            images uint8 [B, H, W, 3], boxes float32 [B, N, 4]
-                     -> as serving_default
-    crops            crops uint8 [N, H, W, 3]
-                     -> keypoints float32 [N, K, 3], heatmaps float32 [N, H/4, W/4, K]
-
-Outputs of a .tflite file. Its shapes are fixed and have at most four dimensions, so
-that GPU delegates take the whole graph:
-
-    keypoints        float32 [1, K, 3]: x and y as shares of the crop's width and
-                     height, and the score
-    heatmaps         float32 [1, H/4, W/4, K], if asked for
+docs/signatures.md says what each of them takes and returns.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,9 +29,6 @@ from hrnet_tf.serving.graphs import (
     warmup_image,
 )
 from hrnet_tf.serving.pose.metadata import PoseMetadata
-
-# In pixels.
-LARGEST_COORDINATE = 1e9
 
 # A box whose crop is black, which takes least time.
 _BESIDE_THE_IMAGE = (-9.0, -9.0, 1.0, 1.0)
@@ -184,7 +167,7 @@ class PoseModule(MobileModule):
         Args:
             images: [B, ...].
             boxes: float32 [B, N, 4], x, y, width and height in image pixels. Rows
-                that hold no person, see `holds_person`, are padding: everything
+                that hold no person, see `affine.holds_person`, are padding: everything
                 returned for them is 0.
             read_image: Maps one of `images` to uint8 [H, W, 3].
 
@@ -196,7 +179,7 @@ class PoseModule(MobileModule):
         """
         crop_size = self._metadata.input_size
         shape = tf.shape(boxes)[:2]
-        is_person = holds_person(boxes)
+        is_person = affine.holds_person(boxes)
         # What is no box may be as large as numbers get: its crop is not looked at.
         boxes = tf.where(is_person[..., tf.newaxis], boxes, _BESIDE_THE_IMAGE)
         center, size = affine.box_to_center_size(
@@ -240,16 +223,6 @@ class PoseModule(MobileModule):
             keypoints[..., 2], self._metadata.keypoint_score_threshold
         )
         return {"keypoints": keypoints, "scores": scores}
-
-
-def holds_person(boxes: tf.Tensor) -> tf.Tensor:
-    """Whether boxes [..., 4] of x, y, width and height could hold a person, bool [...].
-
-    Width and height must be positive, and nothing NaN or larger than any image: float32
-    has no room for the crops of such boxes.
-    """
-    is_sensible = tf.reduce_all(tf.abs(boxes) <= LARGEST_COORDINATE, axis=-1)
-    return is_sensible & tf.reduce_all(boxes[..., 2:] > 0, axis=-1)
 
 
 def person_scores(keypoint_scores: tf.Tensor, threshold: float) -> tf.Tensor:

@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from hrnet_tf import visualization
+from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.page import (
     MAX_PIXELS,
     Page,
@@ -19,7 +20,6 @@ from hrnet_tf.serving.page import (
     show,
 )
 from hrnet_tf.serving.pose.predictor import PosePredictor
-from hrnet_tf.serving.predictor import Boxes
 
 # More people than a picture needs would keep the server busy.
 _MOST_BOXES = 50
@@ -92,7 +92,7 @@ class DemoPage:
             gradio.Error: If a box or the threshold cannot be used.
         """
         given = _boxes(boxes)
-        people = Boxes(given, np.ones(len(given))) if len(given) else None
+        people = Boxes.of(given) if len(given) else None
         picture, rows = show(self._predictor, image, score_threshold, people)
         shown = people or Boxes.of_whole(picture)
         return picture, self._heatmaps(image, shown.boxes), rows
@@ -188,14 +188,15 @@ def _boxes(rows: list[list[Any]] | None) -> np.ndarray:
         )
     if any(len(row) != len(BOX_COLUMNS) for row in numbers):
         raise mistake("Every box needs four numbers: x, y, width and height.")
-    boxes = np.array(numbers, np.float64).reshape(-1, 4)
+    with np.errstate(over="ignore"):
+        boxes = np.array(numbers).reshape(-1, 4).astype(np.float32)
     # Not a number is in no range.
     if not (np.abs(boxes) <= _FARTHEST).all() or not (boxes[:, 2:] > 0).all():
         raise mistake(
             "Every box needs four numbers: x, y, and a width and height above 0; none "
             f"beyond {_FARTHEST}."
         )
-    return boxes.astype(np.float32)
+    return boxes
 
 
 def _point(place: Any) -> list[float]:

@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.label_sets import LabelSet
+from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import FILE_NAME, ModelError
-from hrnet_tf.serving.predictor import Boxes, Prediction, Predictor, fitted_size
+from hrnet_tf.serving.predictor import Prediction, Predictor, fitted_size
 from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class SegmentationPrediction(Prediction):
     """The classes of an image's pixels.
 

@@ -385,6 +385,13 @@ def test_a_picture_named_like_a_video_is_not_decoded(kind, name, tmp_path, monke
     assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == given
 
 
+def test_ffmpeg_says_nothing_of_damaged_files(tmp_path, capfd):
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
+    with pytest.raises(media.MediaError):
+        media.open_video(str(tmp_path / "a.mp4"))
+    assert not capfd.readouterr().err
+
+
 def test_a_pipe_is_no_picture(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(media.MediaError, match="a.jpg is a pipe, not a file"):

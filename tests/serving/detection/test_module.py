@@ -1,12 +1,14 @@
 """Detectors as SavedModels and .tflite files, alone and with a pose model."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from official.core import task_factory
+from signature_page import TFLITE, assert_documented
 
 from hrnet_tf import join as join_command
 from hrnet_tf.serving import saved_model, tflite
@@ -77,6 +79,12 @@ def saved(detector, tmp_path_factory):
     folder = tmp_path_factory.mktemp("detection") / "1"
     saved_model.write_saved_model(module, metadata, str(folder))
     return folder
+
+
+def test_signatures_are_those_of_the_page(detector):
+    _, _, module, _ = detector
+    graphs = {**module.signatures(), TFLITE: module.mobile_function()}
+    assert_documented("Detection", graphs)
 
 
 def test_bytes_to_objects_in_image_pixels(detector, saved):
@@ -195,6 +203,25 @@ def test_operations_that_tflite_lacks_are_named():
     assert "CombinedNonMaxSuppression, Where. Export it as saved_model" in message
 
 
+def test_a_joint_model_leaves_out_what_can_hold_no_person():
+    module = PeopleModule.__new__(PeopleModule)
+    module._metadata = SimpleNamespace(
+        category_id=1,
+        box_score_threshold=0.1,
+        max_people=2,
+        detector=SimpleNamespace(max_detections=3),
+    )
+    found = {
+        "boxes": tf.constant([[[1, 2, 3, 0], [1, 2, 3, 4], [5, 6, 7, 8.0]]]),
+        "scores": tf.constant([[0.9, 0.8, 0.05]]),
+        "classes": tf.constant([[1, 1, 1]]),
+    }
+    boxes, scores, count = module._choose_people(found)
+    np.testing.assert_array_equal(boxes, [[[1, 2, 3, 4], [0, 0, 0, 0]]])
+    np.testing.assert_allclose(scores, [[0.8, 0]])
+    assert count == [1]
+
+
 def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp_path):
     path = tmp_path / "people" / "1"
     detector, pose = str(saved), str(saved_model_dir)
@@ -213,7 +240,9 @@ def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp
                 getattr(found, name), getattr(expected, name), atol=1e-3
             )
     assert max(numbers) > 0
-    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    signatures = tf.saved_model.load(str(path)).signatures
+    assert_documented("A detector and a pose model in one", signatures)
+    serve = signatures["serving_default"]
     outputs = serve(image_bytes=tf.constant([encoded(image) for image in images()]))
     assert outputs["num_people"].numpy().tolist() == numbers
     assert outputs["keypoints"].shape == (2, 15, 17, 3)

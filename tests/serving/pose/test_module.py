@@ -1,25 +1,16 @@
 import numpy as np
 import pytest
+from signature_page import TFLITE, assert_documented
 
 from hrnet_tf.evaluation.coco_keypoints import rescore
 from hrnet_tf.ops import heatmaps
-from hrnet_tf.serving.pose.module import holds_person, person_scores
+from hrnet_tf.serving.pose.module import person_scores
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_a_box_beyond_any_image_holds_no_person(place):
-    box = np.full(4, 10, np.float32)
-    assert holds_person(box)
-    for value, expected in (
-        (1e9, True),
-        (np.nextafter(np.float32(1e9), np.inf), False),
-    ):
-        box[place] = value
-        assert holds_person(box) == expected
-    box[place] = -1e9
-    assert holds_person(box) == (place < 2)
-    box[place] = -1.001e9
-    assert not holds_person(box)
+def test_signatures_are_those_of_the_page(build_module):
+    module, _ = build_module()
+    graphs = module.signatures()
+    assert_documented("Pose", {**graphs, TFLITE: module.mobile_function(True)})
 
 
 def test_people_are_scored_as_in_an_evaluation():

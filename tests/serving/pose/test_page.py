@@ -159,7 +159,7 @@ def test_a_model_without_heatmaps(build_module, tmp_path):
 
 def test_mistakes_are_answered_in_a_sentence(saved_model_dir, capsys):
     assert demo.main(["demo", "--model=/nowhere"]) == 1
-    assert "There is no model /nowhere" in capsys.readouterr().err
+    assert "There is no model '/nowhere'" in capsys.readouterr().err
     assert demo.main(["demo", "--model=m", "--max_upload_mb=0"]) == 2
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
