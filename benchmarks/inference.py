@@ -178,12 +178,12 @@ def _random(variant: str, size: list[int], folder: str, only: str) -> list[Entry
             entries.append(entry(name, precision, "onnx", f"{precision}.onnx"))
     if "openvino" in present:
         kinds = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
-        has_bf16 = "avx512_bf16" in measuring.machine()["instructions"]
+        has_bf16 = "avx512_bf16" in measuring.processor()[1]
         for precision, file in kinds.items():
             if precision == "bf16" and not has_bf16:
                 continue
             name = f"OpenVINO {precision}"
-            more = {"precision": precision}
+            more = {"hint": "bf16" if precision == "bf16" else "f32"}
             entries.append(entry(name, precision, "openvino", f"{file}.xml", **more))
     return [e for e in entries if os.path.exists(e.contender.settings["path"])]
 
@@ -273,12 +273,11 @@ def onnx(path: str, raw: bool = False, **given: Any) -> measuring.Work:
 
 
 def openvino(
-    path: str, precision: str = "fp32", raw: bool = False, **given: Any
+    path: str, hint: str = "f32", raw: bool = False, **given: Any
 ) -> measuring.Work:
     """OpenVINO. bf16 is its default on processors that have it."""
     import openvino
 
-    hint = "bf16" if precision == "bf16" else "f32"
     options = {
         "INFERENCE_NUM_THREADS": measuring.num_cores(),
         "PERFORMANCE_HINT": "LATENCY",

@@ -26,9 +26,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+# As the commands of hrnet_tf set them, unless somebody has decided.
+TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", ONEDNN: "1", "TF_USE_LEGACY_KERAS": "1"}
+for _name, _value in TENSORFLOW.items():
+    os.environ.setdefault(_name, _value)
 
 # A round's work; what it returns is kept with its seconds.
 Work = Callable[[], Mapping[str, Any] | None]
@@ -266,7 +269,7 @@ def is_installed(*packages: str) -> bool:
 
 def machine() -> dict[str, Any]:
     """The processor, what is installed, and what else is running."""
-    processor, has = _processor()
+    name, has = processor()
     load = os.getloadavg()[0]
     if load > num_cores() + 0.5:
         print(
@@ -274,13 +277,10 @@ def machine() -> dict[str, Any]:
             file=sys.stderr,
         )
     return {
-        "processor": processor,
+        "processor": name,
         "cores": num_cores(),
         "instructions": has,
-        # TensorFlow's default: on where the processor has one of these.
-        "onednn": os.environ.get(
-            ONEDNN, str(int(any(name in has for name in _INSTRUCTIONS[2:])))
-        ),
+        "onednn": os.environ[ONEDNN],
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": dict(_versions()),
@@ -288,7 +288,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _processor() -> tuple[str, list[str]]:
+def processor() -> tuple[str, list[str]]:
+    """The processor's name, and which of the instructions that matter it has."""
     name, text = platform.processor() or platform.machine(), ""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         text = file.read()

@@ -57,6 +57,9 @@ def main() -> None:
     parser.add_argument(
         "--crops", type=measuring.count, default=1024, help="of a round"
     )
+    parser.add_argument(
+        "--crop_with_opencv", action="store_true", help="train_data.crop_with_opencv"
+    )
     arguments = parser.parse_args()
     if bool(arguments.annotations) != bool(arguments.image_dir):
         parser.error("--annotations and --image_dir go together.")
@@ -89,12 +92,13 @@ def main() -> None:
 def race(data: dict[str, str], arguments: argparse.Namespace) -> measuring.Rounds:
     """Lets both loaders, and the stages of ours, take turns."""
     given = {"data": data, "crops": arguments.crops}
+    own = {**given, "opencv": arguments.crop_with_opencv}
     workers = arguments.workers or measuring.num_cores()
     return measuring.take_turns(
         __file__,
         {
-            OURS: measuring.Contender("ours", given),
-            TENSORS: measuring.Contender("ours", {**given, "targets": True}),
+            OURS: measuring.Contender("ours", own),
+            TENSORS: measuring.Contender("ours", {**own, "targets": True}),
             OFFICIAL: measuring.Contender("official", {**given, "workers": workers}),
             "stages": measuring.Contender("stages", {"data": data}),
         },
@@ -147,9 +151,11 @@ def summed_up(row: dict[str, Any]) -> list[dict[str, Any]]:
 # ---- contenders ----
 
 
-def ours(data: dict[str, str], crops: int, targets: bool = False) -> measuring.Work:
+def ours(
+    data: dict[str, str], crops: int, opencv: bool = False, targets: bool = False
+) -> measuring.Work:
     """Our training pipeline; a round takes some batches from it."""
-    batches = iter(pipeline(data).dataset())
+    batches = iter(pipeline(data, opencv).dataset())
     return functools.partial(
         _take, map(_on_device(), batches) if targets else batches, crops
     )
@@ -180,7 +186,7 @@ def _take(batches: Any, crops: int) -> None:
         pass
 
 
-def pipeline(data: dict[str, str], buffers: int = 64) -> Any:
+def pipeline(data: dict[str, str], opencv: bool = False) -> Any:
     """Our `PoseInput` of these people, whose records it writes if there are none."""
     from hrnet_tf.configs import pose as pose_config
     from hrnet_tf.data.converters import coco_pose
@@ -197,8 +203,9 @@ def pipeline(data: dict[str, str], buffers: int = 64) -> Any:
             input_path=f"{data['records']}-*",
             is_training=True,
             global_batch_size=BATCH_SIZE,
-            shuffle_buffer_size=buffers,
-            crop_shuffle_buffer_size=buffers,
+            shuffle_buffer_size=64,
+            crop_shuffle_buffer_size=64,
+            crop_with_opencv=opencv,
         ),
         pose_config.Codec(),
         CROP_SIZE,

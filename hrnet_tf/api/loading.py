@@ -15,7 +15,7 @@ from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs.variants import VARIANTS, check_input_size
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.input_files import read_yaml
+from hrnet_tf.input_files import is_text, names_in, read_yaml
 from hrnet_tf.messages import UserError, did_you_mean, one_line, shown
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.in_memory import load_checkpoint
@@ -97,11 +97,9 @@ def load(
     Raises:
         UserError: If it cannot be loaded; the message says why.
     """
-    if not isinstance(path, (str, bytes, os.PathLike)):
-        raise LoadingError(f"A model is loaded from a path; got {shown(path)}.")
+    path = _text_of(path)
     if not isinstance(style, Style):
         raise LoadingError(f"style must be a hrnet_tf.Style; got {shown(style)}.")
-    path = os.fsdecode(path)
     asked = _Asked.of(skeleton, label_set, input_size)
     options = Options(flip_test=flip_test)
     if path.endswith(WEIGHTS_SUFFIXES) and not os.path.isdir(path):
@@ -131,6 +129,18 @@ def load(
         if error.is_there:
             raise
         raise LoadingError(f"{error} Give {_FORMS}.") from None
+
+
+def _text_of(path: Any) -> str:
+    """A path as text that TensorFlow takes."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise LoadingError(f"A model is loaded from a path; got {shown(path)}.")
+    text = os.fsdecode(path)
+    if not is_text(text):
+        raise LoadingError(
+            f"{text!r} is no UTF-8 text, as the path of a model must be."
+        )
+    return text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,8 +226,10 @@ def _meant(path: str) -> str:
     if path.removeprefix("hrnet_") in VARIANTS:
         return ", but a network without weights, for hrnet_tf.create_model"
     folder, name = os.path.split(os.path.normpath(path))
-    folder = folder or "."
-    return did_you_mean(name, os.listdir(folder) if os.path.isdir(folder) else [])
+    try:
+        return did_you_mean(name, names_in(folder))
+    except OSError:
+        return ""
 
 
 def _load_converted(
