@@ -45,6 +45,7 @@ def test_pose_input(tmp_path):
     assert len(content["summary"]) == 2
 
 
+@pytest.mark.slow
 def test_decoding(tmp_path):
     flags = ["--people=3", "--batch=2", "--codecs=msra"]
     content = run("decoding", tmp_path, "--rounds=1", *flags)
