@@ -11,7 +11,10 @@ from official.modeling import optimization
 from hrnet_tf import export
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
-from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.messages import UserError
+from hrnet_tf.serving import exporting
+from hrnet_tf.serving.exporter import Options
+from hrnet_tf.serving.kinds import KINDS, load_predictor
 from hrnet_tf.serving.pose import verification
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training import checkpoints, devices
@@ -195,6 +198,25 @@ def test_bfloat16_is_computed_with_and_compared(
     # All but the head's.
     assert kinds.count(tf.float32.as_datatype_enum) == 1
     assert kinds.count(tf.bfloat16.as_datatype_enum) == len(kinds) - 1 > 10
+
+
+def test_bfloat16_is_for_pose(tmp_path):
+    params = parse_config("hrnet_seg_custom", [], ["task.label_set=synthetic_parts"])
+    wanted = exporting.Export(
+        format="saved_model",
+        quantize="bfloat16",
+        output_dir=str(tmp_path / "1"),
+        options=Options(),
+        warmup=False,
+        calibration_samples=1,
+        verify=False,
+        verification_images=0,
+        max_loss=None,
+        overwrite=False,
+    )
+    with pytest.raises(UserError, match="bfloat16 is for pose models; leave it out"):
+        exporting.export_checkpoint(params, KINDS["segmentation"], wanted, None, "c")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_written_when_too_much_is_lost(
