@@ -97,7 +97,12 @@ def command(arguments: Sequence[str]) -> measuring.Work:
 
     def work() -> dict[str, float]:
         before = _children_seconds()
-        subprocess.run([sys.executable, *arguments], check=True, env=environment)
+        subprocess.run(
+            [sys.executable, *arguments],
+            check=True,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
         return {"children_seconds": _children_seconds() - before}
 
     return work

@@ -63,9 +63,10 @@ def define_flags() -> flags.FlagValues:
     define.enum("format", FORMATS, "What to write.")
     define.enum(
         "quantize",
-        QUANTIZATIONS,
+        tuple(QUANTIZATIONS),
         "With --format=tflite: float16 halves the file, dynamic stores 8-bit weights, "
-        "int8 computes with 8 bits.",
+        "int8 computes with 8 bits. With --format=saved_model, for pose models: "
+        "bfloat16 computes with 16 bits, for CPUs that have instructions for it.",
         default="none",
     )
     define.string(
@@ -115,7 +116,7 @@ def define_flags() -> flags.FlagValues:
     define.float(
         "max_loss",
         "AP or mIoU that the exported model may lose; more is an error. By default "
-        "0.002, and 0.01 for dynamic and int8.",
+        "0.002, and 0.01 for bfloat16, dynamic and int8.",
     )
     define.boolean("overwrite", "Whether to replace existing output.")
     define.boolean("pipeline", _MOVED)
@@ -201,11 +202,16 @@ def _check_numbers(values: flags.FlagValues) -> None:
 
 def _check_combinations(values: flags.FlagValues) -> None:
     """Refuses flags that would be passed over without another."""
+    formats = QUANTIZATIONS[values.quantize]
+    if values.format not in formats:
+        raise command_line.UsageError(
+            f"--quantize={values.quantize} goes with --format={formats[0]}."
+        )
     for needed, is_given, names in (
         (
             "--format=tflite",
             values.format == "tflite",
-            ("quantize", "heatmaps", "logits", "input_size"),
+            ("heatmaps", "logits", "input_size"),
         ),
         ("--format=saved_model", values.format == "saved_model", ("warmup",)),
         ("--quantize=int8", values.quantize == "int8", ("calibration_samples",)),

@@ -11,10 +11,13 @@ from official.modeling import optimization
 from hrnet_tf import export
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
-from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.messages import UserError
+from hrnet_tf.serving import exporting
+from hrnet_tf.serving.exporter import Options
+from hrnet_tf.serving.kinds import KINDS, load_predictor
 from hrnet_tf.serving.pose import verification
 from hrnet_tf.tasks.pose import PoseTask
-from hrnet_tf.training import checkpoints
+from hrnet_tf.training import checkpoints, devices
 from hrnet_tf.training.experiment import ConfigError, parse_config
 
 
@@ -169,6 +172,53 @@ def test_int8_is_calibrated_with_training_people(run_dir, tmp_path, capsys):
     assert f"Wrote {path}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_bfloat16_is_computed_with_and_compared(
+    is_slow, run_dir, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(devices, "is_slow_on_cpu", lambda precision: is_slow)
+    output = tmp_path / "1"
+    flags = [f"--model_dir={run_dir}", "--format=saved_model", "--max_loss=1"]
+    assert run(*flags, f"--output_dir={output}", "--quantize=bfloat16") == 0
+    said = capsys.readouterr().out
+    assert ("This CPU has no instructions for bfloat16" in said) is is_slow
+    assert re.search(r"^saved_model, bfloat16 +[0-9]", said, re.M)
+    difference = float(re.findall(r"differ by at most (\S+) of", said)[0])
+    assert 1e-4 < difference < 2
+    crops = tf.saved_model.load(str(output)).signatures["crops"]
+    assert crops.structured_outputs["heatmaps"].dtype == tf.float32
+    library = crops.graph.as_graph_def().library
+    kinds = [
+        node.attr["T"].type
+        for function in library.function
+        for node in function.node_def
+        if node.op == "Conv2D"
+    ]
+    # All but the head's.
+    assert kinds.count(tf.float32.as_datatype_enum) == 1
+    assert kinds.count(tf.bfloat16.as_datatype_enum) == len(kinds) - 1 > 10
+
+
+def test_bfloat16_is_for_pose(tmp_path):
+    params = parse_config("hrnet_seg_custom", [], ["task.label_set=synthetic_parts"])
+    wanted = exporting.Export(
+        format="saved_model",
+        quantize="bfloat16",
+        output_dir=str(tmp_path / "1"),
+        options=Options(),
+        warmup=False,
+        calibration_samples=1,
+        verify=False,
+        verification_images=0,
+        max_loss=None,
+        overwrite=False,
+    )
+    with pytest.raises(UserError, match="bfloat16 is for pose models; leave it out"):
+        exporting.export_checkpoint(params, KINDS["segmentation"], wanted, None, "c")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_written_when_too_much_is_lost(
     run_dir, tmp_path, capsys, monkeypatch
 ):
@@ -206,7 +256,12 @@ def test_nothing_is_written_when_too_much_is_lost(
         (
             ["--checkpoint=c", "--format=saved_model", "--quantize=int8"],
             2,
-            "--quantize goes with --format=tflite",
+            "--quantize=int8 goes with --format=tflite",
+        ),
+        (
+            ["--checkpoint=c", "--format=tflite", "--quantize=bfloat16"],
+            2,
+            "--quantize=bfloat16 goes with --format=saved_model",
         ),
         (
             ["--checkpoint=c", "--format=tflite", "--calibration_samples=5"],

@@ -28,6 +28,7 @@ def upsample(
     factor: int,
     method: str,
     size: Sequence[int | tf.Tensor] | None = None,
+    training: bool | None = None,
 ) -> tf.Tensor:
     """Enlarges [B, H, W, C], keeping the dtype.
 
@@ -38,7 +39,10 @@ def upsample(
             `bilinear_align_corners` (its align_corners=True).
         size: (height, width) of the result, if not `factor` times that of `x`: halving
             rounds odd sides up. Only for the bilinear methods.
+        training: Whether gradients are to flow through it.
     """
+    if method == "nearest" and training:
+        return _repeat_pixels(x, factor)
     if method == "nearest":
         return tf_keras.backend.resize_images(x, factor, factor, "channels_last")
     if size is None:
@@ -52,6 +56,19 @@ def upsample(
         f"fuse_upsampling is {method!r}; it must be 'nearest', 'bilinear' or "
         "'bilinear_align_corners'."
     )
+
+
+def _repeat_pixels(x: tf.Tensor, factor: int) -> tf.Tensor:
+    """The nearest-neighbour resize of [B, H, W, C] in operations that XLA can train.
+
+    XLA has no gradient of the resize. Exported models keep the resize all the same:
+    mobile GPUs refuse tensors of more than four dimensions.
+    """
+    height, width = spatial_size(x)
+    channels = x.shape[-1]
+    x = tf.reshape(x, [-1, height, 1, width, 1, channels])
+    x = tf.tile(x, [1, 1, factor, 1, factor, 1])
+    return tf.reshape(x, [-1, height * factor, width * factor, channels])
 
 
 def spatial_size(x: tf.Tensor) -> list[int | tf.Tensor]:
@@ -124,7 +141,8 @@ class FusePath(ConfiguredLayer):
         for conv in self.convs:
             x = conv(x, training=training)
         if self.source > self.target:
-            x = upsample(x, 2 ** (self.source - self.target), self.upsampling, size)
+            factor = 2 ** (self.source - self.target)
+            x = upsample(x, factor, self.upsampling, size, training)
         return x
 
 

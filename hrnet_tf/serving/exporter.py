@@ -70,6 +70,7 @@ class Exporter(abc.ABC):
         sample: What one input is: a crop or an image.
         signature: The signature of a SavedModel, and its input, that latency is
             measured with.
+        has_bfloat16: Whether the network can compute in bfloat16, and puts out float32.
         timed: What the latencies are of, in words.
         task: The task.
         given: What the model is exported with.
@@ -82,6 +83,7 @@ class Exporter(abc.ABC):
     maps: ClassVar[str]
     sample: ClassVar[str] = "image"
     signature: ClassVar[tuple[str, str]] = ("image", "images")
+    has_bfloat16: ClassVar[bool] = False
     timed: ClassVar[Timed]
     task: base_task.Task
     metadata: NetworkMetadata

@@ -6,9 +6,11 @@ import os
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from official.core import config_definitions as cfg
 from official.core import task_factory
 
+from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import check_output, written_whole
 from hrnet_tf.serving import saved_model, tflite, verification
 from hrnet_tf.serving.exporter import Exporter, Options
@@ -18,7 +20,7 @@ from hrnet_tf.serving.kind import Kind
 from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.loading import load_saved_model, load_tflite
 from hrnet_tf.serving.verification import Score
-from hrnet_tf.training import checkpoints, run_file
+from hrnet_tf.training import checkpoints, devices, run_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Export:
 
     Attributes:
         format: One of `formats.FORMATS`.
-        quantize: One of `formats.QUANTIZATIONS`; for .tflite files.
+        quantize: One of `formats.QUANTIZATIONS` that the format has.
         output_dir: The directory to become the SavedModel, or to hold the .tflite file.
         options: Choices that only some kinds of models have.
         warmup: Whether a SavedModel gets requests for TensorFlow Serving to warm up.
@@ -81,6 +83,9 @@ def export_checkpoint(
         export.verification_images,
         run_file.read_of_model(model_dir, checkpoint),
     )
+    is_bfloat16 = export.quantize == "bfloat16"
+    if is_bfloat16:
+        _check_bfloat16(exporter)
     path = _output_path(export, exporter)
     calibration = (
         exporter.calibration_samples(export.calibration_samples)
@@ -95,9 +100,14 @@ def export_checkpoint(
     infer = exporter.network(model)
     maps = infer(samples).numpy()
     duration = verification.latency(lambda: infer(samples[:1]))
-    module = exporter.module(model)
+    module = exporter.module(_in_bfloat16(exporter, model) if is_bfloat16 else model)
     difference = verification.check_maps(
-        maps, module.predict_maps(samples).numpy(), exporter.maps
+        maps,
+        module.predict_maps(samples).numpy(),
+        exporter.maps,
+        verification.MAX_BFLOAT16_MAP_DIFFERENCE
+        if is_bfloat16
+        else verification.MAX_MAP_DIFFERENCE,
     )
     print(
         f"{exporter.maps.capitalize()} differ by at most {difference:.1e} of their "
@@ -125,6 +135,32 @@ def export_checkpoint(
             _check_loss(export, expected, received)
     print(f"Wrote {path}")
     return path
+
+
+def _check_bfloat16(exporter: Exporter) -> None:
+    """Refuses kinds of models that cannot do it; warns where the CPU is no help."""
+    if not exporter.has_bfloat16:
+        raise UserError(
+            "--quantize=bfloat16 is for pose models; leave it out for a "
+            f"{exporter.model_type} model."
+        )
+    if devices.is_slow_on_cpu("bfloat16"):
+        print(
+            "This CPU has no instructions for bfloat16: the model is for CPUs that "
+            "have them (AVX512-BF16 or AMX), and slower than float32 here."
+        )
+
+
+def _in_bfloat16(exporter: Exporter, model: tf_keras.Model) -> tf_keras.Model:
+    """The same network, which computes in bfloat16 what it does in mixed training."""
+    policy = tf_keras.mixed_precision.global_policy()
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        computed = exporter.task.build_model()
+    finally:
+        tf_keras.mixed_precision.set_global_policy(policy)
+    computed.set_weights(model.get_weights())
+    return computed
 
 
 def _output_path(export: Export, exporter: Exporter) -> str:

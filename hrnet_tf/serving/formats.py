@@ -1,7 +1,20 @@
 """The formats that models are exported in; importing this imports no TensorFlow."""
 
 FORMATS = ("saved_model", "tflite")
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+# Each with the formats that have it.
+QUANTIZATIONS = {
+    "none": FORMATS,
+    "float16": ("tflite",),
+    "dynamic": ("tflite",),
+    "int8": ("tflite",),
+    "bfloat16": ("saved_model",),
+}
 
 # What an exported model may lose of the checkpoint's AP or mIoU.
-MAX_LOSS = {"none": 0.002, "float16": 0.002, "dynamic": 0.01, "int8": 0.01}
+MAX_LOSS = {
+    "none": 0.002,
+    "float16": 0.002,
+    "dynamic": 0.01,
+    "int8": 0.01,
+    "bfloat16": 0.01,
+}

@@ -40,9 +40,10 @@ def convert(
     Args:
         module: The model.
         metadata: Its description, which goes into the file.
-        quantize: One of `QUANTIZATIONS`. float16 halves the file and leaves the
-            arithmetic to the device; dynamic stores 8-bit weights and quantises
-            activations as they come; int8 fixes their ranges by calibration.
+        quantize: One of `QUANTIZATIONS` that .tflite files have. float16 halves the
+            file and leaves the arithmetic to the device; dynamic stores 8-bit weights
+            and quantises activations as they come; int8 fixes their ranges by
+            calibration.
         with_maps: Whether `heatmaps` or `logits` are an output, too.
         calibration_images: For int8: inputs uint8 [H, W, 3] like those that the model
             is to see, from the pipeline of training without augmentation.
@@ -51,9 +52,10 @@ def convert(
         UnsupportedError: If TFLite has no operation for something in the model.
         ValueError: If `quantize` is unknown, or images to calibrate with are missing.
     """
-    if quantize not in QUANTIZATIONS:
+    names = [name for name, formats in QUANTIZATIONS.items() if "tflite" in formats]
+    if quantize not in names:
         raise ValueError(
-            f"quantize is {quantize!r}; it must be one of {', '.join(QUANTIZATIONS)}."
+            f"quantize is {quantize!r}; it must be one of {', '.join(names)}."
         )
     function = module.mobile_function(with_maps)
     with tempfile.TemporaryDirectory() as folder:

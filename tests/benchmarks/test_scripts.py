@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import inference
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -44,6 +45,7 @@ def test_pose_input(tmp_path):
     assert len(content["summary"]) == 2
 
 
+@pytest.mark.slow
 def test_decoding(tmp_path):
     flags = ["--people=3", "--batch=2", "--codecs=msra"]
     content = run("decoding", tmp_path, "--rounds=1", *flags)
@@ -104,3 +106,26 @@ def test_short_forms_are_one_table(tmp_path):
     work = [line["work"] for line in content["rows"]]
     assert work == [f"decode 1000 people, {codec}" for codec in ("msra", "dark", "udp")]
     assert content["settings"]["found"]["decoding"]["rows"]
+
+
+def test_ours_is_compared_with_the_fastest_peer_of_its_precision():
+    def told(seconds):
+        return [{"1": seconds, "peak_mib": 1.0, "difference": 0.0}]
+
+    def entry(name, precision, is_peer):
+        contender = inference.measuring.Contender("onnx")
+        return inference.Entry(name, precision, is_peer, contender)
+
+    entries = {
+        "ours": entry("ours", "fp32", False),
+        "slow": entry("slow", "fp32", True),
+        "fast": entry("fast", "fp32", True),
+        "other": entry("other", "int8", True),
+    }
+    seconds = {"ours": 2.0, "slow": 8.0, "fast": 4.0, "other": 0.1}
+    rounds = inference.measuring.Rounds({n: told(s) for n, s in seconds.items()})
+    row = inference._row(rounds, entries, "ours", [1])
+    assert row["times as fast, 1"] == 2
+    (line,) = inference._summary(rounds, entries, [1], "it")
+    assert line["peer"] == "fast 4000.0 ms"
+    assert line["times as fast"] == 2

@@ -105,6 +105,35 @@ def test_upsample_keeps_the_dtype_and_takes_any_size(method):
     assert answer.dtype == tf.float16
 
 
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_pixels_are_repeated_alike_in_training(factor, dtype):
+    """To the bit, in sizes that are known or not, and with the same gradients."""
+    image = tf.cast(tf.random.stateless_normal([2, 3, 5, 4], [0, 1]), dtype)
+    pulls = tf.cast(
+        tf.random.stateless_normal([2, 3 * factor, 5 * factor, 4], [1, 0]), dtype
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 4], dtype)])
+    def enlarge(x):
+        return hrm.upsample(x, factor, "nearest", training=True)
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(image)
+        expected = hrm.upsample(image, factor, "nearest", training=False)
+        received = hrm.upsample(image, factor, "nearest", training=True)
+    assert received.shape == expected.shape and received.dtype == dtype
+    np.testing.assert_array_equal(received, expected)
+    np.testing.assert_array_equal(enlarge(image), expected)
+    expected = tape.gradient(expected, image, pulls)
+    received = tape.gradient(received, image, pulls)
+    # Sums of bfloat16 are rounded at every addend, in another order each.
+    tolerance = 1e-5 if dtype == tf.float32 else 1
+    np.testing.assert_allclose(
+        tf.cast(received, tf.float32), tf.cast(expected, tf.float32), atol=tolerance
+    )
+
+
 def test_upsample_to_a_size_that_is_no_multiple():
     image = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     x = tf.constant(image[None, :, :, None])

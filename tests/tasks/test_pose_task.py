@@ -545,10 +545,7 @@ def test_training_normalises_images_and_renders_targets():
     assert prepared["image_id"] is labels["image_id"]
 
 
-def test_train_step_in_bfloat16():
-    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    task = _task(_config(weight_decay=0.01))
-    model = task.build_model()
+def _random_batch() -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     random = np.random.default_rng(0)
     images = tf.constant(random.integers(0, 256, (2, *INPUT_SIZE, 3)), tf.uint8)
     labels = {
@@ -556,10 +553,36 @@ def test_train_step_in_bfloat16():
         "visible": tf.ones([2, 17]),
         "image_id": tf.constant([1, 2], tf.int64),
     }
+    return images, labels
+
+
+def test_train_step_in_bfloat16():
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    task = _task(_config(weight_decay=0.01))
+    model = task.build_model()
     logs = task.train_step(
-        (images, labels),
-        model,
-        tf_keras.optimizers.legacy.Adam(1e-3),
+        _random_batch(), model, tf_keras.optimizers.legacy.Adam(1e-3)
     )
     assert logs["loss"].dtype == tf.float32
     assert np.isfinite(logs["loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["mse", "ohkm"])
+def test_xla_compiles_the_whole_train_step(loss):
+    """As `runtime.enable_xla` has it compiled; the same loss and the same weights."""
+    config = _config(weight_decay=0.01)
+    config.loss.name = loss
+    task = _task(config)
+    inputs = _random_batch()
+    losses, weights = [], []
+    for jit_compile in (False, True):
+        tf_keras.utils.set_random_seed(0)
+        model = task.build_model()
+        optimizer = tf_keras.optimizers.legacy.SGD(1.0)
+        step = tf.function(task.train_step, jit_compile=jit_compile)
+        losses.append(step(inputs, model, optimizer)["loss"])
+        weights.append([weight.numpy() for weight in model.trainable_weights])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    for plain, compiled in zip(*weights, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)

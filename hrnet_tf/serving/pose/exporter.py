@@ -25,6 +25,7 @@ class PoseExporter(Exporter):
     maps = "heatmaps"
     sample = "crop"
     signature = ("crops", "crops")
+    has_bfloat16 = True
     timed = Timed("network", "network, decoding", "network, decoding")
     task: PoseTask
     metadata: PoseMetadata
