@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-triton demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all docs lock audit clean clean-demo
+.PHONY: help env env-convert env-triton demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all benchmark docs lock audit clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -34,6 +34,7 @@ help:
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
+	@echo 'make benchmark   speed beside peers, about three minutes; docs/speed.md has more'
 	@echo 'make docs        build the pages of docs/ into site/; dead links fail'
 	@echo 'make lock        compile requirements.lock from setup.cfg, and docs/requirements.txt'
 	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
@@ -157,6 +158,13 @@ test-faults: $(STAMP)
 
 test-all: lint
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# ---- speed ----
+
+# Peers that are not installed are left out: PyTorch comes with `make env-convert`,
+# OpenVINO and ONNX Runtime with the extra `benchmark`.
+benchmark: $(STAMP)
+	$(BIN)/python benchmarks/short_forms.py
 
 # ---- documents ----
 

@@ -1,360 +1,351 @@
-"""Latency and throughput of exported pose models, beside other engines.
+"""Latency and throughput of exported models, beside other engines.
 
-    python benchmarks/inference.py --model_id=w32 --input_size=256x192
+    python benchmarks/inference.py --variant=w32 --size=256x192
+    python benchmarks/inference.py --model=exported/pose.tflite --batches=1,8
 
-Ours: the Keras model as a tf.function, the exported SavedModel and the .tflite files.
-Peers, where installed (pip install 'hrnet_tf[benchmark]'): ONNX Runtime and OpenVINO
-with the same weights. Our exported models are timed as they ship, from the uint8 crop
-to keypoints; the Keras model and the peers run the network alone, from the normalised
-crop to heatmaps.
+Ours are exported models, SavedModels and .tflite files, as they ship: from uint8 pixels
+to keypoints, boxes or classes. Without --model they are an HRNet for pose with random
+weights in every precision, and peers, where installed (pip install
+'hrnet_tf[benchmark]'), are ONNX Runtime and OpenVINO with the network alone: from the
+normalised crop to heatmaps. With --model it is that file, or that SavedModel's graph
+from images, and peers run the same graph, if they can read it.
 
-Contenders take turns, round after round, so that whatever else the machine does affects
-all of them alike. Printed are medians, and ratios to the fastest peer of the same
-precision. Weights are random, with norms that have seen data. Every contender's
-heatmaps are compared with the Keras model's: the column is the mean difference as a
-share of their standard deviation. A .tflite file takes one crop at a time, so 16 crops
-are run one after the other.
+Printed are medians, and how many times as fast ours are as the fastest peer of the same
+precision. The last column compares heatmaps, of random weights, with those of the
+SavedModel: the mean difference as a share of their standard deviation. A .tflite file
+takes one image at a time, so that batches are run one after the other.
 """
 
-import argparse
 import dataclasses
-import importlib.util
-import json
 import os
-import platform
 import re
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
+import engines
+import exported
+import measuring
 import numpy as np
-import tensorflow as tf
 
-from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.configs import pose as pose_config
-from hrnet_tf.data.inputs.normalization import normalize_image
-from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.modeling.pose_model import PoseModel, build_pose_model
-from hrnet_tf.serving import saved_model, tflite
-from hrnet_tf.serving.kinds import load_predictor
-from hrnet_tf.serving.metadata import Metadata
-from hrnet_tf.serving.pose.module import PoseModule
+from hrnet_tf.configs.variants import VARIANTS
 
-CALIBRATION_CROPS = 32
+QUANTIZED = {"none": "fp32", "float16": "fp16", "dynamic": "dynamic", "int8": "int8"}
+
+Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
-@dataclasses.dataclass
-class Contender:
-    """One engine with one precision.
-
-    Attributes:
-        name: What it is called in the table.
-        precision: Peers of the same precision are compared with it.
-        is_peer: Whether it is another engine.
-        run: Runs a batch of uint8 crops [N, H, W, 3]; returns heatmaps [N, h, w, K].
-        prepare: Turns crops into what `run` takes, outside the clock.
-    """
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A line of the table."""
 
     name: str
     precision: str
     is_peer: bool
-    run: Callable[[np.ndarray], np.ndarray]
-    prepare: Callable[[np.ndarray], np.ndarray] = lambda crops: crops
-
-
-def normalized(crops: np.ndarray) -> np.ndarray:
-    """The crops as the network takes them."""
-    return np.asarray(normalize_image(crops))
-
-
-def build_model(model_id: str, input_size: tuple[int, int]) -> PoseModel:
-    """A network whose activations are neither tiny nor huge, as after training."""
-    config = pose_config.PoseModel(input_size=list(input_size))
-    config.backbone.hrnet.override(
-        {"model_id": model_id, "kernel_initializer": "kaiming"}
-    )
-    tf.random.set_seed(0)
-    model = build_pose_model(config, 17)
-    images = normalized(random_crops(4, input_size))
-    infer = tf.function(lambda images: model(images, training=True))
-    for _ in range(30):
-        infer(images)
-    return model
-
-
-def random_crops(count: int, input_size: tuple[int, int]) -> np.ndarray:
-    """Smooth noise, which quantises more like a photograph than white noise does."""
-    noise = np.random.default_rng(0).uniform(0, 255, (count, 16, 12, 3))
-    crops = tf.image.resize(noise, input_size, "bicubic")
-    return np.clip(crops, 0, 255).astype(np.uint8)
-
-
-def contenders(
-    model: PoseModel, metadata: Metadata, folder: str, threads: int
-) -> Iterator[Contender]:
-    """Yields every contender that can be run here; says what is missing."""
-    calibration_crops = random_crops(CALIBRATION_CROPS, metadata.input_size)
-    keras = tf.function(lambda images: model(images, training=False))
-    example = normalized(calibration_crops[:1])
-    keras = keras.get_concrete_function(
-        tf.TensorSpec([None, *example.shape[1:]], tf.float32)
-    )
-    frozen = tf.function(
-        lambda images: {"heatmaps": module._network(images)},
-        input_signature=[
-            tf.TensorSpec([None, *example.shape[1:]], tf.float32, "images")
-        ],
-        autograph=False,
-    )
-    yield Contender(
-        "Keras model, tf.function",
-        "fp32",
-        False,
-        lambda images: keras(tf.constant(images)).numpy(),
-        normalized,
-    )
-    copy = type(model).from_config(model.get_config())
-    copy(example)
-    copy.set_weights(model.get_weights())
-    module = PoseModule(copy, metadata)
-    saved_model.write_saved_model(module, metadata, f"{folder}/1", warmup=False)
-    crops_signature = tf.saved_model.load(f"{folder}/1").signatures["crops"]
-    yield Contender(
-        "SavedModel",
-        "fp32",
-        False,
-        lambda crops: crops_signature(crops=tf.constant(crops))["heatmaps"].numpy(),
-    )
-    for quantize in tflite.QUANTIZATIONS:
-        path = f"{folder}/{quantize}.tflite"
-        content = tflite.convert(module, metadata, quantize, True, calibration_crops)
-        with open(path, "wb") as file:
-            file.write(content)
-        precision = {"none": "fp32", "float16": "fp16"}.get(quantize, quantize)
-        yield Contender(
-            f"TFLite {precision}", precision, False, _tflite_runner(path, threads)
-        )
-    yield from _onnx_runtime(frozen, folder, calibration_crops, threads)
-    yield from _openvino(frozen, folder, calibration_crops, threads)
-
-
-def _tflite_runner(path: str, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    predictor = load_predictor(path, threads)
-    return lambda crops: np.concatenate(
-        [predictor.predict_crop(crop)["heatmaps"] for crop in crops]
-    )
-
-
-def _installed(*packages: str) -> bool:
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        print(f"Without {', '.join(missing)}: pip install 'hrnet_tf[benchmark]'.")
-    return not missing
-
-
-def _onnx_runtime(
-    function: Callable, folder: str, crops: np.ndarray, threads: int
-) -> Iterator[Contender]:
-    if not _installed("onnxruntime", "tf2onnx"):
-        return
-    import onnxruntime
-    import tf2onnx
-    from onnxruntime import quantization
-
-    path, int8_path = f"{folder}/network.onnx", f"{folder}/network_int8.onnx"
-    tf2onnx.convert.from_function(
-        function, function.input_signature, opset=17, output_path=path
-    )
-
-    class Reader(quantization.CalibrationDataReader):
-        def __init__(self):
-            self._rest = iter(normalized(crops))
-
-        def get_next(self):
-            image = next(self._rest, None)
-            return None if image is None else {"images": image[np.newaxis]}
-
-    quantization.quant_pre_process(
-        path, f"{folder}/shaped.onnx", skip_symbolic_shape=True
-    )
-    quantization.quantize_static(
-        f"{folder}/shaped.onnx", int8_path, Reader(), per_channel=True
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    for file, precision in ((path, "fp32"), (int8_path, "int8")):
-        session = onnxruntime.InferenceSession(
-            file, options, providers=["CPUExecutionProvider"]
-        )
-        yield Contender(
-            f"ONNX Runtime {precision}",
-            precision,
-            True,
-            lambda images, session=session: session.run(None, {"images": images})[0],
-            normalized,
-        )
-
-
-def _openvino(
-    function: Callable, folder: str, crops: np.ndarray, threads: int
-) -> Iterator[Contender]:
-    if not _installed("openvino", "nncf"):
-        return
-    import nncf
-    import openvino
-
-    tf.saved_model.save(tf.Module(), f"{folder}/network", {"serving_default": function})
-    network = openvino.convert_model(f"{folder}/network")
-    images = normalized(crops)
-    quantized = nncf.quantize(
-        network,
-        nncf.Dataset([image[np.newaxis] for image in images]),
-        subset_size=len(images),
-    )
-    core = openvino.Core()
-    for model, wanted in (
-        (network, "fp32"),
-        (network, "default"),
-        (quantized, "int8"),
-    ):
-        precision = wanted
-        options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        if wanted == "fp32":
-            # Its default on processors with AVX-512 BF16 or AMX is bfloat16.
-            options["INFERENCE_PRECISION_HINT"] = "f32"
-        compiled = core.compile_model(model, "CPU", options)
-        if wanted == "default":
-            hint = compiled.get_property("INFERENCE_PRECISION_HINT")
-            if hint == openvino.Type.f32:
-                continue
-            precision = hint.to_string()
-        yield Contender(
-            f"OpenVINO {precision}",
-            precision,
-            True,
-            lambda images, compiled=compiled: compiled(images)[0],
-            normalized,
-        )
-
-
-def measure(
-    everyone: list[Contender], crops: np.ndarray, batches: list[int], rounds: int
-) -> dict[str, dict[int, float]]:
-    """Median seconds of every contender for every batch size."""
-    durations: dict[tuple[str, int], list[float]] = {}
-    for batch in batches:
-        inputs = {c.name: c.prepare(crops[:batch]) for c in everyone}
-        for contender in everyone:  # To warm up.
-            contender.run(inputs[contender.name])
-        for _ in range(rounds):
-            for contender in everyone:
-                contender.run(inputs[contender.name])  # Its own data into the caches.
-                start = time.perf_counter()
-                contender.run(inputs[contender.name])
-                elapsed = time.perf_counter() - start
-                durations.setdefault((contender.name, batch), []).append(elapsed)
-    return {
-        c.name: {b: statistics.median(durations[c.name, b]) for b in batches}
-        for c in everyone
-    }
-
-
-def machine() -> str:
-    """The processor, its cores and whether it has AVX-512."""
-    name, extensions = platform.processor() or platform.machine(), ""
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            text = file.read()
-        names = re.findall(r"model name\s*: (.*)", text)
-        name = names[0] if names else name
-        flags = set(" ".join(re.findall(r"flags\s*: (.*)", text)).split())
-        known = {"avx512f": "AVX-512", "avx512_vnni": "VNNI", "amx_int8": "AMX"}
-        extensions = ", ".join(known[flag] for flag in known if flag in flags)
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {extensions or 'no AVX-512'}"
-
-
-def format_table(rows: list[dict], batches: list[int]) -> str:
-    """The rows as a Markdown table."""
-    head = ["", *(f"{b} crop{'s' * (b > 1)}, ms" for b in batches)]
-    head += ["to the fastest peer", "heatmap difference"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for row in rows:
-        times = [f"{1e3 * row['seconds'][b]:.1f}" for b in batches]
-        ratio = row["ratio"]
-        lines.append(
-            [
-                row["name"],
-                *times,
-                "–" if ratio is None else f"{ratio:.2f}",
-                f"{row['difference']:.0e}",
-            ]
-        )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    contender: measuring.Contender
 
 
 def main() -> None:
-    """Measures all contenders and prints a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    """Measures everybody and prints a table."""
+    parser = measuring.parser(__doc__, rounds=10)
+    parser.add_argument("--model", help="an exported model, instead of a random one")
+    parser.add_argument("--variant", default="w32", choices=VARIANTS)
+    parser.add_argument("--size", type=measuring.size, default=[256, 192])
+    parser.add_argument(
+        "--batches", type=measuring.counts, default=[1, 16], help="images at once"
     )
-    parser.add_argument("--model_id", default="w32")
-    parser.add_argument("--input_size", default="256x192", help="HEIGHTxWIDTH")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--images", default="1,16", help="batch sizes")
     parser.add_argument("--only", default="", help="regular expression of names")
-    parser.add_argument("--json", help="file for the numbers")
     arguments = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
-    height, width = map(int, arguments.input_size.split("x"))
-    batches = [int(number) for number in arguments.images.split(",")]
-    model = build_model(arguments.model_id, (height, width))
-    task = pose_config.PoseTask()
-    task.model.override({"input_size": [height, width]})
-    task.model.backbone.hrnet.override({"model_id": arguments.model_id})
-    metadata = Metadata.of_task(task, load_skeleton("coco17"), flip_test=False)
-    crops = random_crops(max(batches), (height, width))
-    expected = model(normalized(crops[:1]), training=False).numpy()
+    measuring.pin(arguments.cores)
+    size, batches = arguments.size, arguments.batches
     with tempfile.TemporaryDirectory() as folder:
-        everyone = [
-            contender
-            for contender in contenders(model, metadata, folder, arguments.threads)
-            if re.search(arguments.only, contender.name)
-        ]
-        seconds = measure(everyone, crops, batches, arguments.rounds)
-    rows = []
-    for contender in everyone:
-        peers = [
-            seconds[c.name][batches[0]]
-            for c in everyone
-            if c.is_peer and c.precision == contender.precision
-        ]
-        maps = contender.run(contender.prepare(crops[:1]))
-        rows.append(
-            {
-                "name": contender.name,
-                "seconds": seconds[contender.name],
-                "ratio": seconds[contender.name][batches[0]] / min(peers)
-                if peers
-                else None,
-                "difference": float(np.abs(maps - expected).mean() / expected.std()),
-            }
+        found = (
+            _given(arguments.model, folder)
+            if arguments.model
+            else _random(arguments.variant, size, folder, arguments.only)
         )
-    title = (
-        f"{arguments.model_id} {arguments.input_size}, {arguments.threads} threads, "
-        f"medians of {arguments.rounds} rounds; {machine()}"
-    )
-    print(f"{title}\n\n{format_table(rows, batches)}")
-    if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(
-                {"machine": machine(), "title": title, "rows": rows}, file, indent=2
+        shared = {"folder": folder, "size": size, "batches": batches}
+        entries = {
+            entry.name: dataclasses.replace(
+                entry,
+                contender=measuring.Contender(
+                    entry.contender.kind, {**entry.contender.settings, **shared}
+                ),
             )
+            for entry in found
+            if re.search(arguments.only, entry.name)
+        }
+        rounds = measuring.take_turns(
+            __file__,
+            {name: entry.contender for name, entry in entries.items()},
+            arguments.rounds,
+        )
+    rows = [_row(rounds, entries, name, batches) for name in entries]
+    what = arguments.model or f"{arguments.variant} {'x'.join(map(str, size))}"
+    measuring.tell(
+        f"Inference of {what}, milliseconds",
+        rows,
+        vars(arguments),
+        list(_summary(rounds, entries, batches, what)),
+    )
+
+
+def _row(
+    rounds: measuring.Rounds,
+    entries: Mapping[str, Entry],
+    name: str,
+    batches: Sequence[int],
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"": name}
+    for batch in batches:
+        row[f"{batch} at once"] = 1e3 * rounds.median(name, str(batch))
+        peer = _fastest(rounds, entries, name, batch)
+        row[f"times as fast, {batch}"] = (
+            rounds.times_as_fast(name, peer, str(batch)) if peer else None
+        )
+    row["peak, MiB"] = rounds.peak_mib(name)
+    row["difference"] = rounds.of[name][0]["difference"]
+    return row
+
+
+def _fastest(
+    rounds: measuring.Rounds, entries: Mapping[str, Entry], name: str, batch: int
+) -> str | None:
+    peers = [
+        other
+        for other, entry in entries.items()
+        if entry.is_peer and entry.precision == entries[name].precision
+    ]
+    return min(peers, key=lambda p: rounds.median(p, str(batch)), default=None)
+
+
+def _summary(
+    rounds: measuring.Rounds,
+    entries: Mapping[str, Entry],
+    batches: Sequence[int],
+    what: str,
+) -> Iterator[dict[str, Any]]:
+    """The fastest of ours in every precision that a peer has, too."""
+    for precision in dict.fromkeys(entry.precision for entry in entries.values()):
+        ours = [
+            name
+            for name, entry in entries.items()
+            if not entry.is_peer and entry.precision == precision
+        ]
+        for batch in batches:
+            key = str(batch)
+            best = min(ours, key=lambda name: rounds.median(name, key), default=None)
+            peer = best and _fastest(rounds, entries, best, batch)
+            if best and peer:
+                yield {
+                    "work": f"{what} {precision}, {batch} at once",
+                    "ours": f"{best} {1e3 * rounds.median(best, key):.1f} ms",
+                    "peer": f"{peer} {1e3 * rounds.median(peer, key):.1f} ms",
+                    "times as fast": rounds.times_as_fast(best, peer, key),
+                }
+
+
+# ---- who takes part ----
+
+
+def _random(variant: str, size: list[int], folder: str, only: str) -> list[Entry]:
+    """Exports of a random network in all precisions, and peers of the network alone."""
+    present = [name for name in ("onnx", "openvino") if _has(name)]
+    measuring.run_once(
+        __file__,
+        "write_random",
+        folder=folder,
+        variant=variant,
+        size=size,
+        engines=present,
+        int8=re.search(only, "int8") is not None,
+    )
+
+    def entry(name: str, precision: str, kind: str, path: str, **more: Any) -> Entry:
+        settings = {"path": os.path.join(folder, path), **more}
+        is_peer = kind not in ("saved_model", "tflite")
+        contender = measuring.Contender(kind, settings)
+        return Entry(name, precision, is_peer, contender)
+
+    entries = [entry("SavedModel", "fp32", "saved_model", "saved_model/1")]
+    for quantization, precision in QUANTIZED.items():
+        name = f"TFLite {precision}"
+        entries.append(entry(name, precision, "tflite", f"{quantization}.tflite"))
+    if "onnx" in present:
+        for precision in ("fp32", "int8"):
+            name = f"ONNX Runtime {precision}"
+            entries.append(entry(name, precision, "onnx", f"{precision}.onnx"))
+    if "openvino" in present:
+        kinds = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
+        has_bf16 = "avx512_bf16" in measuring.processor()[1]
+        for precision, file in kinds.items():
+            if precision == "bf16" and not has_bf16:
+                continue
+            name = f"OpenVINO {precision}"
+            more = {"hint": "bf16" if precision == "bf16" else "f32"}
+            entries.append(entry(name, precision, "openvino", f"{file}.xml", **more))
+    return [e for e in entries if os.path.exists(e.contender.settings["path"])]
+
+
+def _given(model: str, folder: str) -> list[Entry]:
+    """A model's file, and peers that can read its graph."""
+    is_tflite = model.endswith(".tflite")
+    kind = "tflite" if is_tflite else "saved_model"
+    own = measuring.Contender(kind, {"path": model})
+    entries = [Entry("ours", "as shipped", False, own)]
+    for engine in ("onnx", "openvino"):
+        if not _has(engine):
+            continue
+        try:
+            measuring.run_once(
+                __file__, "write_graph", model=model, folder=folder, engine=engine
+            )
+        except SystemExit:
+            print(f"{engine} cannot read {model}.")
+            continue
+        file = "given.onnx" if engine == "onnx" else "given.xml"
+        settings = {"path": os.path.join(folder, file), "raw": True}
+        peer = measuring.Contender(engine, settings)
+        entries.append(Entry(engine, "as shipped", True, peer))
+    return entries
+
+
+def _has(engine: str) -> bool:
+    packages = {
+        "onnx": ("onnxruntime", "tf2onnx"),
+        "openvino": ("openvino", "nncf"),
+    }
+    return measuring.is_installed(*packages[engine])
+
+
+# ---- contenders ----
+
+
+def saved_model(path: str, **given: Any) -> measuring.Work:
+    """A SavedModel that hrnet_tf exported."""
+    import tensorflow as tf
+
+    from hrnet_tf.serving.loading import load_model
+
+    loaded = load_model(path)
+    signature, name = engines.signature_of(loaded.signatures)
+
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
+        assert loaded
+        outputs = signature(**{name: tf.constant(images)})
+        return {key: value.numpy() for key, value in outputs.items()}
+
+    return _timed(run, **given)
+
+
+def tflite(path: str, **given: Any) -> measuring.Work:
+    """A .tflite file that hrnet_tf exported."""
+    from hrnet_tf.serving.loading import TFLITE_SIGNATURE, load_model
+
+    loaded = load_model(path, measuring.num_cores())
+    _, *size, _ = loaded.interface[TFLITE_SIGNATURE]["image"].shape
+
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
+        found = [loaded.run(image=image[np.newaxis]) for image in images]
+        return {key: np.concatenate([f[key] for f in found]) for key in found[0]}
+
+    return _timed(run, **{**given, "size": size})
+
+
+def onnx(path: str, raw: bool = False, **given: Any) -> measuring.Work:
+    """ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = measuring.num_cores()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+    (source,) = session.get_inputs()
+    names = [output.name for output in session.get_outputs()]
+
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(names, session.run(None, {source.name: images}), strict=True))
+
+    return _timed(run, raw=raw, takes=source.shape, **given)
+
+
+def openvino(
+    path: str, hint: str = "f32", raw: bool = False, **given: Any
+) -> measuring.Work:
+    """OpenVINO. bf16 is its default on processors that have it."""
+    import openvino
+
+    options = {
+        "INFERENCE_NUM_THREADS": measuring.num_cores(),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": hint,
+    }
+    compiled = openvino.Core().compile_model(path, "CPU", options)
+    names = [output.get_any_name() for output in compiled.outputs]
+    shape = compiled.input(0).get_partial_shape()
+    takes = [d.get_length() if d.is_static else None for d in shape]
+
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = compiled(images)
+        return {name: outputs[place] for place, name in enumerate(names)}
+
+    return _timed(run, raw=raw, takes=takes, **given)
+
+
+def _timed(
+    run: Run,
+    folder: str,
+    size: Sequence[int],
+    batches: Sequence[int],
+    raw: bool = True,
+    takes: Sequence[Any] = (None,),
+) -> measuring.Work:
+    """Runs every batch once, with its own data in the caches, and tells the seconds."""
+    if len(takes) == 4 and all(isinstance(side, int) for side in takes[1:3]):
+        size = takes[1:3]
+    crops = exported.random_crops(max(batches), size)
+    images = crops if raw else exported.normalized(crops)
+    # What takes one image only is run one after the other.
+    step = takes[0] if isinstance(takes[0], int) else max(batches)
+
+    def run_batch(batch: int) -> None:
+        for first in range(0, batch, step):
+            run(images[first : min(first + step, batch)])
+
+    def work() -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        for batch in batches:
+            run_batch(batch)
+            begin = time.perf_counter()
+            run_batch(batch)
+            told[str(batch)] = time.perf_counter() - begin
+        return {**told, "difference": difference}
+
+    difference = _difference(run(images[:1]), folder)
+    return work
+
+
+def _difference(found: Mapping[str, np.ndarray], folder: str) -> float | None:
+    path = os.path.join(folder, "expected.npy")
+    if not os.path.exists(path):
+        return None
+    expected = np.load(path)
+    maps = next(v for v in found.values() if np.shape(v) == expected.shape)
+    return float(np.abs(maps - expected).mean() / expected.std())
 
 
 if __name__ == "__main__":
-    main()
+    measuring.start(
+        main,
+        {
+            "write_random": engines.write_random,
+            "write_graph": engines.write_graph,
+            "saved_model": saved_model,
+            "tflite": tflite,
+            "onnx": onnx,
+            "openvino": openvino,
+        },
+    )

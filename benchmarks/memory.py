@@ -87,7 +87,7 @@ def run_step(step: str, folder: Path) -> dict[str, object]:
             overwrite=True,
         )
     elif step == "evaluate":
-        told["scores"] = _evaluate(str(folder / "people.json"), skeleton)
+        told["scores"] = evaluate(str(folder / "people.json"), skeleton)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "peak_mib": peak // 1024,
@@ -96,7 +96,8 @@ def run_step(step: str, folder: Path) -> dict[str, object]:
     }
 
 
-def _evaluate(path: str, skeleton) -> dict[str, float]:
+def evaluate(path: str, skeleton) -> dict[str, float]:
+    """Scores of the annotated people, a little moved."""
     from hrnet_tf.evaluation.coco_files import read_people
     from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
 

@@ -192,7 +192,7 @@ def loading(values: flags.FlagValues) -> dict[str, Any]:
 
 def loading_flags(values: flags.FlagValues) -> list[str]:
     """The flags that say what a model is, as they are typed for another command."""
-    names = ("model", "skeleton", "label_set", "input_size", "flip_test")
+    names = ("model", "unverified", "skeleton", "label_set", "input_size", "flip_test")
     return [values[name].serialize() for name in names if values[name].present]
 
 

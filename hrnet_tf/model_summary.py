@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.configs.variants import RECIPES, VARIANTS, check_input_size
 from hrnet_tf.progress import Progress
 
@@ -93,6 +93,12 @@ def print_summaries(values: flags.FlagValues) -> None:
             counted.append(summaries.summarize(task, model_id, input_size, number))
             progress.advance()
     print(summaries.FORMATS[values.format](counted, values.per_stage))
+    if values.format == "text" and not values.per_stage:
+        task, model_id = chosen[0]
+        one = (f"--task={task}", f"--model_id={model_id}")
+        next_steps.tell(
+            "see where one of them computes", "model_summary", *one, "--per_stage"
+        )
 
 
 def _parse_input_size(text: str | None) -> tuple[int, int] | None:

@@ -1,34 +1,49 @@
 """What a command prints last: the command to type next."""
 
+import json
 import os
+import re
 import shlex
 import shutil
 import sys
+from typing import Any
+
+from absl import flags
+
+# Words for the parts of a data set, as folders and files are named for them.
+_SPLITS = (("train", "val"), ("training", "validation"), ("train", "valid"))
+_OTHER_SPLIT = {b: a for a, b in _SPLITS} | dict(reversed(_SPLITS))
+_SPLIT = re.compile(
+    rf"(?<![a-z])({'|'.join(sorted(_OTHER_SPLIT, reverse=True))})(?![a-z])",
+    re.IGNORECASE,
+)
+# What means itself as a value of --params_override.
+_PLAIN = re.compile(r"[\w./~-][\w./~*? -]*")
 
 
-def tell(what: str, command: str, *flags: str) -> None:
+def tell(what: str, command: str, *words: str) -> None:
     """Prints what can be done next, and the command that does it.
 
     Args:
         what: The end of a sentence that begins with "Next, ".
         command: The module below hrnet_tf.
-        *flags: Its flags.
+        *words: Its flags.
     """
-    _print(what, f"hrnet_tf.{command}", *flags)
+    _print(what, f"hrnet_tf.{command}", *words)
 
 
-def tell_of_run(model_dir: str, task: str, picture: str | None) -> None:
+def tell_of_run(task: str, picture: str | None, *model: str) -> None:
     """Tells what can be done with a model that was evaluated.
 
     Args:
-        model_dir: The directory of its run.
         task: What it is for.
         picture: The picture of the evaluation, if there is one.
+        *model: The flags by which the exporter knows the model.
     """
-    exported = f"exported/{task}/1"
+    exported = f"exported/{'detector' if task == 'detection' else task}/1"
     look = f"look at {picture}, and " if picture else ""
-    flags = ("--format=saved_model", f"--output_dir={exported}")
-    tell(f"{look}export the model", "export", f"--model_dir={model_dir}", *flags)
+    output = ("--format=saved_model", f"--output_dir={exported}")
+    tell(f"{look}export the model", "export", *model, *output)
     tell("open it as a page in the browser", "demo", f"--model={exported}")
 
 
@@ -41,22 +56,59 @@ def tell_of_model(path: str, task: str) -> None:
     """Tells how an exported model is tried."""
     whole = ("--whole_image",) if task == "pose" else ()
     of_whom = " of one person each" if whole else ""
-    flags = ("--input=photos", *whole, "--output_dir=predicted")
-    tell(f"try it on photos{of_whom}", "predict", f"--model={path}", *flags)
+    files = ("--input=photos", *whole, "--output_dir=predicted")
+    tell(f"try it on photos{of_whom}", "predict", f"--model={path}", *files)
     tell("open it as a page in the browser", "demo", f"--model={path}")
+
+
+def given(values: flags.FlagValues, *but: str) -> list[str]:
+    """The flags that a command was given, but for some, to be typed again."""
+    words = []
+    for name in values:
+        flag = values[name]
+        if not flag.present or name in but:
+            continue
+        if isinstance(flag, flags.MultiFlag):
+            words += [f"--{name}={value}" for value in flag.value]
+        else:
+            words.append(flag.serialize())
+    return words
+
+
+def change(field: str, value: str) -> str:
+    """The flag that sets a field of a configuration, whatever is in the value."""
+    if _PLAIN.fullmatch(value):
+        return f"--params_override={field}={value}"
+    mapping: Any = value
+    for name in reversed(field.split(".")):
+        mapping = {name: mapping}
+    return f"--params_override={json.dumps(mapping, ensure_ascii=False)}"
+
+
+def is_for_validation(path: str) -> bool:
+    """Whether the name of a file says that it is for validation."""
+    found = _split_in(path)
+    return found is not None and found[1].lower().startswith("val")
 
 
 def other_split(path: str) -> str | None:
     """The same path for validation if it is for training, or the other way round."""
-    folder, name = os.path.split(path)
-    for one, other in (("train", "val"), ("val", "train")):
-        if one in name:
-            return os.path.join(folder, name.replace(one, other))
-    return None
+    found = _split_in(path)
+    if found is None:
+        return None
+    before, split, behind = found
+    return f"{before}{_OTHER_SPLIT[split.lower()]}{behind}"
 
 
-def _print(what: str, module: str, *flags: str) -> None:
-    print(f"Next, {what}:\n  {shlex.join([_python(), '-m', module, *flags])}")
+def _split_in(path: str) -> tuple[str, str, str] | None:
+    """What is before the word for a split in the name of a file, it, and the rest."""
+    start = len(path) - len(os.path.basename(path))
+    match = _SPLIT.search(path, start)
+    return match and (path[: match.start()], match[0], path[match.end() :])
+
+
+def _print(what: str, module: str, *words: str) -> None:
+    print(f"Next, {what}:\n  {shlex.join([_python(), '-m', module, *words])}")
 
 
 def _python() -> str:

@@ -62,6 +62,17 @@ def heeded() -> Iterator[None]:
         _State.wakeup = None
 
 
+def heed_again() -> None:
+    """Takes signals back, within `heeded`, from a library that has taken them.
+
+    Python sees nothing of it: such a library asks the operating system.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in _NUMBERS:
+            if signal.getsignal(number) is _heed:
+                signal.signal(number, _heed)
+
+
 @contextlib.contextmanager
 def held(holds: bool = True) -> Iterator[None]:
     """Within the block a signal is only noted: ask `received`, or `release` it."""

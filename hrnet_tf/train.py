@@ -109,14 +109,16 @@ def _tell_what_is_next(
             "evaluate the model",
             "train",
             "--mode=eval",
-            *(f"--{name}={values[name].value}" for name in ("experiment", "model_dir")),
-            *(f"--config_file={file}" for file in values.config_file),
-            *(f"--params_override={change}" for change in values.params_override),
+            *next_steps.given(values, "mode"),
         )
     elif can_be_exported:
         picture = os.path.join(values.model_dir, "predictions.png")
         is_there = os.path.exists(picture)
-        next_steps.tell_of_run(values.model_dir, task, picture if is_there else None)
+        model = [f"--model_dir={values.model_dir}"]
+        if values.checkpoint:  # Then the directory holds no configuration of it.
+            not_exporters = ("mode", "model_dir", "tpu", "tf_data_service")
+            model = next_steps.given(values, *not_exporters)
+        next_steps.tell_of_run(task, picture if is_there else None, *model)
     else:
         next_steps.tell_of_curves(values.model_dir)
 

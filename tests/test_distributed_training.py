@@ -1,5 +1,6 @@
 """Several processes train one model: two workers on this machine, over loopback."""
 
+import contextlib
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from processes import killed_at_the_end
 
 from hrnet_tf import train
 from hrnet_tf.weights import whole_checkpoints
@@ -34,29 +36,25 @@ def run_workers(
 ) -> list[tuple[int, str, str]]:
     """Runs the training command in `count` processes: code and outputs of each."""
     cluster = {"worker": free_addresses(count)}
-    workers = []
-    try:
+    workers: list[subprocess.Popen] = []
+    with contextlib.ExitStack() as ended:
         for index in range(count):
             task = {"type": "worker", "index": index}
-            workers.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "hrnet_tf.train", *arguments],
-                    cwd=REPO,
-                    env={
-                        **os.environ,
-                        "CUDA_VISIBLE_DEVICES": "-1",
-                        "TF_CONFIG": json.dumps({"cluster": cluster, "task": task}),
-                    },
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "hrnet_tf.train", *arguments],
+                cwd=REPO,
+                env={
+                    **os.environ,
+                    "CUDA_VISIBLE_DEVICES": "-1",
+                    "TF_CONFIG": json.dumps({"cluster": cluster, "task": task}),
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
             )
+            workers.append(ended.enter_context(killed_at_the_end(worker)))
         meanwhile(workers)
         outputs = [worker.communicate(timeout=TIME_LIMIT) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
     return [
         (worker.returncode, *output)
         for worker, output in zip(workers, outputs, strict=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from processes import killed_at_the_end
 
 from hrnet_tf import train
 from hrnet_tf.training import actions
@@ -45,9 +46,8 @@ def started(arguments: list[str]) -> Iterator[tuple[subprocess.Popen, Path]]:
             stdout=subprocess.DEVNULL,
             stderr=file,
         )
-    yield process, stderr
-    process.kill()
-    process.wait()
+    with killed_at_the_end(process):
+        yield process, stderr
 
 
 def wait_for(text: str, process: subprocess.Popen, stderr: Path) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
+from processes import killed_at_the_end
 
 from hrnet_tf.weights import whole_checkpoints
 
@@ -103,8 +104,8 @@ def start(command: list[str]) -> subprocess.Popen:
 
 
 def finish(command: list[str]) -> str:
-    process = start(command)
-    _, stderr = process.communicate(timeout=TIME_LIMIT)
+    with killed_at_the_end(start(command)) as process:
+        _, stderr = process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == 0, stderr
     return stderr
 
@@ -168,22 +169,20 @@ def kill_at(moment: str, count: int, command: list[str]) -> None:
     """Runs a command that is killed at the `count`th time of a moment."""
     flags = command[command.index("hrnet_tf.train") + 1 :]
     killed = [sys.executable, "-c", KILLED, moment, str(count), *flags]
-    process = start(killed)
-    _, stderr = process.communicate(timeout=TIME_LIMIT)
+    with killed_at_the_end(start(killed)) as process:
+        _, stderr = process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == -signal.SIGKILL, stderr
 
 
 def kill_after(seconds: float, command: list[str], folder: Path) -> None:
     """Kills a command some time after it has saved something."""
     before = set(names(folder))
-    process = start(command)
-    while process.poll() is None and not any(
-        name.startswith("ckpt-") for name in set(names(folder)) - before
-    ):
-        time.sleep(0.001)
-    time.sleep(seconds)
-    process.kill()
-    process.communicate()
+    with killed_at_the_end(start(command)) as process:
+        while process.poll() is None and not any(
+            name.startswith("ckpt-") for name in set(names(folder)) - before
+        ):
+            time.sleep(0.001)
+        time.sleep(seconds)
 
 
 def newest_step(folder: Path) -> int:

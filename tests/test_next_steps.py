@@ -18,7 +18,7 @@ from hrnet_tf import (
     registry_imports,  # noqa: F401
     train,
 )
-from hrnet_tf.data import coco_instances, coco_pose, segmentation_folder
+from hrnet_tf.data import coco_instances, coco_pose, inspect, segmentation_folder
 from hrnet_tf.data.synthetic import __main__ as synthetic
 from hrnet_tf.training.experiment import parse_config
 
@@ -77,10 +77,66 @@ def test_python_is_the_one_that_runs(tmp_path, monkeypatch):
         ("a/train", "a/val"),
         ("train/val2017", "train/train2017"),
         ("train/mine", None),
+        ("my/training", "my/validation"),
+        ("my/validation.json", "my/training.json"),
+        ("my/valid.json", "my/train.json"),
+        ("my/Train_set.json", "my/val_set.json"),
+        # Words that have one of these within.
+        ("my/constraints.json", None),
+        ("my/interval", None),
     ],
 )
 def test_the_other_split(path, other):
     assert next_steps.other_split(path) == other
+
+
+@pytest.mark.parametrize("folder", ["mine", "my photos", "a, b", "a: b #1", "{a}", "*"])
+def test_a_change_is_read_as_it_was_meant(folder):
+    flag = next_steps.change("task.train_data.input_path", f"{folder}/train-*")
+    override = flag.removeprefix("--params_override=")
+    config = parse_config("hrnet_pose_coco", [], [override])
+    assert config.task.train_data.input_path == f"{folder}/train-*"
+
+
+def test_flags_that_were_given_are_typed_again():
+    values = train.define_flags()
+    flags = ["--config_file=a", "--config_file=b", "--params_override=x=1,y=2"]
+    values(["train", "--experiment=e", "--model_dir=m d", "--mode=train", *flags])
+    again = train.define_flags()
+    again(["train", *next_steps.given(values, "mode")])
+    assert again.config_file == ["a", "b"] and again.params_override == ["x=1,y=2"]
+    assert (again.experiment, again.model_dir) == ("e", "m d")
+    assert not again["mode"].present
+
+
+def test_an_unverified_model_is_opened_unverified(say, toy_data, tmp_path, monkeypatch):
+    from hrnet_tf.serving import kinds, predicting
+
+    class Predictor:
+        needs_boxes = False
+        style_fields = ()
+
+    monkeypatch.setattr(kinds, "load_predictor", lambda *args: Predictor())
+    monkeypatch.setattr(predicting, "predict_all", lambda *args: None)
+    files = (f"--input={toy_data}/images/val", f"--output_dir={tmp_path}/out")
+    (command,) = say(predict, "--model=m", "--unverified", *files)
+    assert command[2:] == ["hrnet_tf.demo", "--model=m", "--unverified"]
+
+
+def test_annotations_that_were_looked_at_are_converted(say, toy_data, tmp_path):
+    people = toy_data / "annotations/person_keypoints_val.json"
+    data = (f"--annotations={people}", f"--image_dir={toy_data}/images/val")
+    small = ("--num_rows=1", "--num_augmented=1", "--num_doubtful=1")
+    (command,) = say(inspect, *data, "--exif=apply", *small)
+    assert command[2] == "hrnet_tf.data.inspect" and set(small) < set(command)
+    looks = f"--output_dir={tmp_path}/looks"
+    (command,) = say(inspect, *command[3:-1], looks)
+    assert command[2] == "hrnet_tf.data.coco_pose"
+    assert set(command[3:]) == {*data, "--exif=apply", "--output_prefix=records/train"}
+    objects = toy_data / "annotations/instances_val.json"
+    data = (f"--annotations={objects}", data[1], "--noinclude_masks")
+    (command,) = say(inspect, *data, *small, f"--output_dir={tmp_path}/objects")
+    assert command[2] == "hrnet_tf.data.coco_instances" and set(data) < set(command)
 
 
 def test_drawn_people_are_converted_and_trained_on(say, tmp_path):
@@ -166,8 +222,19 @@ def test_a_trained_network_is_exported_and_tried(say, toy_command, toy_data, tmp
     assert json.loads((tmp_path / "predicted/results.json").read_text())
 
 
+@pytest.mark.slow
+def test_a_checkpoint_of_elsewhere_is_exported_with_its_configuration(
+    say, toy_command, tmp_path
+):
+    say(train, *toy_command(tmp_path / "run", "--mode=train"))
+    checkpoint = f"--checkpoint={tmp_path}/run/ckpt-4"
+    flags = toy_command(tmp_path / "evaluated", "--mode=eval", checkpoint)
+    command, _ = say(train, *flags)
+    assert say(export, *command[3:-1], "--noverify", f"--output_dir={tmp_path}/1")
+
+
 def test_the_picture_to_look_at_is_named(capsys):
-    next_steps.tell_of_run("runs/a", "pose", "runs/a/predictions.png")
+    next_steps.tell_of_run("pose", "runs/a/predictions.png", "--model_dir=runs/a")
     out = capsys.readouterr().out
     assert out.startswith("Next, look at runs/a/predictions.png, and export the model:")
 

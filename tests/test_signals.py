@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from processes import killed_at_the_end
 
 from hrnet_tf import signals
 
@@ -67,10 +68,9 @@ def process(program: str):
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert started.stdout.readline() == "ready\n"
-    yield started
-    started.kill()
-    started.communicate()
+    with killed_at_the_end(started):
+        assert started.stdout.readline() == "ready\n"
+        yield started
 
 
 # Python's own answer to a signal has to wait for the library.
@@ -123,6 +123,24 @@ def test_a_signal_that_comes_twice_at_once_is_one():
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(signals._ONE_SIGNAL / 2)
+            print("ready", flush=True)
+    """
+    with process(program) as started:
+        assert started.wait(10) == 0
+
+
+def test_a_signal_is_taken_back_from_a_library():
+    program = """
+        import ctypes, os, signal
+        from hrnet_tf import signals
+        with signals.heeded(), signals.held():
+            ignore = ctypes.c_void_p(1)
+            ctypes.CDLL(None).signal(signal.SIGTERM, ignore)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert signals.received() is None
+            signals.heed_again()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert signals.received() == signal.SIGTERM
             print("ready", flush=True)
     """
     with process(program) as started:

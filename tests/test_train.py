@@ -25,6 +25,7 @@ import pytest
 import tensorflow as tf
 import yaml
 from official.core import config_definitions as cfg
+from processes import killed_at_the_end
 from tensorboard.compat.proto import event_pb2
 
 from hrnet_tf import train
@@ -94,17 +95,16 @@ def trained(toy_command, tmp_path_factory):
     Returns the model directory, standard output and standard error.
     """
     model_dir = tmp_path_factory.mktemp("trained")
-    process = start_process(
-        toy_command(
-            model_dir,
-            "--mode=train_and_eval",
-            override(
-                "trainer.validation_interval=2",
-                "runtime.distribution_strategy=mirrored",
-            ),
-        )
+    command = toy_command(
+        model_dir,
+        "--mode=train_and_eval",
+        override(
+            "trainer.validation_interval=2",
+            "runtime.distribution_strategy=mirrored",
+        ),
     )
-    stdout, stderr = process.communicate(timeout=300)
+    with killed_at_the_end(start_process(command)) as process:
+        stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     return model_dir, stdout, stderr
 
@@ -211,21 +211,20 @@ def tensorboard(trained):
         stderr=subprocess.PIPE,
         text=True,
     )
-    address, told = None, []
-    for line in process.stderr:
-        told.append(line)
-        if found := re.search(r"TensorBoard [\d.]+ at (http://\S+:\d+)/", line):
-            address = found[1]
-            break
-    assert address, "".join(told)
+    with killed_at_the_end(process):
+        address, told = None, []
+        for line in process.stderr:
+            told.append(line)
+            if found := re.search(r"TensorBoard [\d.]+ at (http://\S+:\d+)/", line):
+                address = found[1]
+                break
+        assert address, "".join(told)
 
-    def get(path: str) -> bytes:
-        with urllib.request.urlopen(f"{address}/data/{path}", timeout=60) as answer:
-            return answer.read()
+        def get(path: str) -> bytes:
+            with urllib.request.urlopen(f"{address}/data/{path}", timeout=60) as answer:
+                return answer.read()
 
-    yield get
-    process.terminate()
-    process.communicate()
+        yield get
 
 
 def test_tensorboard_shows_scalars_and_pictures(trained, tensorboard):
@@ -504,11 +503,11 @@ def checkpoint_steps(model_dir: Path) -> list[int]:
 
 def test_continues_after_a_kill(tmp_path, toy_command, run_here):
     command = toy_command(tmp_path, "--mode=train", LONG_RUN)
-    process = start_process(command)
-    while process.poll() is None and checkpoint_steps(tmp_path)[-1:] < [8]:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    _, stderr = process.communicate()
+    with killed_at_the_end(start_process(command)) as process:
+        while process.poll() is None and checkpoint_steps(tmp_path)[-1:] < [8]:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        _, stderr = process.communicate()
     assert process.returncode == -signal.SIGKILL, stderr
     # Killed between two files, it may have saved one more than its file says.
     last = whole_checkpoints.newest(str(tmp_path))

@@ -33,9 +33,10 @@ class CreationError(UserError):
 def list_models(pattern: str = "*") -> list[str]:
     """The names that `create_model` knows, those that match a pattern of * and ?.
 
-    >>> import hrnet_tf
-    >>> hrnet_tf.list_models("*w18*")
-    ['hrnet_w18', 'hrnet_w18_small_v1', 'hrnet_w18_small_v2']
+    Examples:
+        >>> import hrnet_tf
+        >>> hrnet_tf.list_models("*w18*")
+        ['hrnet_w18', 'hrnet_w18_small_v1', 'hrnet_w18_small_v2']
     """
     names = sorted(f"{_PREFIX}{variant}" for variant in VARIANTS)
     return fnmatch.filter(names, pattern)
@@ -53,10 +54,11 @@ def create_model(
 ) -> tf_keras.Model:
     """Builds one of the published networks, with random weights or given ones.
 
-    >>> import hrnet_tf
-    >>> model = hrnet_tf.create_model("hrnet_w18_small_v1", "pose", num_keypoints=5)
-    >>> model.count_params()
-    1290005
+    Examples:
+        >>> import hrnet_tf
+        >>> model = hrnet_tf.create_model("w18_small_v1", "pose", num_keypoints=5)
+        >>> model.count_params()
+        1290005
 
     Args:
         name: The network, see `list_models`; its "hrnet_" may be left out.

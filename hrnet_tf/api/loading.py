@@ -65,11 +65,12 @@ def load(
 ) -> Predictor[Any]:
     """Loads a trained model to predict with.
 
-    >>> import hrnet_tf
-    >>> pose = hrnet_tf.load("exported/pose/1")
-    >>> people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 160]])
-    >>> people.keypoints.shape, people.scores.shape
-    ((1, 17, 3), (1,))
+    Examples:
+        >>> import hrnet_tf
+        >>> pose = hrnet_tf.load("exported/pose/1")
+        >>> people = pose.predict("photo.jpg", boxes=[[50, 40, 120, 160]])
+        >>> people.keypoints.shape, people.scores.shape
+        ((1, 17, 3), (1,))
 
     Args:
         path: A SavedModel's folder, or one of numbered SavedModels, or a .tflite file,

@@ -27,12 +27,14 @@ they are.
 The annotation file must fit in memory; images pass through one by one.
 """
 
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
 
+from hrnet_tf import next_steps
 from hrnet_tf.data.converters import command
 
 if TYPE_CHECKING:
@@ -80,16 +82,16 @@ def training(
     values: flags.FlagValues, summary: "coco_instances.InstancesSummary"
 ) -> list[str]:
     """The flags of a training on the records."""
-    changes = [
-        f"annotation_file={command.validation_file(values)}",
-        f"model.num_classes={summary.num_classes}",
-    ]
+    changes = {
+        "task.annotation_file": command.validation_file(values),
+        "task.model.num_classes": str(summary.num_classes),
+    }
     if not values.include_masks:
-        changes.append("model.include_mask=false")
+        changes["task.model.include_mask"] = "false"
     return [
         "--experiment=hrnet_maskrcnn_coco",
         "--config_file=configs/detection/custom.yaml",
-        *(f"--params_override=task.{change}" for change in changes),
+        *itertools.starmap(next_steps.change, changes.items()),
     ]
 
 

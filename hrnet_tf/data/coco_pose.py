@@ -35,6 +35,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from hrnet_tf import next_steps
 from hrnet_tf.data.converters import command
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 
@@ -90,8 +91,8 @@ def training(values: flags.FlagValues, _: object) -> list[str]:
     return [
         "--experiment=hrnet_pose_coco",
         "--config_file=configs/pose/small_data.yaml",
-        f"--params_override=task.skeleton={values.skeleton}",
-        f"--params_override=task.evaluation.annotation_file={file}",
+        next_steps.change("task.skeleton", values.skeleton),
+        next_steps.change("task.evaluation.annotation_file", file),
     ]
 
 

@@ -33,7 +33,7 @@ from typing import Any
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 from hrnet_tf.command_line import UsageError
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.messages import did_you_mean
@@ -157,6 +157,9 @@ def import_annotations(values: flags.FlagValues) -> None:
     for sentence in summary.faults:
         print(sentence, file=sys.stderr)
     print(summary)
+    next_steps.tell(
+        "convert the labels to records", summary.converter, *summary.converter_flags
+    )
 
 
 def _margin(text: str | None) -> Any:

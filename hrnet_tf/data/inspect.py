@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hrnet_tf import command_line
+from hrnet_tf import command_line, next_steps
 
 
 def define_flags() -> flags.FlagValues:
@@ -110,9 +110,40 @@ def inspect(values: flags.FlagValues) -> None:
         rules=ImageRules(values.exif, values.max_pixels, values.allow_outside),
         **{name: values[name].value for name in names},
     )
-    command.inspect(
+    report = command.inspect(
         options, values.output_dir, values.json, values.overwrite, values.strict
     )
+    _tell_what_is_next(values, report.kind)
+
+
+# What a converter reads as this command did, by the kind of data.
+_CONVERTERS = {"pose": "data.coco_pose", "detection": "data.coco_instances"}
+_READ_ALIKE = {
+    *("annotations", "image_dir", "area_from", "exif", "allow_outside", "max_pixels"),
+    *("category", "skeleton", "include_masks"),
+}
+
+
+def _tell_what_is_next(values: flags.FlagValues, kind: str) -> None:
+    if not values.output_dir:
+        next_steps.tell(
+            "look at samples as training sees them, and at what looks wrong",
+            "data.inspect",
+            *next_steps.given(values, "json", "strict", "overwrite"),
+            "--output_dir=looks",
+        )
+    elif values.annotations:
+        others = {name for name in values if name not in _READ_ALIKE}
+        if kind == "detection":
+            others |= {"category", "skeleton"}
+        else:
+            others.add("include_masks")
+        next_steps.tell(
+            "convert the annotations to records",
+            _CONVERTERS[kind],
+            *next_steps.given(values, *others),
+            "--output_prefix=records/train",
+        )
 
 
 def main(argv: Sequence[str]) -> int:

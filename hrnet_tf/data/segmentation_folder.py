@@ -28,6 +28,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from hrnet_tf import next_steps
 from hrnet_tf.data.converters import command
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 
@@ -83,7 +84,7 @@ def training(values: flags.FlagValues, _: object) -> list[str]:
     return [
         "--experiment=hrnet_seg_custom",
         "--config_file=configs/segmentation/custom.yaml",
-        f"--params_override=task.label_set={values.label_set}",
+        next_steps.change("task.label_set", values.label_set),
     ]
 
 

@@ -18,10 +18,11 @@ def inspect(
     json_file: str | None,
     overwrite: bool,
     strict: bool,
-) -> None:
+) -> Report:
     """Prints the report, and writes it and the pictures where it is asked for.
 
-    Raises `UserError` if the data cannot be read or, if `strict`, look wrong.
+    Returns the report. Raises `UserError` if the data cannot be read or, if `strict`,
+    look wrong.
     """
     if output_dir:
         check_output(output_dir, overwrite)
@@ -34,14 +35,11 @@ def inspect(
         write_json(json_file, report.as_json(), indent=1)
     if output_dir:
         print(f"\n{_advice(output_dir, _write(output_dir, inspection, report))}")
-    else:
-        print(
-            "\nTo see samples as training does, and what looks wrong: --output_dir=..."
-        )
     total = report.findings.counts.total()
     if strict and total:
         things = "1 thing looks" if total == 1 else f"{total} things look"
         raise UserError(f"--strict: {things} wrong in {report.source}; see above.")
+    return report
 
 
 def _advice(folder: str, names: Sequence[str]) -> str:

@@ -179,13 +179,19 @@ def warp_aligned_crops(
     first = tf.stack([crop_to_image[:, 1, 2], crop_to_image[:, 0, 2]], axis=-1) + 1.0
     step = tf.stack([crop_to_image[:, 1, 1], crop_to_image[:, 0, 0]], axis=-1)
     extent = step * (tf.constant(crop_size, tf.float32) - 1.0)
-    crops = tf.image.crop_and_resize(
-        framed[tf.newaxis],
+
+    def sample(box: tf.Tensor) -> tf.Tensor:
+        crops = tf.image.crop_and_resize(
+            framed[tf.newaxis], box[tf.newaxis], [0], crop_size
+        )
+        return tf.cast(tf.round(crops[0]), tf.uint8)
+
+    # Not all boxes at once: TensorFlow logs a warning about an unknown number of them.
+    return tf.map_fn(
+        sample,
         tf.concat([first / last, (first + extent) / last], axis=-1),
-        tf.zeros(tf.shape(step)[:1], tf.int32),
-        crop_size,
+        fn_output_signature=tf.TensorSpec([*crop_size, image.shape[2]], tf.uint8),
     )
-    return tf.cast(tf.round(crops), tf.uint8)
 
 
 def warp_crop(

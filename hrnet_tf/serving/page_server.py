@@ -62,6 +62,8 @@ def make_server(
         guard,
         # Errors of requests would be tracebacks; those of events are told by Gradio.
         log_level="critical",
+        # Uvicorn's own settings close the files and streams of all other logs.
+        log_config=None,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE,
     )

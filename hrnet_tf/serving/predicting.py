@@ -20,10 +20,14 @@ from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.output_files import OutputError, WriteError, check_output, write_json
 from hrnet_tf.progress import Progress
 from hrnet_tf.serving.boxes import Boxes
-from hrnet_tf.serving.predictor import Predictor
+from hrnet_tf.serving.predictor import Prediction, Predictor
+from hrnet_tf.serving.stages import in_stages
 
 _RESULTS = "results.json"
 _LABEL_MAP_SUFFIX = ".labels.png"
+
+# In pixels, 48 MB of them.
+_LARGE_IMAGE = 2**24
 
 # What keeps one file from being written, but not those after it.
 _FAULTS_OF_ONE_FILE = (
@@ -184,26 +188,13 @@ def predict_all(
             predictor, inputs[0], boxes, pictures, max_pixels
         )
     else:
-        rows, failures = [], []
         os.makedirs(output_dir, exist_ok=True)
-        with Progress(len(inputs), "Predicting") as progress:
-            for file, image_id in zip(inputs, _image_ids(inputs, boxes), strict=True):
-                try:
-                    image = media.read_image(file.path, exif, max_pixels)
-                    with _guarded(file.path, image):
-                        given = (
-                            Boxes.found(*boxes.of_image(file.name)) if boxes else None
-                        )
-                        found = _predict_image(predictor, file, image, given, pictures)
-                except media.MediaError as error:
-                    failures.append(error)
-                    progress.advance(unreadable=len(failures))
-                    continue
-                for row in found:
-                    if "label_map" in row:
-                        row["label_map"] = os.path.relpath(row["label_map"], output_dir)
-                rows += _identified(found, image_id, file.name)
-                progress.advance(results=len(rows))
+        rows, failures = _predict_images(
+            predictor, inputs, boxes, exif, pictures, max_pixels
+        )
+        for row in rows:
+            if "label_map" in row:
+                row["label_map"] = os.path.relpath(row["label_map"], output_dir)
     results = os.path.join(output_dir, _RESULTS)
     write_json(results, rows)
     print(f"{len(rows)} {predictor.unit}: {results}")
@@ -211,6 +202,53 @@ def predict_all(
         raise InputError(
             f"{len(failures)} could not be read:\n" + "\n".join(map(str, failures))
         )
+
+
+def _predict_images(
+    predictor: Predictor,
+    inputs: Sequence[Input],
+    boxes: PersonBoxes | None,
+    exif: str,
+    with_pictures: bool,
+    max_pixels: int,
+) -> tuple[Rows, list[media.MediaError]]:
+    """Rows of results of all images, and what could not be read or written.
+
+    While the model looks at an image, the next ones are read, and the last ones drawn
+    and written.
+    """
+
+    def read(file: Input) -> np.ndarray:
+        return media.read_image(file.path, exif, max_pixels)
+
+    def look(file: Input, image: np.ndarray) -> Prediction:
+        with _guarded(file.path, image):
+            given = Boxes.found(*boxes.of_image(file.name)) if boxes else None
+            return predictor.predict_image(image, given)
+
+    def write(file: Input, prediction: Prediction) -> Rows:
+        with _guarded(file.path, prediction.image):
+            return _write_image(file, prediction, with_pictures)
+
+    rows: Rows = []
+    failures: list[media.MediaError] = []
+    ids = _image_ids(inputs, boxes)
+    results = in_stages(inputs, _is_large, read, look, write, media.MediaError)
+    with Progress(len(inputs), "Predicting") as progress:
+        for file, image_id, found in zip(inputs, ids, results, strict=True):
+            if isinstance(found, media.MediaError):
+                failures.append(found)
+                progress.advance(unreadable=len(failures))
+            else:
+                rows += _identified(found, image_id, file.name)
+                progress.advance(results=len(rows))
+    return rows, failures
+
+
+def _is_large(file: Input) -> bool:
+    """Whether several images like this one would take much memory."""
+    header = pictures.look_at(file.path)
+    return header is not None and header.width * header.height > _LARGE_IMAGE
 
 
 @contextlib.contextmanager
@@ -238,17 +276,10 @@ def _guarded(path: str, image: np.ndarray) -> Iterator[None]:
         ) from error
 
 
-def _predict_image(
-    predictor: Predictor,
-    file: Input,
-    image: np.ndarray,
-    boxes: Boxes | None,
-    pictures: bool,
-) -> Rows:
-    """Predicts one image; writes its picture and its label map."""
-    prediction = predictor.predict_image(image, boxes)
+def _write_image(file: Input, prediction: Prediction, with_pictures: bool) -> Rows:
+    """Writes an image's picture and label map; returns its rows of results."""
     rows = prediction.rows()
-    if pictures:
+    if with_pictures:
         visualization.write_image(file.output, prediction.picture())
     if prediction.label_map is not None:
         visualization.write_labels(file.label_map, prediction.label_map)

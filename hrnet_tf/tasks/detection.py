@@ -18,7 +18,13 @@ from hrnet_tf.configs import detection as detection_config
 from hrnet_tf.data.files.coco_objects import CocoObjects
 from hrnet_tf.data.inputs.batching import PADDING_ID, fill_last_batches, replica_batches
 from hrnet_tf.data.inputs.normalization import denormalize_image
-from hrnet_tf.data.records.checks import Check, checked, checking
+from hrnet_tf.data.records.checks import (
+    Check,
+    checked,
+    checked_beside,
+    is_within,
+    require,
+)
 from hrnet_tf.data.records.instances import (
     check_mask_values,
     check_records,
@@ -60,15 +66,15 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
         if isinstance(params.input_path, (str, list, tuple)) and params.input_path:
             files = input_reader.match_files(params.input_path)
             check_records(files, self.has_masks)
-        with checking(self._check(params)):
-            dataset = self._build_checked_inputs(params, input_context)
+        dataset = self._build_padded_inputs(params, input_context)
         if params.is_training and self.has_masks:
-            # Decoded masks are not to be had before.
-            return dataset.map(_with_right_masks, tf.data.AUTOTUNE)
-        return dataset
+            dataset = dataset.map(self._with_right_masks, tf.data.AUTOTUNE)
+        return checked_beside(dataset, params, self._check(params), input_context)
 
-    def _build_checked_inputs(
-        self, params: cfg.DataConfig, input_context: tf.distribute.InputContext | None
+    def _build_padded_inputs(
+        self,
+        params: cfg.DataConfig,
+        input_context: tf.distribute.InputContext | None = None,
     ) -> tf.data.Dataset:
         if params.is_training or params.drop_remainder:
             return super().build_inputs(params, input_context)
@@ -82,6 +88,21 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
             num_replicas,
             fillings={"source_id": PADDING_ID},
         )
+
+    def _with_right_masks(
+        self, images: tf.Tensor, labels: dict[str, Any]
+    ) -> tuple[tf.Tensor, dict[str, Any]]:
+        """Checks what is seen in decoded masks alone, and what a mask head fails on."""
+        # Places without an object have the class -1.
+        is_class = is_within(
+            labels["gt_classes"], -1, self.task_config.model.num_classes - 1
+        )
+        checks = [
+            check_mask_values(labels["gt_masks"]),
+            require(is_class, "a class is beyond task.model.num_classes"),
+        ]
+        with tf.control_dependencies(checks):
+            return tf.identity(images), labels
 
     def read_record(self, data: cfg.DataConfig, serialized: tf.Tensor) -> Any:
         options = data.decoder.get()
@@ -205,7 +226,7 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
             if row["score"] >= self.task_config.evaluation.picture_score_threshold:
                 detections.setdefault(row["image_id"], []).append(row)
         data = self.task_config.validation_data.replace(global_batch_size=1)
-        for images, labels in self.build_inputs(data).take(count):
+        for images, labels in self._build_padded_inputs(data).take(count):
             image_id = int(labels["groundtruths"]["source_id"][0])
             yield visualization.compare_instances(
                 _image_as_stored(images[0].numpy(), labels["image_info"][0]),
@@ -214,13 +235,6 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
                 self._evaluator.categories,
                 cell_size=PICTURE_SIZE,
             )
-
-
-def _with_right_masks(
-    images: tf.Tensor, labels: dict[str, Any]
-) -> tuple[tf.Tensor, dict[str, Any]]:
-    with tf.control_dependencies([check_mask_values(labels["gt_masks"])]):
-        return tf.identity(images), labels
 
 
 def _image_as_stored(image: np.ndarray, image_info: tf.Tensor) -> np.ndarray:

@@ -20,36 +20,25 @@ class NetworkError(UserError):
     """Parts of a network that do not go together."""
 
 
-class _Builder:
-    """Builds the network of a task, and says so if the Garden's parts do not fit."""
+def build(task: base_task.Task) -> tf_keras.Model:
+    """Builds the network of a task.
 
-    def __init__(self, task: base_task.Task):
-        self._build = task.build_model
-        self._model = task.task_config.model
-
-    def __call__(self) -> tf_keras.Model:
-        try:
-            return self._build()
-        except UserError:
-            raise
-        except _UNFIT as error:
-            if not (parts := _foreign_parts(self._model)):
-                raise
-            raise NetworkError(
-                f"The network of task.model cannot be built: {' and '.join(parts)} "
-                "of the Model Garden cannot be joined to the rest as configured "
-                f"({_reason(error)}). Change their levels, sizes and channels, or take "
-                "HRNet's own parts."
-            ) from error
-
-
-def explain_failures(task: base_task.Task) -> base_task.Task:
-    """Has `task.build_model` raise `NetworkError` where the Garden's parts do not fit.
-
-    Failures of networks that are HRNet's alone are faults of this package, and stay.
+    Raises `NetworkError` where the Garden's parts do not fit. Failures of networks that
+    are HRNet's alone are faults of this package, and stay.
     """
-    task.build_model = _Builder(task)
-    return task
+    try:
+        return task.build_model()
+    except UserError:
+        raise
+    except _UNFIT as error:
+        if not (parts := _foreign_parts(task.task_config.model)):
+            raise
+        raise NetworkError(
+            f"The network of task.model cannot be built: {' and '.join(parts)} of the "
+            "Model Garden cannot be joined to the rest as configured "
+            f"({_reason(error)}). Change their levels, sizes and channels, or take "
+            "HRNet's own parts."
+        ) from error
 
 
 def _foreign_parts(model: Any) -> list[str]:

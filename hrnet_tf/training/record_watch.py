@@ -9,7 +9,6 @@ from official.core import config_definitions as cfg
 from hrnet_tf.data.records import conversions, names
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.input_files import is_remote
-from hrnet_tf.tasks.records import files_of
 
 # Seconds between two looks.
 _INTERVAL = 60
@@ -25,7 +24,7 @@ class RecordWatch:
 
     def __init__(self, *sources: cfg.DataConfig):
         """Looks at the files of some data for the first time."""
-        files = [path for data in sources for path in files_of(data)]
+        files = [path for data in sources for path in names.files_of(data)]
         self._sizes = {path: _size_of(path) for path in files if not is_remote(path)}
         prefixes = {
             name.prefix_of_ours: None for name in map(names.parse, self._sizes) if name

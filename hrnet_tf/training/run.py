@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import io
 import logging
 import os
@@ -11,13 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow as tf
 from official.common import distribute_utils
-from official.core import base_task, task_factory, train_utils
+from official.core import base_task, train_utils
 from official.core import config_definitions as cfg
 from official.modeling import hyperparams, performance
 from official.vision.utils import summary_manager
 
+from hrnet_tf import signals
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.output_files import failure_to_write
+from hrnet_tf.tasks.classification import get_task
 from hrnet_tf.tasks.records import naming_culprits
 from hrnet_tf.training import (
     actions,
@@ -74,12 +75,7 @@ def run(
     if params.runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
 
-    strategy = distribute_utils.get_distribution_strategy(
-        distribution_strategy=params.runtime.distribution_strategy,
-        all_reduce_alg=params.runtime.all_reduce_alg,
-        num_gpus=params.runtime.num_gpus,
-        tpu_address=params.runtime.tpu,
-    )
+    strategy = _make_strategy(params.runtime)
     is_chief = strategy.extended.should_checkpoint
     output = sys.stdout
     with contextlib.ExitStack() as stack:
@@ -97,18 +93,18 @@ def run(
         watch = RecordWatch(*sources)
 
         _log.info("Building the model.")
-        task = networks.explain_failures(
-            task_factory.get_task(params.task, logging_dir=model_dir)
-        )
-        trainer = train_utils.create_trainer(
+        task = get_task(params.task, model_dir)
+        trainer = Trainer(
             params,
             task,
+            networks.build(task),
+            train_utils.create_optimizer(task, params),
             train=trains,
             evaluate="eval" in mode,
             checkpoint_exporter=None
             if mode == "eval"
             else best_checkpoint.exporter(params, model_dir, worker_dir, check_kept),
-            trainer_cls=functools.partial(Trainer, check_kept=check_kept),
+            check_kept=check_kept,
         )
         if latest:
             # The runner restores it, but does not mind if it is another model's.
@@ -156,6 +152,18 @@ def run(
         runner.run()
         watch.check()
     return is_chief
+
+
+def _make_strategy(runtime: cfg.RuntimeConfig) -> tf.distribute.Strategy:
+    strategy = distribute_utils.get_distribution_strategy(
+        distribution_strategy=runtime.distribution_strategy,
+        all_reduce_alg=runtime.all_reduce_alg,
+        num_gpus=runtime.num_gpus,
+        tpu_address=runtime.tpu,
+    )
+    # What connects several workers has taken SIGTERM for itself.
+    signals.heed_again()
+    return strategy
 
 
 def _sources(config: cfg.TaskConfig, mode: str) -> list[cfg.DataConfig]:

@@ -89,7 +89,8 @@ def draw_skeletons(
     # restores exactly what was not drawn on.
     height, width = image.shape[:2]
     pixel = -(-_DRAWING_SIDE // max(height, width))
-    canvas = np.repeat(np.repeat(image, pixel, axis=0), pixel, axis=1)
+    canvas_size = width * pixel, height * pixel
+    canvas = cv2.resize(image, canvas_size, interpolation=cv2.INTER_NEAREST)
 
     margin = max(height, width)
     near = (keypoints[..., :2] > -margin) & (keypoints[..., :2] < 2 * margin)

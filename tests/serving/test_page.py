@@ -24,6 +24,7 @@ from hrnet_tf.serving.kinds import KINDS
 gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
 gradio_client = pytest.importorskip("gradio_client")
 page = pytest.importorskip("hrnet_tf.serving.page", reason="needs Gradio")
+page_server = pytest.importorskip("hrnet_tf.serving.page_server")
 
 BROKEN_THRESHOLDS = [
     *(-0.1, 1.1, float("nan"), float("inf"), 10**400, "abc", None, [0.5], {}, True),
@@ -314,3 +315,10 @@ def test_the_log_tells_of_a_refusal_in_one_line(monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "hrnet_tf"), pytest.raises(gradio.Error):
         run_apart(page.Page().preprocess_data(None, []))
     assert "(1 validation error headers Field required)" in caplog.text
+
+
+def test_other_logs_stay_open(tmp_path):
+    log = logging.FileHandler(tmp_path / "log")
+    page_server.make_server(page.build_page(Predictor()), "127.0.0.1", 1, 1, [])
+    assert log.stream is not None
+    log.close()

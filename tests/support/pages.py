@@ -37,8 +37,29 @@ class Block:
         return f"{self.page.relative_to(REPO)}:{self.line}"
 
     def commands(self) -> list[list[str]]:
-        """The words of each command of a shell; loops are taken as one round."""
-        found, pending = [], ""
+        """The words of each command of a shell; a loop is all of its rounds."""
+        found: list[list[str]] = []
+        name, values, start = "", [], 0
+        for words in self._lines():
+            if words[0] == "for":  # NAME in A B; do
+                name, values = (
+                    words[1],
+                    " ".join(words[3:]).removesuffix("; do").split(),
+                )
+                start = len(found)
+            elif words[0] == "done":
+                body = found[start:]
+                found[start:] = [
+                    [word.replace(f"${name}", value) for word in command]
+                    for value in values
+                    for command in body
+                ]
+            else:
+                found.append(words)
+        return found
+
+    def _lines(self) -> Iterator[list[str]]:
+        pending = ""
         for line in self.text.replace("\\\n", " ").splitlines():
             pending += line + "\n"
             try:
@@ -46,9 +67,8 @@ class Block:
             except ValueError:  # A quotation goes on in the next line.
                 continue
             pending = ""
-            if words and words[0] not in ("for", "done"):
-                found.append([word.replace("$split", "train") for word in words])
-        return found
+            if words:
+                yield words
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -1,6 +1,7 @@
 """Image classification: its experiment, and training on images of three colours."""
 
 import copy
+import dataclasses
 import json
 import re
 import shutil
@@ -13,9 +14,14 @@ import tensorflow as tf
 import yaml
 from official.core import exp_factory, task_factory, train_utils
 from official.modeling import optimization
+from official.vision.configs import image_classification
+from official.vision.tasks.image_classification import (
+    ImageClassificationTask as GardensClassification,
+)
 
 from hrnet_tf import registry_imports, train  # noqa: F401
 from hrnet_tf.configs import backbones
+from hrnet_tf.tasks.classification import ClassificationTask, get_task
 from hrnet_tf.training.experiment import parse_config
 
 REPO = Path(__file__).parents[2]
@@ -179,6 +185,29 @@ def test_file_for_imagenet_spells_the_defaults_out():
         assert data.input_path.startswith("data/imagenet/")
         data.input_path = ""
     assert config.as_dict() == exp_factory.get_exp_config("hrnet_imagenet").as_dict()
+
+
+@dataclasses.dataclass
+class OthersTask(image_classification.ImageClassificationTask):
+    """A configuration of another program."""
+
+
+@task_factory.register_task_cls(OthersTask)
+class OthersClassification(GardensClassification):
+    """Its task."""
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (image_classification.ImageClassificationTask(), ClassificationTask),
+        (OthersTask(), OthersClassification),
+    ],
+)
+def test_the_task_of_the_gardens_configuration_is_ours(config, expected):
+    task = get_task(config, "/logs")
+    assert type(task) is expected
+    assert (task.task_config, task.logging_dir) == (config, "/logs")
 
 
 # ---- training ----

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import record_damage as damage
 import tensorflow as tf
-from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.records.shards import RecordError
+from hrnet_tf.tasks import detection
+from hrnet_tf.tasks.classification import get_task
 from hrnet_tf.tasks.records import naming_culprits
 from hrnet_tf.training.experiment import parse_config
 
@@ -74,7 +75,7 @@ def write_classes(path):
 def read_all(config, data, change=lambda: None):
     """Reads all records as a run does, in a graph; `change` happens at the start."""
     with naming_culprits(config, data):
-        dataset = task_factory.get_task(config).build_inputs(data)
+        dataset = get_task(config).build_inputs(data)
         change()
         batches = iter(dataset)
         read = tf.function(lambda: tf.nest.flatten(next(batches))[0][0, 0, 0, 0])
@@ -217,8 +218,17 @@ GARBAGE = {
     ("detection", "no id"): drop("image/source_id"),
     ("detection", "no masks"): drop("image/object/mask"),
     ("detection", "a class beyond"): ints("image/object/class/label", 5),
-    ("detection", "masks of grey"): set_bytes("image/object/mask", png(200, (96, 96))),
+    ("detection", "masks of another shape"): set_bytes(
+        "image/object/mask", png(1, (96, 30))
+    ),
+    ("detection", "NaN in a box"): floats("image/object/bbox/xmin", float("nan")),
+    ("detection", "a box in pixels"): floats("image/object/bbox/ymax", 40.0),
+    ("detection", "a label missing"): shorten("image/object/class/label", "int64_list"),
     ("classification", "a class beyond"): ints("image/class/label", 3),
+    ("classification", "no class"): drop("image/class/label"),
+    ("classification", "two classes"): edited(
+        lambda feature: feature["image/class/label"].int64_list.value.append(1)
+    ),
 }
 
 
@@ -238,6 +248,49 @@ def test_garbage_in_a_record_is_named(records, kind, name, role):
     assert said.count("convert the data") == 1
     for inside in ("Error in", "Iterator", "assertion", "Condition", *"{}[]\n"):
         assert inside not in said
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"mixup_and_cutmix": {}}, {"is_multilabel": True}]
+)
+def test_a_class_beyond_is_named_in_whatever_form_labels_are(records, changes):
+    config, data, files = records("classification", "train_data")
+    data.override(changes)
+    read_all(config, data)
+    damage.rewrite(files[1], GARBAGE["classification", "a class beyond"])
+    with pytest.raises(RecordError, match=f"^{files[1]}: record 3: image/class/label "):
+        read_all(config, data)
+
+
+@pytest.mark.slow
+def test_a_class_beyond_is_seen_before_a_mask_head_fails_on_it(records, monkeypatch):
+    """Of a large set, a record may be learned before its turn to be looked at."""
+    monkeypatch.setattr(detection, "checked_beside", lambda dataset, *_: dataset)
+    config, data, files = records("detection", "train_data")
+    number = damage.rewrite(files[1], GARBAGE["detection", "a class beyond"])
+    with pytest.raises(RecordError, match=f"^{files[1]}: record {number}: .*label is"):
+        read_all(config, data)
+
+
+@pytest.mark.slow
+def test_masks_of_other_numbers_are_not_trained_on(records):
+    """An evaluation compares with the masks of its annotation file."""
+
+    def make_grey(feature):
+        size = [
+            feature[key].int64_list.value[0] for key in ("image/height", "image/width")
+        ]
+        masks = feature["image/object/mask"].bytes_list.value
+        masks[:] = [png(200, size)] * len(masks)
+
+    config, data, files = records("detection", "train_data")
+    number = damage.rewrite(files[1], edited(make_grey))
+    with pytest.raises(RecordError) as error:
+        read_all(config, data)
+    assert str(error.value) == (
+        f"{files[1]}: record {number}: image/object/mask holds other numbers than 0 "
+        "and 1; convert the data again with --overwrite."
+    )
 
 
 def test_other_errors_stay_as_they_are(records):
@@ -260,7 +313,7 @@ SENTENCES = {
         ": image/object/mask is not of as many objects as image/object/bbox/xmin; "
         "{again}."
     ),
-    ("detection", "masks of grey"): (
+    ("detection", "masks of another shape"): (
         ": image/object/mask has another shape than the image; {again}."
     ),
     ("detection", "no id"): (

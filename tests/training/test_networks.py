@@ -8,9 +8,10 @@ from official.core import task_factory
 from official.modeling import hyperparams
 
 from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.training import networks
 from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.training.field_types import join, keys, type_mistakes
-from hrnet_tf.training.networks import NetworkError, explain_failures
+from hrnet_tf.training.networks import NetworkError
 from hrnet_tf.training.validation.ranges import range_of, value_mistakes
 from tests.conftest import TOY_BACKBONE, TOY_DETECTOR, TOY_MASK_RCNN
 
@@ -19,7 +20,7 @@ def task_of(decoder):
     params = parse_config("hrnet_seg_custom", [], "task.label_set=synthetic_parts")
     params.override({"task": {"model": {"backbone": TOY_BACKBONE}}})
     params.override({"task": {"model": {"decoder": decoder}}})
-    return explain_failures(task_factory.get_task(params.task))
+    return task_factory.get_task(params.task)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def task_of(decoder):
 )
 def test_parts_that_do_not_fit_are_named(decoder):
     with pytest.raises(NetworkError) as error:
-        task_of(decoder).build_model()
+        networks.build(task_of(decoder))
     message = str(error.value)
     assert f"decoder.type '{decoder['type']}' of the Model Garden" in message
     assert "\n" not in message and "/" not in message and "configurable" not in message
@@ -37,9 +38,9 @@ def test_a_level_that_is_missing_is_named():
     params = parse_config("hrnet_fasterrcnn_coco")
     model = {"backbone": TOY_BACKBONE, "decoder": {"type": "nasfpn"}, "min_level": 2}
     params.override({"task": {"model": {**model, "input_size": [128, 128, 3]}}})
-    task = explain_failures(task_factory.get_task(params.task))
+    task = task_factory.get_task(params.task)
     with pytest.raises(NetworkError, match=r"\(there is no level \d\)"):
-        task.build_model()
+        networks.build(task)
 
 
 def lower_ends(config, path):
@@ -68,12 +69,12 @@ def test_networks_of_the_least_numbers_are_built(experiment, toy):
             section, name = path.rsplit(".", 1)
             operator.attrgetter(section)(params).override({name: least})
     assert list(type_mistakes(params, value_mistakes=value_mistakes)) == []
-    model = explain_failures(task_factory.get_task(params.task)).build_model()
+    model = networks.build(task_factory.get_task(params.task))
     assert model.trainable_weights
 
 
 def test_networks_that_fit_are_built():
-    assert task_of({"type": "hrnetv2"}).build_model().count_params() > 0
+    assert networks.build(task_of({"type": "hrnetv2"})).count_params() > 0
 
 
 def test_faults_of_our_own_parts_stay(monkeypatch):
@@ -84,4 +85,4 @@ def test_faults_of_our_own_parts_stay(monkeypatch):
 
     monkeypatch.setattr(segmentation, "build_segmentation_model", fail)
     with pytest.raises(ValueError, match="^a fault$"):
-        task_of({"type": "hrnetv2"}).build_model()
+        networks.build(task_of({"type": "hrnetv2"}))

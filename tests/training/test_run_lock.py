@@ -14,6 +14,7 @@ import threading
 
 import pytest
 import tensorflow as tf
+from processes import killed_at_the_end
 
 from hrnet_tf.output_files import WriteError
 from hrnet_tf.training import run_lock
@@ -36,10 +37,9 @@ def holder(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
+    with killed_at_the_end(process):
+        assert process.stdout.readline() == "held\n"
+        yield process
 
 
 def test_a_second_process_is_refused(holder, tmp_path):

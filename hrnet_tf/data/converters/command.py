@@ -159,7 +159,7 @@ def run(
 
 def validation_file(values: flags.FlagValues) -> str:
     """The annotations of the validation data, as far as --annotations shows them."""
-    if "val" in os.path.basename(values.output_prefix):
+    if next_steps.is_for_validation(values.output_prefix):
         return values.annotations
     return next_steps.other_split(values.annotations) or "my/val.json"
 
@@ -169,13 +169,13 @@ def _tell_what_is_next(prefix: str, training: Sequence[str]) -> None:
         os.path.dirname(prefix), "val"
     )
     train, val = (prefix, other)
-    if "val" in os.path.basename(prefix):
+    if next_steps.is_for_validation(prefix):
         train, val = other, prefix
     next_steps.tell(
         "when training and validation data are converted, train",
         "train",
         *training,
         "--model_dir=runs/mine",
-        f"--params_override=task.train_data.input_path={train}-*",
-        f"--params_override=task.validation_data.input_path={val}-*",
+        next_steps.change("task.train_data.input_path", f"{train}-*"),
+        next_steps.change("task.validation_data.input_path", f"{val}-*"),
     )

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import importlib
 import os
-import shlex
 
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.label_tools import skeleton_files
@@ -27,7 +26,8 @@ class ImportSummary:
     faults: list[str]  # a sentence about each
     advice: list[str]
     files: list[str]
-    next_command: str
+    converter: str  # the command that goes on from here, below hrnet_tf
+    converter_flags: list[str]
 
     def __str__(self) -> str:
         always = ("images", "objects")
@@ -40,7 +40,7 @@ class ImportSummary:
             lines.append(f"What these {self.tool} files do not say:")
             lines += [f"  {what}: {UNSAID[what]}" for what in self.unsaid]
         lines += [f"Written: {', '.join(self.files)}", *self.advice]
-        return "\n".join([*lines, f"Next: {self.next_command}"])
+        return "\n".join(lines)
 
 
 def import_annotations(
@@ -85,6 +85,7 @@ def import_annotations(
     ]
     if source.hidden_flag and not counts["  of these hidden"]:
         advice.append(f"No keypoint has the mark --hidden_flag={source.hidden_flag}.")
+    converter, flags = _converter(output, labels, [*paths.values()])
     return ImportSummary(
         tool=tool,
         counts=_counts(content, counts, labels, source),
@@ -92,7 +93,8 @@ def import_annotations(
         faults=source.faults.sentences,
         advice=advice,
         files=[output, *paths.values()],
-        next_command=_next_command(output, labels, [*paths.values()]),
+        converter=converter,
+        converter_flags=[f"--{name}={value}" for name, value in flags.items()],
     )
 
 
@@ -166,23 +168,18 @@ def _unsaid(labels: Labels, has_keypoints: bool) -> list[str]:
     ]
 
 
-def _next_command(output: str, labels: Labels, skeletons: list[str]) -> str:
-    """The converter that goes on from here."""
+def _converter(
+    output: str, labels: Labels, skeletons: list[str]
+) -> tuple[str, dict[str, str]]:
+    """The converter that goes on from here, and its flags."""
     flags = {
         "image_dir": labels.image_dir or "FOLDER_OF_THE_IMAGES",
         "annotations": output,
     }
     if not skeletons:
-        flags |= {"output_prefix": "records/train"}
-        return _command("hrnet_tf.data.coco_instances", flags)
+        return "data.coco_instances", flags | {"output_prefix": "records/train"}
     named = [c for c in labels.categories.values() if c.keypoints]
     flags |= {"skeleton": skeletons[0]}
     if len(named) > 1:
         flags |= {"category": named[0].name if len(skeletons) > 1 else "all"}
-    flags |= {"output_prefix": "records/train"}
-    return _command("hrnet_tf.data.coco_pose", flags)
-
-
-def _command(module: str, flags: dict[str, str]) -> str:
-    given = (shlex.quote(f"--{name}={value}") for name, value in flags.items())
-    return " ".join(["python -m", module, *given])
+    return "data.coco_pose", flags | {"output_prefix": "records/train"}

@@ -1,36 +1,56 @@
-"""Checks of what records hold, while the Garden's tasks read them.
+"""Checks of what records hold, beside the Garden's tasks that read them.
 
 The Garden trains on whatever it finds: a label that no class has, or a box without a
 label, costs accuracy without a word, or ends a run with an error that names no record.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from unittest import mock
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 from official.common import dataset_fn
+from official.core import config_definitions as cfg
 
+from hrnet_tf.data.records import names
 from hrnet_tf.data.records.shards import AGAIN
+
+# So many records are checked before the first batch, in a second or so.
+_AT_ONCE = 1000
 
 # Makes operations that fail if a record is not as it must be.
 Check = Callable[[tf.Tensor], Sequence[tf.Operation]]
 
 
-@contextlib.contextmanager
-def checking(check: Check) -> Iterator[None]:
-    """Checks every record of the datasets that the Garden's tasks build within.
+def checked_beside(
+    dataset: tf.data.Dataset,
+    data: cfg.DataConfig,
+    check: Check,
+    input_context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+    """The batches of a task of the Garden, made of records that pass a check.
 
-    They decode records in one piece; only what opens their files comes before.
+    The Garden has no room for a check between its files and what decodes them, and
+    then drops or clips what is wrong. So all records are read a second time: the first
+    ones before the first batch, and as many before each further one, until a round is
+    complete. Of several input pipelines, each checks its share.
     """
-    pick = dataset_fn.pick_dataset_fn
+    files = names.files_of(data)
+    if not files:
+        return dataset
+    records = dataset_fn.pick_dataset_fn(data.file_type)(files)
+    if input_context:
+        records = records.shard(
+            input_context.num_input_pipelines, input_context.input_pipeline_id
+        )
 
-    def pick_checked(file_type: str) -> Callable[[tf.Tensor], tf.data.Dataset]:
-        open_files = pick(file_type)
-        return lambda files: open_files(files).map(lambda one: checked(one, check))
+    def passes(serialized: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies(check(serialized)):
+            return tf.constant(True)
 
-    with mock.patch.object(dataset_fn, "pick_dataset_fn", pick_checked):
-        yield
+    passed = records.map(passes, tf.data.AUTOTUNE)
+    passed = passed.batch(max(_AT_ONCE, data.global_batch_size)).prefetch(1)
+    afterwards = tf.data.Dataset.from_tensors([True]).repeat()
+    beside = tf.data.Dataset.zip((dataset, passed.concatenate(afterwards)))
+    return beside.map(lambda batch, _: batch)
 
 
 def checked(serialized: tf.Tensor, check: Check) -> tf.Tensor:

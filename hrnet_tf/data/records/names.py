@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.modeling import hyperparams
 
 from hrnet_tf.input_files import is_text, names_in
 
@@ -90,6 +92,22 @@ def patterns_of(input_path: Any) -> list[str]:
 def is_pattern(text: str) -> bool:
     """Whether the Garden's input reader takes a text for a pattern, or for a name."""
     return "*" in text or "?" in text
+
+
+def files_of(data: cfg.DataConfig) -> list[str]:
+    """The files that some data is read from."""
+    paths = data.input_path
+    if isinstance(paths, hyperparams.Config):
+        paths = [
+            pattern
+            for some in paths.as_dict().values()
+            for pattern in patterns_of(some)
+        ]
+    files = []
+    for pattern in patterns_of(paths):
+        # A name whose file is gone is a culprit, too.
+        files += match([pattern]) if is_pattern(pattern) else [pattern]
+    return files
 
 
 def match(patterns: Sequence[str]) -> list[str]:

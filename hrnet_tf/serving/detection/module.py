@@ -4,16 +4,7 @@ Resizing, normalisation, the detector and the way back to image pixels are the f
 that evaluation uses. The norms of backbone and pyramid are folded into their
 convolutions, and all variables are frozen into constants.
 
-Signatures of a SavedModel, N being the most objects that are found:
-
-    serving_default  image_bytes string [B]
-                     -> boxes float32 [B, N, 4], classes int32 [B, N],
-                        scores float32 [B, N], num_detections int32 [B],
-                        with masks: masks float32 [B, N, h, w]
-    image            images uint8 [B, H, W, 3] -> as serving_default
-
-A .tflite file has the same outputs for one image, boxes in pixels of the input. GPU
-delegates do not take its loops (non-maximum suppression) and gathers.
+docs/signatures.md says what each of them takes and returns.
 """
 
 from collections.abc import Callable

@@ -2,13 +2,7 @@
 
 Both are SavedModels that `hrnet_tf.export` wrote, used as they are.
 
-Signatures of the SavedModel, N being the most people that are found:
-
-    serving_default  image_bytes string [B]
-                     -> boxes float32 [B, N, 4], box_scores float32 [B, N],
-                        keypoints float32 [B, N, K, 3], scores float32 [B, N],
-                        num_people int32 [B]
-    image            images uint8 [B, H, W, 3] -> as serving_default
+docs/signatures.md says what each of them takes and returns.
 """
 
 import tensorflow as tf

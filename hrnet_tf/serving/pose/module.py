@@ -4,21 +4,7 @@ Cropping, normalisation, the flip test, decoding and the way back to image pixel
 the functions that training and evaluation use. The network's norms are folded into its
 convolutions and its variables frozen into constants.
 
-Signatures of a SavedModel, whose boxes are x, y, width, height:
-
-    serving_default  image_bytes string [B], boxes float32 [B, N, 4]
-                     -> keypoints float32 [B, N, K, 3], scores float32 [B, N]
-    image            images uint8 [B, H, W, 3], boxes float32 [B, N, 4]
-                     -> as serving_default
-    crops            crops uint8 [N, H, W, 3]
-                     -> keypoints float32 [N, K, 3], heatmaps float32 [N, H/4, W/4, K]
-
-Outputs of a .tflite file. Its shapes are fixed and have at most four dimensions, so
-that GPU delegates take the whole graph:
-
-    keypoints        float32 [1, K, 3]: x and y as shares of the crop's width and
-                     height, and the score
-    heatmaps         float32 [1, H/4, W/4, K], if asked for
+docs/signatures.md says what each of them takes and returns.
 """
 
 from collections.abc import Callable, Iterator

@@ -2,7 +2,8 @@
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -162,27 +163,37 @@ class PosePredictor(Predictor[PosePrediction]):
         Raises:
             ModelError: If the model gives no heatmaps.
         """
-        crop = self._crop(image, np.reshape(box, [1, 4]))[0][0]
+        crops, _ = self._crop(image, np.reshape(np.float32(box), [1, 4]))
+        crop = crops[0].numpy()
         outputs = self.predict_crop(crop)
         if "heatmaps" not in outputs:
             raise ModelError("The model gives no heatmaps: export it with --heatmaps.")
         return crop, outputs["heatmaps"][0]
 
-    def _crop(
-        self, image: np.ndarray, boxes: np.ndarray
-    ) -> tuple[np.ndarray, tf.Tensor]:
-        """Crops uint8 [P, height, width, 3] of P boxes, and their matrices [P, 2, 3].
+    @functools.cached_property
+    def _crop(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """The function that crops P people, uint8 [P, height, width, 3], from an image.
 
-        The matrices map pixels of the crop to pixels of the image.
+        It takes the image, uint8 [H, W, 3], and boxes, float32 [P, 4], and also returns
+        the matrices [P, 2, 3] from pixels of the crops to pixels of the image.
         """
         crop_size = self.metadata.input_size
-        center, size = affine.box_to_center_size(
-            boxes, crop_size[1] / crop_size[0], self.metadata.box_padding
+        udp = self.metadata.codec.name == "udp"
+
+        def crop(image: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            center, size = affine.box_to_center_size(
+                boxes, crop_size[1] / crop_size[0], self.metadata.box_padding
+            )
+            matrices = affine.crop_to_image_matrix(center, size, 0.0, crop_size, udp)
+            return affine.warp_aligned_crops(image, matrices, crop_size), matrices
+
+        return tf.function(
+            crop,
+            input_signature=[
+                tf.TensorSpec([None, None, 3], tf.uint8),
+                tf.TensorSpec([None, 4], tf.float32),
+            ],
         )
-        matrices = affine.crop_to_image_matrix(
-            center, size, 0.0, crop_size, udp=self.metadata.codec.name == "udp"
-        )
-        return affine.warp_aligned_crops(image, matrices, crop_size).numpy(), matrices
 
 
 class SavedModelPosePredictor(PosePredictor):
@@ -240,13 +251,25 @@ class TFLitePosePredictor(PosePredictor):
         if is_person.any():
             crops, matrices = self._crop(image, boxes[is_person])
             found = np.stack(
-                [self.predict_crop(crop)["keypoints"][0] for crop in crops]
+                [self.predict_crop(crop)["keypoints"][0] for crop in crops.numpy()]
             )
-            height, width = self.metadata.input_size
-            points = affine.transform_points(matrices, found[..., :2] * [width, height])
-            keypoints[is_person] = np.concatenate([points, found[..., 2:]], axis=-1)
+            keypoints[is_person] = self._place(found, matrices)
         threshold = self.metadata.keypoint_score_threshold
         return keypoints, person_scores(keypoints[..., 2], threshold).numpy()
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
         return self._model.run(image=crop[np.newaxis])
+
+    @functools.cached_property
+    def _place(self) -> Callable[[np.ndarray, tf.Tensor], tf.Tensor]:
+        """The function that places keypoints [P, K, 3] of crops in the image."""
+        height, width = self.metadata.input_size
+
+        def place(found: tf.Tensor, crop_to_image: tf.Tensor) -> tf.Tensor:
+            points = found[..., :2] * tf.constant([width, height], tf.float32)
+            points = affine.transform_points(crop_to_image, points)
+            return tf.concat([points, found[..., 2:]], axis=-1)
+
+        keypoints = tf.TensorSpec([None, None, 3], tf.float32)
+        matrices = tf.TensorSpec([None, 2, 3], tf.float32)
+        return tf.function(place, input_signature=[keypoints, matrices])

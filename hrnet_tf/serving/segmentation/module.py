@@ -3,18 +3,7 @@
 Resizing, normalisation, the flip test and the way back to the image's size are the
 function that evaluation uses, with a single scale and without windows.
 
-Signatures of a SavedModel:
-
-    serving_default  image_bytes string [B]
-                     -> label_map uint8 [B, H, W], image_sizes int32 [B, 2]
-    logits           image_bytes string [B]
-                     -> logits float32 [B, H, W, C], image_sizes int32 [B, 2]
-    image            images uint8 [B, H, W, 3] -> label_map uint8 [B, H, W]
-
-Outputs of a .tflite file, which GPU delegates take whole:
-
-    label_map        uint8 [1, H, W]
-    logits           float32 [1, H/4, W/4, C], if asked for
+docs/signatures.md says what each of them takes and returns.
 """
 
 from collections.abc import Callable, Sequence

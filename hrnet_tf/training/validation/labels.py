@@ -12,9 +12,9 @@ from official.core import config_definitions as cfg
 from official.vision.configs.image_classification import ImageClassificationTask
 
 from hrnet_tf.data.records.instances import CLASSES
+from hrnet_tf.data.records.names import files_of
 from hrnet_tf.data.records.shards import RecordError, read_examples
 from hrnet_tf.messages import listed, shown
-from hrnet_tf.tasks.records import files_of
 
 # So many in all, the first ones of every file; more would keep a run waiting.
 _MOST_RECORDS = 5000

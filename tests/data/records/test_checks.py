@@ -6,10 +6,11 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from official.core import config_definitions as cfg
 from official.vision.data import tfrecord_lib
 
-from hrnet_tf.data.records import culprits
-from hrnet_tf.data.records.checks import checked, class_labels
+from hrnet_tf.data.records import checks, culprits
+from hrnet_tf.data.records.checks import checked, checked_beside, class_labels
 from hrnet_tf.data.records.instances import consistency
 from hrnet_tf.data.records.pose import encode_image_record, parse_image_record
 
@@ -201,3 +202,70 @@ def test_people_that_nobody_can_be_are_told(tmp_path, changes, told_):
     )
     said = told(tmp_path, serialized, lambda one: parse_image_record(one, 1)["bbox"])
     assert re.fullmatch(f": {told_}{AGAIN}" if told_ else "", said), said
+
+
+# ---- beside a task of the Garden ----
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """Four batches, beside records with these labels, of which two are read each."""
+    monkeypatch.setattr(checks, "_AT_ONCE", 2)
+
+    def make(labels, input_context=None, file_type="tfrecord"):
+        options = "GZIP" if file_type == "tfrecord_compressed" else ""
+        path = str(tmp_path / "a.tfrecord")
+        with tf.io.TFRecordWriter(path, options) as writer:
+            for label in labels:
+                writer.write(example({"label": [label]}).SerializeToString())
+        data = cfg.DataConfig(input_path=path, global_batch_size=1)
+        data.file_type = file_type
+        batches = tf.data.Dataset.range(4).map(lambda n: (n, {"label": n}))
+        check = class_labels("label", 3)
+        return checked_beside(batches, data, check, input_context)
+
+    return make
+
+
+def read_until_it_fails(dataset):
+    read = []
+    try:
+        for image, labels in dataset:
+            assert image == labels["label"]
+            read.append(int(image))
+    except tf.errors.InvalidArgumentError as error:
+        assert "label is not from 0 to 2" in error.message
+        return read, True
+    return read, False
+
+
+@pytest.mark.parametrize("file_type", ["tfrecord", "tfrecord_compressed"])
+def test_batches_of_right_records_stay_as_they_are(beside, file_type):
+    dataset = beside([0, 1, 2], file_type=file_type)
+    for _ in range(2):
+        assert read_until_it_fails(dataset) == ([0, 1, 2, 3], False)
+
+
+@pytest.mark.parametrize(("place", "batches"), [(0, 0), (1, 0), (2, 1), (7, 3)])
+def test_records_are_looked_at_ahead_of_the_batches(beside, place, batches):
+    labels = [0] * 8
+    labels[place] = 3
+    expected = ([*range(batches)], True)
+    assert read_until_it_fails(beside(labels)) == expected
+    assert read_until_it_fails(beside(labels, file_type="tfrecord_compressed")) == (
+        expected
+    )
+
+
+@pytest.mark.parametrize("pipeline", [0, 1])
+def test_several_pipelines_share_the_records(beside, pipeline):
+    context = tf.distribute.InputContext(2, pipeline, 2)
+    labels = [0, 0, 0, 3]
+    expected = ([], True) if pipeline else ([0, 1, 2, 3], False)
+    assert read_until_it_fails(beside(labels, context)) == expected
+
+
+def test_what_no_file_holds_is_not_looked_at():
+    batches = tf.data.Dataset.range(4)
+    data = cfg.DataConfig(tfds_name="imagenet2012", input_path="")
+    assert checked_beside(batches, data, class_labels("label", 3)) is batches

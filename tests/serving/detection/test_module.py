@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official.core import task_factory
+from signature_page import TFLITE, assert_documented
 
 from hrnet_tf import join as join_command
 from hrnet_tf.serving import saved_model, tflite
@@ -78,6 +79,12 @@ def saved(detector, tmp_path_factory):
     folder = tmp_path_factory.mktemp("detection") / "1"
     saved_model.write_saved_model(module, metadata, str(folder))
     return folder
+
+
+def test_signatures_are_those_of_the_page(detector):
+    _, _, module, _ = detector
+    graphs = {**module.signatures(), TFLITE: module.mobile_function()}
+    assert_documented("Detection", graphs)
 
 
 def test_bytes_to_objects_in_image_pixels(detector, saved):
@@ -233,7 +240,9 @@ def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp
                 getattr(found, name), getattr(expected, name), atol=1e-3
             )
     assert max(numbers) > 0
-    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    signatures = tf.saved_model.load(str(path)).signatures
+    assert_documented("A detector and a pose model in one", signatures)
+    serve = signatures["serving_default"]
     outputs = serve(image_bytes=tf.constant([encoded(image) for image in images()]))
     assert outputs["num_people"].numpy().tolist() == numbers
     assert outputs["keypoints"].shape == (2, 15, 17, 3)

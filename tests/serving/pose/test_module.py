@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
+from signature_page import TFLITE, assert_documented
 
 from hrnet_tf.evaluation.coco_keypoints import rescore
 from hrnet_tf.ops import heatmaps
 from hrnet_tf.serving.pose.module import person_scores
+
+
+def test_signatures_are_those_of_the_page(build_module):
+    module, _ = build_module()
+    graphs = module.signatures()
+    assert_documented("Pose", {**graphs, TFLITE: module.mobile_function(True)})
 
 
 def test_people_are_scored_as_in_an_evaluation():

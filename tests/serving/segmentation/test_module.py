@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from signature_page import TFLITE, assert_documented
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import segmentation
@@ -91,6 +92,12 @@ def make(decoder="hrnetv2", upsampling="bilinear", **options):
     metadata = make_metadata(decoder=decoder, upsampling=upsampling, **options)
     module = SegmentationModule(build(decoder, upsampling), metadata)
     return module, metadata, build(decoder, upsampling)
+
+
+def test_signatures_are_those_of_the_page():
+    module, _, _ = make(input_size=(64, 96))
+    graphs = module.signatures()
+    assert_documented("Segmentation", {**graphs, TFLITE: module.mobile_function(True)})
 
 
 def expected_logits(model, metadata, image):

@@ -1,0 +1,140 @@
+"""Networks and exported models as files of other engines.
+
+Each engine is imported where it is used: benchmarks/inference.py asks first whether it
+is installed.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import exported
+import measuring
+import numpy as np
+
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+
+
+def write_random(
+    folder: str, variant: str, size: list[int], engines: list[str], int8: bool
+) -> measuring.Work:
+    """Writes a random network for all engines, and the heatmaps to expect of it."""
+    import tensorflow as tf
+
+    module = exported.random_module(variant, size)
+    formats = [name for name in QUANTIZATIONS if int8 or name != "int8"]
+    exported.write(module, folder, size, ["saved_model", *formats])
+    crops = exported.random_crops(exported.CALIBRATION_CROPS, size)
+    expected = module.predict_heatmaps(tf.constant(crops[:1])).numpy()
+    np.save(os.path.join(folder, "expected.npy"), expected)
+    network = tf.function(
+        lambda images: {"heatmaps": module._network(images)},
+        input_signature=[tf.TensorSpec([None, *size, 3], tf.float32, "images")],
+        autograph=False,
+    )
+    images = exported.normalized(crops)
+    if "onnx" in engines:
+        write_onnx(network, folder, images if int8 else None)
+    if "openvino" in engines:
+        write_openvino(network, folder, images if int8 else None)
+    return lambda: None
+
+
+def write_onnx(network: Any, folder: str, images: np.ndarray | None) -> None:
+    """Writes fp32.onnx and, with images to calibrate with, int8.onnx."""
+    import tf2onnx
+    from onnxruntime import quantization
+
+    path = os.path.join(folder, "fp32.onnx")
+    tf2onnx.convert.from_function(
+        network, network.input_signature, opset=17, output_path=path
+    )
+    if images is None:
+        return
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self._rest = iter(images)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            image = next(self._rest, None)
+            return None if image is None else {"images": image[np.newaxis]}
+
+    shaped = os.path.join(folder, "shaped.onnx")
+    quantization.quant_pre_process(path, shaped, skip_symbolic_shape=True)
+    quantized = os.path.join(folder, "int8.onnx")
+    quantization.quantize_static(shaped, quantized, Reader(), per_channel=True)
+
+
+def write_openvino(network: Any, folder: str, images: np.ndarray | None) -> None:
+    """Writes fp32.xml and, with images to calibrate with, int8.xml."""
+    import nncf
+    import openvino
+    import tensorflow as tf
+
+    path = os.path.join(folder, "network")
+    tf.saved_model.save(tf.Module(), path, {"serving_default": network})
+    model = openvino.convert_model(path)
+    openvino.save_model(model, os.path.join(folder, "fp32.xml"), compress_to_fp16=False)
+    if images is None:
+        return
+    batches = [image[np.newaxis] for image in images]
+    quantized = nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))
+    openvino.save_model(
+        quantized, os.path.join(folder, "int8.xml"), compress_to_fp16=False
+    )
+
+
+def write_graph(model: str, folder: str, engine: str) -> measuring.Work:
+    """Writes the graph of a model's file for another engine."""
+    if model.endswith(".tflite"):
+        source, function = model, None
+    else:
+        source, function = os.path.join(folder, "graph"), graph_of(model)
+    if engine == "onnx":
+        import tf2onnx
+
+        path = os.path.join(folder, "given.onnx")
+        if function is None:
+            tf2onnx.convert.from_tflite(source, opset=17, output_path=path)
+        else:
+            tf2onnx.convert.from_function(
+                function, function.input_signature, opset=17, output_path=path
+            )
+    else:
+        import openvino
+        import tensorflow as tf
+
+        if function is not None:
+            tf.saved_model.save(tf.Module(), source, {"serving_default": function})
+        path = os.path.join(folder, "given.xml")
+        openvino.save_model(
+            openvino.convert_model(source), path, compress_to_fp16=False
+        )
+    return lambda: None
+
+
+def graph_of(model: str) -> Any:
+    """A SavedModel's function of images alone."""
+    import tensorflow as tf
+
+    from hrnet_tf.serving.loading import load_model
+
+    loaded = load_model(model)
+    signature, name = signature_of(loaded.signatures)
+    spec = signature.structured_input_signature[1][name]
+    function = tf.function(
+        lambda images: signature(**{name: images}), input_signature=[spec]
+    )
+    function.loaded = loaded  # Without it the signature loses its constants.
+    return function
+
+
+def signature_of(signatures: Mapping[str, Any]) -> tuple[Any, str]:
+    """The signature that takes pixels and nothing else, and its input's name."""
+    for key in ("crops", "image"):
+        if key in signatures:
+            inputs = signatures[key].structured_input_signature[1]
+            if len(inputs) == 1:
+                return signatures[key], next(iter(inputs))
+    raise SystemExit("The model has no signature that takes pixels alone.")

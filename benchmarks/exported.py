@@ -1,0 +1,89 @@
+"""Exported pose models with random weights, for benchmarks that need a model's file.
+
+Weights are random, with norms that have seen data, so that activations are neither tiny
+nor huge, as after training.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import measuring
+import numpy as np
+
+CALIBRATION_CROPS = 32
+_WARMING_STEPS = 30
+
+
+def export(
+    folder: str, variant: str, size: Sequence[int], formats: Iterable[str]
+) -> measuring.Work:
+    """A contender that only writes files, when it is prepared.
+
+    `formats` are saved_model, which becomes the folder saved_model/1, and the names of
+    `hrnet_tf.serving.formats.QUANTIZATIONS`, which become none.tflite and so on.
+    """
+    write(random_module(variant, size), folder, size, formats)
+    return lambda: None
+
+
+def write(
+    module: Any, folder: str, size: Sequence[int], formats: Iterable[str]
+) -> None:
+    """Writes a pose module in some formats."""
+    from hrnet_tf.serving import saved_model, tflite
+
+    for name in formats:
+        if name == "saved_model":
+            path = os.path.join(folder, name, "1")
+            saved_model.write_saved_model(module, module.metadata, path, warmup=False)
+            continue
+        crops = random_crops(CALIBRATION_CROPS, size)
+        content = tflite.convert(module, module.metadata, name, True, crops)
+        with open(os.path.join(folder, f"{name}.tflite"), "wb") as file:
+            file.write(content)
+
+
+def random_module(variant: str, size: Sequence[int]) -> Any:
+    """A `PoseModule` of an HRNet; `metadata` is its description."""
+    import tensorflow as tf
+
+    from hrnet_tf import registry_imports  # noqa: F401
+    from hrnet_tf.configs import pose as pose_config
+    from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+    from hrnet_tf.modeling.pose_model import build_pose_model
+    from hrnet_tf.serving.pose.metadata import PoseMetadata
+    from hrnet_tf.serving.pose.module import PoseModule
+
+    task = pose_config.PoseTask()
+    task.model.override({"input_size": list(size)})
+    task.model.backbone.hrnet.override(
+        {"model_id": variant, "kernel_initializer": "kaiming"}
+    )
+    skeleton = load_skeleton(task.skeleton)
+    tf.random.set_seed(0)
+    model = build_pose_model(task.model, skeleton.num_keypoints)
+    images = normalized(random_crops(4, size))
+    infer = tf.function(lambda images: model(images, training=True))
+    for _ in range(_WARMING_STEPS):
+        infer(images)
+    metadata = PoseMetadata.of_task(task, skeleton, flip_test=False)
+    module = PoseModule(model, metadata)
+    module.metadata = metadata
+    return module
+
+
+def normalized(crops: np.ndarray) -> np.ndarray:
+    """Crops as the network alone takes them."""
+    from hrnet_tf.data.inputs.normalization import normalize_image
+
+    return np.asarray(normalize_image(crops))
+
+
+def random_crops(count: int, size: Sequence[int]) -> np.ndarray:
+    """Smooth noise, which quantises more like a photograph than white noise does."""
+    import tensorflow as tf
+
+    noise = np.random.default_rng(0).uniform(0, 255, (count, 16, 12, 3))
+    crops = tf.image.resize(noise, size, "bicubic")
+    return np.clip(crops, 0, 255).astype(np.uint8)
