@@ -327,10 +327,10 @@ def test_boxes_with_scores_are_lists_or_arrays(pose, photos):
 
 
 def test_the_boxes_of_a_detector_that_can_hold_no_person_are_left_out():
-    boxes = np.array([[1, 2, 3, 4], [1, 2, 0, 4], [np.nan, 2, 3, 4]], np.float32)
+    boxes = np.array([[1, 2, 0, 4], [1, 2, 3, 4], [np.nan, 2, 3, 4]], np.float32)
     found = hrnet_tf.Boxes.found(boxes, np.array([0.5, 0.6, 0.7]))
-    np.testing.assert_array_equal(found.boxes, boxes[:1])
-    np.testing.assert_array_equal(found.scores, np.float32([0.5]))
+    np.testing.assert_array_equal(found.boxes, boxes[1:2])
+    np.testing.assert_array_equal(found.scores, np.float32([0.6]))
 
 
 @pytest.mark.slow
