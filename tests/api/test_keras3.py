@@ -1,6 +1,7 @@
 """The layer of Keras 3 in docs/python.md, in a process that has no tf_keras."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,11 +32,15 @@ print(json.dumps({"keypoints": keypoints.tolist(), "scores": scores.tolist()}))
 def test_a_saved_model_is_a_layer_of_keras_3(exported):
     (block,) = re.findall(r"```python\n(import keras\n.*?)```", PAGE.read_text(), re.S)
     assert "(256, 192, 3)" in block
+    # The export, in this process, chose tf_keras for itself.
+    environment = {**os.environ}
+    environment.pop("TF_USE_LEGACY_KERAS", None)
     done = subprocess.run(
         [sys.executable, "-c", block.replace("256, 192", "64, 64") + REST],
         capture_output=True,
         text=True,
         cwd=exported.parent,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
