@@ -8,6 +8,9 @@ import pytest
 
 from hrnet_tf import export, join, predict, train
 
+# A Mask R-CNN of the smallest backbone is still traced for half a minute.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(detection_command, tmp_path_factory):

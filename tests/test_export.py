@@ -134,6 +134,7 @@ def test_the_saved_model_describes_itself(saved_model):
     assert (saved_model / "assets.extra/tf_serving_warmup_requests").exists()
 
 
+@pytest.mark.slow  # Exports and evaluates twice.
 def test_says_what_it_measured(run_dir, tmp_path, capsys):
     flags = [f"--model_dir={run_dir}", "--format=tflite", f"--output_dir={tmp_path}"]
     assert run(*flags, "--verification_images=2") == 0

@@ -252,6 +252,7 @@ def test_published_data_sets_have_their_experiments(name, monkeypatch):
     assert config_of(["python", "-m", "hrnet_tf.train", *flags, "--model_dir=x"])
 
 
+@pytest.mark.slow  # Exports a network twice.
 def test_a_trained_network_is_exported_and_tried(say, toy_command, toy_data, tmp_path):
     run_dir = tmp_path / "run"
     (command,) = say(train, *toy_command(run_dir, "--mode=train"))

@@ -482,6 +482,6 @@ def test_flags_about_the_model_are_those_of_load(photos, tmp_path, monkeypatch, 
     }
     # The next command is about the same model.
     assert (
-        "hrnet_tf.demo --model=model --skeleton=s.yaml --input_size=64,32 --flip_test"
-        in capsys.readouterr().out
+        "hrnet_tf.demo --model=model --unverified --skeleton=s.yaml "
+        "--input_size=64,32 --flip_test\n" in capsys.readouterr().out
     )

@@ -429,13 +429,10 @@ def test_a_run_does_not_wait_for_pipes(trained_dir, toy_command, run_here):
     ):
         make_pipe(path)
     code, _, stderr = run_here(toy_command(trained_dir, "--mode=train"))
-    assert code == 1
-    assert f"{trained_dir}/run.json is a pipe, not a file" in stderr
-    (trained_dir / "run.json").unlink()
-    code, _, stderr = run_here(toy_command(trained_dir, "--mode=train"))
     assert code == 0, stderr
     assert "ckpt-4.data-00000-of-00001 is a pipe, not a file" in stderr
     assert (trained_dir / "params.yaml").is_file()
+    assert (trained_dir / "run.json").is_file()
     assert tf.train.latest_checkpoint(trained_dir) == f"{trained_dir}/ckpt-4"
 
 
@@ -460,6 +457,7 @@ def test_a_damaged_checkpoint_that_is_named_is_refused(
     assert f"{named} is damaged: " in stderr.splitlines()[-1]
 
 
+@pytest.mark.slow  # Traces evaluations.
 def test_an_evaluation_does_not_look_for_what_it_does_not_use(
     trained_dir, toy_command, run_here
 ):
@@ -501,6 +499,7 @@ def checkpoint_steps(model_dir: Path) -> list[int]:
     return sorted(int(name.removeprefix("ckpt-")) for name in names)
 
 
+@pytest.mark.slow  # Two trainings in processes of their own.
 def test_continues_after_a_kill(tmp_path, toy_command, run_here):
     command = toy_command(tmp_path, "--mode=train", LONG_RUN)
     with killed_at_the_end(start_process(command)) as process:
@@ -534,6 +533,7 @@ def test_continues_after_a_kill(tmp_path, toy_command, run_here):
     )
 
 
+@pytest.mark.slow  # Traces two trainings.
 def test_a_changed_learning_rate_counts_when_a_run_goes_on(
     tmp_path, toy_command, run_here
 ):
@@ -634,6 +634,7 @@ def test_stops_when_the_loss_is_above_its_bound_too_often():
         stop({"training_loss": 11.0})
 
 
+@pytest.mark.slow  # Traces a step and an evaluation of its own.
 def test_trains_in_bfloat16_and_evaluates_averaged_weights(
     tmp_path, toy_command, run_here
 ):

@@ -60,6 +60,7 @@ def test_a_run_is_evaluated_as_before(run_dir, toy_command, toy_data, tmp_path):
             assert now[name] == pytest.approx(value, abs=1e-4), name
 
 
+@pytest.mark.slow  # Trains and evaluates a network.
 def test_a_run_goes_on(run_dir, toy_command):
     flags = toy_command(run_dir, "--params_override=trainer.train_steps=6")
     assert train.main(["train", *flags]) == 0

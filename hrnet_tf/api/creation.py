@@ -18,6 +18,7 @@ from hrnet_tf.modeling import task_models
 from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
 from hrnet_tf.modeling.task_models import TaskModel
 from hrnet_tf.weights import official_layout, restoring
+from hrnet_tf.weights.official_networks import Network
 
 _PREFIX = "hrnet_"
 
@@ -98,11 +99,11 @@ def create_model(
         )
     task = "backbone" if features_only else task or "classification"
     count = _num_outputs(task, num_keypoints=num_keypoints, num_classes=num_classes)
-    built = _build(task, model_id, count, _input_size(input_shape))
-    if weights is not None:
-        if not isinstance(weights, (str, bytes, os.PathLike)):
-            raise CreationError(f"weights must be a path; got {shown(weights)}.")
-        _load(built, task, model_id, os.fsdecode(weights))
+    size = _input_size(input_shape)
+    source = None if weights is None else _find(weights, model_id)
+    built = _build(task, model_id, count, size)
+    if source is not None:
+        _load(built, task, os.fsdecode(weights or ""), source)
     return built.model
 
 
@@ -170,8 +171,11 @@ def _build(
     return TaskModel(body, body, decoder=None, head=None)
 
 
-def _load(built: TaskModel, task: str, model_id: str, path: str) -> None:
-    """Loads all weights if they are for this network, or else those of the backbone."""
+def _find(weights: str | os.PathLike[str], model_id: str) -> Network | str:
+    """Official weights of a network, or the checkpoint that is meant, a path."""
+    if not isinstance(weights, (str, bytes, os.PathLike)):
+        raise CreationError(f"weights must be a path; got {shown(weights)}.")
+    path = os.fsdecode(weights)
     if path.endswith(WEIGHTS_SUFFIXES):
         found = read_official(path).network
         if found.model_id != model_id:
@@ -179,23 +183,30 @@ def _load(built: TaskModel, task: str, model_id: str, path: str) -> None:
             raise CreationError(
                 f"{path} is not of {_PREFIX}{model_id}, but of {other}."
             )
-        theirs = found.model.weights
-        is_same = [v.shape for v in theirs] == [v.shape for v in built.model.weights]
-        if found.task == task.removesuffix("_ocr") and is_same:
-            built.model.set_weights([v.numpy() for v in theirs])
-        else:
-            _load_body(built.backbone, found.variables, path)
-        return
+        return found
     checkpoint = restoring.find_checkpoint(path.removesuffix(".index"))
     if checkpoint is None:
         raise CreationError(
             f"There are no weights {path!r}: give an official .pth or .safetensors "
             "file, or the prefix of a checkpoint."
         )
+    return checkpoint
+
+
+def _load(built: TaskModel, task: str, path: str, source: Network | str) -> None:
+    """Loads all weights if they are for this network, or else those of the backbone."""
+    if not isinstance(source, str):
+        theirs = source.model.weights
+        is_same = [v.shape for v in theirs] == [v.shape for v in built.model.weights]
+        if source.task == task.removesuffix("_ocr") and is_same:
+            built.model.set_weights([v.numpy() for v in theirs])
+        else:
+            _load_body(built.backbone, source.variables, path)
+        return
     try:
-        restoring.restore(_parts(built), checkpoint)
+        restoring.restore(_parts(built), source)
     except restoring.CheckpointError:
-        restoring.restore({"backbone": built.backbone}, checkpoint)
+        restoring.restore({"backbone": built.backbone}, source)
         _tell_of_body(path)
 
 

@@ -133,6 +133,7 @@ def test_what_cannot_be_created_is_named(arguments, sentence):
         hrnet_tf.create_model(*places, **options)
 
 
+@pytest.mark.slow  # Builds several networks.
 def test_weights_of_another_network_are_refused(weights):
     for form in weights[:2]:
         with pytest.raises(

@@ -203,6 +203,7 @@ def test_boxes_belong_to_images(pose, detector, photos):
         pose.predict(photos[0], detector=pose)
 
 
+@pytest.mark.slow  # Builds and traces four networks.
 def test_official_weights_are_loaded_as_their_file_says(tmp_path, photos):
     model = hrnet_tf.create_model("hrnet_w18_small_v1", "pose")
     path = tmp_path / "pose_hrnet_w18_small_v1_128x96.safetensors"

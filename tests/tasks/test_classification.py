@@ -229,6 +229,7 @@ def test_evaluation_scores_every_image(trained):
     assert sorted(labels) == [0, 0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow  # Traces two trainings.
 def test_continues_where_it_stopped(trained, tmp_path, run):
     model_dir = tmp_path / "run"
     shutil.copytree(trained[0], model_dir)

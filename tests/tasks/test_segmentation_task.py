@@ -98,7 +98,12 @@ def numpy_metrics(predictions, truths, num_classes):
 
 
 @pytest.mark.parametrize(
-    ("scales", "flip"), [([1.0], False), ([1.0], True), ([0.5, 1.0, 1.25], True)]
+    ("scales", "flip"),
+    [
+        pytest.param([1.0], False, marks=pytest.mark.slow),
+        ([1.0], True),
+        ([0.5, 1.0, 1.25], True),
+    ],
 )
 def test_evaluation_is_that_of_numpy(make_task, scales, flip):
     task, model = make_task(
@@ -125,6 +130,7 @@ def test_evaluation_is_that_of_numpy(make_task, scales, flip):
     assert np.isfinite(metrics["validation_loss"])
 
 
+@pytest.mark.slow  # Traces three evaluations.
 def test_windows_over_larger_images(make_task):
     task, model = make_task(
         "task.evaluation.window=[64,64],task.resizing.long_side=128"
@@ -136,6 +142,7 @@ def test_windows_over_larger_images(make_task):
     assert "whole images" in whole.protocol
 
 
+@pytest.mark.slow  # Traces an evaluation on two devices.
 def test_replicas_share_an_evaluation(make_task, two_cpus):
     task, model = make_task()
     expected = evaluate(task, model)
@@ -207,7 +214,7 @@ def test_the_configuration_stays_as_it_is(parsing_data):
 
 def outputs_and_labels(task, model):
     data = task.task_config.train_data
-    images, labels = next(iter(task.build_inputs(data)))
+    images, labels = task.prepare(next(iter(task.build_inputs(data))))
     return model(images, training=False), labels
 
 

@@ -24,8 +24,8 @@ def write_data(folder, pixels, labels, num_classes):
 @pytest.mark.parametrize(
     "name",
     [
-        "seg_hrnetv2_c4_align_false",
-        "seg_hrnetv2_c4_align_true",
+        pytest.param("seg_hrnetv2_c4_align_false", marks=pytest.mark.slow),
+        pytest.param("seg_hrnetv2_c4_align_true", marks=pytest.mark.slow),
         "seg_hrnetv2_ocr_c4_align_true",
     ],
 )

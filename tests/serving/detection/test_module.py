@@ -222,6 +222,7 @@ def test_a_joint_model_leaves_out_what_can_hold_no_person():
     assert count == [1]
 
 
+@pytest.mark.slow  # Traces a detector and a joint model.
 def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp_path):
     path = tmp_path / "people" / "1"
     detector, pose = str(saved), str(saved_model_dir)
