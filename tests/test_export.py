@@ -220,6 +220,7 @@ def test_bfloat16_is_for_pose(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # Exports and evaluates.
 def test_nothing_is_written_when_too_much_is_lost(
     run_dir, tmp_path, capsys, monkeypatch
 ):

@@ -421,6 +421,7 @@ def make_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+@pytest.mark.slow  # A training.
 def test_a_run_does_not_wait_for_pipes(trained_dir, toy_command, run_here):
     (newest,) = (trained_dir / "best_checkpoint").glob("*.index")
     for path in (
@@ -682,6 +683,7 @@ def test_trains_in_float16_with_a_scaled_loss(tmp_path, toy_command, run_here):
     assert any("loss_scale" in name for name in names)
 
 
+@pytest.mark.slow  # Two trainings.
 def test_fine_tunes_on_keypoints_of_ones_own(
     trained, tmp_path, toy_data, toy_command, run_here
 ):

@@ -17,9 +17,8 @@ SIZES = json.loads(
 LARGE_MODELS = ("w18", "w30", "w32", "w40", "w44", "w48", "w64")
 
 
-@pytest.mark.parametrize(
-    "model_id", ["w32", pytest.param("w48", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # Large networks of two sizes.
+@pytest.mark.parametrize("model_id", ["w32", "w48"])
 def test_pose_networks_are_as_large_as_the_official_ones(model_id):
     backbone = backbones.Backbone(
         type="hrnet", hrnet=backbones.HRNet(model_id=model_id, multi_scale_output=False)

@@ -19,7 +19,9 @@ SMALL = "w18_small_v1"
 @pytest.mark.parametrize(
     "task, model_id, published",
     [
-        ("segmentation", "w18", "seg_hrnetv2_w18_19cls"),
+        pytest.param(
+            *("segmentation", "w18", "seg_hrnetv2_w18_19cls"), marks=pytest.mark.slow
+        ),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (

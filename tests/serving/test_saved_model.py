@@ -313,6 +313,7 @@ def test_warmup_can_be_left_out(build_module, tmp_path):
 # ---- the files ----
 
 
+@pytest.mark.slow  # Exports twice.
 def test_the_same_model_is_the_same_file(tmp_path):
     """Two processes, with other hashes of text, write the same bytes."""
     program = """

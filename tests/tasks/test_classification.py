@@ -241,6 +241,7 @@ def test_continues_where_it_stopped(trained, tmp_path, run):
     assert tf.train.latest_checkpoint(model_dir) == str(model_dir / "ckpt-6")
 
 
+@pytest.mark.slow  # Traces an evaluation.
 def test_evaluates_a_whole_checkpoint_classifier_included(trained, tmp_path, run):
     best = tf.train.latest_checkpoint(trained[0] / "best_checkpoint")
     code, stdout, stderr = run(tmp_path, "--mode=eval", f"--checkpoint={best}")

@@ -253,6 +253,7 @@ def test_garbage_in_a_record_is_named(records, kind, name, role):
 @pytest.mark.parametrize(
     "changes", [{}, {"mixup_and_cutmix": {}}, {"is_multilabel": True}]
 )
+@pytest.mark.slow  # Three trainings.
 def test_a_class_beyond_is_named_in_whatever_form_labels_are(records, changes):
     config, data, files = records("classification", "train_data")
     data.override(changes)

@@ -101,7 +101,7 @@ def numpy_metrics(predictions, truths, num_classes):
     ("scales", "flip"),
     [
         pytest.param([1.0], False, marks=pytest.mark.slow),
-        ([1.0], True),
+        pytest.param([1.0], True, marks=pytest.mark.slow),
         ([0.5, 1.0, 1.25], True),
     ],
 )

@@ -59,7 +59,10 @@ def lower_ends(config, path):
 
 @pytest.mark.parametrize(
     ("experiment", "toy"),
-    [("hrnet_maskrcnn_coco", TOY_MASK_RCNN), ("hrnet_retinanet_coco", TOY_DETECTOR)],
+    [
+        pytest.param("hrnet_maskrcnn_coco", TOY_MASK_RCNN, marks=pytest.mark.slow),
+        ("hrnet_retinanet_coco", TOY_DETECTOR),
+    ],
 )
 def test_networks_of_the_least_numbers_are_built(experiment, toy):
     params = parse_config(experiment)
