@@ -9,6 +9,7 @@ Everything is float32 and batched over leading axes, except the sampling.
 """
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -155,15 +156,16 @@ def warp_crops(
     Returns:
         uint8 [P, height, width, C].
     """
-    return tf.cond(
-        tf.reduce_all(_is_aligned(crop_to_image)),
-        lambda: warp_aligned_crops(image, crop_to_image, crop_size),
-        lambda: tf.map_fn(
-            lambda matrix: _warp_one(image, matrix, crop_size),
-            crop_to_image,
-            fn_output_signature=tf.TensorSpec([*crop_size, image.shape[2]], tf.uint8),
-        ),
-    )
+    framed = _frame(image)
+
+    def sample(matrix: tf.Tensor) -> tf.Tensor:
+        return tf.cond(
+            (matrix[0, 1] == 0.0) & (matrix[1, 0] == 0.0),
+            lambda: _sample_upright(framed, matrix, crop_size),
+            lambda: tf.cast(tf.round(warp_crop(image, matrix, crop_size)), tf.uint8),
+        )
+
+    return _for_each(sample, crop_to_image, [*crop_size, image.shape[2]])
 
 
 def warp_aligned_crops(
@@ -173,24 +175,11 @@ def warp_aligned_crops(
 
     What they are rotated by is ignored.
     """
-    # Bilinear sampling fades out over one pixel around the image, as `warp_crop` does.
-    framed = tf.pad(image, [[1, 1], [1, 1], [0, 0]])
-    last = tf.cast(tf.shape(framed)[:2] - 1, tf.float32)
-    first = tf.stack([crop_to_image[:, 1, 2], crop_to_image[:, 0, 2]], axis=-1) + 1.0
-    step = tf.stack([crop_to_image[:, 1, 1], crop_to_image[:, 0, 0]], axis=-1)
-    extent = step * (tf.constant(crop_size, tf.float32) - 1.0)
-
-    def sample(box: tf.Tensor) -> tf.Tensor:
-        crops = tf.image.crop_and_resize(
-            framed[tf.newaxis], box[tf.newaxis], [0], crop_size
-        )
-        return tf.cast(tf.round(crops[0]), tf.uint8)
-
-    # Not all boxes at once: TensorFlow logs a warning about an unknown number of them.
-    return tf.map_fn(
-        sample,
-        tf.concat([first / last, (first + extent) / last], axis=-1),
-        fn_output_signature=tf.TensorSpec([*crop_size, image.shape[2]], tf.uint8),
+    framed = _frame(image)
+    return _for_each(
+        lambda matrix: _sample_upright(framed, matrix, crop_size),
+        crop_to_image,
+        [*crop_size, image.shape[2]],
     )
 
 
@@ -231,19 +220,39 @@ def warp_crop(
     return crops[0]
 
 
-def _warp_one(
-    image: tf.Tensor, matrix: tf.Tensor, crop_size: tuple[int, int]
+def _frame(image: tf.Tensor) -> tf.Tensor:
+    """The image in a frame of zeros, one pixel wide.
+
+    Sampling within it fades out around the image, as `warp_crop` does.
+    """
+    return tf.pad(image, [[1, 1], [1, 1], [0, 0]])
+
+
+def _sample_upright(
+    framed: tf.Tensor, matrix: tf.Tensor, crop_size: tuple[int, int]
 ) -> tf.Tensor:
-    return tf.cond(
-        _is_aligned(matrix),
-        lambda: warp_aligned_crops(image, matrix[tf.newaxis], crop_size)[0],
-        lambda: tf.cast(tf.round(warp_crop(image, matrix, crop_size)), tf.uint8),
+    """uint8 [height, width, C]: an upright crop, whose rotation is ignored."""
+    last = tf.cast(tf.shape(framed)[:2] - 1, tf.float32)
+    first = tf.stack([matrix[1, 2], matrix[0, 2]]) + 1.0
+    step = tf.stack([matrix[1, 1], matrix[0, 0]])
+    extent = step * (tf.constant(crop_size, tf.float32) - 1.0)
+    box = tf.concat([first / last, (first + extent) / last], axis=0)
+    crops = tf.image.crop_and_resize(
+        framed[tf.newaxis], box[tf.newaxis], [0], crop_size
     )
+    return tf.cast(tf.round(crops[0]), tf.uint8)
 
 
-def _is_aligned(matrices: tf.Tensor) -> tf.Tensor:
-    """Whether crops [..., 2, 3] are upright, bool [...]."""
-    return (matrices[..., 0, 1] == 0.0) & (matrices[..., 1, 0] == 0.0)
+def _for_each(
+    sample: Callable[[tf.Tensor], tf.Tensor], matrices: tf.Tensor, shape: list[int]
+) -> tf.Tensor:
+    """The crop of each matrix, of a shape that is known before.
+
+    Not all at once: TensorFlow logs a warning about an unknown number of boxes.
+    """
+    return tf.map_fn(
+        sample, matrices, fn_output_signature=tf.TensorSpec(shape, tf.uint8)
+    )
 
 
 def _cut(
