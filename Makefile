@@ -19,12 +19,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-triton demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all benchmark docs lock audit clean clean-demo
+.PHONY: help env env-convert env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all benchmark docs lock audit clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
 	@echo 'make env-convert add PyTorch to $(VENV), to read and test .pth checkpoints'
 	@echo 'make env-triton  add a Triton server, to try and test docs/triton'
+	@echo 'make env-arm     add a Python for ARM and QEMU, to try .tflite files as on a phone'
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
 	@echo 'make demo-segmentation   the same for the parts of their bodies'
 	@echo 'make demo-detection      the same for boxes and masks of people and things'
@@ -92,6 +93,15 @@ env-triton: $(STAMP)
 	@cp docs/tritonserver.sh $(TRITON)/bin/tritonserver
 	@chmod +x $(TRITON)/bin/tritonserver
 	@echo 'The server is $(TRITON)/bin/tritonserver.'
+
+# A Python for ARM with LiteRT, to run .tflite files as phones do; docs/android says how.
+ARM = $(VENV)/arm
+
+env-arm: $(ARM)/bin/python3
+	@echo 'The Python is $(ARM)/bin/python3.'
+
+$(ARM)/bin/python3: requirements.lock $(wildcard docs/arm/*.sh) | $(STAMP)
+	sh docs/arm/install.sh $(ARM) $(BIN)/python
 
 # ---- demo ----
 

@@ -19,8 +19,11 @@ from hrnet_tf.modeling.pose_model import PoseModel, build_pose_model
 from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.pose.metadata import PoseMetadata
 from hrnet_tf.serving.pose.module import PoseModule
+from tests.conftest import TOY_BACKBONE
 
 CROP_SIZE = (64, 32)
+# Small networks, by the names that `build_module` takes.
+BACKBONES = {"hrnet": TOY_BACKBONE}
 VULKAN_DRIVER = os.environ.get(
     "VK_ICD_FILENAMES", "/usr/lib/chromium/vk_swiftshader_icd.json"
 )
@@ -38,29 +41,14 @@ def build_model(task: pose.PoseTask) -> PoseModel:
 
 @pytest.fixture(scope="session")
 def build_module() -> Callable[..., tuple[PoseModule, PoseMetadata]]:
-    """Returns a function of codec and flip test; modules are built once."""
+    """Returns a function of codec, flip test and backbone; modules are built once."""
 
     @functools.cache
-    def build(codec: str = "msra", flip_test: bool = False):
+    def build(codec: str = "msra", flip_test: bool = False, backbone: str = "hrnet"):
         task = pose.PoseTask()
         task.codec.override({"name": codec})
         task.model.override(
-            {
-                "input_size": list(CROP_SIZE),
-                "backbone": {
-                    "hrnet": {
-                        "model_id": "custom",
-                        "custom": {
-                            "width": 4,
-                            "modules": [1, 1, 1],
-                            "blocks": 1,
-                            "layer1_planes": 8,
-                            "layer1_blocks": 1,
-                            "stem_width": 8,
-                        },
-                    }
-                },
-            }
+            {"input_size": list(CROP_SIZE), "backbone": BACKBONES[backbone]}
         )
         metadata = PoseMetadata.of_task(task, load_skeleton("coco17"), flip_test)
         return PoseModule(build_model(task), metadata), metadata
