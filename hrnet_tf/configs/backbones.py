@@ -201,9 +201,9 @@ def _chosen(family: str, config: Any, published: Mapping[str, Any]) -> Any:
             f"{list(spec.modules)}."
         )
     for name, value in spec.as_dict().items():
+        if name == "block":
+            continue
         for number in value if name == "modules" else [value]:
-            if isinstance(value, str):
-                continue
             if not isinstance(number, int) or number < 1:
                 raise ValueError(
                     f"{family}.custom.{name} must hold positive integers; got "
