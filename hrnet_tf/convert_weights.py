@@ -20,7 +20,7 @@ from typing import Any
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
-from hrnet_tf.configs.variants import CUSTOM, VARIANTS
+from hrnet_tf.configs.variants import ALL_VARIANTS, CUSTOM
 from hrnet_tf.output_files import check_output
 from hrnet_tf.weights.official_names import STATES, TASKS
 
@@ -50,7 +50,7 @@ def define_flags() -> flags.FlagValues:
     )
     add.enum(
         "model_id",
-        [*VARIANTS, CUSTOM],
+        [*ALL_VARIANTS, CUSTOM],
         "The variant that it must be; if not given, the tensors show it.",
     )
     add.enum(

@@ -23,7 +23,12 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
-from hrnet_tf.configs.variants import RECIPES, VARIANTS, check_input_size
+from hrnet_tf.configs.variants import (
+    ALL_VARIANTS,
+    RECIPES,
+    check_input_size,
+    is_published,
+)
 from hrnet_tf.progress import Progress
 
 
@@ -37,7 +42,7 @@ def define_flags() -> flags.FlagValues:
     )
     add.enums(
         "model_id",
-        list(VARIANTS),
+        list(ALL_VARIANTS),
         "The variant; may be given several times. All if not given.",
     )
     sizes = ", ".join(
@@ -83,7 +88,17 @@ def print_summaries(values: flags.FlagValues) -> None:
                 "it out."
             )
     model_ids = dict.fromkeys(values.model_id)
-    chosen = [(task, model_id) for task in tasks for model_id in model_ids]
+    chosen = [
+        (task, model_id)
+        for task in tasks
+        for model_id in model_ids
+        if is_published(task, model_id)
+    ]
+    if not chosen:
+        raise command_line.UsageError(
+            f"There are no {' or '.join(tasks)} networks {', '.join(model_ids)}: those "
+            "are published for --task=pose alone."
+        )
     from hrnet_tf.modeling import summaries
 
     counted = []

@@ -12,7 +12,13 @@ from hrnet_tf.configs import detection as _detection_config
 from hrnet_tf.configs import pose as _pose_config
 from hrnet_tf.configs import segmentation as _segmentation_config
 from hrnet_tf.configs import stock as _stock_config
-from hrnet_tf.modeling import hrnet, ocr, representations
+from hrnet_tf.modeling import (
+    hrnet,
+    iterative_decoder,
+    litehrnet,
+    ocr,
+    representations,
+)
 from hrnet_tf.tasks import detection as _detection_task
 from hrnet_tf.tasks import pose as _pose_task
 from hrnet_tf.tasks import segmentation as _segmentation_task

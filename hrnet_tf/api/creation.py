@@ -11,11 +11,15 @@ import tf_keras
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.api.loading import WEIGHTS_SUFFIXES, read_official
-from hrnet_tf.configs import backbones
-from hrnet_tf.configs.variants import RECIPES, VARIANTS, check_input_size
+from hrnet_tf.configs.variants import (
+    ALL_VARIANTS,
+    RECIPES,
+    check_input_size,
+    is_published,
+)
 from hrnet_tf.messages import UserError, did_you_mean, listed, shown
 from hrnet_tf.modeling import task_models
-from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
+from hrnet_tf.modeling.backbone import ParallelBackbone
 from hrnet_tf.modeling.task_models import TaskModel
 from hrnet_tf.weights import official_layout, restoring
 from hrnet_tf.weights.official_networks import Network
@@ -39,7 +43,7 @@ def list_models(pattern: str = "*") -> list[str]:
         >>> hrnet_tf.list_models("*w18*")
         ['hrnet_w18', 'hrnet_w18_small_v1', 'hrnet_w18_small_v2']
     """
-    names = sorted(f"{_PREFIX}{variant}" for variant in VARIANTS)
+    names = sorted(f"{_PREFIX}{variant}" for variant in ALL_VARIANTS)
     return fnmatch.filter(names, pattern)
 
 
@@ -98,6 +102,7 @@ def create_model(
             f"task={task!r}."
         )
     task = "backbone" if features_only else task or "classification"
+    _check_published(name, task, model_id)
     count = _num_outputs(task, num_keypoints=num_keypoints, num_classes=num_classes)
     size = _input_size(input_shape)
     source = None if weights is None else _find(weights, model_id)
@@ -109,13 +114,22 @@ def create_model(
 
 def _model_id(name: str) -> str:
     model_id = str(name).removeprefix(_PREFIX)
-    if model_id not in VARIANTS:
+    if model_id not in ALL_VARIANTS:
         known = list_models()
         meant = did_you_mean(f"{_PREFIX}{model_id}", known)
         raise CreationError(
             f"There is no model {name!r}{meant}; there are {', '.join(known)}."
         )
     return model_id
+
+
+def _check_published(name: str, task: str, model_id: str) -> None:
+    if task in RECIPES and not is_published(task, model_id):
+        tasks = [task for task in RECIPES if is_published(task, model_id)]
+        raise CreationError(
+            f"There is no official {task} network {name!r}: give task="
+            f"{' or '.join(map(repr, tasks))}, or features_only=True for its backbone."
+        )
 
 
 def _num_outputs(task: str, **given: int | None) -> int:
@@ -161,14 +175,9 @@ def _input_size(shape: Sequence[int | None] | None) -> task_models.ImageSize:
 def _build(
     task: str, model_id: str, num_outputs: int, size: task_models.ImageSize
 ) -> TaskModel:
-    if task != _BACKBONE:
-        return task_models.build(task, model_id, num_outputs, size)
-    body = build_hrnet(
-        task_models.images(size),
-        backbones.Backbone(type="hrnet", hrnet=backbones.HRNet(model_id=model_id)),
-        backbones.official_norm_activation(),
-    )
-    return TaskModel(body, body, decoder=None, head=None)
+    if task == _BACKBONE:
+        return task_models.build_backbone(task_models.named_backbone(model_id), size)
+    return task_models.build(task, model_id, num_outputs, size)
 
 
 def _find(weights: str | os.PathLike[str], model_id: str) -> Network | str:
@@ -211,11 +220,13 @@ def _load(built: TaskModel, task: str, path: str, source: Network | str) -> None
 
 
 def _named(model_id: str) -> str:
-    is_published = model_id in VARIANTS
+    is_published = model_id in ALL_VARIANTS
     return f"{_PREFIX}{model_id}" if is_published else "a network that has no name"
 
 
-def _load_body(body: HRNet, tensors: Mapping[str, tf.Variable], path: str) -> None:
+def _load_body(
+    body: ParallelBackbone, tensors: Mapping[str, tf.Variable], path: str
+) -> None:
     variables = dict(official_layout.backbone_variables(body))
     missing = [name for name in variables if name not in tensors]
     if missing:

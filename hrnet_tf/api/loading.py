@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.configs.variants import VARIANTS, check_input_size
+from hrnet_tf.configs.variants import ALL_VARIANTS, check_input_size
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.input_files import is_text, names_in, read_yaml
@@ -223,7 +223,7 @@ def _exists(path: str) -> bool:
 
 def _meant(path: str) -> str:
     """What may have been meant by a path that does not exist, or nothing."""
-    if path.removeprefix("hrnet_") in VARIANTS:
+    if path.removeprefix("hrnet_") in ALL_VARIANTS:
         return ", but a network without weights, for hrnet_tf.create_model"
     folder, name = os.path.split(os.path.normpath(path))
     try:

@@ -1,4 +1,4 @@
-"""HRNet's representations (paper section 3.3) as Model Garden decoders."""
+"""HRNet's representations (paper section 3.3), and Lite-HRNet's, as Garden decoders."""
 
 import dataclasses
 
@@ -59,6 +59,11 @@ class HRNetV2p(hyperparams.Config):
 
 
 @dataclasses.dataclass
+class LiteHRNet(hyperparams.Config):
+    """The `litehrnet` decoder: branches added up one by one. No settings."""
+
+
+@dataclasses.dataclass
 class Decoder(decoders.Decoder):
     """The Model Garden's choice of decoders with HRNet's representations added."""
 
@@ -66,3 +71,4 @@ class Decoder(decoders.Decoder):
     hrnetv2: HRNetV2 = dataclasses.field(default_factory=HRNetV2)
     hrnetv2_ocr: HRNetV2OCR = dataclasses.field(default_factory=HRNetV2OCR)
     hrnetv2p: HRNetV2p = dataclasses.field(default_factory=HRNetV2p)
+    litehrnet: LiteHRNet = dataclasses.field(default_factory=LiteHRNet)

@@ -1,4 +1,4 @@
-"""The published HRNets as rows of numbers; importing this imports no TensorFlow."""
+"""The published networks as rows of numbers; importing this imports no TensorFlow."""
 
 import dataclasses
 import types
@@ -37,6 +37,48 @@ VARIANTS: Mapping[str, Variant] = types.MappingProxyType(
 
 
 @dataclasses.dataclass(frozen=True)
+class LiteVariant:
+    """See `configs.backbones.LiteHRNetSpec`, which has the same fields."""
+
+    width: int
+    modules: tuple[int, int, int]
+    block: str
+    blocks: int = 2
+    stem_width: int = 32
+    reduction: int = 8
+
+
+# Official configs/top_down/{lite_hrnet,naive_litehrnet}; the wider naive network is the
+# paper's, and PP-TinyPose.
+LITE_VARIANTS: Mapping[str, LiteVariant] = types.MappingProxyType(
+    {
+        "lite18": LiteVariant(40, (2, 4, 2), "lite"),
+        "lite30": LiteVariant(40, (3, 8, 3), "lite"),
+        "naive18": LiteVariant(30, (2, 4, 2), "naive"),
+        "wider_naive18": LiteVariant(40, (2, 4, 2), "naive"),
+    }
+)
+
+# By the `type` of their backbone.
+FAMILIES: Mapping[str, Mapping[str, Variant | LiteVariant]] = types.MappingProxyType(
+    {"hrnet": VARIANTS, "litehrnet": LITE_VARIANTS}
+)
+
+
+ALL_VARIANTS: Mapping[str, Variant | LiteVariant] = types.MappingProxyType(
+    {**VARIANTS, **LITE_VARIANTS}
+)
+
+
+def family_of(model_id: str) -> str:
+    """The `type` of the backbone that has this variant; a `KeyError` if none has."""
+    for family, variants in FAMILIES.items():
+        if model_id in variants:
+            return family
+    raise KeyError(model_id)
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """What the official networks of one task have in common."""
 
@@ -54,6 +96,11 @@ RECIPES: Mapping[str, Recipe] = types.MappingProxyType(
         "detection": Recipe((800, 1344)),
     }
 )
+
+
+def is_published(task: str, model_id: str) -> bool:
+    """Whether there are official networks of this variant for a task of `RECIPES`."""
+    return family_of(model_id) == "hrnet" or task == "pose"
 
 
 def check_input_size(input_size: Sequence[int | None]) -> None:

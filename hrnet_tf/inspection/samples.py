@@ -27,6 +27,7 @@ from hrnet_tf.inspection.findings import Finding, Findings, Place
 from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.report import Distribution, Section
 from hrnet_tf.messages import UserError
+from hrnet_tf.ops.images import decode_image
 from hrnet_tf.progress import Progress
 
 Content = TypeVar("Content")
@@ -62,8 +63,7 @@ class Sample(Generic[Content]):
         """The image as it is stored, RGB. Raises `ValueError` if it is of no use."""
         if self.encoded is None:
             raise ValueError(f"{self.place} is of no use.")
-        image = tf.io.decode_image(self.encoded, 3, expand_animations=False)
-        return np.asarray(image)
+        return np.asarray(decode_image(self.encoded))
 
     def look(self) -> None:
         """Fills in what the bytes say."""

@@ -1,10 +1,11 @@
-"""Building blocks of HRNet: convolution + norm + activation, and residual blocks.
+"""Building blocks: convolution + norm + activation, and residual blocks.
 
 All tensors are [batch, height, width, channels].
 """
 
 import abc
 import dataclasses
+import functools
 import inspect
 from typing import Any
 
@@ -105,59 +106,41 @@ class ConfiguredLayer(tf_keras.layers.Layer):
         return config
 
 
-@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class ConvNorm(ConfiguredLayer):
-    """Convolution, batch norm and, unless switched off, activation.
-
-    The convolution has no bias, since the norm would cancel it, unless `use_bias` asks
-    for one: some official layers have it, and so do their weights.
+class NormedConv(ConfiguredLayer, abc.ABC):
+    """A convolution, batch norm and, unless switched off, activation.
 
     Stride-2 convolutions are padded by (kernel_size - 1) / 2 on all sides, as in torch.
     TensorFlow's own 'SAME' pads an even side at its far end only, which gives the same
     shape but shifts what every output pixel sees.
+
+    Subclasses make the convolution.
     """
 
     def __init__(
         self,
-        filters: int,
-        kernel_size: int,
-        strides: int = 1,
-        activate: bool = True,
-        use_bias: bool = False,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        conv: tf_keras.layers.Conv2D,
+        activate: bool,
+        settings: ConvSettings,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.strides = strides
         self.activate = activate
-        self.use_bias = use_bias
-        self.settings = ConvSettings.from_config(settings)
-        self.conv = tf_keras.layers.Conv2D(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding="same" if strides == 1 else "valid",
-            use_bias=use_bias,
-            kernel_initializer=self.settings.initializer(),
-            kernel_regularizer=self.settings.kernel_regularizer,
-            name="conv",
-        )
+        self.settings = settings
+        self.conv = conv
         self.norm = tf_keras.layers.BatchNormalization(
-            momentum=self.settings.norm_momentum,
-            epsilon=self.settings.norm_epsilon,
-            synchronized=self.settings.use_sync_bn,
+            momentum=settings.norm_momentum,
+            epsilon=settings.norm_epsilon,
+            synchronized=settings.use_sync_bn,
             name="norm",
         )
-        self.activation = tf_utils.get_activation(self.settings.activation)
+        self.activation = tf_utils.get_activation(settings.activation)
         self._folded_bias: np.ndarray | None = None
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Maps [B, H, W, C] to [B, H / strides, W / strides, filters]."""
         x = inputs
-        if self.strides > 1:
-            before = (self.kernel_size - 1) // 2
+        if self.conv.padding == "valid":
+            before = (self.conv.kernel_size[0] - 1) // 2
             x = tf.pad(x, [[0, 0], [before, before], [before, before], [0, 0]])
         x = self.conv(x)
         if self._folded_bias is None:
@@ -176,12 +159,124 @@ class ConvNorm(ConfiguredLayer):
         norm = self.norm
         scale = norm.gamma / tf.sqrt(norm.moving_variance + norm.epsilon)
         bias = norm.beta - norm.moving_mean * scale
-        if self.use_bias:
+        if self.conv.use_bias:
             bias += self.conv.bias * scale
             self.conv.bias.assign(tf.zeros_like(self.conv.bias))
-        # A kernel is [height, width, in, out], and norms scale what comes out.
-        self.conv.kernel.assign(self.conv.kernel * scale)
+        self._scale_filters(scale)
         self._folded_bias = bias.numpy()
+
+    @abc.abstractmethod
+    def _scale_filters(self, scale: tf.Tensor) -> None:
+        """Multiplies the kernel of every channel that comes out by a number."""
+
+
+def _padding(strides: int) -> str:
+    """What Keras is to pad: nothing where `NormedConv` does it."""
+    return "same" if strides == 1 else "valid"
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class ConvNorm(NormedConv):
+    """A convolution of all channels, norm and activation.
+
+    The convolution has no bias, since the norm would cancel it, unless `use_bias` asks
+    for one: some official layers have it, and so do their weights.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        strides: int = 1,
+        activate: bool = True,
+        use_bias: bool = False,
+        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        **kwargs: Any,
+    ):
+        settings = ConvSettings.from_config(settings)
+        conv = tf_keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            strides=strides,
+            padding=_padding(strides),
+            use_bias=use_bias,
+            kernel_initializer=settings.initializer(),
+            kernel_regularizer=settings.kernel_regularizer,
+            name="conv",
+        )
+        super().__init__(conv, activate, settings, **kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.use_bias = use_bias
+
+    def _scale_filters(self, scale: tf.Tensor) -> None:
+        # A kernel is [height, width, in, out].
+        self.conv.kernel.assign(self.conv.kernel * scale)
+
+
+# Is called as `SeparableConvNorm` is.
+conv3x3 = functools.partial(ConvNorm, kernel_size=3)
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class DepthwiseNorm(NormedConv):
+    """A 3x3 convolution of each channel by itself and norm; seldom an activation."""
+
+    def __init__(
+        self,
+        strides: int = 1,
+        activate: bool = False,
+        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        **kwargs: Any,
+    ):
+        settings = ConvSettings.from_config(settings)
+        conv = tf_keras.layers.DepthwiseConv2D(
+            3,
+            strides=strides,
+            padding=_padding(strides),
+            use_bias=False,
+            depthwise_initializer=settings.initializer(),
+            depthwise_regularizer=settings.kernel_regularizer,
+            name="conv",
+        )
+        super().__init__(conv, activate, settings, **kwargs)
+        self.strides = strides
+
+    def _scale_filters(self, scale: tf.Tensor) -> None:
+        # A kernel is [height, width, channels, 1].
+        kernel = self.conv.depthwise_kernel
+        kernel.assign(kernel * scale[:, tf.newaxis])
+
+
+@tf_keras.utils.register_keras_serializable(package="hrnet_tf")
+class SeparableConvNorm(ConfiguredLayer):
+    """A depthwise 3x3 convolution and norm, then a 1x1 convolution as `ConvNorm`."""
+
+    def __init__(
+        self,
+        filters: int,
+        strides: int = 1,
+        activate: bool = True,
+        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+        self.activate = activate
+        self.settings = ConvSettings.from_config(settings)
+        self.depthwise = DepthwiseNorm(
+            strides, settings=self.settings, name="depthwise"
+        )
+        self.pointwise = ConvNorm(
+            filters, 1, activate=activate, settings=self.settings, name="pointwise"
+        )
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Maps [B, H, W, C] to [B, H / strides, W / strides, filters]."""
+        x = self.depthwise(inputs, training=training)
+        return self.pointwise(x, training=training)
 
 
 class ResidualBlock(ConfiguredLayer, abc.ABC):
@@ -263,7 +358,7 @@ class BottleneckBlock(ResidualBlock):
 
 
 def fold_norms(model: tf.Module) -> None:
-    """Folds the norm of every `ConvNorm` in a model; see `ConvNorm.fold_norm`."""
+    """Folds every norm behind a convolution; see `NormedConv.fold_norm`."""
     for layer in model.submodules:
-        if isinstance(layer, ConvNorm):
+        if isinstance(layer, NormedConv):
             layer.fold_norm()

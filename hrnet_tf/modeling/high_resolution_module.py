@@ -20,6 +20,8 @@ from hrnet_tf.modeling.blocks import (
     ConfiguredLayer,
     ConvNorm,
     ConvSettings,
+    SeparableConvNorm,
+    conv3x3,
 )
 
 
@@ -80,6 +82,20 @@ def spatial_size(x: tf.Tensor) -> list[int | tf.Tensor]:
     ]
 
 
+def fuse_paths(
+    num_branches: int, targets: int, width: int, **options: Any
+) -> dict[str, "FusePath"]:
+    """The paths from every branch to each of the first `targets`: "1_to_0", ..."""
+    return {
+        f"{source}_to_{target}": FusePath(
+            source, target, width, name=f"fuse_{source}_to_{target}", **options
+        )
+        for target in range(targets)
+        for source in range(num_branches)
+        if source != target
+    }
+
+
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
 class FusePath(ConfiguredLayer):
     """Brings one branch to another's resolution and width (paper: f_xr).
@@ -88,6 +104,8 @@ class FusePath(ConfiguredLayer):
     last keep the width and are activated. From low to high: a 1x1 convolution and norm,
     then upsampling; the paper writes the two in the other order, but they commute and
     the convolution is cheaper at low resolution.
+
+    Where `separable`, as in Lite-HRNet, the 3x3 convolutions are separable ones.
     """
 
     def __init__(
@@ -96,6 +114,7 @@ class FusePath(ConfiguredLayer):
         target: int,
         width: int,
         upsampling: str = "nearest",
+        separable: bool = False,
         settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
@@ -105,6 +124,7 @@ class FusePath(ConfiguredLayer):
         self.target = target
         self.width = width
         self.upsampling = upsampling
+        self.separable = separable
         self.settings = ConvSettings.from_config(settings)
         target_width = width * 2**target
         if source > target:
@@ -115,10 +135,10 @@ class FusePath(ConfiguredLayer):
             ]
         else:
             last = target - source - 1
+            halve = SeparableConvNorm if separable else conv3x3
             self.convs = [
-                ConvNorm(
+                halve(
                     target_width if step == last else width * 2**source,
-                    3,
                     strides=2,
                     activate=step != last,
                     settings=self.settings,
@@ -184,19 +204,13 @@ class HighResolutionModule(ConfiguredLayer):
             for block in range(blocks)
         }
         self.num_outputs = num_branches if multi_scale_output else 1
-        self.fuse_paths = {
-            f"{source}_to_{target}": FusePath(
-                source,
-                target,
-                width,
-                upsampling=upsampling,
-                settings=self.settings,
-                name=f"fuse_{source}_to_{target}",
-            )
-            for target in range(self.num_outputs)
-            for source in range(num_branches)
-            if source != target
-        }
+        self.fuse_paths = fuse_paths(
+            num_branches,
+            self.num_outputs,
+            width,
+            upsampling=upsampling,
+            settings=self.settings,
+        )
 
     def call(
         self, inputs: Sequence[tf.Tensor], training: bool | None = None

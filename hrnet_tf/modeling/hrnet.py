@@ -5,23 +5,32 @@ then three stages of high-resolution modules, each of which adds a branch at hal
 lowest resolution so far.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 from official.modeling import hyperparams
 from official.vision.modeling.backbones import factory
 
 from hrnet_tf.configs import backbones
 from hrnet_tf.configs.variants import check_input_size
-from hrnet_tf.modeling.blocks import BottleneckBlock, ConvNorm, ConvSettings
+from hrnet_tf.modeling.backbone import (
+    ANY_IMAGE,
+    ParallelBackbone,
+    by_level,
+    transition,
+)
+from hrnet_tf.modeling.blocks import (
+    BottleneckBlock,
+    ConvNorm,
+    ConvSettings,
+    conv3x3,
+)
 from hrnet_tf.modeling.classification_neck import ClassificationNeck
 from hrnet_tf.modeling.high_resolution_module import HighResolutionModule
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
-class HRNet(tf_keras.Model):
+class HRNet(ParallelBackbone):
     """HRNet as a functional model.
 
     Maps an image batch [B, H, W, 3] to a dict of endpoints keyed by level:
@@ -29,6 +38,8 @@ class HRNet(tf_keras.Model):
     [B, H/32, W/32, 8C]; only '2' with `multi_scale_output=False`, and only '5', 2048
     wide, with `classification_neck=True`.
     """
+
+    spec_type = backbones.HRNetSpec
 
     def __init__(
         self,
@@ -64,9 +75,7 @@ class HRNet(tf_keras.Model):
                 "on, or the neck off."
             )
         spec = spec or backbones.VARIANTS["w32"]
-        input_specs = input_specs or tf_keras.layers.InputSpec(
-            shape=[None, None, None, 3]
-        )
+        input_specs = input_specs or ANY_IMAGE
         settings = settings or ConvSettings()
         if fuse_upsampling == "nearest":
             check_input_size(input_specs.shape[1:3])
@@ -88,7 +97,7 @@ class HRNet(tf_keras.Model):
 
         features = [x]
         for stage, num_modules in enumerate(spec.modules, start=2):
-            features = _transition(features, stage, spec.width, settings)
+            features = transition(features, stage, spec.width, conv3x3, settings)
             for module in range(num_modules):
                 is_last = stage == 4 and module == num_modules - 1
                 features = HighResolutionModule(
@@ -105,77 +114,19 @@ class HRNet(tf_keras.Model):
             neck = ClassificationNeck(settings=settings, name="classification_neck")
             endpoints = {"5": neck(features)}
         else:
-            endpoints = {str(level): x for level, x in enumerate(features, start=2)}
-        super().__init__(inputs=inputs, outputs=endpoints, **kwargs)
-        self._spec = spec
-        self._input_specs = input_specs
+            endpoints = by_level(features)
+        super().__init__(inputs, endpoints, spec, settings, **kwargs)
         self._multi_scale_output = multi_scale_output
         self._fuse_upsampling = fuse_upsampling
         self._classification_neck = classification_neck
-        self._settings = settings
-        self._output_specs = {
-            level: feature.get_shape() for level, feature in endpoints.items()
-        }
-
-    @property
-    def output_specs(self) -> dict[str, tf.TensorShape]:
-        """Shape of every endpoint, by level."""
-        return self._output_specs
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "name": self.name,
-            "spec": self._spec.as_dict(),
-            "input_shape": list(self._input_specs.shape),
+            **super().get_config(),
             "multi_scale_output": self._multi_scale_output,
             "fuse_upsampling": self._fuse_upsampling,
             "classification_neck": self._classification_neck,
-            "settings": self._settings.to_config(),
         }
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
-    ) -> "HRNet":
-        del custom_objects
-        arguments = dict(config)
-        spec = backbones.HRNetSpec()
-        spec.override(arguments.pop("spec"))
-        return cls(
-            spec=spec,
-            input_specs=tf_keras.layers.InputSpec(shape=arguments.pop("input_shape")),
-            settings=ConvSettings.from_config(arguments.pop("settings")),
-            **arguments,
-        )
-
-
-def _transition(
-    features: Sequence[tf.Tensor], stage: int, width: int, settings: ConvSettings
-) -> list[tf.Tensor]:
-    """Brings the features to `width` and adds the stage's new, lowest branch.
-
-    A 3x3 convolution stands only where the width changes: after stage 1.
-    """
-    branches = list(features)
-    for index, feature in enumerate(features):
-        if feature.shape[-1] != width * 2**index:
-            branches[index] = ConvNorm(
-                width * 2**index,
-                3,
-                settings=settings,
-                name=f"transition{stage - 1}_branch{index}",
-            )(feature)
-    new_branch = len(features)
-    branches.append(
-        ConvNorm(
-            width * 2**new_branch,
-            3,
-            strides=2,
-            settings=settings,
-            name=f"transition{stage - 1}_branch{new_branch}",
-        )(features[-1])
-    )
-    return branches
 
 
 @factory.register_backbone_builder("hrnet")

@@ -34,7 +34,7 @@ def summarize(
     input_size: tuple[int, int] | None = None,
     num_outputs: int | None = None,
 ) -> NetworkSize:
-    """Builds a network of `RECIPES` and `VARIANTS` and counts it; takes seconds.
+    """Builds a network of `RECIPES` and `ALL_VARIANTS` and counts it; takes seconds.
 
     The size of images, (height, width), and the number of keypoints or classes are the
     recipe's if None. Raises `ValueError` if a side is not a multiple of 32.

@@ -13,13 +13,21 @@ from official.vision.configs import image_classification as classification_confi
 from official.vision.configs import maskrcnn
 from official.vision.configs import semantic_segmentation as segmentation_config
 from official.vision.modeling import factory
+from official.vision.modeling.backbones import factory as backbone_factory
 from official.vision.modeling.decoders import factory as decoder_factory
 
 from hrnet_tf.configs import backbones, decoders, pose
+from hrnet_tf.configs.variants import family_of
 
-# Decoders are built by name: importing these registers them.
-from hrnet_tf.modeling import ocr, representations  # noqa: F401
-from hrnet_tf.modeling.hrnet import HRNet, build_hrnet
+# Backbones and decoders are built by name: importing these registers them.
+from hrnet_tf.modeling import (  # noqa: F401
+    hrnet,
+    iterative_decoder,
+    litehrnet,
+    ocr,
+    representations,
+)
+from hrnet_tf.modeling.backbone import ParallelBackbone
 from hrnet_tf.modeling.pose_model import build_pose_model
 from hrnet_tf.modeling.segmentation_model import build_segmentation_model
 
@@ -32,6 +40,9 @@ def images(size: ImageSize = ANY_SIZE) -> tf_keras.layers.InputSpec:
     """What a network takes: [B, H, W, 3]."""
     return tf_keras.layers.InputSpec(shape=[None, *size, 3])
 
+
+# The decoder of official pose networks, by family.
+POSE_DECODERS = {"hrnet": "hrnetv1", "litehrnet": "litehrnet"}
 
 # How the names of the backbone's layers begin. A transition makes the branch that the
 # next stage needs, and is counted with that stage.
@@ -51,7 +62,7 @@ class TaskModel:
 
     Attributes:
         model: Maps normalised images [B, H, W, 3] to the task's outputs.
-        backbone: Its HRNet.
+        backbone: Its HRNet or Lite-HRNet.
         decoder: The layer between backbone and head; None in classification, where the
             backbone itself merges its branches, in its neck.
         head: The layer that makes the outputs; None in detection, where heads belong to
@@ -59,7 +70,7 @@ class TaskModel:
     """
 
     model: tf_keras.Model
-    backbone: HRNet
+    backbone: ParallelBackbone
     decoder: tf_keras.layers.Layer | None
     head: tf_keras.layers.Layer | None
 
@@ -88,18 +99,19 @@ class TaskModel:
 def build(
     task: str, model_id: str, num_outputs: int, input_size: ImageSize = ANY_SIZE
 ) -> TaskModel:
-    """The official network of a task of `RECIPES` and a variant of `VARIANTS`.
+    """The official network of a task of `RECIPES` and one of `ALL_VARIANTS`.
 
     `num_outputs` is the number of keypoints or classes; detection has none.
     """
+    if task == "pose":
+        body = named_backbone(model_id)
+        body.hrnet.multi_scale_output = False
+        return build_pose(body, num_outputs, input_size=input_size)
 
     def backbone(**options: Any) -> backbones.Backbone:
-        hrnet = backbones.HRNet(model_id=model_id, **options)
-        return backbones.Backbone(type="hrnet", hrnet=hrnet)
+        config = backbones.HRNet(model_id=model_id, **options)
+        return backbones.Backbone(type="hrnet", hrnet=config)
 
-    if task == "pose":
-        body = backbone(multi_scale_output=False)
-        return build_pose(body, num_outputs, input_size=input_size)
     if task == "classification":
         body = backbone(classification_neck=True)
         return build_classification(body, num_outputs, input_size)
@@ -112,15 +124,37 @@ def build(
     return build_segmentation(body, decoder, num_outputs, input_size)
 
 
+def named_backbone(model_id: str) -> backbones.Backbone:
+    """The configuration of a published backbone, whatever its family."""
+    backbone = backbones.Backbone(type=family_of(model_id))
+    backbone.get().model_id = model_id
+    return backbone
+
+
+def build_backbone(
+    backbone: backbones.Backbone, input_size: ImageSize = ANY_SIZE
+) -> TaskModel:
+    """A body alone, with all of its endpoints."""
+    body = backbone_factory.build_backbone(
+        images(input_size), backbone, backbones.official_norm_activation()
+    )
+    return TaskModel(body, body, decoder=None, head=None)
+
+
 def build_pose(
     backbone: backbones.Backbone,
     num_keypoints: int,
     kernel_size: int = 1,
     input_size: ImageSize = ANY_SIZE,
 ) -> TaskModel:
-    """HRNetV1 and a heatmap head of one `kernel_size` x `kernel_size` convolution."""
+    """The decoder of the backbone's family, and a heatmap head.
+
+    The head is one `kernel_size` x `kernel_size` convolution.
+    """
     config = pose.PoseModel(
-        backbone=backbone, head=pose.HeatmapHead(kernel_size=kernel_size)
+        backbone=backbone,
+        decoder=decoders.Decoder(type=POSE_DECODERS[backbone.type]),
+        head=pose.HeatmapHead(kernel_size=kernel_size),
     )
     config.override({"input_size": list(input_size)})
     model = build_pose_model(config, num_keypoints)
@@ -171,9 +205,7 @@ def build_detection(
     input_size: ImageSize = ANY_SIZE,
 ) -> TaskModel:
     """The part that all detectors share: HRNet and the pyramid from level 2 on."""
-    body = build_hrnet(
-        images(input_size), backbone, backbones.official_norm_activation()
-    )
+    body = build_backbone(backbone, input_size).backbone
     pyramid = decoder_factory.build_decoder(
         body.output_specs,
         maskrcnn.MaskRCNN(decoder=decoder, min_level=2, max_level=max_level),

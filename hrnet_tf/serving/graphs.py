@@ -96,15 +96,6 @@ def image_signatures(
     }
 
 
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-    """uint8 [H, W, 3], RGB, of a JPEG, PNG, BMP or GIF file (its first frame).
-
-    EXIF orientation is ignored, as in training.
-    """
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
-
-
 def warmup_image() -> np.ndarray:
     """A grey JPEG file, bytes [1]."""
     image = np.full((*WARMUP_IMAGE_SIZE, 3), 128, np.uint8)

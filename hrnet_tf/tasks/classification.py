@@ -17,6 +17,7 @@ from hrnet_tf.data.records.checks import (
     require,
 )
 from hrnet_tf.evaluation.report import Report
+from hrnet_tf.ops.images import decode_image
 
 
 class ClassificationTask(image_classification.ImageClassificationTask):
@@ -73,7 +74,7 @@ def read_image(key: str, serialized: tf.Tensor) -> tf.Tensor:
     """Decodes the image that a record of any task of the Garden holds."""
     features = {key: tf.io.FixedLenFeature([], tf.string)}
     record = tf.io.parse_single_example(serialized, features)
-    return tf.io.decode_image(record[key], channels=3, expand_animations=False)
+    return decode_image(record[key])
 
 
 def report(task: base_task.Task) -> Report:

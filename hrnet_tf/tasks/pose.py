@@ -24,6 +24,7 @@ from hrnet_tf.losses.heatmap import heatmap_loss
 from hrnet_tf.losses.weight_decay import weight_decay
 from hrnet_tf.modeling.pose_model import build_pose_model
 from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.ops.images import decode_image
 from hrnet_tf.tasks.evaluation import (
     PICTURE_SIZE,
     EvaluatedTask,
@@ -80,10 +81,7 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
     def read_record(self, data: pose_config.PoseData, serialized: tf.Tensor) -> Any:
         del data
         record = parse_image_record(serialized, self.skeleton.num_keypoints)
-        image = tf.io.decode_image(
-            record["encoded"], channels=3, expand_animations=False
-        )
-        return {**record, "image": image}
+        return {**record, "image": decode_image(record["encoded"])}
 
     def prepare(
         self, inputs: tuple[tf.Tensor, dict[str, tf.Tensor]]

@@ -13,9 +13,14 @@ import numpy as np
 import tensorflow as tf
 import yaml
 
-from hrnet_tf.configs import backbones
+from hrnet_tf.configs import variants
 from hrnet_tf.messages import listed, shown
-from hrnet_tf.weights import official_layout, official_names, official_networks
+from hrnet_tf.weights import (
+    official_layout,
+    official_names,
+    official_networks,
+    official_specs,
+)
 from hrnet_tf.weights.errors import WeightsError
 from hrnet_tf.weights.official_networks import Network
 from hrnet_tf.weights.saved_states import choose_network, choose_state
@@ -80,7 +85,9 @@ def load_pytorch_checkpoint(
     if tensors is None:
         raise WeightsError(
             f"{path} is not of an HRNet: it has no tensors whose names end in "
-            "conv1.weight and stage2.0.branches.0.0.conv1.weight. It begins with "
+            "conv1.weight and stage2.0.branches.0.0.conv1.weight, as HRNet's do, or in "
+            "stem.conv1.conv.weight and stage0.0.fuse_layers.0.1.0.weight, as "
+            "Lite-HRNet's do. It begins with "
             f"{', '.join(map(shown, list(raw)[:3]))}."
         )
     requested, task = task, _decide_task(path, tensors, task, notes)
@@ -171,12 +178,12 @@ def _check_model_id(
 ) -> None:
     if model_id is None or model_id == network.model_id:
         return
-    known = [*backbones.VARIANTS, backbones.CUSTOM]
+    known = [*variants.ALL_VARIANTS, variants.CUSTOM]
     if model_id not in known:
         raise WeightsError(
             f"The model_id is {model_id!r}; it must be one of {', '.join(known)}."
         )
-    spec = official_networks.infer_spec(tensors)
+    spec = official_specs.infer_spec(tensors)
     raise WeightsError(
         f"{path} is not of {model_id} but of {network.model_id}: its branches begin "
         f"{spec.width} wide, with {spec.modules} modules in stages 2 to 4. Correct "
@@ -239,7 +246,7 @@ def _add_biases(
 def _differences(tensors: Mapping[str, np.ndarray], network: Network) -> list[str]:
     """One line for each way in which tensors and variables do not match."""
     wanted = {
-        name: official_layout.official_shape(variable.shape)
+        name: official_layout.official_shape(variable)
         for name, variable in network.variables.items()
     }
     missing = [shown(name) for name in wanted if name not in tensors]
@@ -296,7 +303,7 @@ def _fitting(
         tensor = tensors.get(name)
         if tensor is None or tensor.dtype != np.float32:
             continue
-        value = official_layout.from_official(tensor)
+        value = official_layout.from_official(tensor, variable)
         if value.shape == variable.shape:
             yield name, value
 

@@ -1,8 +1,9 @@
 """Brings published checkpoints to the official repositories' tensor names.
 
 The official code, OpenMMLab (mmpose, mmsegmentation, mmdetection) and timm share the
-names of the body (`conv1`, `layer1.0.conv1`, `stage2.0.branches.0.0.conv1`, ...). They
-differ in what stands before them, and OpenMMLab in the names of necks and heads.
+names of the body: `conv1`, `layer1.0.conv1`, `stage2.0.branches.0.0.conv1`, ..., and in
+Lite-HRNet, whose official code is OpenMMLab's, `stem.conv1.conv`, ... They differ in
+what stands before them, and OpenMMLab in the names of necks and heads.
 """
 
 import re
@@ -25,10 +26,12 @@ _TELLTALES = {
     "final_layer.weight": "pose",
 }
 
-# The body's first convolution, and one that no other network with a `conv1` has.
-_BODY_START = "conv1.weight"
-_BODY_PROOF = "stage2.0.branches.0.0.conv1.weight"
-_BODY = re.compile(r"(conv[12]|bn[12]|layer1|transition[123]|stage[234])\.")
+# A body's first convolution, and one that no other network with such a first one has.
+_BODIES = {
+    "hrnet": ("conv1.weight", "stage2.0.branches.0.0.conv1.weight"),
+    "litehrnet": ("stem.conv1.conv.weight", "stage0.0.fuse_layers.0.1.0.weight"),
+}
+_BODY = re.compile(r"(conv[12]|bn[12]|layer1|stem|transition[0-3]|stage[0-4])\.")
 
 _OPENMMLAB_BODY = "backbone."
 
@@ -72,10 +75,13 @@ def body_prefixes(names: Iterable[str]) -> list[str]:
     The shortest comes first.
     """
     names = set(names)
-    prefixes = [
-        name.removesuffix(_BODY_START) for name in names if name.endswith(_BODY_START)
-    ]
-    found = [prefix for prefix in prefixes if prefix + _BODY_PROOF in names]
+    found = {
+        prefix
+        for start, proof in _BODIES.values()
+        for name in names
+        if name.endswith(start)
+        and (prefix := name.removesuffix(start)) + proof in names
+    }
     return sorted(found, key=lambda prefix: (len(prefix), prefix))
 
 
@@ -110,6 +116,12 @@ def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
 def is_body(name: str) -> bool:
     """Whether an official name belongs to the body, which all tasks share."""
     return _BODY.match(name) is not None
+
+
+def family_of_tensors(names: Iterable[str]) -> str:
+    """The `type` of the backbone whose body is among the official names."""
+    names = set(names)
+    return next(kind for kind, (_, proof) in _BODIES.items() if proof in names)
 
 
 def find_task(names: Iterable[str]) -> str | None:

@@ -27,7 +27,7 @@ def convert(official_network, **options):
 
 def official_names(official_network) -> list[str]:
     names = official_network.weights
-    for prefix in ("model.", "backbone."):
+    for prefix in ("model.", "backbone.", "keypoint_head."):
         names = [name.removeprefix(prefix) for name in names]
     return names
 
@@ -92,3 +92,23 @@ def test_detection(official):
     assert sorted(pyramid) == ["2", "3", "4", "5", "6"]
     for level, features in pyramid.items():
         assert_equal_to_official(features, expected.outputs[f"level{level}"])
+
+
+@pytest.mark.parametrize(
+    "name, block, reduction",
+    [("litehrnet_c8", "lite", 4), ("litehrnet_naive_c8", "naive", 8)],
+)
+def test_lite_pose(name, block, reduction, official):
+    expected = official(name)
+    network = convert(expected)
+    assert network.task == "pose"
+    heatmaps = network.model(expected.images, training=False)
+    assert_equal_to_official(heatmaps, expected.outputs["heatmaps"])
+    backbone = network.config["backbone"]
+    assert backbone["type"] == network.config["decoder"]["type"] == "litehrnet"
+    custom = {"width": 8, "modules": [1, 2, 1], "blocks": 2, "stem_width": 8}
+    assert backbone["litehrnet"]["custom"] == {
+        **custom,
+        "block": block,
+        "reduction": reduction,
+    }

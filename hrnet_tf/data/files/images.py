@@ -21,6 +21,7 @@ from hrnet_tf.input_files import (
     is_remote,
     read_bytes,
 )
+from hrnet_tf.ops.images import decode_image
 
 _SIGNATURES = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # of JPEG and PNG
 # The most that TensorFlow decodes, in training.
@@ -88,7 +89,7 @@ def check_encoded(
         # Training decodes with the same function: what passes here cannot stop a run
         # there. It refuses truncated files, where others fill the missing rows with
         # grey.
-        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        pixels = decode_image(encoded)
         height, width = pixels.shape[:2]
         pictures.check_size((width, height), header)
         if rules.exif == "apply" and header.orientation != 1:

@@ -33,6 +33,7 @@ from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.ops.images import decode_image
 
 
 class PoseInput:
@@ -190,10 +191,7 @@ class PoseInput:
                 center, size, 0.0, self._crop_size, udp=self._udp
             )
         # EXIF orientation is ignored, as in COCO's annotations.
-        image = tf.io.decode_image(
-            record["encoded"], channels=3, expand_animations=False
-        )
-        image = tf.ensure_shape(image, [None, None, 3])
+        image = decode_image(record["encoded"])
         by_opencv = self._data.is_training and self._data.crop_with_opencv
         warp_crops = opencv_crops.warp_crops if by_opencv else affine.warp_crops
         crops = warp_crops(image, matrices, self._crop_size)
@@ -319,7 +317,7 @@ def read_images(
         images.append(
             {
                 "image_id": int(record["image_id"]),
-                "image": tf.io.decode_image(record["encoded"], channels=3).numpy(),
+                "image": decode_image(record["encoded"]).numpy(),
                 "keypoints": keypoints[labelled],
             }
         )

@@ -22,6 +22,7 @@ from hrnet_tf.data.records.shards import AGAIN
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
 from hrnet_tf.ops import affine
 from hrnet_tf.ops.dense_prediction import resized_size
+from hrnet_tf.ops.images import decode_image
 
 
 class SegmentationInput:
@@ -97,9 +98,7 @@ class SegmentationInput:
             serialized, self._num_stored_classes
         )
         # EXIF orientation is ignored, as labels were drawn on the stored pixels.
-        image = tf.io.decode_image(
-            record["encoded"], channels=3, expand_animations=False
-        )
+        image = decode_image(record["encoded"])
         labels = tf.io.decode_image(
             record["labels_encoded"], channels=1, expand_animations=False
         )

@@ -14,6 +14,7 @@ from official.core import input_reader
 
 from hrnet_tf.data.records.checks import Check, is_within, require
 from hrnet_tf.data.records.shards import check_first_record, read_examples
+from hrnet_tf.ops.images import decode_image
 
 # What official/vision/dataloaders/tf_example_decoder.py reads.
 IMAGE_ENCODED = "image/encoded"
@@ -187,11 +188,8 @@ def read_images(data: cfg.DataConfig) -> tf.data.Dataset:
 
     def read(serialized):
         record = tf.io.parse_single_example(serialized, features)
-        image = tf.io.decode_image(
-            record[IMAGE_ENCODED], channels=3, expand_animations=False
-        )
         return {
-            "image": tf.ensure_shape(image, [None, None, 3]),
+            "image": decode_image(record[IMAGE_ENCODED]),
             "image_id": tf.strings.to_number(record[IMAGE_ID], tf.int64),
         }
 

@@ -18,11 +18,11 @@ from tensorflow.python.framework.convert_to_constants import (
 )
 
 from hrnet_tf.modeling.blocks import fold_norms
+from hrnet_tf.ops.images import decode_image
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.graphs import (
     Graph,
     MobileModule,
-    decode_image,
     image_signatures,
     signature,
 )
@@ -94,7 +94,7 @@ class DetectionModule(MobileModule):
         """Finds the objects in encoded images of any sizes.
 
         Args:
-            image_bytes: string [B], see `graphs.decode_image`.
+            image_bytes: string [B], see `ops.images.decode_image`.
 
         Returns:
             boxes: float32 [B, N, 4], x, y, width and height in pixels of the image.

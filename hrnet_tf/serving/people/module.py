@@ -44,7 +44,7 @@ class PeopleModule(ServingModule):
         """Finds the people in encoded images of any sizes.
 
         Args:
-            image_bytes: string [B], see `graphs.decode_image`.
+            image_bytes: string [B], see `ops.images.decode_image`.
 
         Returns:
             boxes: float32 [B, N, 4], x, y, width and height in pixels of the image, N

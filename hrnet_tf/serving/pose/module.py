@@ -16,6 +16,7 @@ import tf_keras
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.ops.images import decode_image
 from hrnet_tf.ops.map_readers import Masks
 from hrnet_tf.serving.graphs import (
     IMAGE_BYTES,
@@ -23,7 +24,6 @@ from hrnet_tf.serving.graphs import (
     WARMUP_IMAGE_SIZE,
     Graph,
     MobileModule,
-    decode_image,
     freeze,
     signature,
     warmup_image,

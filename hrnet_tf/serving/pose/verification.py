@@ -9,6 +9,7 @@ import tf_keras
 from hrnet_tf.data.inputs.pose import PoseInput
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
 from hrnet_tf.ops import affine
+from hrnet_tf.ops.images import decode_image
 from hrnet_tf.serving.pose.predictor import PosePredictor
 from hrnet_tf.serving.verification import (
     Score,
@@ -50,9 +51,7 @@ def score_exported(
     height, width = config.model.input_size
 
     def predict(record: dict[str, tf.Tensor]) -> dict[str, Any]:
-        image = tf.io.decode_image(
-            record["encoded"], channels=3, expand_animations=False
-        )
+        image = decode_image(record["encoded"])
         boxes = record["boxes"].numpy()
         keypoints, _ = predictor.predict_people(image.numpy(), boxes)
         _, size = affine.box_to_center_size(boxes, width / height, data.box_padding)

@@ -17,11 +17,11 @@ from hrnet_tf.data.vocabularies.label_sets import IGNORE
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.modeling.high_resolution_module import upsample
 from hrnet_tf.ops import dense_prediction
+from hrnet_tf.ops.images import decode_image
 from hrnet_tf.serving.graphs import (
     IMAGE_BYTES,
     Graph,
     MobileModule,
-    decode_image,
     freeze,
     image_signatures,
     signature,
@@ -99,7 +99,7 @@ class SegmentationModule(MobileModule):
         """Predicts encoded images of any sizes.
 
         Args:
-            image_bytes: string [B], see `graphs.decode_image`.
+            image_bytes: string [B], see `ops.images.decode_image`.
 
         Returns:
             label_map: uint8 [B, H, W], class numbers, and `IGNORE` below and at the

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from hrnet_tf.data import cityscapes, lip, pascal_context, segmentation_folder
 from hrnet_tf.data.converters.label_images import read_label_image
-from hrnet_tf.data.files import pictures
+from hrnet_tf.data.files import images, pictures
 from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
@@ -854,7 +854,7 @@ def test_the_reason_why_an_image_cannot_be_used(folder, run, monkeypatch):
     def fail(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr(tf.io, "decode_image", fail)
+    monkeypatch.setattr(images, "decode_image", fail)
     (folder / "images/a.jpg").unlink()
     (folder / "images/c.jpg").unlink()
     flags = folder_flags(folder, "--on_error=skip", "--overwrite")
