@@ -16,7 +16,7 @@ SPEC = backbones.HRNetSpec(
 def weights() -> dict[str, np.ndarray]:
     body = HRNet(SPEC, multi_scale_output=False)
     tensors = {
-        name: np.ones(official_layout.official_shape(variable.shape), np.float32)
+        name: np.ones(official_layout.official_shape(variable), np.float32)
         for name, variable in official_layout.backbone_variables(body)
     }
     tensors["final_layer.weight"] = np.ones([5, 2, 1, 1], np.float32)

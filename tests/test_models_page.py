@@ -5,7 +5,7 @@ import re
 import pages
 import pytest
 
-from hrnet_tf.configs.variants import RECIPES, VARIANTS
+from hrnet_tf.configs.variants import ALL_VARIANTS, RECIPES, is_published
 
 PAGE = pages.REPO / "docs/models.md"
 README = pages.REPO / "README.md"
@@ -28,11 +28,11 @@ def test_the_readme_says_the_same():
         name: [sizes[name][0].split(",")[0], *row] for name, row in accuracies.items()
     }
     assert table(readme, "parameters") == expected
-    assert list(expected) == list(VARIANTS)
+    assert list(expected) == list(ALL_VARIANTS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model_id", VARIANTS)
+@pytest.mark.parametrize("model_id", ALL_VARIANTS)
 def test_sizes_are_what_is_counted(model_id):
     from hrnet_tf.modeling import summaries
 
@@ -44,6 +44,9 @@ def test_sizes_are_what_is_counted(model_id):
     page = PAGE.read_text("utf-8")
     assert f"| `model_id` | {' | '.join(columns)} |\n" in page
     for task, cell in zip(tasks, table(page, "pose")[model_id], strict=True):
+        if not is_published(task, model_id):
+            assert cell == "–"
+            continue
         total = summaries.summarize(task, model_id).total
         digits = 2 if task in ("pose", "classification") else 1
         parameters, macs = total.parameters / 1e6, total.macs / 1e9

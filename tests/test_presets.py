@@ -93,7 +93,7 @@ def test_presets_of_pose_are_what_their_names_say(path):
     params = parse_config("hrnet_pose_coco", [str(path)])
     assert path.stem == "{}_{}_{}x{}".format(
         path.stem.split("_")[0],
-        params.task.model.backbone.hrnet.model_id,
+        params.task.model.backbone.get().model_id,
         *params.task.model.input_size,
     )
     assert params.task.codec.sigma == (3 if "384" in path.stem else 2)
@@ -117,7 +117,7 @@ def test_presets_of_segmentation_are_what_their_names_say(path):
 
 # What files of a family leave to the defaults of their experiment, and count on.
 RECIPES = {
-    "pose/*_w*_*.yaml": {
+    "pose/*_w[0-9]*_*.yaml": {
         "task.codec.name": "msra",
         "task.train_data.global_batch_size": 128,
         "task.validation_data.global_batch_size": 128,
@@ -127,6 +127,27 @@ RECIPES = {
         "trainer.checkpoint_interval": 1170,
         "trainer.optimizer_config.learning_rate.stepwise.boundaries": [198900, 234000],
         "trainer.optimizer_config.learning_rate.stepwise.values": [1e-3, 1e-4, 1e-5],
+    },
+    **{
+        f"pose/*{network}_*.yaml": {
+            "task.codec.name": "msra",
+            "task.model.decoder.type": "litehrnet",
+            "task.train_data.global_batch_size": 128,
+            "task.train_data.augmentation.rotation": 30,
+            "task.train_data.augmentation.scale": 0.25,
+            "task.train_data.augmentation.half_body_probability": 0.3,
+            "task.train_data.augmentation.half_body_min_keypoints": 8,
+            "trainer.train_steps": 245700,
+            "trainer.optimizer_config.warmup.linear.warmup_steps": 500,
+            "trainer.optimizer_config.warmup.linear.warmup_learning_rate": 2e-6,
+            "trainer.optimizer_config.learning_rate.stepwise.boundaries": [
+                *(198900, 234000)
+            ],
+            "trainer.optimizer_config.learning_rate.stepwise.values": [
+                *(2e-3, 2e-4, 2e-5)
+            ],
+        }
+        for network in ("lite18", "lite30", "naive18")
     },
     # The largest network is the exception, with batches of 96.
     "pose/coco_w48_384x288.yaml": {

@@ -15,7 +15,7 @@ import tf_keras
 
 from hrnet_tf.input_files import InputFileError
 from hrnet_tf.messages import UserError, one_line
-from hrnet_tf.weights import whole_checkpoints
+from hrnet_tf.weights import descriptions, whole_checkpoints
 from hrnet_tf.weights.whole_checkpoints import DamagedCheckpointError
 
 ALL = "all"
@@ -115,6 +115,7 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
                 variables = _variables(part)
                 missing = [item for item in variables if id(item) not in found]
                 if missing:
+                    _check_networks(parts, path, misfit)
                     total = len(variables)
                     held = sorted(tf.train.CheckpointView(path).children(0))
                     raise CheckpointError(
@@ -127,7 +128,25 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
         if isinstance(error, UserError):
             raise
         _silence_list_of_misfits()
+        _check_networks(parts, path, misfit)
         raise CheckpointError(f"{misfit}: {_reason(error)}.") from error
+
+
+def _check_networks(
+    parts: dict[str, tf_keras.layers.Layer], path: str, misfit: str
+) -> None:
+    """Raises `CheckpointError` if checkpoint and model are of networks of two kinds."""
+    shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    asked = tuple(f"{name}/" for name in parts)
+    held = descriptions.of_checkpoint(
+        {key: shape for key, shape in shapes.items() if key.startswith(asked)}
+    )
+    wanted = descriptions.of_parts(parts.values())
+    if held and wanted and held != wanted:
+        raise CheckpointError(
+            f"{misfit}: it holds {held}, and the model is {wanted}. Give the "
+            "configuration that the checkpoint was trained with, or start from another."
+        )
 
 
 @contextlib.contextmanager

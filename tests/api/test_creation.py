@@ -16,7 +16,7 @@ def test_models_are_listed_by_pattern():
         "hrnet_w18_small_v1",
         "hrnet_w18_small_v2",
     ]
-    assert len(hrnet_tf.list_models()) == 9
+    assert len(hrnet_tf.list_models()) == 13
     assert hrnet_tf.list_models("resnet*") == []
 
 
@@ -53,6 +53,21 @@ def test_features_are_those_of_the_four_branches():
         "4": [1, 4, 6, 64],
         "5": [1, 2, 3, 128],
     }
+
+
+def test_a_lite_network_answers_too(tmp_path):
+    model = hrnet_tf.create_model(
+        "hrnet_naive18", "pose", num_keypoints=3, input_shape=(64, 96, 3)
+    )
+    images = tf.random.normal([1, 64, 96, 3], seed=1)
+    heatmaps = model(images)
+    assert heatmaps.shape == [1, 16, 24, 3]
+    prefix = str(tmp_path / "ckpt")
+    tf.train.Checkpoint(**model.checkpoint_items).write(prefix)
+    again = hrnet_tf.create_model(
+        "naive18", "pose", num_keypoints=3, weights=prefix, input_shape=(64, 96, 3)
+    )
+    np.testing.assert_array_equal(again(images), heatmaps)
 
 
 def test_any_size_of_image_is_the_default():
@@ -108,7 +123,10 @@ def test_what_pose_networks_lack_is_named(weights, form):
     ("arguments", "sentence"),
     [
         (["hrnet_w23"], r"no model 'hrnet_w23' \(did you mean 'hrnet_w32'"),
-        (["resnet50"], "no model 'resnet50'.*there are hrnet_w18, "),
+        (["lite19"], r"no model 'lite19' \(did you mean 'hrnet_lite18'"),
+        (["lite18"], "no official classification network 'lite18': give task='pose'"),
+        (["lite18", "segmentation_ocr"], "give task='pose', or features_only=True"),
+        (["resnet50"], "no model 'resnet50'.*there are hrnet_lite18, .*hrnet_w18, "),
         (["w18", "poze"], r"no task 'poze' \(did you mean 'pose'"),
         (["w18", "pose", {"num_classes": 3}], "A pose network has no num_classes"),
         (["w18", None, {"num_keypoints": 3}], "A classification network has no num_k"),

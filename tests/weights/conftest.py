@@ -1,8 +1,8 @@
 """Networks of the official PyTorch code, 4 or 8 channels wide, with what they answer.
 
 tests/testdata/*_c4.npz and *_c8.npz hold weights under `weights/`, official names and
-all, an input and outputs; tensors are NCHW, kernels OIHW. The classification head is too large to
-keep: its weights are drawn by `draw_head`, from their names alone.
+all, an input and outputs; tensors are NCHW, kernels OIHW. The classification head is
+too large to keep: its weights are drawn by `draw_head`, from their names alone.
 """
 
 import dataclasses

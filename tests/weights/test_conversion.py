@@ -249,7 +249,7 @@ def w18_small_v1(tmp_path_factory) -> str:
     """A file with the tensors of a published variant's body."""
     body = HRNet(backbones.VARIANTS["w18_small_v1"])
     tensors = {
-        name: np.ones(official_layout.official_shape(variable.shape), np.float32)
+        name: np.ones(official_layout.official_shape(variable), np.float32)
         for name, variable in official_layout.backbone_variables(body)
     }
     path = str(tmp_path_factory.mktemp("variant") / "w18_small_v1.safetensors")
@@ -408,3 +408,29 @@ def test_the_yaml_says_what_the_weights_need(name, modules, keys, official, tmp_
     assert task["init_checkpoint_modules"] == modules
     assert keys < set(task["model"])
     assert task["model"]["norm_activation"]["norm_epsilon"] == 1e-5
+
+
+def test_another_kind_of_lite_network_is_named(official):
+    path = official("litehrnet_c8").path
+    for model_id in ("wider_naive18", "w32"):
+        with pytest.raises(WeightsError) as caught:
+            load_pytorch_checkpoint(path, model_id=model_id)
+        assert f"is not of {model_id} but of custom: its " in str(caught.value)
+        assert "branches begin 8 wide, with [1, 2, 1] modules" in str(caught.value)
+
+
+def test_a_body_of_lite_hrnet_is_taken_alone(official):
+    conversion = load_pytorch_checkpoint(official("litehrnet_c8").path, "backbone")
+    assert conversion.network.config["backbone"]["type"] == "litehrnet"
+    assert not any("head" in name for name in conversion.network.variables)
+    assert sorted(conversion.network.model.output) == ["2", "3", "4", "5"]
+
+
+def test_a_lite_checkpoint_that_lacks_a_tensor_is_refused(official, tmp_path):
+    weights = dict(official("litehrnet_naive_c8").weights)
+    name = "backbone.stage1.0.layers.2.1.branch2.1.conv.weight"
+    del weights[name]
+    path = str(tmp_path / "broken.safetensors")
+    safetensors.numpy.save_file(weights, path)
+    with pytest.raises(WeightsError, match=f"1 tensor missing: '{name[9:]}'"):
+        load_pytorch_checkpoint(path)

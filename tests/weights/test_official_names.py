@@ -62,6 +62,12 @@ STYLES = {
         "pose_hrnetv1_c4",
         IN_BACKBONE | {r"^final_layer": "head.final_layer"},
     ),
+    "mmpose 0.x, Lite-HRNet": ("litehrnet_c8", {}),
+    "mmpose 1.x, Lite-HRNet": (
+        "litehrnet_naive_c8",
+        {r"^keypoint_head\.final_layer": "head.final_layer"},
+    ),
+    "mmpose, wrapped": ("litehrnet_c8", {r"^": "model."}),
     "mmdetection": (
         "det_hrnetv2p_c4",
         {
@@ -121,6 +127,7 @@ def test_publishers_names_become_the_official_ones(style, official):
         ("seg_hrnetv2_c4_align_false", "segmentation"),
         ("seg_hrnetv2_ocr_c4_align_true", "segmentation"),
         ("det_hrnetv2p_c4", "detection"),
+        ("litehrnet_c8", "pose"),
     ],
 )
 def test_the_task_shows_in_the_tensors(name, task, official):

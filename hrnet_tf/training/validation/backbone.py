@@ -10,6 +10,7 @@ from hrnet_tf.configs.variants import check_input_size
 from hrnet_tf.training.validation import choices
 
 _PATH = "task.model.backbone"
+_READ_ALL_BRANCHES = ("hrnetv2", "hrnetv2_ocr", "hrnetv2p", "litehrnet")
 
 
 def mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterator[str]:
@@ -20,12 +21,23 @@ def mistakes(task: cfg.TaskConfig, classifies: bool = False) -> Iterator[str]:
     yield from choices.unset_type_mistakes(_PATH, backbone)
     if backbone.type == "hrnet":
         yield from _neck_mistakes(backbone.hrnet, classifies)
+    if backbone.type == "litehrnet":
+        yield from _lite_mistakes(backbone.litehrnet, classifies)
 
 
 def decoder_mistakes(model: hyperparams.Config) -> Iterator[str]:
     """Checks the decoder, and that it enlarges branches as the backbone does."""
     path, kind = "task.model.decoder", model.decoder.type
     yield from choices.unset_type_mistakes(path, model.decoder)
+    if (
+        model.backbone.type == "hrnet"
+        and not model.backbone.hrnet.multi_scale_output
+        and kind in _READ_ALL_BRANCHES
+    ):
+        yield (
+            f"{_PATH}.hrnet.multi_scale_output is false; it must be true with the "
+            f"decoder {kind}, which reads all branches."
+        )
     upsampling = getattr(getattr(model.decoder, kind or "", None), "upsampling", None)
     if upsampling is None:
         return
@@ -74,3 +86,16 @@ def _neck_mistakes(hrnet: backbones.HRNet, classifies: bool) -> Iterator[str]:
             f"{_PATH}.hrnet.multi_scale_output is false; it must be true with "
             "classification_neck, which merges all four branches."
         )
+
+
+def _lite_mistakes(litehrnet: backbones.LiteHRNet, classifies: bool) -> Iterator[str]:
+    if classifies:
+        yield (
+            f"{_PATH}.type is 'litehrnet'; it must be hrnet for image classification, "
+            "with classification_neck: Lite-HRNet has no network that merges its "
+            "branches."
+        )
+    try:
+        backbones.litehrnet_spec(litehrnet)
+    except ValueError as error:
+        yield f"{_PATH}.{error}"

@@ -10,6 +10,7 @@ from official.modeling import hyperparams
 from official.vision.dataloaders.tfds_detection_decoders import TFDS_ID_TO_DECODER_MAP
 
 from hrnet_tf.configs import detection
+from hrnet_tf.configs.variants import FAMILIES
 from hrnet_tf.data.records.instances import IMAGE_ID
 from hrnet_tf.evaluation import coco_files
 from hrnet_tf.evaluation.coco_instances import MASK_METRICS, METRICS
@@ -174,17 +175,18 @@ def _source_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
 
 
 def _training_mistakes(task: DetectionTask) -> Iterator[str]:
-    data, hrnet = task.train_data, task.model.backbone.hrnet
+    data, backbone_config = task.train_data, task.model.backbone
     yield from inputs.cache_mistakes(data, "image")
     if (
-        task.model.backbone.type == "hrnet"
-        and hrnet.freeze_norm_statistics
+        backbone_config.type in FAMILIES
+        and backbone_config.get().freeze_norm_statistics
         and not task.init_checkpoint
     ):
         yield (
-            "task.model.backbone.hrnet.freeze_norm_statistics is true and "
-            "task.init_checkpoint is empty; without trained weights, statistics must "
-            "not be frozen: set init_checkpoint, or freeze_norm_statistics to false."
+            f"task.model.backbone.{backbone_config.type}.freeze_norm_statistics is "
+            "true and task.init_checkpoint is empty; without trained weights, "
+            "statistics must not be frozen: set init_checkpoint, or "
+            "freeze_norm_statistics to false."
         )
     parser = data.parser
     yield from augmentation.parser_mistakes("task.train_data.parser", parser)

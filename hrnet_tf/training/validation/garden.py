@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from official.core import config_definitions as cfg
 from official.vision.configs.semantic_segmentation import SemanticSegmentationTask
 
+from hrnet_tf.configs.variants import FAMILIES
 from hrnet_tf.training.validation import backbone, inputs
 
 
@@ -15,10 +16,10 @@ def mistakes(
     task = params.task
     yield from backbone.mistakes(task)
     network = getattr(getattr(task, "model", None), "backbone", None)
-    if network is not None and network.type == "hrnet":
+    if network is not None and network.type in FAMILIES:
         # Segmentation accepts images of any size if the fusion does.
         is_any_size = isinstance(task, SemanticSegmentationTask) and (
-            network.hrnet.fuse_upsampling != "nearest"
+            network.type == "hrnet" and network.hrnet.fuse_upsampling != "nearest"
         )
         if not is_any_size:
             yield from backbone.input_size_mistakes(task.model.input_size)

@@ -118,15 +118,14 @@ def _model_mistakes(
             f"task.model.input_size is {model.input_size}; it must be [null, null, 3]: "
             "task.resizing and task.train_data.crop_size set the sizes."
         )
-    hrnet = model.backbone.type == "hrnet" and model.backbone.hrnet
-    if not hrnet:
-        return
-    if not hrnet.multi_scale_output and "hrnetv2" in str(model.decoder.type):
+    if model.backbone.type == "litehrnet":
         yield (
-            "task.model.backbone.hrnet.multi_scale_output is false; it must be true "
-            f"with the decoder {model.decoder.type}, which joins all branches."
+            "task.model.backbone.type is 'litehrnet'; it must be hrnet for "
+            "segmentation, whose images are of any size: Lite-HRNet takes multiples of "
+            "32 alone."
         )
-    if hrnet.fuse_upsampling == "nearest":
+    hrnet = model.backbone.type == "hrnet" and model.backbone.hrnet
+    if hrnet and hrnet.fuse_upsampling == "nearest":
         yield (
             "task.model.backbone.hrnet.fuse_upsampling is 'nearest'; it must be "
             "bilinear or bilinear_align_corners for segmentation, whose images are of "
