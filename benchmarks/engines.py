@@ -121,7 +121,7 @@ def write_ncnn(network: Any, folder: str) -> None:
         [pnnx.EXEC_PATH, path, shapes, "fp16=0"],
         check=True,
         cwd=folder,
-        stdout=subprocess.DEVNULL,
+        capture_output=True,
     )
 
 

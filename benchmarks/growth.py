@@ -62,6 +62,7 @@ def _measured(rounds: measuring.Rounds, step: str, people: int) -> dict[str, Any
     return {
         "seconds": seconds,
         "ms for each person": 1e3 * seconds / people,
+        "CPU ms for each person": 1e3 * rounds.median(step, "cpu_seconds") / people,
         "peak, MiB": rounds.peak_mib(step),
         "of it for the data, MiB": rounds.peak_mib(step) - before,
     }

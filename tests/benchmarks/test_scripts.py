@@ -75,9 +75,9 @@ def test_predict(tmp_path):
 
 @pytest.mark.slow
 def test_inference(tmp_path):
-    flags = ["--batches=1,2", "--only=SavedModel|TFLite fp32"]
+    flags = ["--batches=1,2", "--only=SavedModel fp32|TFLite fp32"]
     rows = run("inference", tmp_path, *TOY, *flags)["rows"]
-    assert [row[""] for row in rows] == ["SavedModel", "TFLite fp32"]
+    assert [row[""] for row in rows] == ["SavedModel fp32", "TFLite fp32"]
     assert all(row["difference"] < 1e-3 for row in rows)
     assert all(row["2 at once"] > 0 for row in rows)
 
