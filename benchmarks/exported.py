@@ -63,7 +63,8 @@ def write(
 def random_module(variant: str, size: Sequence[int]) -> Any:
     """A `PoseModule` of an HRNet.
 
-    Its attributes `metadata`, `model` and `task` are what it was made of.
+    Its attributes `metadata` and `task` are what it was made of; `weights` are those
+    from before its norms were folded.
     """
     import tensorflow as tf
 
@@ -87,8 +88,9 @@ def random_module(variant: str, size: Sequence[int]) -> Any:
     for _ in range(_WARMING_STEPS):
         infer(images)
     metadata = PoseMetadata.of_task(task, skeleton, flip_test=False)
+    weights = model.get_weights()
     module = PoseModule(model, metadata)
-    module.metadata, module.model, module.task = metadata, model, task
+    module.metadata, module.task, module.weights = metadata, task, weights
     return module
 
 
@@ -104,7 +106,7 @@ def _in_bfloat16(module: Any) -> Any:
     num_keypoints = len(module.metadata.skeleton.keypoints)
     model = build_pose_model(module.task.model, num_keypoints)
     tf_keras.mixed_precision.set_global_policy(policy)
-    model.set_weights(module.model.get_weights())
+    model.set_weights(module.weights)
     return PoseModule(model, module.metadata)
 
 

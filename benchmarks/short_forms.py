@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,9 +52,10 @@ def main() -> None:
     found = {}
     for name in arguments.only:
         flags = [*SHORT[name], *rounds]
+        begin = time.monotonic()
         if (content := run(name, flags, arguments.limit)) is not None:
             found[name] = content
-            print(f"{name} is done.", file=sys.stderr)
+            print(f"{name} took {time.monotonic() - begin:.0f} s.", file=sys.stderr)
     rows = [row for content in found.values() for row in content["summary"]]
     if rows:
         measuring.tell("Benchmarks", rows, {**vars(arguments), "found": found}, rows)
