@@ -17,6 +17,7 @@ import tempfile
 from typing import Any
 
 import cv2
+import exported
 import measuring
 import numpy as np
 import photographs
@@ -49,13 +50,9 @@ def main() -> None:
         )
         files = {"saved_model": "saved_model", "tflite": "none"}
         names = arguments.formats
-        measuring.run_once(
-            __file__,
-            "export",
-            folder=folder,
-            variant=arguments.variant,
-            size=arguments.size,
-            formats=[files[name] for name in names],
+        formats = [files[name] for name in names]
+        exported.write_once(
+            __file__, folder, arguments.variant, arguments.size, formats
         )
         for name in names:
             model = "saved_model/1" if name == "saved_model" else "none.tflite"
@@ -107,13 +104,6 @@ def _summed_up(row: dict[str, Any]) -> dict[str, Any]:
 
 
 # ---- contenders ----
-
-
-def export(**given: Any) -> measuring.Work:
-    """Writes the model."""
-    import exported
-
-    return exported.export(**given)
 
 
 def ours(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring.Work:
@@ -285,5 +275,5 @@ def _draw(picture: np.ndarray, keypoints: np.ndarray, limbs: Any) -> None:
 
 
 if __name__ == "__main__":
-    kinds = {"export": export, "ours": ours, "loop": loop, "stages": stages}
+    kinds = {"export": exported.export, "ours": ours, "loop": loop, "stages": stages}
     measuring.start(main, kinds)
