@@ -130,7 +130,7 @@ def stages(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring
     from hrnet_tf.data.files import media
     from hrnet_tf.data.files.person_boxes import PersonBoxes
     from hrnet_tf.serving.kinds import load_predictor
-    from hrnet_tf.serving.predictor import Boxes
+    from hrnet_tf.serving.predictor import BATCH_SIZE, Boxes
 
     predictor = load_predictor(model)
     people = PersonBoxes(boxes, 1)
@@ -143,7 +143,14 @@ def stages(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring
         clock = _Clock(len(paths))
         images = [media.read_image(path) for path in paths]
         clock.stop("read")
-        predictions = list(map(predictor.predict_image, images, given))
+        size = BATCH_SIZE if predictor.batches_any_sizes else 1
+        predictions = [
+            prediction
+            for start in range(0, len(images), size)
+            for prediction in predictor.predict_batch(
+                images[start : start + size], given[start : start + size]
+            )
+        ]
         clock.stop("crop, network, decode")
         for prediction in predictions:
             prediction.rows()
