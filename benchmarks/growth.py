@@ -147,7 +147,7 @@ def predict(data: str, model: str) -> measuring.Work:
     """A folder's pictures, with the annotations' boxes."""
     from hrnet_tf.data.files.person_boxes import PersonBoxes
     from hrnet_tf.serving import predicting
-    from hrnet_tf.serving.kinds import load_predictor
+    from hrnet_tf.serving.predictors import load_predictor
 
     predictor = load_predictor(model)
     output_dir = f"{data}/predicted"

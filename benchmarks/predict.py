@@ -110,7 +110,7 @@ def ours(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring.W
     """What `python -m hrnet_tf.predict` does once the model is loaded."""
     from hrnet_tf.data.files.person_boxes import PersonBoxes
     from hrnet_tf.serving import predicting
-    from hrnet_tf.serving.kinds import load_predictor
+    from hrnet_tf.serving.predictors import load_predictor
 
     predictor = load_predictor(model)
     people = PersonBoxes(boxes, 1)
@@ -129,8 +129,8 @@ def stages(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring
     from hrnet_tf import visualization
     from hrnet_tf.data.files import media
     from hrnet_tf.data.files.person_boxes import PersonBoxes
-    from hrnet_tf.serving.kinds import load_predictor
     from hrnet_tf.serving.predictor import BATCH_SIZE, Boxes
+    from hrnet_tf.serving.predictors import load_predictor
 
     predictor = load_predictor(model)
     people = PersonBoxes(boxes, 1)

@@ -5,9 +5,9 @@ import pytest
 
 from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.boxes import Boxes
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose import predictor as pose_predictor
+from hrnet_tf.serving.predictors import load_predictor
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array(

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 )
 
 from hrnet_tf.serving import saved_model
-from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.predictors import load_predictor
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (70, 90, 3), np.uint8)
 BOX = [10.0, 5.0, 40.0, 60.0]

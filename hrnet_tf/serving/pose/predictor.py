@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
-from hrnet_tf.evaluation.coco_keypoints import rescore
-from hrnet_tf.ops import affine
+from hrnet_tf.ops import affine, oks
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
@@ -202,7 +201,7 @@ class PosePredictor(Predictor[PosePrediction]):
             keypoints[np.concatenate(are_people)] = found
         box_scores = np.ones(len(keypoints), np.float32)
         threshold = self.metadata.keypoint_score_threshold
-        scores = rescore(keypoints, box_scores, threshold).astype(np.float32)
+        scores = oks.rescore(keypoints, box_scores, threshold).astype(np.float32)
         ends = np.cumsum(list(map(len, tables)))[:-1]
         return list(zip(np.split(keypoints, ends), np.split(scores, ends), strict=True))
 
