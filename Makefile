@@ -35,7 +35,7 @@ help:
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
-	@echo 'make benchmark   speed beside peers, about three minutes; docs/speed.md has more'
+	@echo 'make benchmark   speed beside peers, about four minutes; docs/speed.md has more'
 	@echo 'make docs        build the pages of docs/ into site/; dead links fail'
 	@echo 'make lock        compile requirements.lock from setup.cfg, and docs/requirements.txt'
 	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
@@ -172,9 +172,12 @@ test-all: lint
 # ---- speed ----
 
 # Peers that are not installed are left out: PyTorch comes with `make env-convert`,
-# OpenVINO and ONNX Runtime with the extra `benchmark`.
+# OpenVINO, ONNX Runtime and ncnn with the extra `benchmark`.
+BENCHMARK_JSON ?= runs/benchmark.json
+
 benchmark: $(STAMP)
-	$(BIN)/python benchmarks/short_forms.py
+	@mkdir -p $(dir $(BENCHMARK_JSON))
+	$(BIN)/python benchmarks/short_forms.py --json=$(BENCHMARK_JSON) $(BENCHMARK_FLAGS)
 
 # ---- documents ----
 

@@ -49,14 +49,8 @@ def main() -> None:
         rounds = measuring.take_turns(__file__, contenders, arguments.rounds)
         for reader in READERS:
             rows.append(_row(rounds, codec, reader))
-        summary.append(
-            {
-                "work": f"decode {arguments.people} people, {codec}",
-                "ours": f"{rounds.median('Gathers'):.3f} s",
-                "peer": f"NumPy {rounds.median('NumPy'):.3f} s",
-                "times as fast": rounds.times_as_fast("Gathers", "NumPy"),
-            }
-        )
+        work = f"decode {arguments.people} people, {codec}"
+        summary.append(measuring.in_seconds(work, rounds, "Gathers", "NumPy", digits=3))
     measuring.tell("Heatmaps to keypoints", rows, vars(arguments), summary)
 
 

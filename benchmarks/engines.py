@@ -5,6 +5,8 @@ is installed.
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,18 +14,23 @@ import exported
 import measuring
 import numpy as np
 
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+# The float32 networks, which files of other formats are made from.
+ONNX, OPENVINO, NCNN = "fp32.onnx", "fp32.xml", "fp32.ncnn.param"
 
 
 def write_random(
-    folder: str, variant: str, size: list[int], engines: list[str], int8: bool
+    folder: str, variant: str, size: list[int], files: list[str]
 ) -> measuring.Work:
-    """Writes a random network for all engines, and the heatmaps to expect of it."""
+    """Writes a random network as these files, and the heatmaps to expect of it.
+
+    What an engine's converter refuses is left out, and named.
+    """
     import tensorflow as tf
 
     module = exported.random_module(variant, size)
-    formats = [name for name in QUANTIZATIONS if int8 or name != "int8"]
-    exported.write(module, folder, size, ["saved_model", *formats])
+    folders = [name for name in exported.SAVED_MODELS if f"{name}/1" in files]
+    quantizations = [name[:-7] for name in files if name.endswith(".tflite")]
+    exported.write(module, folder, size, folders + quantizations)
     crops = exported.random_crops(exported.CALIBRATION_CROPS, size)
     expected = module.predict_heatmaps(tf.constant(crops[:1])).numpy()
     np.save(os.path.join(folder, "expected.npy"), expected)
@@ -33,19 +40,35 @@ def write_random(
         autograph=False,
     )
     images = exported.normalized(crops)
-    if "onnx" in engines:
-        write_onnx(network, folder, images if int8 else None)
-    if "openvino" in engines:
-        write_openvino(network, folder, images if int8 else None)
+    for suffix, write in {
+        ".onnx": lambda: write_onnx(
+            network, folder, images if "int8.onnx" in files else None
+        ),
+        ".xml": lambda: write_openvino(
+            network, folder, images if "int8.xml" in files else None
+        ),
+        ".param": lambda: write_ncnn(network, folder),
+    }.items():
+        wanted = [name for name in files if name.endswith(suffix)]
+        try:
+            if wanted:
+                write()
+        # Whatever a converter raises: others can be measured all the same.
+        except Exception as error:
+            missing = [n for n in wanted if not os.path.exists(f"{folder}/{n}")]
+            print(f"Left out: {', '.join(missing)}: {error}", file=sys.stderr)
     return lambda: None
 
 
 def write_onnx(network: Any, folder: str, images: np.ndarray | None) -> None:
     """Writes fp32.onnx and, with images to calibrate with, int8.onnx."""
+    import onnxruntime
     import tf2onnx
     from onnxruntime import quantization
 
-    path = os.path.join(folder, "fp32.onnx")
+    # Without warnings about each resize.
+    onnxruntime.set_default_logger_severity(3)
+    path = os.path.join(folder, ONNX)
     tf2onnx.convert.from_function(
         network, network.input_signature, opset=17, output_path=path
     )
@@ -75,13 +98,30 @@ def write_openvino(network: Any, folder: str, images: np.ndarray | None) -> None
     path = os.path.join(folder, "network")
     tf.saved_model.save(tf.Module(), path, {"serving_default": network})
     model = openvino.convert_model(path)
-    openvino.save_model(model, os.path.join(folder, "fp32.xml"), compress_to_fp16=False)
+    openvino.save_model(model, os.path.join(folder, OPENVINO), compress_to_fp16=False)
     if images is None:
         return
     batches = [image[np.newaxis] for image in images]
     quantized = nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))
     openvino.save_model(
         quantized, os.path.join(folder, "int8.xml"), compress_to_fp16=False
+    )
+
+
+def write_ncnn(network: Any, folder: str) -> None:
+    """Writes fp32.ncnn.param and fp32.ncnn.bin, for one image at a time."""
+    import pnnx
+
+    path = os.path.join(folder, ONNX)
+    if not os.path.exists(path):
+        write_onnx(network, folder, None)
+    shape = [1, *network.input_signature[0].shape[1:]]
+    shapes = f"inputshape=[{','.join(map(str, shape))}]f32"
+    subprocess.run(
+        [pnnx.EXEC_PATH, path, shapes, "fp16=0"],
+        check=True,
+        cwd=folder,
+        capture_output=True,
     )
 
 

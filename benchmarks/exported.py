@@ -12,17 +12,28 @@ import measuring
 import numpy as np
 
 CALIBRATION_CROPS = 32
+SAVED_MODELS = ("saved_model", "bfloat16")
 _WARMING_STEPS = 30
+
+
+def write_once(
+    script: str, folder: str, variant: str, size: Sequence[int], formats: Iterable[str]
+) -> None:
+    """Writes files as `write` does, in a process of a script that knows `export`."""
+    measuring.run_once(
+        script,
+        "export",
+        folder=folder,
+        variant=variant,
+        size=list(size),
+        formats=list(formats),
+    )
 
 
 def export(
     folder: str, variant: str, size: Sequence[int], formats: Iterable[str]
 ) -> measuring.Work:
-    """A contender that only writes files, when it is prepared.
-
-    `formats` are saved_model, which becomes the folder saved_model/1, and the names of
-    `hrnet_tf.serving.formats.QUANTIZATIONS`, which become none.tflite and so on.
-    """
+    """A contender that only writes files, when it is prepared."""
     write(random_module(variant, size), folder, size, formats)
     return lambda: None
 
@@ -30,13 +41,18 @@ def export(
 def write(
     module: Any, folder: str, size: Sequence[int], formats: Iterable[str]
 ) -> None:
-    """Writes a pose module in some formats."""
+    """Writes a pose module in some formats.
+
+    `formats` are saved_model and bfloat16, which become the folders saved_model/1 and
+    bfloat16/1, and none, float16, dynamic and int8, which become none.tflite and so on.
+    """
     from hrnet_tf.serving import saved_model, tflite
 
     for name in formats:
-        if name == "saved_model":
+        if name in SAVED_MODELS:
             path = os.path.join(folder, name, "1")
-            saved_model.write_saved_model(module, module.metadata, path, warmup=False)
+            written = _in_bfloat16(module) if name == "bfloat16" else module
+            saved_model.write_saved_model(written, module.metadata, path, warmup=False)
             continue
         crops = random_crops(CALIBRATION_CROPS, size)
         content = tflite.convert(module, module.metadata, name, True, crops)
@@ -45,7 +61,11 @@ def write(
 
 
 def random_module(variant: str, size: Sequence[int]) -> Any:
-    """A `PoseModule` of an HRNet; `metadata` is its description."""
+    """A `PoseModule` of an HRNet.
+
+    Its attributes `metadata` and `task` are what it was made of; `weights` are those
+    from before its norms were folded.
+    """
     import tensorflow as tf
 
     from hrnet_tf import registry_imports  # noqa: F401
@@ -68,9 +88,26 @@ def random_module(variant: str, size: Sequence[int]) -> Any:
     for _ in range(_WARMING_STEPS):
         infer(images)
     metadata = PoseMetadata.of_task(task, skeleton, flip_test=False)
+    weights = model.get_weights()
     module = PoseModule(model, metadata)
-    module.metadata = metadata
+    module.metadata, module.task, module.weights = metadata, task, weights
     return module
+
+
+def _in_bfloat16(module: Any) -> Any:
+    """The same network, as `hrnet_tf.export --quantize=bfloat16` builds it."""
+    import tf_keras
+
+    from hrnet_tf.modeling.pose_model import build_pose_model
+    from hrnet_tf.serving.pose.module import PoseModule
+
+    policy = tf_keras.mixed_precision.global_policy()
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    num_keypoints = len(module.metadata.skeleton.keypoints)
+    model = build_pose_model(module.task.model, num_keypoints)
+    tf_keras.mixed_precision.set_global_policy(policy)
+    model.set_weights(module.weights)
+    return PoseModule(model, module.metadata)
 
 
 def normalized(crops: np.ndarray) -> np.ndarray:

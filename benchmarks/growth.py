@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from typing import Any
 
+import exported
 import measuring
 import memory
 
@@ -37,14 +38,7 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {step: [] for step in steps}
     with tempfile.TemporaryDirectory() as folder:
         if "predict" in steps:
-            measuring.run_once(
-                __file__,
-                "export",
-                folder=folder,
-                variant="w18_small_v1",
-                size=[64, 64],
-                formats=["none"],
-            )
+            exported.write_once(__file__, folder, "w18_small_v1", [64, 64], ["none"])
         for factor in arguments.factors:
             people = arguments.people * factor
             data = os.path.join(folder, "data")
@@ -68,6 +62,7 @@ def _measured(rounds: measuring.Rounds, step: str, people: int) -> dict[str, Any
     return {
         "seconds": seconds,
         "ms for each person": 1e3 * seconds / people,
+        "CPU ms for each person": 1e3 * rounds.median(step, "cpu_seconds") / people,
         "peak, MiB": rounds.peak_mib(step),
         "of it for the data, MiB": rounds.peak_mib(step) - before,
     }
@@ -152,7 +147,7 @@ def predict(data: str, model: str) -> measuring.Work:
     """A folder's pictures, with the annotations' boxes."""
     from hrnet_tf.data.files.person_boxes import PersonBoxes
     from hrnet_tf.serving import predicting
-    from hrnet_tf.serving.kinds import load_predictor
+    from hrnet_tf.serving.predictors import load_predictor
 
     predictor = load_predictor(model)
     output_dir = f"{data}/predicted"
@@ -183,13 +178,6 @@ def _count_people(data: str) -> int:
     return _PER_IMAGE * len(os.listdir(f"{data}/images"))
 
 
-def export(**given: Any) -> measuring.Work:
-    """Writes the model."""
-    import exported
-
-    return exported.export(**given)
-
-
 if __name__ == "__main__":
     steps = {"convert": convert, "read": read, "evaluate": evaluate, "predict": predict}
-    measuring.start(main, {**steps, "export": export})
+    measuring.start(main, {**steps, "export": exported.export})

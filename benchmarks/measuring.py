@@ -39,7 +39,7 @@ Work = Callable[[], Mapping[str, Any] | None]
 _SERVE = "--contender"
 _PACKAGES = (
     *("tensorflow", "tf_keras", "numpy", "opencv-python-headless", "ai-edge-litert"),
-    *("torch", "openvino", "onnxruntime"),
+    *("torch", "openvino", "onnxruntime", "ncnn"),
 )
 _INSTRUCTIONS = (
     "avx2",
@@ -317,6 +317,18 @@ def describe(found: Mapping[str, Any]) -> str:
 def cores(number: int) -> str:
     """A number of cores in words."""
     return f"{number} core{'s' if number > 1 else ''}"
+
+
+def in_seconds(
+    work: str, rounds: Rounds, name: str, peer: str, digits: int = 2
+) -> dict[str, Any]:
+    """A line of the summary, of seconds."""
+    return {
+        "work": work,
+        "ours": f"{rounds.median(name):.{digits}f} s",
+        "peer": f"{peer} {rounds.median(peer):.{digits}f} s",
+        "times as fast": rounds.times_as_fast(name, peer),
+    }
 
 
 def tell(

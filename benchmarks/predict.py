@@ -17,6 +17,7 @@ import tempfile
 from typing import Any
 
 import cv2
+import exported
 import measuring
 import numpy as np
 import photographs
@@ -49,13 +50,9 @@ def main() -> None:
         )
         files = {"saved_model": "saved_model", "tflite": "none"}
         names = arguments.formats
-        measuring.run_once(
-            __file__,
-            "export",
-            folder=folder,
-            variant=arguments.variant,
-            size=arguments.size,
-            formats=[files[name] for name in names],
+        formats = [files[name] for name in names]
+        exported.write_once(
+            __file__, folder, arguments.variant, arguments.size, formats
         )
         for name in names:
             model = "saved_model/1" if name == "saved_model" else "none.tflite"
@@ -109,18 +106,11 @@ def _summed_up(row: dict[str, Any]) -> dict[str, Any]:
 # ---- contenders ----
 
 
-def export(**given: Any) -> measuring.Work:
-    """Writes the model."""
-    import exported
-
-    return exported.export(**given)
-
-
 def ours(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring.Work:
     """What `python -m hrnet_tf.predict` does once the model is loaded."""
     from hrnet_tf.data.files.person_boxes import PersonBoxes
     from hrnet_tf.serving import predicting
-    from hrnet_tf.serving.kinds import load_predictor
+    from hrnet_tf.serving.predictors import load_predictor
 
     predictor = load_predictor(model)
     people = PersonBoxes(boxes, 1)
@@ -139,8 +129,8 @@ def stages(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring
     from hrnet_tf import visualization
     from hrnet_tf.data.files import media
     from hrnet_tf.data.files.person_boxes import PersonBoxes
-    from hrnet_tf.serving.kinds import load_predictor
-    from hrnet_tf.serving.predictor import Boxes
+    from hrnet_tf.serving.predictor import BATCH_SIZE, Boxes
+    from hrnet_tf.serving.predictors import load_predictor
 
     predictor = load_predictor(model)
     people = PersonBoxes(boxes, 1)
@@ -153,7 +143,14 @@ def stages(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring
         clock = _Clock(len(paths))
         images = [media.read_image(path) for path in paths]
         clock.stop("read")
-        predictions = list(map(predictor.predict_image, images, given))
+        size = BATCH_SIZE if predictor.batches_any_sizes else 1
+        predictions = [
+            prediction
+            for start in range(0, len(images), size)
+            for prediction in predictor.predict_batch(
+                images[start : start + size], given[start : start + size]
+            )
+        ]
         clock.stop("crop, network, decode")
         for prediction in predictions:
             prediction.rows()
@@ -285,5 +282,5 @@ def _draw(picture: np.ndarray, keypoints: np.ndarray, limbs: Any) -> None:
 
 
 if __name__ == "__main__":
-    kinds = {"export": export, "ours": ours, "loop": loop, "stages": stages}
+    kinds = {"export": exported.export, "ours": ours, "loop": loop, "stages": stages}
     measuring.start(main, kinds)

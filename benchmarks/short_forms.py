@@ -1,27 +1,34 @@
 """The short forms of all benchmarks in one table: what `make benchmark` runs.
 
     python benchmarks/short_forms.py --json=benchmarks.json
+    python benchmarks/short_forms.py --readme=benchmarks.json
 
-About three minutes on two idle cores. Each line is of two contenders that took turns in
-one run; above 1, ours is faster. Their long forms, and what else they print, are in the
-files themselves.
+Less than four minutes on two idle cores. Each line is of two contenders that took turns
+in one run; above 1, ours is faster. Their long forms, and what else they print, are in
+the files themselves. A benchmark that fails or does not end is named, the others go on,
+and the exit code is 1. With --readme nothing is measured: the numbers of an earlier run
+become the table of the README.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
 
 import measuring
 
 SHORT = {
-    "pose_input": ["--rounds=3", "--num_images=96", "--crops=320"],
+    "pose_input": ["--rounds=3", "--num_images=128", "--crops=192"],
     "decoding": ["--rounds=3"],
     "training_step": ["--rounds=3", "--variant=w18_small_v1", "--batch=16"],
     "predict": ["--rounds=2", "--images=48"],
-    "inference": ["--rounds=5", "--batches=1", "--only=SavedModel|fp32"],
-    "startup": ["--rounds=2"],
+    "inference": ["--rounds=5", "--batches=1", "--only=fp32"],
+    "startup": ["--rounds=1"],
 }
 
 
@@ -29,29 +36,79 @@ def main() -> None:
     """Runs them one after the other and prints the table."""
     parser = measuring.parser(__doc__, rounds=None)
     parser.add_argument("--only", type=measuring.some_of(SHORT), default=list(SHORT))
+    parser.add_argument(
+        "--limit", type=measuring.count, default=300, help="seconds for each benchmark"
+    )
+    parser.add_argument(
+        "--readme", help="numbers of an earlier run, to print as a table"
+    )
     arguments = parser.parse_args()
+    if arguments.readme:
+        with open(arguments.readme, encoding="utf-8") as file:
+            print(readme_table(json.load(file)))
+        return
     measuring.pin(arguments.cores)
-    rows, found = [], {}
-    folder = os.path.dirname(os.path.abspath(__file__))
-    with tempfile.TemporaryDirectory() as output:
-        for name in arguments.only:
-            path = os.path.join(output, f"{name}.json")
-            rounds = [f"--rounds={arguments.rounds}"] if arguments.rounds else []
-            script = os.path.join(folder, f"{name}.py")
-            done = subprocess.run(
-                [sys.executable, script, *SHORT[name], *rounds, f"--json={path}"],
-                check=False,
-                capture_output=True,
-                text=True,
-            )
-            if done.returncode:
-                sys.exit(f"{done.stderr}\n{script} ended with {done.returncode}.")
+    rounds = [f"--rounds={arguments.rounds}"] if arguments.rounds else []
+    found = {}
+    for name in arguments.only:
+        flags = [*SHORT[name], *rounds]
+        begin = time.monotonic()
+        if (content := run(name, flags, arguments.limit)) is not None:
+            found[name] = content
+            print(f"{name} took {time.monotonic() - begin:.0f} s.", file=sys.stderr)
+    rows = [row for content in found.values() for row in content["summary"]]
+    if rows:
+        measuring.tell("Benchmarks", rows, {**vars(arguments), "found": found}, rows)
+    if failed := [name for name in arguments.only if name not in found]:
+        sys.exit(f"Without numbers, since they failed: {', '.join(failed)}.")
+
+
+def run(name: str, flags: Sequence[str], limit: float) -> dict[str, Any] | None:
+    """A benchmark's JSON; None, and why on stderr, if it fails."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.py")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "numbers.json")
+        log = os.path.join(folder, "log.txt")
+        with open(log, "w", encoding="utf-8") as output:
+            code = end_code([script, *flags, f"--json={path}"], output, limit)
+        if code == 0:
             with open(path, encoding="utf-8") as file:
-                found[name] = json.load(file)
-            rows += found[name]["summary"]
-            print(f"{name} is done.", file=sys.stderr)
-    measuring.tell("Benchmarks", rows, {**vars(arguments), "found": found}, rows)
+                return json.load(file)
+        with open(log, encoding="utf-8", errors="replace") as file:
+            print(file.read(), file=sys.stderr)
+    told = f"ended with {code}" if code is not None else f"took more than {limit:g} s"
+    print(f"{name} {told}.", file=sys.stderr)
+    return None
+
+
+def end_code(arguments: Sequence[str], output: Any, limit: float) -> int | None:
+    """Runs a script; its exit code, or None if it was ended since it took too long."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdout=output, stderr=subprocess.STDOUT
+    )
+    try:
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        # Asked to, it ends its contenders first.
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+
+
+def readme_table(content: dict[str, Any]) -> str:
+    """The README's table, and below it on what machine it was measured."""
+    rows = [
+        {"": row["work"], "hrnet_tf": row["ours"], "beside": row["peer"]}
+        | {"times as fast": row["times as fast"]}
+        for row in content["summary"]
+    ]
+    machine = measuring.describe(content["machine"])
+    return f"{measuring.markdown(rows)}\n\nMeasured by `make benchmark` on: {machine}."
 
 
 if __name__ == "__main__":
-    main()
+    measuring.start(main, {})

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+import exported
 import measuring
 import photographs
 
@@ -30,13 +31,8 @@ def main() -> None:
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
     with tempfile.TemporaryDirectory() as folder:
-        measuring.run_once(
-            __file__,
-            "export",
-            folder=folder,
-            variant=arguments.variant,
-            size=arguments.size,
-            formats=["saved_model", "none"],
+        exported.write_once(
+            __file__, folder, arguments.variant, arguments.size, ["saved_model", "none"]
         )
         photographs.write_pictures(os.path.join(folder, "images"), 1)
         commands = _commands(folder)
@@ -58,12 +54,7 @@ def main() -> None:
         for name in commands
     ]
     summary = [
-        {
-            "work": f"start-up: {name}",
-            "ours": f"{rounds.median(name):.2f} s",
-            "peer": f"{TENSORFLOW} {rounds.median(TENSORFLOW):.2f} s",
-            "times as fast": rounds.times_as_fast(name, TENSORFLOW),
-        }
+        measuring.in_seconds(f"start-up: {name}", rounds, name, TENSORFLOW)
         for name in commands
         if name not in (BARE, TENSORFLOW)
     ]
@@ -113,12 +104,5 @@ def _children_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def export(**given: object) -> measuring.Work:
-    """Writes the models."""
-    import exported
-
-    return exported.export(**given)
-
-
 if __name__ == "__main__":
-    measuring.start(main, {"command": command, "export": export})
+    measuring.start(main, {"command": command, "export": exported.export})

@@ -65,12 +65,7 @@ def main() -> None:
     size = "x".join(map(str, arguments.size))
     what = f"{arguments.variant}, {size}, batch {arguments.batch}"
     summary = [
-        {
-            "work": f"training step, {what}",
-            "ours": f"{rounds.median(OURS):.2f} s",
-            "peer": f"{PEER} {rounds.median(PEER):.2f} s",
-            "times as fast": rounds.times_as_fast(OURS, PEER),
-        }
+        measuring.in_seconds(f"training step, {what}", rounds, OURS, PEER)
         for name in contenders
         if name == PEER
     ]

@@ -159,7 +159,6 @@ def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
     """Loads the model; refuses flags that do not go with it."""
     from hrnet_tf.api.loading import load
     from hrnet_tf.serving.metadata import ModelError
-    from hrnet_tf.serving.people.predictor import TwoStagePredictor
     from hrnet_tf.serving.predictor import Style
 
     style = Style(
@@ -180,6 +179,8 @@ def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
                 f"{values.model} is a {kind} model: {flag} with pose models."
             )
     if values.detector:
+        from hrnet_tf.serving.people.predictor import TwoStagePredictor
+
         detector = load(
             values.detector,
             num_threads=values.num_threads,

@@ -14,8 +14,9 @@ from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.messages import UserError
 from hrnet_tf.serving import exporting
 from hrnet_tf.serving.exporter import Options
-from hrnet_tf.serving.kinds import KINDS, load_predictor
+from hrnet_tf.serving.kinds import KINDS
 from hrnet_tf.serving.pose import verification
+from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training import checkpoints, devices
 from hrnet_tf.training.experiment import ConfigError, parse_config

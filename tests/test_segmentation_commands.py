@@ -8,7 +8,8 @@ import pytest
 
 from hrnet_tf import export, predict, train
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
-from hrnet_tf.serving.kinds import KINDS, kind_of, load_predictor
+from hrnet_tf.serving.kinds import KINDS, kind_of
+from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.validation import validate
 

@@ -18,7 +18,7 @@ from hrnet_tf.data.converters import coco_pose
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.serving.configuration import read_config
 from hrnet_tf.serving.exporter import Options
-from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.predictors import load_predictor
 
 OLD = Path(__file__).parent / "testdata/version_0_1"
 IMAGE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)

@@ -7,23 +7,22 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs.variants import ALL_VARIANTS, check_input_size
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.input_files import is_text, names_in, read_yaml
 from hrnet_tf.messages import UserError, did_you_mean, one_line, shown
-from hrnet_tf.serving.exporter import Options
-from hrnet_tf.serving.in_memory import load_checkpoint
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.predictor import DEFAULT_STYLE, Predictor, Style
-from hrnet_tf.weights import conversion
+from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.weights.errors import WeightsError
+
+if TYPE_CHECKING:
+    from hrnet_tf.weights.conversion import Conversion
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors")
 
@@ -101,21 +100,22 @@ def load(
     if not isinstance(style, Style):
         raise LoadingError(f"style must be a hrnet_tf.Style; got {shown(style)}.")
     asked = _Asked.of(skeleton, label_set, input_size)
-    options = Options(flip_test=flip_test)
     if path.endswith(WEIGHTS_SUFFIXES) and not os.path.isdir(path):
+        from hrnet_tf.weights import conversion
+
         converted = read_official(path)
         with tempfile.TemporaryDirectory() as folder:
             prefix = os.path.join(folder, "ckpt")
             conversion.write_checkpoint(converted, prefix)
-            return _load_converted(path, prefix, asked, options, style)
+            return _load_converted(path, prefix, asked, flip_test, style)
     prefix = path.removesuffix(".index")
     run = _run_of(prefix)
     if run is None and _exists(f"{prefix}.yaml"):
-        return _load_converted(prefix, prefix, asked, options, style)
+        return _load_converted(prefix, prefix, asked, flip_test, style)
     asked.refuse(path)
     if run is not None:
         checkpoint = None if run == prefix else prefix
-        return load_checkpoint(run, checkpoint, options=options, style=style)
+        return _load_in_memory(run, checkpoint, flip_test, style)
     if not os.path.exists(path):
         raise LoadingError(f"There is no model {path!r}{_meant(path)}. Give {_FORMS}.")
     if flip_test:
@@ -129,6 +129,26 @@ def load(
         if error.is_there:
             raise
         raise LoadingError(f"{error} Give {_FORMS}.") from None
+
+
+def _load_in_memory(
+    run: str | None,
+    checkpoint: str | None,
+    flip_test: bool,
+    style: Style,
+    config_files: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+) -> Predictor[Any]:
+    """`in_memory.load_checkpoint`; what it imports, exported models do without."""
+    from hrnet_tf import registry_imports  # noqa: F401
+    from hrnet_tf.serving.exporter import Options
+    from hrnet_tf.serving.in_memory import load_checkpoint
+
+    options = Options(flip_test=flip_test)
+    return load_checkpoint(
+        run, checkpoint, config_files, overrides, options, style, name
+    )
 
 
 def _text_of(path: Any) -> str:
@@ -184,11 +204,13 @@ class _Asked:
                 )
 
 
-def read_official(path: str) -> conversion.Conversion:
+def read_official(path: str) -> "Conversion":
     """Reads a file of official weights; raises `LoadingError` if it has to be told how.
 
     What the command for that can be told is more than `load` and `create_model` can be.
     """
+    from hrnet_tf.weights import conversion
+
     try:
         return conversion.load_pytorch_checkpoint(path)
     except WeightsError as error:
@@ -233,7 +255,7 @@ def _meant(path: str) -> str:
 
 
 def _load_converted(
-    path: str, prefix: str, asked: _Asked, options: Options, style: Style
+    path: str, prefix: str, asked: _Asked, flip_test: bool, style: Style
 ) -> Predictor[Any]:
     """Loads what `conversion.write_checkpoint` wrote; messages call it `path`."""
     config_file = f"{prefix}.yaml"
@@ -258,8 +280,8 @@ def _load_converted(
             "as weights."
         )
     overrides = [json.dumps({"task": task})]
-    return load_checkpoint(
-        None, prefix, [config_file], overrides, options, style, name=path
+    return _load_in_memory(
+        None, prefix, flip_test, style, [config_file], overrides, name=path
     )
 
 

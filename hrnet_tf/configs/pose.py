@@ -8,6 +8,7 @@ from official.modeling import hyperparams
 from official.vision.configs import common
 
 from hrnet_tf.configs import backbones, decoders, recipes
+from hrnet_tf.configs.codec import Codec
 from hrnet_tf.configs.color import Color
 
 # People with labelled keypoints in COCO train2017 after the official filtering; with
@@ -47,21 +48,6 @@ class PoseModel(hyperparams.Config):
     norm_activation: common.NormActivation = dataclasses.field(
         default_factory=backbones.official_norm_activation
     )
-
-
-@dataclasses.dataclass
-class Codec(hyperparams.Config):
-    """How keypoints become heatmaps and heatmaps become keypoints.
-
-    Attributes:
-        name: `msra` (the paper), `dark` or `udp`. A model must be decoded with the
-            codec it was trained with.
-        sigma: Standard deviation of a target's Gaussian in heatmap pixels: 2 for
-            256x192, 3 for 384x288. In [0.1, 100].
-    """
-
-    name: str = "msra"
-    sigma: float = 2.0
 
 
 @dataclasses.dataclass

@@ -17,8 +17,6 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from official.vision.ops import mask_ops
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from hrnet_tf import output_files
@@ -26,6 +24,7 @@ from hrnet_tf.data.files.coco_objects import CocoObjects
 from hrnet_tf.evaluation import coco_metrics
 from hrnet_tf.evaluation.coco_files import Truth, check_images, index
 from hrnet_tf.evaluation.coco_metrics import UNDEFINED, format_value
+from hrnet_tf.evaluation.instance_masks import encode_masks
 
 # In the order of pycocotools' `stats`, by the names that the Garden gives them.
 METRICS = (
@@ -165,38 +164,6 @@ class COCOInstanceEvaluator:
             defined = values[values > UNDEFINED]
             metrics[name] = float(defined.mean()) if defined.size else UNDEFINED
         return metrics
-
-
-def encode_masks(
-    masks: np.ndarray, boxes: np.ndarray, image_size: np.ndarray
-) -> list[dict[str, Any]]:
-    """Masks within boxes as run lengths of whole images, COCO's `segmentation`.
-
-    There are N of both; see `paste` for each.
-    """
-    return [
-        {"size": rle["size"], "counts": rle["counts"].decode()}
-        for mask, box in zip(masks, boxes, strict=True)
-        for rle in [coco_mask.encode(np.asfortranarray(paste(mask, box, image_size)))]
-    ]
-
-
-def paste(mask: np.ndarray, box: np.ndarray, image_size: np.ndarray) -> np.ndarray:
-    """A mask within a box as a mask of the whole image, uint8 [height, width], 0 and 1.
-
-    `mask` is float [h, w], probabilities; `box` float [4], x, y, width, height in
-    pixels of the image.
-    """
-    height, width = map(int, image_size)
-    if min(box[2], box[3]) <= 0:
-        return np.zeros((height, width), np.uint8)
-    (pasted,) = mask_ops.paste_instance_masks_v2(
-        np.asarray(mask, np.float32)[np.newaxis],
-        np.asarray(box, np.float32)[np.newaxis],
-        height,
-        width,
-    )
-    return pasted.astype(np.uint8)
 
 
 def format_table(metrics: Mapping[str, float], canvas: str) -> str:

@@ -200,7 +200,7 @@ class COCOKeypointEvaluator:
         self._batches = [people.copy()]
         for name in ("keypoints", "box_score", "area"):
             people[name] = people[name].astype(np.float64)
-        scores = rescore(
+        scores = oks.rescore(
             people["keypoints"], people["box_score"], self._keypoint_score_threshold
         )
         # Image by image, best first. The coordinates break ties, so that the order in
@@ -243,20 +243,6 @@ class COCOKeypointEvaluator:
                 self._annotation_file,
                 self.box_source,
             )
-
-
-def rescore(
-    keypoints: np.ndarray, box_scores: np.ndarray, keypoint_score_threshold: float
-) -> np.ndarray:
-    """Scores people [P]: box score times the mean keypoint score above the threshold.
-
-    `keypoints` are [P, K, 3] (x, y, score). A person without any above the threshold
-    scores 0. Official lib/dataset/coco.py, `evaluate`.
-    """
-    keypoint_scores = keypoints[..., 2]
-    confident = keypoint_scores > keypoint_score_threshold
-    total = np.where(confident, keypoint_scores, 0.0).sum(axis=-1)
-    return box_scores * total / np.maximum(confident.sum(axis=-1), 1)
 
 
 def format_table(

@@ -10,6 +10,7 @@ Everything is float32 and batched over leading axes, except the sampling.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,14 +18,17 @@ import tensorflow as tf
 LARGEST_COORDINATE = 1e9
 
 
-def holds_person(boxes: tf.Tensor) -> tf.Tensor:
+def holds_person(boxes: Any) -> Any:
     """Whether boxes [..., 4] of x, y, width and height could hold a person, bool [...].
 
     Width and height must be positive, and nothing NaN or larger than any image: float32
-    has no room for the crops of such boxes.
+    has no room for the crops of such boxes. Takes a tensor or an array, and returns the
+    same.
     """
-    is_sensible = tf.reduce_all(tf.abs(boxes) <= LARGEST_COORDINATE, axis=-1)
-    return is_sensible & tf.reduce_all(boxes[..., 2:] > 0, axis=-1)
+    is_sensible = abs(boxes) <= LARGEST_COORDINATE
+    is_x, is_y, is_width, is_height = (is_sensible[..., place] for place in range(4))
+    is_positive = (boxes[..., 2] > 0) & (boxes[..., 3] > 0)
+    return is_x & is_y & is_width & is_height & is_positive
 
 
 def box_to_center_size(

@@ -1,4 +1,4 @@
-"""Object keypoint similarity (OKS) and the suppression of duplicate poses, in NumPy.
+"""Object keypoint similarity (OKS), scores and suppression of poses, in NumPy.
 
 OKS is to poses what IoU is to boxes: 1 for equal poses, falling with the distance
 between keypoints relative to the person's scale and to each keypoint's sigma.
@@ -103,3 +103,17 @@ def soft_oks_nms(
         resorted = np.argsort(-scores, kind="stable")
         order, scores = order[resorted], scores[resorted]
     return np.array(kept, np.int64)
+
+
+def rescore(
+    keypoints: np.ndarray, box_scores: np.ndarray, keypoint_score_threshold: float
+) -> np.ndarray:
+    """Scores people [P]: box score times the mean keypoint score above the threshold.
+
+    `keypoints` are [P, K, 3] (x, y, score). A person without any above the threshold
+    scores 0. Official lib/dataset/coco.py, `evaluate`.
+    """
+    keypoint_scores = keypoints[..., 2]
+    confident = keypoint_scores > keypoint_score_threshold
+    total = np.where(confident, keypoint_scores, 0.0).sum(axis=-1)
+    return box_scores * total / np.maximum(confident.sum(axis=-1), 1)

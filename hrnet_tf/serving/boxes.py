@@ -39,7 +39,7 @@ class Boxes:
                 f"The scores of boxes must be a number for each of the {len(boxes)} "
                 f"boxes; got {_described(self.scores)}."
             )
-        is_usable = affine.holds_person(boxes).numpy()
+        is_usable = affine.holds_person(boxes)
         if not is_usable.all():
             row = int(np.argmin(is_usable))
             raise BoxError(
@@ -71,7 +71,7 @@ class Boxes:
     @classmethod
     def found(cls, boxes: np.ndarray, scores: np.ndarray) -> "Boxes":
         """Boxes of a detector, of which those are left out that can hold no person."""
-        is_person = affine.holds_person(boxes).numpy()
+        is_person = affine.holds_person(boxes)
         return cls(boxes[is_person], scores[is_person])
 
 

@@ -17,8 +17,8 @@ from hrnet_tf.serving.exporter import Exporter, Options
 from hrnet_tf.serving.formats import MAX_LOSS
 from hrnet_tf.serving.graphs import MobileModule
 from hrnet_tf.serving.kind import Kind
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.loading import load_saved_model, load_tflite
+from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.training import checkpoints, devices, run_file
 

@@ -8,9 +8,9 @@ from official.core import task_factory
 
 from hrnet_tf.serving.configuration import read_config
 from hrnet_tf.serving.exporter import Options
-from hrnet_tf.serving.kinds import predictor_of
 from hrnet_tf.serving.loading import LoadedSavedModel
 from hrnet_tf.serving.predictor import DEFAULT_STYLE, Predictor, Style
+from hrnet_tf.serving.predictors import predictor_of
 from hrnet_tf.training import checkpoints, run_file
 
 

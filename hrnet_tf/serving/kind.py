@@ -33,8 +33,6 @@ class Kind:
         configs: The configurations of its tasks.
         experiments: Experiments to try for a run that does not record its own.
         exporter: Exports what was trained; None where nothing is.
-        saved_model: Makes a predictor of a SavedModel and a style.
-        tflite: Makes a predictor of a .tflite file and a style.
         page: Makes the page of `hrnet_tf.demo` for a predictor and, if given, the most
             pixels of an image. By default, one for models that need nothing but an
             image.
@@ -48,6 +46,4 @@ class Kind:
     configs: tuple[type[cfg.TaskConfig], ...] = ()
     experiments: tuple[str, ...] = ()
     exporter: type[Exporter] | None = None
-    saved_model: Callable[..., Predictor] | None = None
-    tflite: Callable[..., Predictor] | None = None
     page: Callable[..., Any] = _page

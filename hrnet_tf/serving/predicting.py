@@ -20,14 +20,15 @@ from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.output_files import OutputError, WriteError, check_output, write_json
 from hrnet_tf.progress import Progress
 from hrnet_tf.serving.boxes import Boxes
-from hrnet_tf.serving.predictor import Prediction, Predictor
+from hrnet_tf.serving.predictor import BATCH_SIZE, Prediction, Predictor
 from hrnet_tf.serving.stages import in_stages
 
 _RESULTS = "results.json"
 _LABEL_MAP_SUFFIX = ".labels.png"
 
-# In pixels, 48 MB of them.
-_LARGE_IMAGE = 2**24
+# In pixels, 48 MB of them: of images that are looked at together, and of one from which
+# on it is in memory alone.
+_MOST_PIXELS = 2**24
 
 # What keeps one file from being written, but not those after it.
 _FAULTS_OF_ONE_FILE = (
@@ -214,17 +215,20 @@ def _predict_images(
 ) -> tuple[Rows, list[media.MediaError]]:
     """Rows of results of all images, and what could not be read or written.
 
-    While the model looks at an image, the next ones are read, and the last ones drawn
-    and written.
+    While the model looks at some images, the next ones are read, and the last ones
+    drawn and written.
     """
 
     def read(file: Input) -> np.ndarray:
         return media.read_image(file.path, exif, max_pixels)
 
-    def look(file: Input, image: np.ndarray) -> Prediction:
-        with _guarded(file.path, image):
-            given = Boxes.found(*boxes.of_image(file.name)) if boxes else None
-            return predictor.predict_image(image, given)
+    def look(files: list[Input], images: list[np.ndarray]) -> list[Prediction]:
+        with _guarded(files[0].path, images[0]):
+            given = [
+                Boxes.found(*boxes.of_image(file.name)) if boxes else None
+                for file in files
+            ]
+            return predictor.predict_batch(images, given)
 
     def write(file: Input, prediction: Prediction) -> Rows:
         with _guarded(file.path, prediction.image):
@@ -233,7 +237,10 @@ def _predict_images(
     rows: Rows = []
     failures: list[media.MediaError] = []
     ids = _image_ids(inputs, boxes)
-    results = in_stages(inputs, _is_large, read, look, write, media.MediaError)
+    group_size = BATCH_SIZE if predictor.batches_any_sizes else 1
+    results = in_stages(
+        inputs, _weight, read, look, write, media.MediaError, group_size
+    )
     with Progress(len(inputs), "Predicting") as progress:
         for file, image_id, found in zip(inputs, ids, results, strict=True):
             if isinstance(found, media.MediaError):
@@ -245,10 +252,10 @@ def _predict_images(
     return rows, failures
 
 
-def _is_large(file: Input) -> bool:
-    """Whether several images like this one would take much memory."""
+def _weight(file: Input) -> float:
+    """The share of an image in the pixels of those that are looked at together."""
     header = pictures.look_at(file.path)
-    return header is not None and header.width * header.height > _LARGE_IMAGE
+    return header.pixels / _MOST_PIXELS if header else 0.0
 
 
 @contextlib.contextmanager

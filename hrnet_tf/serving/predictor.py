@@ -27,8 +27,8 @@ from hrnet_tf.serving.metadata import Metadata, ModelError
 
 P = TypeVar("P", bound="Prediction")
 
-# Images of one size, one after the other, that a SavedModel predicts together.
-_BATCH_SIZE = 8
+# Images, one after the other, that a SavedModel predicts together.
+BATCH_SIZE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +117,8 @@ class Predictor(abc.ABC, Generic[P]):
         unit: What the rows of its predictions are, in the plural.
         columns: Those of its predictions' tables.
         needs_boxes: Whether it looks at people whose boxes it is told.
+        batches_any_sizes: Whether images of other sizes are predicted together faster
+            than one by one.
         style_fields: The fields of `Style` that change its predictions.
         metadata_type: The class of its description.
         metadata: What the model says of itself.
@@ -126,6 +128,7 @@ class Predictor(abc.ABC, Generic[P]):
     unit: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     needs_boxes: ClassVar[bool] = False
+    batches_any_sizes: bool = False
     style_fields: ClassVar[frozenset[str]] = frozenset()
     metadata_type: ClassVar[type[Metadata]]
     metadata: Metadata
@@ -220,7 +223,9 @@ class Predictor(abc.ABC, Generic[P]):
             )
         predictions = (
             prediction
-            for batch in _batches(_paired(images, boxes, detector))
+            for batch in _batches(
+                _paired(images, boxes, detector), self.batches_any_sizes
+            )
             for prediction in self.predict_batch(*batch)
         )
         is_list = isinstance(images, Sequence) or hasattr(images, "ndim")
@@ -239,7 +244,10 @@ class Predictor(abc.ABC, Generic[P]):
     def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
     ) -> list[P]:
-        """Looks at images of one size; `predict_image` for each, if not faster."""
+        """Looks at images; `predict_image` for each, if not faster.
+
+        They are of one size, unless it `batches_any_sizes`.
+        """
         return [self.predict_image(*pair) for pair in zip(images, boxes, strict=True)]
 
     def find_people(
@@ -296,13 +304,13 @@ def _paired(
 
 
 def _batches(
-    pairs: Iterator[tuple[np.ndarray, Boxes | None]],
+    pairs: Iterator[tuple[np.ndarray, Boxes | None]], any_sizes: bool
 ) -> Iterator[tuple[list[np.ndarray], list[Boxes | None]]]:
-    """Groups images that follow one another and have one size."""
+    """Groups images that follow one another and have one size, or any."""
     batch: collections.deque[tuple[np.ndarray, Boxes | None]] = collections.deque()
     for pair in pairs:
-        is_other = batch and pair[0].shape != batch[0][0].shape
-        if is_other or len(batch) == _BATCH_SIZE:
+        is_other = batch and pair[0].shape != batch[0][0].shape and not any_sizes
+        if is_other or len(batch) == BATCH_SIZE:
             yield _split(batch)
             batch.clear()
         batch.append(pair)

@@ -1,11 +1,12 @@
 """Reads, looks at and writes many items side by side, and in their order.
 
-While one item is looked at, in the thread that asks for results, others of them read
-the next items and write the last ones. A few items are in memory at once, and a large
-one alone.
+While some items are looked at together, in the thread that asks for results, others of
+them read the next items and write the last ones. A few items are in memory at once, and
+a large one alone.
 """
 
 import collections
+import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -15,77 +16,139 @@ Result = TypeVar("Result")
 Expected = TypeVar("Expected", bound=Exception)
 
 _THREADS = 2
-# How many items are read ahead, and wait to be written.
+# How many items are read ahead, and wait to be written: at least one group.
 _AHEAD = 3
 _BEHIND = 3
 
 
 def in_stages(
     items: Iterable[Item],
-    is_large: Callable[[Item], bool],
+    weight: Callable[[Item], float],
     read: Callable[[Item], Any],
-    look: Callable[[Item, Any], Any],
+    look: Callable[[list[Item], list[Any]], list[Any]],
     write: Callable[[Item, Any], Result],
     expected: type[Expected],
+    group_size: int = 1,
 ) -> Iterator[Result | Expected]:
     """Yields a result for each item, in their order.
 
     Args:
         items: What to work on.
-        is_large: Whether an item shall be in memory alone.
+        weight: The memory that an item takes, as a share of what a group of them may
+            take. One that takes all or more is in memory alone.
         read: The first stage. Runs in another thread.
-        look: The second, with what `read` returned. Runs in this thread.
-        write: The third, with what `look` returned. Runs in another thread.
+        look: The second, with items and what `read` returned for each; returns as many
+            findings. Runs in this thread. If it fails, each item is looked at alone.
+        write: The third, with what `look` found. Runs in another thread.
         expected: An error of this kind, raised by any stage, is the item's result.
             Other errors are raised when their item's turn comes.
+        group_size: The most items that are looked at together.
     """
 
     def attempt(stage: Callable[..., Any], *arguments: Any) -> Any:
-        failed = next((a for a in arguments if isinstance(a, expected)), None)
-        if failed is not None:
-            return failed
-        try:
-            return stage(*arguments)
-        except expected as error:
-            return error
+        return _attempt(expected, stage, *arguments)
 
     threads = ThreadPoolExecutor(_THREADS)
-    written: collections.deque[Future[Any]] = collections.deque()
+    written: collections.deque[list[Future[Any]]] = collections.deque()
+
+    def wait(groups: int) -> Iterator[Any]:
+        while len(written) > groups:
+            yield from (future.result() for future in written.popleft())
+
+    def submit(stage: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return threads.submit(attempt, stage, *arguments)
+
+    groups = _in_groups(items, weight, group_size)
+    ahead, behind = (math.ceil(count / group_size) for count in (_AHEAD, _BEHIND))
     try:
-        for item, contents in _read_ahead(items, is_large, read, attempt, threads):
+        for group, contents in _read_ahead(groups, read, submit, ahead):
             if contents is None:
-                while written:
-                    yield written.popleft().result()
-                found = attempt(look, item, attempt(read, item))
-                yield attempt(write, item, found)
+                yield from wait(0)
+                (found,) = _look_at(group, [attempt(read, group[0])], look, expected)
+                yield attempt(write, group[0], found)
                 continue
-            found = attempt(look, item, contents.result())
-            written.append(threads.submit(attempt, write, item, found))
-            if len(written) > _BEHIND:
-                yield written.popleft().result()
-        while written:
-            yield written.popleft().result()
+            read_contents = [future.result() for future in contents]
+            findings = _look_at(group, read_contents, look, expected)
+            pairs = zip(group, findings, strict=True)
+            written.append([submit(write, *pair) for pair in pairs])
+            yield from wait(behind)
+        yield from wait(0)
     finally:
         threads.shutdown(cancel_futures=True)
 
 
-def _read_ahead(
-    items: Iterable[Item],
-    is_large: Callable[[Item], bool],
-    read: Callable[[Item], Any],
-    attempt: Callable[..., Any],
-    threads: ThreadPoolExecutor,
-) -> Iterator[tuple[Item, Future[Any] | None]]:
-    """Yields items with what is being read of them; a large one with None."""
-    ahead: collections.deque[tuple[Item, Future[Any]]] = collections.deque()
+def _attempt(
+    expected: type[Expected], stage: Callable[..., Any], *arguments: Any
+) -> Any:
+    """What a stage returns; an expected error, be it raised or an argument."""
+    failed = next((a for a in arguments if isinstance(a, expected)), None)
+    if failed is not None:
+        return failed
+    try:
+        return stage(*arguments)
+    except expected as error:
+        return error
+
+
+def _look_at(
+    group: list[Item],
+    contents: list[Any],
+    look: Callable[[list[Item], list[Any]], list[Any]],
+    expected: type[Expected],
+) -> list[Any]:
+    """Looks at what could be read: together, or at each alone if that fails."""
+    good = [n for n, read in enumerate(contents) if not isinstance(read, expected)]
+    if len(good) > 1:
+        together = [group[n] for n in good], [contents[n] for n in good]
+        found = _attempt(expected, look, *together)
+        if not isinstance(found, expected):
+            every = dict(zip(good, found, strict=True))
+            return [every.get(n, read) for n, read in enumerate(contents)]
+
+    def look_alone(item: Item, read: Any) -> Any:
+        return look([item], [read])[0]
+
+    pairs = zip(group, contents, strict=True)
+    return [_attempt(expected, look_alone, *pair) for pair in pairs]
+
+
+def _in_groups(
+    items: Iterable[Item], weight: Callable[[Item], float], group_size: int
+) -> Iterator[tuple[list[Item], bool]]:
+    """Yields items that follow one another, and whether it is a large one alone."""
+    group: list[Item] = []
+    total = 0.0
     for item in items:
-        if is_large(item):
-            while ahead:
-                yield ahead.popleft()
-            yield item, None
+        more = weight(item)
+        if group and (len(group) == group_size or total + more > 1):
+            yield group, False
+            group, total = [], 0.0
+        if more >= 1:
+            yield [item], True
             continue
-        ahead.append((item, threads.submit(attempt, read, item)))
-        if len(ahead) > _AHEAD:
-            yield ahead.popleft()
-    while ahead:
-        yield ahead.popleft()
+        group.append(item)
+        total += more
+    if group:
+        yield group, False
+
+
+def _read_ahead(
+    groups: Iterable[tuple[list[Item], bool]],
+    read: Callable[[Item], Any],
+    submit: Callable[..., Future[Any]],
+    ahead: int,
+) -> Iterator[tuple[list[Item], list[Future[Any]] | None]]:
+    """Yields groups with what is being read of them; a large item with None."""
+    waiting: collections.deque[tuple[list[Item], list[Future[Any]]]]
+    waiting = collections.deque()
+    for group, is_large in groups:
+        if is_large:
+            while waiting:
+                yield waiting.popleft()
+            yield group, None
+            continue
+        waiting.append((group, [submit(read, item) for item in group]))
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()

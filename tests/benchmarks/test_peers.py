@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import decoding
+import exported
 import numpy as np
 import official_loader
 import photographs
@@ -105,3 +106,13 @@ def test_network_in_pytorch_is_the_same(variant):
     ours = build_pose_model(config, 17)
     theirs = sum(weight.numel() for weight in network.parameters())
     assert theirs == count_parameters(ours)
+
+
+@pytest.mark.slow
+def test_network_in_bfloat16_has_the_weights_of_the_other():
+    size = [64, 64]
+    module = exported.random_module("w18_small_v1", size)
+    crops = exported.random_crops(1, size)
+    expected = module.predict_heatmaps(crops).numpy()
+    found = exported._in_bfloat16(module).predict_heatmaps(crops).numpy()
+    assert 0 < np.abs(found - expected).mean() < 0.1 * expected.std()

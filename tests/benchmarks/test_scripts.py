@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import inference
+import measuring
 import pytest
+import short_forms
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -73,11 +75,32 @@ def test_predict(tmp_path):
 
 @pytest.mark.slow
 def test_inference(tmp_path):
-    flags = ["--batches=1,2", "--only=SavedModel|TFLite fp32"]
+    flags = ["--batches=1,2", "--only=SavedModel fp32|TFLite fp32"]
     rows = run("inference", tmp_path, *TOY, *flags)["rows"]
-    assert [row[""] for row in rows] == ["SavedModel", "TFLite fp32"]
+    assert [row[""] for row in rows] == ["SavedModel fp32", "TFLite fp32"]
     assert all(row["difference"] < 1e-3 for row in rows)
     assert all(row["2 at once"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "packages"),
+    [
+        ("ONNX Runtime", ["onnxruntime", "tf2onnx"]),
+        ("OpenVINO", ["openvino", "nncf"]),
+        ("ncnn", ["ncnn", "pnnx"]),
+    ],
+)
+def test_peers_see_the_same_heatmaps(engine, packages, tmp_path):
+    for package in packages:
+        pytest.importorskip(package, reason="needs hrnet_tf[benchmark]")
+    flags = ["--batches=1,2", f"--only=SavedModel fp32|{engine} fp32"]
+    content = run("inference", tmp_path, *TOY, *flags)
+    ours, peer = content["rows"]
+    assert peer[""] == f"{engine} fp32"
+    assert peer["difference"] < 1e-3
+    assert ours["times as fast, 2"] > 0
+    assert len(content["summary"]) == 2
 
 
 @pytest.mark.slow
@@ -108,12 +131,66 @@ def test_short_forms_are_one_table(tmp_path):
     assert content["settings"]["found"]["decoding"]["rows"]
 
 
+NUMBERS = """
+import json, sys
+path = sys.argv[-1].removeprefix("--json=")
+row = {"work": "it", "ours": "1 s", "peer": "loop 2 s", "times as fast": 2.0}
+with open(path, "w") as file:
+    json.dump({"summary": [row]}, file)
+"""
+
+
+def run_short(monkeypatch, tmp_path, **scripts):
+    """The short forms, with scripts instead of the benchmarks."""
+    for name, text in scripts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(short_forms, "__file__", str(tmp_path / "short_forms.py"))
+    monkeypatch.setattr(short_forms, "SHORT", dict.fromkeys(scripts, []))
+    path = tmp_path / "numbers.json"
+    flags = ["--limit=20", f"--json={path}", f"--only={','.join(scripts)}"]
+    monkeypatch.setattr(sys, "argv", ["short_forms.py", *flags])
+    return path
+
+
+def test_a_benchmark_that_fails_is_named_and_the_others_go_on(
+    monkeypatch, tmp_path, capsys
+):
+    failing = "import sys; sys.exit('no such peer')"
+    path = run_short(monkeypatch, tmp_path, first=failing, second=NUMBERS)
+    with pytest.raises(SystemExit, match="Without numbers, .* first") as ended:
+        short_forms.main()
+    assert ended.value.code != 0
+    told = capsys.readouterr()
+    assert "no such peer\n\nfirst ended with 1." in told.err
+    assert "| it | 1 s | loop 2 s | 2.00 |" in told.out
+    assert json.loads(path.read_text())["rows"][0]["work"] == "it"
+
+
+def test_a_benchmark_that_does_not_end_is_ended(tmp_path):
+    log = tmp_path / "log.txt"
+    sleeping = tmp_path / "sleeping.py"
+    sleeping.write_text("import time; time.sleep(600)")
+    with log.open("w") as output:
+        assert short_forms.end_code([str(sleeping)], output, limit=0.5) is None
+
+
+def test_table_of_the_readme_names_the_machine(monkeypatch, tmp_path, capsys):
+    path = run_short(monkeypatch, tmp_path, first=NUMBERS)
+    short_forms.main()
+    monkeypatch.setattr(sys, "argv", ["short_forms.py", f"--readme={path}"])
+    capsys.readouterr()
+    short_forms.main()
+    table, machine = capsys.readouterr().out.split("\n\n")
+    assert "| it | 1 s | loop 2 s | 2.00 |" in table
+    assert measuring.processor()[0] in machine
+
+
 def test_ours_is_compared_with_the_fastest_peer_of_its_precision():
     def told(seconds):
         return [{"1": seconds, "peak_mib": 1.0, "difference": 0.0}]
 
     def entry(name, precision, is_peer):
-        contender = inference.measuring.Contender("onnx")
+        contender = measuring.Contender("onnx")
         return inference.Entry(name, precision, is_peer, contender)
 
     entries = {
@@ -123,7 +200,7 @@ def test_ours_is_compared_with_the_fastest_peer_of_its_precision():
         "other": entry("other", "int8", True),
     }
     seconds = {"ours": 2.0, "slow": 8.0, "fast": 4.0, "other": 0.1}
-    rounds = inference.measuring.Rounds({n: told(s) for n, s in seconds.items()})
+    rounds = measuring.Rounds({n: told(s) for n, s in seconds.items()})
     row = inference._row(rounds, entries, "ours", [1])
     assert row["times as fast, 1"] == 2
     (line,) = inference._summary(rounds, entries, [1], "it")

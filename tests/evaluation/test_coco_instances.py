@@ -10,9 +10,7 @@ from hrnet_tf.evaluation.coco_instances import (
     MASK_METRICS,
     METRICS,
     COCOInstanceEvaluator,
-    encode_masks,
     format_table,
-    paste,
 )
 
 SIZE = (60, 80)
@@ -186,24 +184,6 @@ def test_files_that_cannot_be_evaluated(annotation_file, tmp_path):
     make_evaluator(annotation_file, with_masks=False)
     with pytest.raises(AnnotationFileError, match="segmentation is missing"):
         make_evaluator(annotation_file, with_masks=True)
-
-
-@pytest.mark.parametrize("box", [[10, 5, 20, 30], [-4, 50, 20, 30], [70, -9, 30, 20]])
-def test_a_full_mask_fills_its_box(box):
-    pasted = paste(np.ones((28, 28)), np.array(box), np.array(SIZE))
-    assert pasted.shape == SIZE and pasted.dtype == np.uint8
-    x, y, w, h = box
-    inside = np.zeros(SIZE, bool)
-    inside[max(y, 0) : y + h, max(x, 0) : x + w] = True
-    # Borders of the mask are soft: a pixel may be missing.
-    assert not pasted[~inside].any()
-    assert pasted[inside].sum() >= 0.85 * inside.sum()
-
-
-def test_masks_of_nothing_are_empty():
-    (rle,) = encode_masks(np.ones((1, 28, 28)), np.zeros((1, 4)), np.array(SIZE))
-    assert rle["size"] == list(SIZE)
-    assert not paste(np.ones((28, 28)), np.zeros(4), np.array(SIZE)).any()
 
 
 def test_table(annotation_file):

@@ -178,15 +178,6 @@ def test_equals_a_direct_run_of_cocoeval(tmp_path, annotations):
     assert 0 <= metrics["keypoint_APM"] != metrics["keypoint_APL"]
 
 
-def test_score_is_box_score_times_mean_of_confident_keypoints():
-    keypoints = np.zeros((3, 4, 3))
-    keypoints[0, :, 2] = [0.9, 0.5, 0.2, 0.1]  # 0.2 is not over 0.2.
-    keypoints[1, :, 2] = [0.2, 0.1, 0.0, -1.0]
-    keypoints[2, :, 2] = [0.3, 0.4, 0.5, 0.6]
-    scores = coco_keypoints.rescore(keypoints, np.array([0.5, 1.0, 0.8]), 0.2)
-    np.testing.assert_allclose(scores, [0.5 * 0.7, 0.0, 0.8 * 0.45])
-
-
 def test_results_carry_the_rescored_people(annotation_file, annotations):
     predictions = rows(perfect_predictions(annotations, 17), slice(0, 2))
     predictions["keypoints"][..., 2] = 0.1

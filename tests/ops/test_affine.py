@@ -214,16 +214,21 @@ def test_crops_run_in_tf_data_with_static_shapes():
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_box_beyond_any_image_holds_no_person(place):
+@pytest.mark.parametrize("kind", [np.array, tf.constant])
+def test_a_box_beyond_any_image_holds_no_person(place, kind):
+    def holds_person(box):
+        (held,) = affine.holds_person(kind(box[np.newaxis]))
+        return held
+
     box = np.full(4, 10, np.float32)
-    assert affine.holds_person(box)
+    assert holds_person(box)
     for value, expected in (
         (1e9, True),
         (np.nextafter(np.float32(1e9), np.inf), False),
     ):
         box[place] = value
-        assert affine.holds_person(box) == expected
+        assert holds_person(box) == expected
     box[place] = -1e9
-    assert affine.holds_person(box) == (place < 2)
+    assert holds_person(box) == (place < 2)
     box[place] = -1.001e9
-    assert not affine.holds_person(box)
+    assert not holds_person(box)

@@ -68,3 +68,12 @@ def test_no_poses_select_nothing():
     for nms in oks.oks_nms, oks.soft_oks_nms:
         kept = nms(*empty)
         assert kept.shape == (0,) and kept.dtype == np.int64
+
+
+def test_score_is_box_score_times_mean_of_confident_keypoints():
+    keypoints = np.zeros((3, 4, 3))
+    keypoints[0, :, 2] = [0.9, 0.5, 0.2, 0.1]  # 0.2 is not over 0.2.
+    keypoints[1, :, 2] = [0.2, 0.1, 0.0, -1.0]
+    keypoints[2, :, 2] = [0.3, 0.4, 0.5, 0.6]
+    scores = oks.rescore(keypoints, np.array([0.5, 1.0, 0.8]), 0.2)
+    np.testing.assert_allclose(scores, [0.5 * 0.7, 0.0, 0.8 * 0.45])

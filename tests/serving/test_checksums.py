@@ -12,8 +12,8 @@ import pytest
 from hrnet_tf import join, predict
 from hrnet_tf.messages import UserError
 from hrnet_tf.serving import checksums, loading, metadata
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.predictors import load_predictor
 
 OLD = Path(__file__).parents[1] / "testdata/version_0_1"
 MANIFEST = checksums.MANIFEST

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hrnet_tf.configs import segmentation
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import parse
 from hrnet_tf.serving.people.metadata import PeopleMetadata
 from hrnet_tf.serving.pose.metadata import PoseMetadata
+from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 
 DAMAGES = ("flip", "cut", "add", "zero", "repeat")

@@ -5,8 +5,9 @@ import pytest
 
 from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.boxes import Boxes
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.pose import predictor as pose_predictor
+from hrnet_tf.serving.predictors import load_predictor
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array(
@@ -36,6 +37,25 @@ def test_an_image_without_people_has_no_keypoints(predictors):
     for predictor in predictors:
         keypoints, scores = predictor.predict_people(IMAGE, np.zeros((0, 4)))
         assert keypoints.shape == (0, 17, 3) and scores.shape == (0,)
+
+
+@pytest.mark.parametrize("most_crops", [1, 2, 16])
+def test_several_images_are_predicted_as_each_alone(
+    most_crops, predictors, monkeypatch
+):
+    monkeypatch.setattr(pose_predictor, "_MOST_CROPS", most_crops)
+    images = [IMAGE, IMAGE[:50, :70], IMAGE[::-1], IMAGE[:30]]
+    boxes = [BOXES, BOXES[2:3], np.zeros((0, 4)), BOXES[:1]]
+    for loaded in predictors:
+        found = loaded.predict_people_of(images, boxes)
+        alone = map(loaded.predict_people, images, boxes)
+        for received, expected in zip(found, alone, strict=True):
+            np.testing.assert_allclose(received[0], expected[0], atol=1e-3)
+            np.testing.assert_allclose(received[1], expected[1], atol=1e-6)
+            assert received[1].dtype == np.float32
+    nobody = loaded.predict_people_of(images[:2], [BOXES[3:], np.zeros((0, 4))])
+    assert [person.shape for person, _ in nobody] == [(1, 17, 3), (0, 17, 3)]
+    assert not nobody[0][0].any()
 
 
 def test_heatmaps_belong_to_the_crop(predictors):

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 )
 
 from hrnet_tf.serving import saved_model
-from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.predictors import load_predictor
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (70, 90, 3), np.uint8)
 BOX = [10.0, 5.0, 40.0, 60.0]
@@ -166,11 +166,16 @@ def test_signatures_are_as_documented(service):
     inputs = {
         "serving_default": {"image_bytes": ("DT_STRING", [-1]), "boxes": boxes},
         "image": {"images": ("DT_UINT8", [-1, -1, -1, 3]), "boxes": boxes},
+        "people": {
+            "image_bytes": ("DT_STRING", [-1]),
+            "boxes": ("DT_FLOAT", [-1, 4]),
+        },
         "crops": {"crops": ("DT_UINT8", [-1, 64, 32, 3])},
     }
     outputs = {
         "serving_default": {"keypoints": 4, "scores": 2},
         "image": {"keypoints": 4, "scores": 2},
+        "people": {"keypoints": 3, "scores": 1},
         "crops": {"keypoints": 3, "heatmaps": 4},
     }
     for name in inputs:
@@ -204,15 +209,18 @@ def test_the_documented_client_of_rest_works(predict, tmp_path, monkeypatch):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            (instance,) = json.loads(body)["instances"]
+            request = json.loads(body)
+            instances = request["instances"]
+            files = [base64.b64decode(row["image_bytes"]["b64"]) for row in instances]
             outputs = predict(
-                "serving_default",
-                image_bytes=np.array(
-                    [base64.b64decode(instance["image_bytes"]["b64"])], object
-                ),
-                boxes=np.array([instance["boxes"]], np.float32),
+                request["signature_name"],
+                image_bytes=np.array(files, object),
+                boxes=np.array([row["boxes"] for row in instances], np.float32),
             )
-            rows = [{name: value[0].tolist() for name, value in outputs.items()}]
+            rows = [
+                {name: value[place].tolist() for name, value in outputs.items()}
+                for place in range(len(instances))
+            ]
             self.send_response(200 if self.path == "/v1/models/pose:predict" else 404)
             self.end_headers()
             self.wfile.write(json.dumps({"predictions": rows}).encode())
@@ -229,7 +237,7 @@ def test_the_documented_client_of_rest_works(predict, tmp_path, monkeypatch):
         address = f"127.0.0.1:{server.server_port}"
         exec(client.replace("localhost:8501", address), names)
         server.shutdown()
-    assert np.shape(names["person"]) == (17, 3)
+    assert np.shape([person["keypoints"] for person in names["people"]]) == (2, 17, 3)
 
 
 @pytest.mark.parametrize(("batch", "people"), [(1, 1), (3, 2), (0, 2), (1, 0), (0, 0)])
@@ -283,6 +291,89 @@ def test_padding_is_nobody_and_does_not_disturb(padding, predict):
         )
 
 
+# Images of several sizes, and people in two of them.
+PICTURES = [encode(IMAGE), encode(IMAGE[:50, :40]), encode(IMAGE[20:])]
+PEOPLE = [(0, BOX), (1, [0, 0, 40, 50]), (0, [30, 20, 50, 40]), (1, [5, 5, 20, 30])]
+
+
+def rows_of(people) -> dict[str, np.ndarray]:
+    return {
+        "image_bytes": np.array([PICTURES[place] for place, _ in people], object),
+        "boxes": np.reshape([box for _, box in people], [-1, 4]).astype(np.float32),
+    }
+
+
+def assert_same_people(received, expected):
+    np.testing.assert_allclose(
+        received["keypoints"], expected["keypoints"], rtol=0, atol=1e-4
+    )
+    np.testing.assert_allclose(received["scores"], expected["scores"], atol=1e-6)
+
+
+def test_people_in_rows_are_those_of_padded_boxes(predict):
+    boxes = np.zeros([3, 3, 4], np.float32)
+    places = []
+    for image, box in PEOPLE:
+        places.append((image, int(boxes[image].any(axis=1).sum())))
+        boxes[places[-1]] = box
+    padded = predict(
+        "serving_default", image_bytes=np.array(PICTURES, object), boxes=boxes
+    )
+    expected = {
+        name: np.stack([padded[name][place] for place in places])
+        for name in ("keypoints", "scores")
+    }
+    assert_same_people(predict("people", **rows_of(PEOPLE)), expected)
+    assert expected["keypoints"].std(axis=0).max() > 1
+
+
+@pytest.mark.parametrize("counts", [[1, 3], [3, 0, 1], [0, 0], [4]])
+def test_requests_with_other_numbers_of_people_share_a_batch(counts, predict):
+    """TensorFlow Serving puts requests together along the first dimension."""
+    ends = np.cumsum(counts)
+    requests = [PEOPLE[end - n : end] for n, end in zip(counts, ends, strict=True)]
+    batch = predict("people", **rows_of([row for rows in requests for row in rows]))
+    for rows, end in zip(requests, ends, strict=True):
+        alone = predict("people", **rows_of(rows))
+        part = {name: value[end - len(rows) : end] for name, value in batch.items()}
+        assert alone["keypoints"].shape == (len(rows), 17, 3)
+        assert_same_people(part, alone)
+
+
+def test_rows_that_hold_no_person_are_nobody(predict):
+    rows = rows_of([PEOPLE[0], (2, [0, 0, 0, 0]), PEOPLE[1], (0, [np.nan] * 4)])
+    rows["image_bytes"][1] = b"not looked at"
+    outputs = predict("people", **rows)
+    assert not outputs["keypoints"][[1, 3]].any()
+    assert not outputs["scores"][[1, 3]].any()
+    people = {name: value[[0, 2]] for name, value in outputs.items()}
+    assert_same_people(people, predict("people", **rows_of(PEOPLE[:2])))
+
+
+@pytest.mark.parametrize("first", [[], [[0, 0, 0, 0]]])
+def test_a_server_s_own_padding_changes_no_person(first, predict):
+    """`pad_variable_length_inputs` pads with the first number of a request."""
+    boxes = np.array([[*first, BOX]], np.float32)
+    padding = np.full([1, 2, 4], boxes[0, 0, 0])
+    padded = np.concatenate([boxes, padding], axis=1)
+    outputs = predict("serving_default", image_bytes=encoded(1), boxes=padded)
+    count = boxes.shape[1]
+    alone = predict("serving_default", image_bytes=encoded(1), boxes=boxes)
+    sent = {name: value[:, :count] for name, value in outputs.items()}
+    assert_same_people(sent, alone)
+    # After a row of zeros, it is nobody.
+    assert outputs["scores"][:, count:].any() == (not first)
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "people"])
+def test_as_many_images_as_boxes(signature, predict):
+    shape = [1, 1, 4] if signature == "serving_default" else [1, 4]
+    with pytest.raises(grpc.RpcError, match="as many along their first dimension"):
+        predict(
+            signature, image_bytes=encoded(2), boxes=np.resize(BOX, shape).astype("f")
+        )
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", encode(IMAGE)[:200]])
 def test_what_is_no_image_is_an_error(content, predict):
     image_bytes = np.array([content], object)
@@ -308,6 +399,17 @@ def test_warmup_can_be_left_out(build_module, tmp_path):
     saved_model.write_saved_model(*build_module(), str(tmp_path / "1"), warmup=False)
     assert (tmp_path / "1/saved_model.pb").exists()
     assert not (tmp_path / "1/assets.extra/tf_serving_warmup_requests").exists()
+
+
+def test_models_without_rows_of_people_are_loaded(build_module, tmp_path, monkeypatch):
+    """As they were exported before there was a signature for these."""
+    module, metadata = build_module()
+    graphs = module.signatures()
+    del graphs["people"]
+    monkeypatch.setattr(module, "signatures", lambda: graphs)
+    saved_model.write_saved_model(module, metadata, str(tmp_path / "1"))
+    found, _ = load_predictor(str(tmp_path / "1")).predict_people(IMAGE, [BOX])
+    assert found.shape == (1, 17, 3) and found.any()
 
 
 # ---- the files ----

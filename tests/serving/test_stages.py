@@ -12,20 +12,24 @@ class Fault(Exception):
     pass
 
 
-def run(count, read=None, look=None, write=None, is_large=None):
+def run(count, read=None, look=None, write=None, is_large=None, group_size=1):
+    """Stages for single items; `look` is called with each of a group."""
+    look = look or (lambda item, contents: contents * 2)
     return stages.in_stages(
         range(count),
-        is_large or (lambda item: False),
+        lambda item: 1.0 if is_large and is_large(item) else 0.1,
         read or (lambda item: item + 100),
-        look or (lambda item, contents: contents * 2),
+        lambda group, contents: [look(*p) for p in zip(group, contents, strict=True)],
         write or (lambda item, found: (item, found)),
         Fault,
+        group_size,
     )
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 30])
 @pytest.mark.parametrize("large", [(), (0,), (3, 4), range(30)])
-def test_results_are_in_order(count, large):
+@pytest.mark.parametrize("group_size", [1, 4])
+def test_results_are_in_order(count, large, group_size):
     def read(item):
         time.sleep(0.002 * (item % 3))
         return item + 100
@@ -34,7 +38,7 @@ def test_results_are_in_order(count, large):
         time.sleep(0.002 * (item % 2))
         return item, found
 
-    results = run(count, read, write=write, is_large=lambda item: item in large)
+    results = run(count, read, None, write, lambda item: item in large, group_size)
     assert list(results) == [(item, 2 * (item + 100)) for item in range(count)]
 
 
@@ -56,6 +60,51 @@ def test_the_next_is_read_and_the_last_written_meanwhile():
             assert may_write.wait(10)
 
     assert list(run(3, read, look, write)) == [None] * 3
+
+
+def groups_of(count, weight, group_size):
+    groups = []
+
+    def look(group, contents):
+        groups.append(group)
+        return contents
+
+    results = stages.in_stages(
+        range(count), weight, int, look, lambda *_: None, Fault, group_size
+    )
+    assert list(results) == [None] * count
+    return groups
+
+
+def test_items_are_looked_at_together_up_to_a_number_and_a_weight():
+    assert groups_of(7, lambda item: 0.0, 3) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert groups_of(5, lambda item: 0.4, 3) == [[0, 1], [2, 3], [4]]
+    large = groups_of(5, lambda item: 1.5 if item == 2 else 0.3, 4)
+    assert large == [[0, 1], [2], [3, 4]]
+
+
+def test_a_fault_takes_none_of_its_group_with_it():
+    groups = []
+
+    def look(group, contents):
+        groups.append(group)
+        if 5 in group:
+            raise Fault("no")
+        return contents
+
+    def read(item):
+        if item == 1:
+            raise Fault("unreadable")
+        return item
+
+    results = list(
+        stages.in_stages(
+            range(8), lambda item: 0.0, read, look, lambda *_: _, Fault, group_size=4
+        )
+    )
+    assert [n for n, r in enumerate(results) if isinstance(r, Fault)] == [1, 5]
+    assert results[2] == (2, 2) and results[6] == (6, 6)
+    assert groups == [[0, 2, 3], [4, 5, 6, 7], [4], [5], [6], [7]]
 
 
 @pytest.mark.parametrize("stage", ["read", "look", "write"])

@@ -2,10 +2,6 @@
 
 from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
 from hrnet_tf.serving.detection.exporter import DetectionExporter
-from hrnet_tf.serving.detection.predictor import (
-    SavedModelDetectionPredictor,
-    TFLiteDetectionPredictor,
-)
 from hrnet_tf.serving.kind import Kind
 from hrnet_tf.tasks.detection import DetectionTask
 from hrnet_tf.training.validation import detection as validation
@@ -17,6 +13,4 @@ DETECTION = Kind(
     configs=(MaskRCNNTask, RetinaNetTask),
     experiments=("hrnet_maskrcnn_coco", "hrnet_retinanet_coco"),
     exporter=DetectionExporter,
-    saved_model=SavedModelDetectionPredictor,
-    tflite=TFLiteDetectionPredictor,
 )

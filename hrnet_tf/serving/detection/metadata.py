@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from hrnet_tf.configs import detection as detection_config
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN
 from hrnet_tf.messages import shown
 from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
@@ -20,6 +19,9 @@ from hrnet_tf.serving.metadata import (
     stored_input_size,
 )
 from hrnet_tf.training.field_types import fits
+
+if TYPE_CHECKING:
+    from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
 
 # Of a category: a .tflite file has a line for each number up to it.
 _LARGEST_ID = 10**5
@@ -76,13 +78,13 @@ class DetectionMetadata(NetworkMetadata):
     @classmethod
     def of_task(
         cls,
-        task: detection_config.MaskRCNNTask | detection_config.RetinaNetTask,
+        task: "MaskRCNNTask | RetinaNetTask",
         categories: Mapping[int, str],
     ) -> "DetectionMetadata":
         """Describes a model that was trained with the configuration `task`."""
         model = task.model
         has_masks = getattr(model, "include_mask", False)
-        if isinstance(task, detection_config.RetinaNetTask):
+        if not hasattr(model, "roi_sampler"):
             detector = "retinanet"
         elif model.roi_sampler.cascade_iou_thresholds:
             detector = "cascade_rcnn"

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from hrnet_tf import visualization
-from hrnet_tf.evaluation.coco_instances import encode_masks
+from hrnet_tf.evaluation.instance_masks import encode_masks
 from hrnet_tf.messages import numbered
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.detection.metadata import CANVAS_COLOR, DetectionMetadata

@@ -60,6 +60,7 @@ class TwoStagePredictor(Predictor[PosePrediction]):
             pose=pose.metadata,
         )
         self.style = pose.style
+        self.batches_any_sizes = pose.batches_any_sizes
         self._detector, self._pose = detector, pose
 
     def predict_image(

@@ -5,11 +5,7 @@ from typing import Any
 from hrnet_tf.configs.pose import PoseTask as PoseConfig
 from hrnet_tf.serving.kind import Kind
 from hrnet_tf.serving.pose.exporter import PoseExporter
-from hrnet_tf.serving.pose.predictor import (
-    PosePredictor,
-    SavedModelPosePredictor,
-    TFLitePosePredictor,
-)
+from hrnet_tf.serving.pose.predictor import PosePredictor
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training.validation import pose as validation
 
@@ -27,7 +23,5 @@ POSE = Kind(
     configs=(PoseConfig,),
     experiments=("hrnet_pose_coco",),
     exporter=PoseExporter,
-    saved_model=SavedModelPosePredictor,
-    tflite=TFLitePosePredictor,
     page=_page,
 )

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from hrnet_tf.configs import pose as pose_config
+from hrnet_tf.configs.codec import Codec
 from hrnet_tf.data.vocabularies.skeletons import Skeleton, skeleton_from_spec
 from hrnet_tf.messages import shown
 from hrnet_tf.ops.heatmaps import CODECS
@@ -20,6 +20,9 @@ from hrnet_tf.serving.metadata import (
     stored,
     stored_section,
 )
+
+if TYPE_CHECKING:
+    from hrnet_tf.configs.pose import PoseTask
 
 
 def _write_skeleton(skeleton: Skeleton) -> dict[str, Any]:
@@ -50,14 +53,14 @@ class PoseMetadata(NetworkMetadata):
     description: ClassVar[str] = "Finds the keypoints of the person in a crop."
 
     skeleton: Skeleton = stored(_write_skeleton, _read_skeleton)
-    codec: pose_config.Codec = stored_section(pose_config.Codec)
+    codec: Codec = stored_section(Codec)
     box_padding: float
     keypoint_score_threshold: float
     flip_test: bool
 
     @classmethod
     def of_task(
-        cls, task: pose_config.PoseTask, skeleton: Skeleton, flip_test: bool
+        cls, task: "PoseTask", skeleton: Skeleton, flip_test: bool
     ) -> "PoseMetadata":
         """Describes a model that was trained with the configuration `task`."""
         height, width = task.model.input_size

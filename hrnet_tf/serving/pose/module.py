@@ -8,6 +8,7 @@ docs/signatures.md says what each of them takes and returns.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import tensorflow as tf
@@ -29,9 +30,6 @@ from hrnet_tf.serving.graphs import (
     warmup_image,
 )
 from hrnet_tf.serving.pose.metadata import PoseMetadata
-
-# A box whose crop is black, which takes least time.
-_BESIDE_THE_IMAGE = (-9.0, -9.0, 1.0, 1.0)
 
 
 class PoseModule(MobileModule):
@@ -56,10 +54,12 @@ class PoseModule(MobileModule):
     def signatures(self) -> dict[str, Graph]:
         """The functions of a SavedModel by name."""
         boxes = tf.TensorSpec([None, None, 4], tf.float32, "boxes")
+        rows = tf.TensorSpec([None, 4], tf.float32, "boxes")
         crops = tf.TensorSpec([None, *self._metadata.input_size, 3], tf.uint8, "crops")
         return {
             "serving_default": signature(self.predict_encoded, IMAGE_BYTES, boxes),
             "image": signature(self.predict_images, IMAGES, boxes),
+            "people": signature(self.predict_people, IMAGE_BYTES, rows),
             "crops": signature(self.predict_crops, crops),
         }
 
@@ -134,7 +134,7 @@ class PoseModule(MobileModule):
 
         Args:
             images: uint8 [B, H, W, 3], RGB.
-            boxes: float32 [B, N, 4], see `_predict_people`.
+            boxes: float32 [B, N, 4], see `_predict_rows`.
 
         Returns:
             See `_predict_people`.
@@ -149,12 +149,33 @@ class PoseModule(MobileModule):
         Args:
             image_bytes: string [B], each a JPEG, PNG, BMP or GIF file (its first
                 frame). EXIF orientation is ignored, as in training.
-            boxes: float32 [B, N, 4], see `_predict_people`.
+            boxes: float32 [B, N, 4], see `_predict_rows`.
 
         Returns:
             See `_predict_people`.
         """
         return self._predict_people(image_bytes, boxes, decode_image)
+
+    def predict_people(
+        self, image_bytes: tf.Tensor, boxes: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Predicts people, a row for each, whatever images they are in.
+
+        Rows of several requests, one after the other, are a request, too: so a server
+        may batch them. Indices of images would then point to those of others.
+
+        Args:
+            image_bytes: string [P], each person's image, see `predict_encoded`. What
+                is the same to the byte is decoded once.
+            boxes: float32 [P, 4], see `_predict_rows`.
+
+        Returns:
+            keypoints: float32 [P, K, 3], see `_predict_rows`.
+            scores: float32 [P], see `_predict_rows`.
+        """
+        with _same_length(image_bytes, boxes):
+            images, image_of = tf.unique(image_bytes)
+        return self._predict_rows(images, image_of, boxes, decode_image)
 
     def _predict_people(
         self,
@@ -162,67 +183,116 @@ class PoseModule(MobileModule):
         boxes: tf.Tensor,
         read_image: Callable[[tf.Tensor], tf.Tensor],
     ) -> dict[str, tf.Tensor]:
+        """Predicts as many people in each image.
+
+        Args:
+            images: [B, ...].
+            boxes: float32 [B, N, 4], see `_predict_rows`.
+            read_image: Maps one of `images` to uint8 [H, W, 3].
+
+        Returns:
+            keypoints: float32 [B, N, K, 3], see `_predict_rows`.
+            scores: float32 [B, N], see `_predict_rows`.
+        """
+        with _same_length(images, boxes):
+            shape = tf.shape(boxes)[:2]
+        image_of = tf.repeat(tf.range(shape[0]), shape[1])
+        rows = self._predict_rows(
+            images, image_of, tf.reshape(boxes, [-1, 4]), read_image
+        )
+        return {
+            name: tf.reshape(values, tf.concat([shape, tf.shape(values)[1:]], axis=0))
+            for name, values in rows.items()
+        }
+
+    def _predict_rows(
+        self,
+        images: tf.Tensor,
+        image_of: tf.Tensor,
+        boxes: tf.Tensor,
+        read_image: Callable[[tf.Tensor], tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
         """Crops, predicts and maps back.
 
         Args:
             images: [B, ...].
-            boxes: float32 [B, N, 4], x, y, width and height in image pixels. Rows
-                that hold no person, see `affine.holds_person`, are padding: everything
+            image_of: int32 [P], the place in `images` of each person's.
+            boxes: float32 [P, 4], x, y, width and height in image pixels. Rows that
+                hold no person, see `affine.holds_person`, are padding: everything
                 returned for them is 0.
-            read_image: Maps one of `images` to uint8 [H, W, 3].
+            read_image: Maps one of `images` to uint8 [H, W, 3]; is not asked for those
+                without people.
 
         Returns:
-            keypoints: float32 [B, N, K, 3], x and y in image pixels and the score.
-            scores: float32 [B, N], the mean score of the keypoints above
+            keypoints: float32 [P, K, 3], x and y in image pixels and the score.
+            scores: float32 [P], the mean score of the keypoints above
                 `keypoint_score_threshold`. A detector's score of the box is to be
                 multiplied with it.
         """
+        # Padding costs nothing: from here on there are people only, image by image.
+        rows = tf.where(affine.holds_person(boxes))[:, 0]
+        rows = tf.gather(rows, tf.argsort(tf.gather(image_of, rows), stable=True))
         crop_size = self._metadata.input_size
-        shape = tf.shape(boxes)[:2]
-        is_person = affine.holds_person(boxes)
-        # What is no box may be as large as numbers get: its crop is not looked at.
-        boxes = tf.where(is_person[..., tf.newaxis], boxes, _BESIDE_THE_IMAGE)
         center, size = affine.box_to_center_size(
-            boxes, crop_size[1] / crop_size[0], self._metadata.box_padding
+            tf.gather(boxes, rows),
+            crop_size[1] / crop_size[0],
+            self._metadata.box_padding,
         )
         matrices = affine.crop_to_image_matrix(
             center, size, 0.0, crop_size, udp=self._metadata.codec.name == "udp"
         )
+        crops = self._crop(images, tf.gather(image_of, rows), matrices, read_image)
+        found = self.predict_crops(crops)["keypoints"]
+        points = affine.transform_points(matrices, found[..., :2])
+        found = tf.concat([points, found[..., 2:]], axis=-1)
 
-        def crop_image(arguments):
-            image, matrices = arguments
-            return affine.warp_aligned_crops(read_image(image), matrices, crop_size)
-
-        # A loop that never runs cannot tell how many crops an image would have had.
-        crops = tf.cond(
-            tf.reduce_any(is_person),
-            lambda: tf.map_fn(
-                crop_image,
-                (images, matrices),
-                fn_output_signature=tf.TensorSpec([None, *crop_size, 3], tf.uint8),
-            ),
-            lambda: tf.zeros(tf.concat([shape, [*crop_size, 3]], axis=0), tf.uint8),
-        )
-        # Padding costs nothing: the network sees people only.
-        rows = tf.where(tf.reshape(is_person, [-1]))
-        crops = tf.gather(tf.reshape(crops, [-1, *crop_size, 3]), rows[:, 0])
-        matrices = tf.gather(tf.reshape(matrices, [-1, 2, 3]), rows[:, 0])
-        keypoints = self.predict_crops(crops)["keypoints"]
-        points = affine.transform_points(matrices, keypoints[..., :2])
-        keypoints = tf.concat([points, keypoints[..., 2:]], axis=-1)
-
-        num_rows = tf.size(is_person, out_type=tf.int64)
         num_keypoints = self._metadata.skeleton.num_keypoints
-        keypoints = tf.scatter_nd(
-            rows, keypoints, tf.stack([num_rows, num_keypoints, 3])
-        )
-        keypoints = tf.reshape(
-            keypoints, tf.concat([shape, [num_keypoints, 3]], axis=0)
-        )
+        shape = [tf.shape(boxes, tf.int64)[0], num_keypoints, 3]
+        keypoints = tf.scatter_nd(rows[:, tf.newaxis], found, shape)
         scores = person_scores(
             keypoints[..., 2], self._metadata.keypoint_score_threshold
         )
         return {"keypoints": keypoints, "scores": scores}
+
+    def _crop(
+        self,
+        images: tf.Tensor,
+        image_of: tf.Tensor,
+        matrices: tf.Tensor,
+        read_image: Callable[[tf.Tensor], tf.Tensor],
+    ) -> tf.Tensor:
+        """Crops, uint8 [P, height, width, 3], of people who are sorted by image.
+
+        Each image is read once. `matrices` are the people's, from crop to image.
+        """
+        crop_size = self._metadata.input_size
+        places, _, counts = tf.unique_with_counts(image_of)
+        ends = tf.cumsum(counts)
+        number = tf.size(places)
+
+        def crop_image(
+            turn: tf.Tensor, crops: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.TensorArray]:
+            image = read_image(images[places[turn]])
+            of_image = matrices[ends[turn] - counts[turn] : ends[turn]]
+            found = affine.warp_aligned_crops(image, of_image, crop_size)
+            return turn + 1, crops.write(turn, found)
+
+        crops = tf.TensorArray(
+            tf.uint8, number, element_shape=[None, *crop_size, 3], infer_shape=False
+        )
+        _, crops = tf.while_loop(lambda turn, _: turn < number, crop_image, (0, crops))
+        return crops.concat()
+
+
+def _same_length(images: tf.Tensor, boxes: tf.Tensor) -> AbstractContextManager[None]:
+    """Operations within it fail unless the two have as many rows."""
+    check = tf.debugging.assert_equal(
+        tf.shape(images)[0],
+        tf.shape(boxes)[0],
+        "Images and boxes must be as many along their first dimension.",
+    )
+    return tf.control_dependencies([check])
 
 
 def person_scores(keypoint_scores: tf.Tensor, threshold: float) -> tf.Tensor:

@@ -11,13 +11,15 @@ import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
-from hrnet_tf.ops import affine
+from hrnet_tf.ops import affine, oks
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.metadata import PoseMetadata
-from hrnet_tf.serving.pose.module import person_scores
 from hrnet_tf.serving.predictor import Prediction, Predictor
+
+# That a SavedModel's network sees at once: a bound on its memory.
+_MOST_CROPS = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,7 +142,7 @@ class PosePredictor(Predictor[PosePrediction]):
     def predict_people_of(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """`predict_people` of each of several images of one size."""
+        """`predict_people` of each of several images of any sizes."""
         return [self.predict_people(*pair) for pair in zip(images, boxes, strict=True)]
 
     @abc.abstractmethod
@@ -163,20 +165,65 @@ class PosePredictor(Predictor[PosePrediction]):
         Raises:
             ModelError: If the model gives no heatmaps.
         """
-        crops, _ = self._crop(image, np.reshape(np.float32(box), [1, 4]))
-        crop = crops[0].numpy()
+        (crop,), _ = self._crop(image, np.reshape(np.float32(box), [1, 4]))
         outputs = self.predict_crop(crop)
         if "heatmaps" not in outputs:
             raise ModelError("The model gives no heatmaps: export it with --heatmaps.")
         return crop, outputs["heatmaps"][0]
 
-    @functools.cached_property
-    def _crop(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        """The function that crops P people, uint8 [P, height, width, 3], from an image.
+    def _predict_crops_of(
+        self,
+        images: Sequence[np.ndarray],
+        boxes: Sequence[np.ndarray],
+        predict_crops: Callable[[np.ndarray], np.ndarray],
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """`predict_people_of`, of a model that sees crops alone.
 
-        It takes the image, uint8 [H, W, 3], and boxes, float32 [P, 4], and also returns
-        the matrices [P, 2, 3] from pixels of the crops to pixels of the image.
+        Args:
+            images: See `predict_people_of`.
+            boxes: See `predict_people_of`.
+            predict_crops: Maps P > 0 crops, uint8 [P, height, width, 3], to keypoints
+                [P, K, 3], x and y in pixels of the crop and the score.
         """
+        tables = [np.reshape(np.asarray(given, np.float32), [-1, 4]) for given in boxes]
+        are_people = [affine.holds_person(table) for table in tables]
+        num_keypoints = self.metadata.skeleton.num_keypoints
+        keypoints = np.zeros([sum(map(len, tables)), num_keypoints, 3], np.float32)
+        cut = [
+            self._crop(image, table[is_person])
+            for image, table, is_person in zip(images, tables, are_people, strict=True)
+            if is_person.any()
+        ]
+        if cut:
+            crops, matrices = map(np.concatenate, zip(*cut, strict=True))
+            found = predict_crops(crops)
+            found[..., :2] = _transform_points(matrices, found[..., :2])
+            keypoints[np.concatenate(are_people)] = found
+        box_scores = np.ones(len(keypoints), np.float32)
+        threshold = self.metadata.keypoint_score_threshold
+        scores = oks.rescore(keypoints, box_scores, threshold).astype(np.float32)
+        ends = np.cumsum(list(map(len, tables)))[:-1]
+        return list(zip(np.split(keypoints, ends), np.split(scores, ends), strict=True))
+
+    def _crop(
+        self, image: np.ndarray, boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Crops people from an image.
+
+        Args:
+            image: uint8 [H, W, 3].
+            boxes: float32 [P, 4]; P > 0.
+
+        Returns:
+            crops: uint8 [P, height, width, 3].
+            matrices: float32 [P, 2, 3], from pixels of the crops to those of the image.
+        """
+        crops, matrices = self._crop_graph(image, boxes)
+        return crops.numpy(), matrices.numpy()
+
+    @functools.cached_property
+    def _crop_graph(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """`_crop` as a graph, compiled once."""
         crop_size = self.metadata.input_size
         udp = self.metadata.codec.name == "udp"
 
@@ -197,8 +244,9 @@ class PosePredictor(Predictor[PosePrediction]):
 
 
 class SavedModelPosePredictor(PosePredictor):
-    """A SavedModel; it crops and maps back by itself."""
+    """A SavedModel; it crops and maps back by itself, unless images have many sizes."""
 
+    batches_any_sizes = True
     _model: LoadedSavedModel
 
     @property
@@ -208,24 +256,26 @@ class SavedModelPosePredictor(PosePredictor):
     def predict_people(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        (found,) = self.predict_people_of([image], [np.reshape(boxes, [-1, 4])])
-        return found
+        boxes = np.reshape(np.asarray(boxes, np.float32), [1, -1, 4])
+        outputs = self._model.signatures["image"](
+            images=tf.constant(image[np.newaxis]), boxes=tf.constant(boxes)
+        )
+        return outputs["keypoints"][0].numpy(), outputs["scores"][0].numpy()
 
     def predict_people_of(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        counts = [len(of_image) for of_image in boxes]
-        padded = np.zeros([len(images), max(counts), 4], np.float32)
-        for row, of_image in zip(padded, boxes, strict=True):
-            row[: len(of_image)] = of_image
-        outputs = self._model.signatures["image"](
-            images=tf.constant(np.stack(images)), boxes=tf.constant(padded)
-        )
-        keypoints, scores = outputs["keypoints"].numpy(), outputs["scores"].numpy()
-        return [
-            (keypoints[place, :count], scores[place, :count])
-            for place, count in enumerate(counts)
+        if len(images) == 1:
+            return super().predict_people_of(images, boxes)
+        return self._predict_crops_of(images, boxes, self._predict_crops)
+
+    def _predict_crops(self, crops: np.ndarray) -> np.ndarray:
+        signature = self._model.signatures["crops"]
+        parts = [
+            signature(crops=tf.constant(crops[start : start + _MOST_CROPS]))
+            for start in range(0, len(crops), _MOST_CROPS)
         ]
+        return np.concatenate([part["keypoints"].numpy() for part in parts])
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
         outputs = self._model.signatures["crops"](crops=tf.constant(crop[np.newaxis]))
@@ -244,32 +294,19 @@ class TFLitePosePredictor(PosePredictor):
     def predict_people(
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        boxes = np.reshape(np.asarray(boxes, np.float32), [-1, 4])
-        is_person = affine.holds_person(boxes).numpy()
-        num_keypoints = self.metadata.skeleton.num_keypoints
-        keypoints = np.zeros((len(boxes), num_keypoints, 3), np.float32)
-        if is_person.any():
-            crops, matrices = self._crop(image, boxes[is_person])
-            found = np.stack(
-                [self.predict_crop(crop)["keypoints"][0] for crop in crops.numpy()]
-            )
-            keypoints[is_person] = self._place(found, matrices)
-        threshold = self.metadata.keypoint_score_threshold
-        return keypoints, person_scores(keypoints[..., 2], threshold).numpy()
+        (found,) = self._predict_crops_of([image], [boxes], self._predict_crops)
+        return found
+
+    def _predict_crops(self, crops: np.ndarray) -> np.ndarray:
+        height, width = self.metadata.input_size
+        found = [self.predict_crop(crop)["keypoints"][0] for crop in crops]
+        return np.stack(found) * np.array([width, height, 1], np.float32)
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
         return self._model.run(image=crop[np.newaxis])
 
-    @functools.cached_property
-    def _place(self) -> Callable[[np.ndarray, tf.Tensor], tf.Tensor]:
-        """The function that places keypoints [P, K, 3] of crops in the image."""
-        height, width = self.metadata.input_size
 
-        def place(found: tf.Tensor, crop_to_image: tf.Tensor) -> tf.Tensor:
-            points = found[..., :2] * tf.constant([width, height], tf.float32)
-            points = affine.transform_points(crop_to_image, points)
-            return tf.concat([points, found[..., 2:]], axis=-1)
-
-        keypoints = tf.TensorSpec([None, None, 3], tf.float32)
-        matrices = tf.TensorSpec([None, 2, 3], tf.float32)
-        return tf.function(place, input_signature=[keypoints, matrices])
+def _transform_points(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """`affine.transform_points` of arrays: [P, 2, 3] and [P, K, 2] to [P, K, 2]."""
+    products = matrices[:, np.newaxis, :, :2] * points[:, :, np.newaxis]
+    return products.sum(axis=-1) + matrices[:, np.newaxis, :, 2]

@@ -3,10 +3,6 @@
 from hrnet_tf.configs.segmentation import SegmentationTask as SegmentationConfig
 from hrnet_tf.serving.kind import Kind
 from hrnet_tf.serving.segmentation.exporter import SegmentationExporter
-from hrnet_tf.serving.segmentation.predictor import (
-    SavedModelSegmentationPredictor,
-    TFLiteSegmentationPredictor,
-)
 from hrnet_tf.tasks.segmentation import SegmentationTask
 from hrnet_tf.training.validation import segmentation as validation
 
@@ -17,6 +13,4 @@ SEGMENTATION = Kind(
     configs=(SegmentationConfig,),
     experiments=("hrnet_seg_custom",),
     exporter=SegmentationExporter,
-    saved_model=SavedModelSegmentationPredictor,
-    tflite=TFLiteSegmentationPredictor,
 )

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import tensorflow as tf
 
-from hrnet_tf.configs import segmentation as segmentation_config
+from hrnet_tf.configs.resizing import Resizing
 from hrnet_tf.data.vocabularies.label_sets import LabelSet, label_set_from_spec
 from hrnet_tf.messages import shown
 from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
@@ -18,6 +18,9 @@ from hrnet_tf.serving.metadata import (
     stored,
     stored_section,
 )
+
+if TYPE_CHECKING:
+    from hrnet_tf.configs.segmentation import SegmentationTask
 
 _RESIZING_METHODS = ("long_side", "fixed")
 
@@ -40,16 +43,14 @@ class SegmentationMetadata(NetworkMetadata):
     description: ClassVar[str] = "Finds the class of every pixel of an image."
 
     label_set: LabelSet = stored(LabelSet.to_spec, label_set_from_spec)
-    resizing: segmentation_config.Resizing = stored_section(
-        segmentation_config.Resizing
-    )
+    resizing: Resizing = stored_section(Resizing)
     upsampling: str
     flip_test: bool
 
     @classmethod
     def of_task(
         cls,
-        task: segmentation_config.SegmentationTask,
+        task: "SegmentationTask",
         label_set: LabelSet,
         flip_test: bool,
         input_size: tuple[int, int] | None = None,

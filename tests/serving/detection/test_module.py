@@ -15,11 +15,11 @@ from hrnet_tf.serving import saved_model, tflite
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, fit
 from hrnet_tf.serving.detection.predictor import TFLiteDetectionPredictor
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.loading import TFLITE_SIGNATURE, LoadedTFLite
 from hrnet_tf.serving.people.joining import JoiningError, join
 from hrnet_tf.serving.people.module import PeopleModule
 from hrnet_tf.serving.people.predictor import TwoStagePredictor
+from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.serving.tflite_metadata import read_description
 from hrnet_tf.training.experiment import parse_config
 from tests.conftest import TOY_MASK_RCNN, draw_detector_weights

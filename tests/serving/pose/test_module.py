@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from signature_page import TFLITE, assert_documented
 
-from hrnet_tf.evaluation.coco_keypoints import rescore
 from hrnet_tf.ops import heatmaps
+from hrnet_tf.ops.oks import rescore
 from hrnet_tf.serving.pose.module import person_scores
 
 

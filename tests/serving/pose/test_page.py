@@ -11,7 +11,7 @@ import pytest
 from page_requests import call, serving
 
 from hrnet_tf import demo
-from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.predictors import load_predictor
 
 gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
 gradio_client = pytest.importorskip("gradio_client")

@@ -14,9 +14,9 @@ from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.vocabularies.label_sets import label_set_from_spec
 from hrnet_tf.modeling.segmentation_model import build_segmentation_model
 from hrnet_tf.serving import saved_model, tflite
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.loading import load_model
 from hrnet_tf.serving.metadata import parse
+from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 from hrnet_tf.serving.segmentation.module import SegmentationModule
 from hrnet_tf.serving.segmentation.predictor import fit_image
