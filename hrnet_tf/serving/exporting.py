@@ -115,9 +115,8 @@ def export_checkpoint(
     )
     with written_whole(path) as partial:
         _write(partial, module, exporter, export, calibration)
-        received = None
-        if expected:
-            received = exporter.score_exported(load_predictor(partial), expected)
+        predictor = load_predictor(partial)
+        received = exporter.score_exported(predictor, expected) if expected else None
         latency = _latency(partial, exporter, samples[0])
         kind_of_file = export.format
         if export.quantize != "none":
@@ -133,6 +132,9 @@ def export_checkpoint(
         )
         if expected and received:
             _check_loss(export, expected, received)
+        operators = predictor.metadata.operators
+        assert operators is not None  # What is written says it.
+        print(operators.sentence())
     print(f"Wrote {path}")
     return path
 

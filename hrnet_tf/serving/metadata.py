@@ -24,6 +24,7 @@ import hrnet_tf
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN, IMAGE_STD
 from hrnet_tf.input_files import parse_json
 from hrnet_tf.messages import UserError, one_line, shown
+from hrnet_tf.serving.operators import Operators
 from hrnet_tf.training.field_types import described, fits, type_mistakes
 
 FILE_NAME = "hrnet_tf.json"
@@ -91,6 +92,7 @@ def stored(
     read: Callable[[Any, str], Any],
     key: str | None = None,
     json_type: type = dict,
+    is_optional: bool = False,
 ) -> Any:
     """A dataclass field that JSON cannot hold as it is.
 
@@ -99,8 +101,18 @@ def stored(
         read: Turns JSON and the model's path, for messages, into the value.
         key: The key in hrnet_tf.json, if it is not the field's name.
         json_type: What the field is in JSON, a dict or a list.
+        is_optional: Whether it is left out where it is None, and None where it is
+            missing: earlier versions did not write it.
     """
-    ways = {"write": write, "read": read, "key": key, "json_type": json_type}
+    ways = {
+        "write": write,
+        "read": read,
+        "key": key,
+        "json_type": json_type,
+        "is_optional": is_optional,
+    }
+    if is_optional:
+        return dataclasses.field(default=None, metadata=ways)
     return dataclasses.field(metadata=ways)
 
 
@@ -152,12 +164,16 @@ class Metadata(abc.ABC):
     Attributes:
         task: What the model does: the name of its kind.
         version: The version of this package that exported it.
+        operators: What it computes with; None of a model that is not exported yet.
     """
 
     task: ClassVar[str]
 
     version: str = dataclasses.field(
         default=hrnet_tf.__version__, metadata={"key": "hrnet_tf_version"}
+    )
+    operators: Operators | None = stored(
+        Operators.to_dict, Operators.from_dict, is_optional=True
     )
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,6 +182,8 @@ class Metadata(abc.ABC):
         for field in dataclasses.fields(self):
             key = field.metadata.get("key") or field.name
             value = getattr(self, field.name)
+            if value is None and field.metadata.get("is_optional"):
+                continue
             values[key] = field.metadata.get("write", lambda same: same)(value)
             if field.name == "version":
                 values["task"] = self.task
@@ -216,6 +234,8 @@ def _read_field(
     field: dataclasses.Field, annotation: Any, values: Any, source: str
 ) -> Any:
     key = field.metadata.get("key") or field.name
+    if key not in values and field.metadata.get("is_optional"):
+        return None
     value = values[key]
     read = field.metadata.get("read")
     if read is None:

@@ -3,6 +3,7 @@
 The names of its signatures are a promise; the module of each kind lists them.
 """
 
+import dataclasses
 import hashlib
 import os
 import tempfile
@@ -12,7 +13,7 @@ from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from hrnet_tf.serving import checksums
+from hrnet_tf.serving import checksums, operators
 from hrnet_tf.serving.graphs import ServingModule
 from hrnet_tf.serving.metadata import FILE_NAME, Metadata
 
@@ -30,17 +31,23 @@ def write_saved_model(
 
     Args:
         module: The model.
-        metadata: Its description, which becomes the asset hrnet_tf.json.
+        metadata: Its description, which becomes the asset hrnet_tf.json, with its
+            operations.
         folder: Where to.
         warmup: Whether to add requests for TensorFlow Serving to warm up with.
     """
+    signatures = module.signatures()
+    graphs = [
+        function.get_concrete_function().graph for function in signatures.values()
+    ]
+    metadata = dataclasses.replace(metadata, operators=operators.of_graphs(graphs))
     with tempfile.TemporaryDirectory() as assets:
         path = os.path.join(assets, FILE_NAME)
         with open(path, "w", encoding="utf-8") as file:
             file.write(metadata.to_json())
         exported = tf.Module()
         exported.metadata = tf.saved_model.Asset(path)
-        tf.saved_model.save(exported, folder, module.signatures())
+        tf.saved_model.save(exported, folder, signatures)
     _make_reproducible(folder)
     if warmup:
         _write_warmup_requests(os.path.join(folder, _WARMUP_FILE), module)

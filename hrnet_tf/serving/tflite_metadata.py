@@ -8,6 +8,7 @@ classes.txt, one name a line):
 and for Android's MetadataExtractor.
 """
 
+import dataclasses
 import io
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from hrnet_tf.input_files import ZIP_FAULTS
-from hrnet_tf.serving import checksums
+from hrnet_tf.serving import checksums, tflite_operators
 from hrnet_tf.serving import metadata as metadata_lib
 from hrnet_tf.serving.metadata import ModelError, NetworkMetadata
 
@@ -34,7 +35,9 @@ _DESCRIPTIONS, _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 1, 2, 3
 
 
 def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
-    """Returns a .tflite file's content with the metadata in it."""
+    """Returns a .tflite file's content with the metadata in it, operations included."""
+    operators = tflite_operators.of_content(content)
+    metadata = dataclasses.replace(metadata, operators=operators)
     model = schema.ModelT.InitFromPackedBuf(content)
     # Some writers put buffers behind the flatbuffer, at places that are about to move.
     for buffer in model.buffers:

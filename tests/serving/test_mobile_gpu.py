@@ -10,9 +10,10 @@ import zipfile
 import flatbuffers.table
 import numpy as np
 import pytest
+import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from hrnet_tf.serving import tflite
+from hrnet_tf.serving import tflite, tflite_operators
 
 CROPS = np.random.default_rng(2).integers(0, 256, (4, 64, 32, 3), np.uint8)
 
@@ -25,17 +26,34 @@ CROPS = np.random.default_rng(2).integers(0, 256, (4, 64, 32, 3), np.uint8)
         ("dark", False, "none", False),
         ("udp", False, "none", False),
         ("msra", False, "float16", False),
+        ("msra", False, "int8", False),
     ],
 )
 def test_the_gpu_takes_the_whole_graph(
     codec, flip_test, quantize, with_heatmaps, build_module, run_on_gpu
 ):
     module, metadata = build_module(codec, flip_test)
-    content = tflite.convert(module, metadata, quantize, with_heatmaps)
+    content = tflite.convert(module, metadata, quantize, with_heatmaps, CROPS)
+    assert tflite_operators.of_content(content).not_on_gpu == {}
     answer = run_on_gpu(content, 64, 32)
     assert answer["accelerated"] is True
     assert len(answer["differences"]) == 1 + with_heatmaps
-    assert max(answer["differences"]) < 1e-2
+    if quantize != "int8":  # Whose peaks may be other pixels.
+        assert max(answer["differences"]) < 1e-2
+
+
+def test_what_the_gpu_leaves_is_known(run_on_gpu):
+    @tf.function(input_signature=[tf.TensorSpec([1, 8, 8, 3], tf.uint8)])
+    def drop_a_dimension(image):
+        return tf.cast(image, tf.float32)[..., 0] * 2.0
+
+    function = drop_a_dimension.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    content = converter.convert()
+    found = tflite_operators.of_content(content)
+    assert found.not_on_gpu == {"STRIDED_SLICE": 1}
+    with pytest.raises(AssertionError, match="STRIDED_SLICE: Slice does not support"):
+        run_on_gpu(content, 8, 8)
 
 
 @pytest.mark.parametrize("codec", ["msra", "dark", "udp"])
