@@ -27,13 +27,14 @@ exported as saved_model.
 """
 
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
-from hrnet_tf.serving.formats import FORMATS, QUANTIZATIONS
+from hrnet_tf.serving.formats import AUTO, FORMATS, QUANTIZATIONS
 
 # Flags of what is python -m hrnet_tf.join today.
 _MOVED_FLAGS = ("detector", "pose", "category_id", "box_score_threshold", "max_people")
@@ -101,6 +102,18 @@ def define_flags() -> flags.FlagValues:
         "With --quantize=int8: how many training people, or images, to calibrate with.",
         default=200,
     )
+    define.string(
+        "float_layers",
+        "With --quantize=int8: how many of the layers that lose most by 8 bits stay in "
+        "float; auto takes as many as it takes to lose no more than --max_loss on the "
+        "validation data.",
+        default="0",
+    )
+    define.boolean(
+        "quantization_report",
+        "With --quantize=int8: whether to measure what each layer loses by 8 bits. The "
+        "worst are printed, and all are written beside the file.",
+    )
     define.boolean(
         "verify",
         "Whether to compare the AP or mIoU of checkpoint and exported model on "
@@ -150,8 +163,13 @@ def export(values: flags.FlagValues) -> None:
         options,
         values.verify,
     )
-    names = {field.name for field in dataclasses.fields(Export)} - {"options"}
-    wanted = Export(options=options, **{name: values[name].value for name in names})
+    names = {field.name for field in dataclasses.fields(Export)}
+    names -= {"options", "float_layers"}
+    wanted = Export(
+        options=options,
+        float_layers=_float_layers(values),
+        **{name: values[name].value for name in names},
+    )
     data = (params.task.train_data, params.task.validation_data)
     with naming_culprits(params.task, *data):
         path = export_checkpoint(
@@ -185,6 +203,24 @@ def _check_flags(values: flags.FlagValues) -> None:
         )
     _check_numbers(values)
     _check_combinations(values)
+    _float_layers(values)
+
+
+def _float_layers(values: flags.FlagValues) -> int | str:
+    """The value of --float_layers."""
+    text = values.float_layers
+    if text == AUTO:
+        if not values.verify:
+            raise command_line.UsageError(
+                "--float_layers=auto measures what is lost on validation data: leave "
+                "--noverify out, or give the number of layers."
+            )
+        return text
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise command_line.UsageError(
+            f"--float_layers={text} must be auto or a whole number, 0 or more."
+        )
+    return int(text)
 
 
 def _check_numbers(values: flags.FlagValues) -> None:
@@ -214,7 +250,11 @@ def _check_combinations(values: flags.FlagValues) -> None:
             ("heatmaps", "logits", "input_size"),
         ),
         ("--format=saved_model", values.format == "saved_model", ("warmup",)),
-        ("--quantize=int8", values.quantize == "int8", ("calibration_samples",)),
+        (
+            "--quantize=int8",
+            values.quantize == "int8",
+            ("calibration_samples", "float_layers", "quantization_report"),
+        ),
         ("--verify", values.verify, ("verification_images", "max_loss")),
     ):
         for name in names:

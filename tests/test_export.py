@@ -174,6 +174,36 @@ def test_int8_is_calibrated_with_training_people(run_dir, tmp_path, capsys):
     assert f"Wrote {path}" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # Measures every layer, and evaluates several times.
+def test_layers_stay_in_float_until_little_is_lost(
+    run_dir, tmp_path, capsys, monkeypatch
+):
+    score = verification.score_exported
+
+    def worse(task, predictor, *arguments):
+        """Loses 0.02 with fewer than 3 layers in float."""
+        measured = score(task, predictor, *arguments)
+        lost = 0.02 if len(predictor.metadata.float_layers or ()) < 3 else 0
+        return dataclasses.replace(measured, value=measured.value - lost)
+
+    monkeypatch.setattr(verification, "score_exported", worse)
+    flags = [f"--model_dir={run_dir}", "--format=tflite", f"--output_dir={tmp_path}"]
+    flags += ["--quantize=int8", "--calibration_samples=4", "--verification_images=2"]
+    assert run(*flags) == 1
+    assert "nothing was written. --float_layers=auto keeps" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert run(*flags, "--float_layers=auto", "--quantization_report") == 0
+    said = capsys.readouterr().out
+    assert "0 of" in said and "layers in float: 0.0200 lost." in said
+    report = tmp_path / "pose_custom_64x64_int8.layers.json"
+    rows = json.loads(report.read_text())
+    predictor = load_predictor(str(tmp_path / "pose_custom_64x64_int8.tflite"))
+    assert predictor.metadata.float_layers == [row["layer"] for row in rows[:3]]
+    assert re.search(
+        r"^[0-9]+ operations of [0-9]+ kinds, all built in; GPU: all; ", said, re.M
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("is_slow", [True, False])
 def test_bfloat16_is_computed_with_and_compared(
@@ -211,6 +241,8 @@ def test_bfloat16_is_for_pose(tmp_path):
         options=Options(),
         warmup=False,
         calibration_samples=1,
+        float_layers=0,
+        quantization_report=False,
         verify=False,
         verification_images=0,
         max_loss=None,
@@ -239,6 +271,9 @@ def test_nothing_is_written_when_too_much_is_lost(
     assert list(output.parent.iterdir()) == []
     assert run(f"--model_dir={run_dir}", *flags, "--max_loss=0.01") == 0
     assert [p.name for p in output.parent.iterdir()] == ["1"]
+
+
+INT8 = ["--checkpoint=c", "--format=tflite", "--quantize=int8"]
 
 
 @pytest.mark.parametrize(
@@ -270,6 +305,21 @@ def test_nothing_is_written_when_too_much_is_lost(
             ["--checkpoint=c", "--format=tflite", "--calibration_samples=5"],
             2,
             "--calibration_samples goes with --quantize=int8",
+        ),
+        (
+            ["--checkpoint=c", "--format=tflite", "--quantization_report"],
+            2,
+            "--quantization_report goes with --quantize=int8",
+        ),
+        (
+            [*INT8, "--float_layers=some"],
+            2,
+            "--float_layers=some must be auto or a whole number, 0 or more",
+        ),
+        (
+            [*INT8, "--float_layers=auto", "--noverify"],
+            2,
+            "--float_layers=auto measures what is lost on validation data",
         ),
         (
             ["--checkpoint=c", "--format=tflite", "--nowarmup"],

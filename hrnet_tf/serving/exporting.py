@@ -12,8 +12,9 @@ from official.core import task_factory
 
 from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import check_output, written_whole
-from hrnet_tf.serving import saved_model, tflite, verification
+from hrnet_tf.serving import float_layers, saved_model, tflite, verification
 from hrnet_tf.serving.exporter import Exporter, Options
+from hrnet_tf.serving.float_layers import Int8
 from hrnet_tf.serving.formats import MAX_LOSS
 from hrnet_tf.serving.graphs import MobileModule
 from hrnet_tf.serving.kind import Kind
@@ -34,6 +35,9 @@ class Export:
         options: Choices that only some kinds of models have.
         warmup: Whether a SavedModel gets requests for TensorFlow Serving to warm up.
         calibration_samples: How many training inputs calibrate int8.
+        float_layers: How many of the layers that int8 damages most stay in float, or
+            `formats.AUTO`.
+        quantization_report: Whether what layers lose by int8 is told.
         verify: Whether checkpoint and exported model are compared on validation data.
         verification_images: On how many images; 0 for all.
         max_loss: AP or mIoU that the exported model may lose; None for the usual.
@@ -46,6 +50,8 @@ class Export:
     options: Options
     warmup: bool
     calibration_samples: int
+    float_layers: int | str
+    quantization_report: bool
     verify: bool
     verification_images: int
     max_loss: float | None
@@ -87,11 +93,7 @@ def export_checkpoint(
     if is_bfloat16:
         _check_bfloat16(exporter)
     path = _output_path(export, exporter)
-    calibration = (
-        exporter.calibration_samples(export.calibration_samples)
-        if export.quantize == "int8"
-        else []
-    )
+    int8 = _int8(export, exporter, path) if export.quantize == "int8" else None
     model = exporter.task.build_model()
     source = checkpoints.restore_to_export(model, params, model_dir, checkpoint)
     print(f"Checkpoint: {source}, step {checkpoints.saved_step(source)}")
@@ -114,7 +116,10 @@ def export_checkpoint(
         "standard deviation."
     )
     with written_whole(path) as partial:
-        _write(partial, module, exporter, export, calibration)
+        if int8:
+            _write_int8(partial, module, exporter, export, int8, expected)
+        else:
+            _write(partial, module, exporter, export)
         predictor = load_predictor(partial)
         received = exporter.score_exported(predictor, expected) if expected else None
         latency = _latency(partial, exporter, samples[0])
@@ -175,26 +180,60 @@ def _output_path(export: Export, exporter: Exporter) -> str:
     return path
 
 
-def _write(
-    path: str,
-    module: MobileModule,
-    exporter: Exporter,
-    export: Export,
-    calibration: list[np.ndarray],
-) -> None:
-    metadata = exporter.metadata
+def _write(path: str, module: MobileModule, exporter: Exporter, export: Export) -> None:
     if export.format == "saved_model":
-        saved_model.write_saved_model(module, metadata, path, export.warmup)
+        saved_model.write_saved_model(module, exporter.metadata, path, export.warmup)
         return
-    with_maps = getattr(export.options, exporter.maps, False)
-    content = tflite.convert(module, metadata, export.quantize, with_maps, calibration)
+    with_maps = _has_maps(export, exporter)
+    content = tflite.convert(module, exporter.metadata, export.quantize, with_maps)
     with open(path, "wb") as file:
         file.write(content)
 
 
+def _int8(export: Export, exporter: Exporter, path: str) -> Int8:
+    """How the 8-bit file at a path is made; refuses a report that exists."""
+    report = f"{os.path.splitext(path)[0]}.layers.json"
+    if export.quantization_report:
+        check_output(report, export.overwrite)
+    samples = exporter.calibration_samples(export.calibration_samples)
+    return Int8(
+        samples, export.float_layers, report if export.quantization_report else None
+    )
+
+
+def _write_int8(
+    path: str,
+    module: MobileModule,
+    exporter: Exporter,
+    export: Export,
+    int8: Int8,
+    expected: Score | None,
+) -> None:
+    def loss() -> float:
+        assert expected is not None  # The command sees to that.
+        received = exporter.score_exported(load_predictor(path), expected)
+        return expected.value - received.value
+
+    quantizer = tflite.quantizer(module, _has_maps(export, exporter), int8.images)
+    float_layers.write(
+        path, quantizer, exporter.metadata, int8, loss, _max_loss(export)
+    )
+
+
+def _has_maps(export: Export, exporter: Exporter) -> bool:
+    return getattr(export.options, exporter.maps, False)
+
+
+def _max_loss(export: Export) -> float:
+    return MAX_LOSS[export.quantize] if export.max_loss is None else export.max_loss
+
+
 def _check_loss(export: Export, expected: Score, received: Score) -> None:
-    limit = MAX_LOSS[export.quantize] if export.max_loss is None else export.max_loss
-    verification.check_loss(expected, received, limit)
+    advice = " --float_layers=auto keeps the layers in float that lose most."
+    is_advised = export.quantize == "int8" and not export.float_layers
+    verification.check_loss(
+        expected, received, _max_loss(export), advice if is_advised else ""
+    )
     if expected.value <= 0:
         print(
             f"The checkpoint itself has no {expected.metric} on these images, so that "

@@ -18,3 +18,6 @@ MAX_LOSS = {
     "int8": 0.01,
     "bfloat16": 0.01,
 }
+
+# The number of layers that stay in float in 8-bit files, where it is to be found out.
+AUTO = "auto"

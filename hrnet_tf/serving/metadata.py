@@ -251,6 +251,12 @@ def _read_field(
     return read(value, source)
 
 
+def _read_names(values: list[Any], _: str) -> list[str]:
+    if not fits(values, list[str]):
+        raise ValueError(f"float_layers is {shown(values)}; it must be a list of texts")
+    return values
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkMetadata(Metadata):
     """The description of a model with a network of its own.
@@ -262,12 +268,18 @@ class NetworkMetadata(Metadata):
         model: The network, e.g. w32.
         input_size: (height, width) of what the network sees, in pixels.
         description: What the model does, in a sentence.
+        float_layers: The layers of an 8-bit .tflite file that stay in float because 8
+            bits would cost too much, by the names of their outputs; None if there are
+            none.
     """
 
     description: ClassVar[str]
 
     model: str
     input_size: tuple[int, int] = stored_input_size()
+    float_layers: list[str] | None = stored(
+        list, _read_names, json_type=list, is_optional=True
+    )
 
     @property
     @abc.abstractmethod

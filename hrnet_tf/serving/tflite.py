@@ -4,11 +4,8 @@ It takes one `image`, uint8 [1, H, W, 3], RGB; the module of each kind lists its
 outputs. Normalisation and decoding are inside. All operations are built-in ones.
 """
 
-import contextlib
-import io
 import re
 import tempfile
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -20,8 +17,7 @@ from hrnet_tf.serving.formats import QUANTIZATIONS
 from hrnet_tf.serving.graphs import MobileModule
 from hrnet_tf.serving.metadata import NetworkMetadata
 from hrnet_tf.serving.tflite_metadata import add_metadata
-
-_SIGNATURE = "serving_default"
+from hrnet_tf.serving.tflite_quantization import SIGNATURE, Quantizer
 
 
 class UnsupportedError(UserError):
@@ -57,25 +53,43 @@ def convert(
         raise ValueError(
             f"quantize is {quantize!r}; it must be one of {', '.join(names)}."
         )
+    if quantize == "int8":
+        content = quantizer(module, with_maps, calibration_images).quantized()
+    else:
+        content = _converted(module, quantize, with_maps)
+    return add_metadata(content, metadata)
+
+
+def quantizer(
+    module: MobileModule, with_maps: bool, calibration_images: Iterable[np.ndarray]
+) -> Quantizer:
+    """Returns what makes 8-bit files of a model; see `convert`."""
+    content = _converted(module, "none", with_maps)
+    return Quantizer(content, module.quantized_part, calibration_images)
+
+
+def _converted(module: MobileModule, quantize: str, with_maps: bool) -> bytes:
+    """The content of a file without metadata, in float or as the converter shrinks it.
+
+    Raises:
+        UnsupportedError: See `convert`.
+    """
     function = module.mobile_function(with_maps)
     with tempfile.TemporaryDirectory() as folder:
         # Straight from the function, the converter loses the signatures of some models.
-        signatures = {_SIGNATURE: function}
+        signatures = {SIGNATURE: function}
         tf.saved_model.save(tf.Module(), folder, signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=[_SIGNATURE]
+            folder, signature_keys=[SIGNATURE]
         )
         if quantize in ("float16", "dynamic"):
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         try:
-            content = converter.convert()
+            return converter.convert()
         except ConverterError as error:
             raise UnsupportedError(_unsupported(str(error))) from error
-    if quantize == "int8":
-        content = _quantize(content, module.quantized_part, calibration_images)
-    return add_metadata(content, metadata)
 
 
 def _unsupported(text: str) -> str:
@@ -86,28 +100,3 @@ def _unsupported(text: str) -> str:
         f"TFLite's built-in operations do not cover this model: {what}. Export it as "
         "saved_model."
     )
-
-
-def _quantize(content: bytes, part: str, images: Iterable[np.ndarray]) -> bytes:
-    """Gives operations whose names match `part` 8-bit weights and activations."""
-    samples = [{"image": image[np.newaxis]} for image in images]
-    if not samples:
-        raise ValueError("int8 needs images to calibrate with; there are none.")
-    from ai_edge_quantizer import qtyping, quantizer  # Seconds, for int8 alone.
-
-    recipe = quantizer.Quantizer(bytearray(content))
-    recipe.add_static_config(
-        regex=part,
-        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
-        activation_num_bits=8,
-        weight_num_bits=8,
-    )
-    # It draws progress bars of its own and prints what the exporter says better.
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        ranges = recipe.calibrate({_SIGNATURE: samples})
-        return bytes(recipe.quantize(ranges).quantized_model)

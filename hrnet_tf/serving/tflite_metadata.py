@@ -19,14 +19,13 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from hrnet_tf.input_files import ZIP_FAULTS
-from hrnet_tf.serving import checksums, tflite_operators
+from hrnet_tf.serving import checksums, tflite_graphs, tflite_operators
 from hrnet_tf.serving import metadata as metadata_lib
 from hrnet_tf.serving.metadata import ModelError, NetworkMetadata
 
 # Names fixed by the metadata schema and by its readers.
 _BUFFER_NAME = b"TFLITE_METADATA"
 _FILE_IDENTIFIER = b"M001"
-_TFLITE_IDENTIFIER = b"TFL3"
 # The earliest time that a ZIP archive can hold.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _IMAGE_PROPERTIES = 2
@@ -38,13 +37,7 @@ def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
     """Returns a .tflite file's content with the metadata in it, operations included."""
     operators = tflite_operators.of_content(content)
     metadata = dataclasses.replace(metadata, operators=operators)
-    model = schema.ModelT.InitFromPackedBuf(content)
-    # Some writers put buffers behind the flatbuffer, at places that are about to move.
-    for buffer in model.buffers:
-        if buffer.offset > 1:
-            data = content[buffer.offset : buffer.offset + buffer.size]
-            buffer.data = np.frombuffer(data, np.uint8)
-            buffer.offset = buffer.size = 0
+    model = tflite_graphs.unpack(content)
     # The model's order of tensors, by the names that its signature gives them.
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     inputs = _signature_names(signature.inputs, graph.inputs)
@@ -54,11 +47,9 @@ def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
     entry.name, entry.buffer = _BUFFER_NAME, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), _TFLITE_IDENTIFIER)
 
     file = io.BytesIO()
-    file.write(builder.Output())
+    file.write(tflite_graphs.pack(model, len(content)))
     with zipfile.ZipFile(file, "a") as archive:
         labels = metadata.labels
         for name, text in (
@@ -73,7 +64,7 @@ def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
 
 def check_kind(content: bytes, source: str) -> None:
     """Raises `ModelError` if the content does not begin as a .tflite file does."""
-    if content[4:8] != _TFLITE_IDENTIFIER:
+    if content[4:8] != tflite_graphs.IDENTIFIER:
         raise ModelError(f"{source} is not a .tflite file.", is_there=False)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from hrnet_tf.serving.operators import Operators, by_count
+from hrnet_tf.serving.tflite_graphs import kind_of, unpack
 
 # By LiteRT 2.3. tests/serving/test_mobile_gpu.py compares it with the accelerator.
 GPU_KINDS = {
@@ -36,28 +37,22 @@ _GPU_DIMENSIONS = 4
 _OUTPUT_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 _WEIGHTS = 1
 
-_KINDS = {
-    number: name
-    for name, number in vars(schema.BuiltinOperator).items()
-    if isinstance(number, int)
-}
 # They change numbers into 8 bits and back, and compute nothing.
 _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
 
 
 def of_content(content: bytes) -> Operators:
     """The operations of a .tflite file's content, loops' bodies included."""
-    model = schema.ModelT.InitFromPackedBuf(content)
+    model = unpack(content)
     kinds: collections.Counter[str] = collections.Counter()
     not_on_gpu: collections.Counter[str] = collections.Counter()
     custom = set()
     in_8_bits, multiply_adds, multiply_adds_in_8_bits = 0, 0, 0
     for graph in model.subgraphs:
         for operation in graph.operators:
-            code = model.operatorCodes[operation.opcodeIndex]
-            kind = kind_of(code)
+            kind = kind_of(model, operation)
             kinds[kind] += 1
-            if code.customCode is not None:
+            if model.operatorCodes[operation.opcodeIndex].customCode is not None:
                 custom.add(kind)
             tensors = list(_tensors(graph, operation))
             if not _suits_gpus(kind, operation, tensors):
@@ -76,14 +71,6 @@ def of_content(content: bytes) -> Operators:
         in_8_bits,
         round(multiply_adds_in_8_bits / max(multiply_adds, 1), 4),
     )
-
-
-def kind_of(code: schema.OperatorCodeT) -> str:
-    """The name of a kind of operations, such as CONV_2D, or a custom one's own."""
-    if code.customCode is not None:
-        return code.customCode.decode()
-    # Kinds above 127 are not in the older field.
-    return _KINDS[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def _tensors(

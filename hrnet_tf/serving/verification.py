@@ -121,8 +121,16 @@ def evaluate_exported(
     return num_rows
 
 
-def check_loss(checkpoint: Score, exported: Score, max_loss: float) -> None:
+def check_loss(
+    checkpoint: Score, exported: Score, max_loss: float, advice: str = ""
+) -> None:
     """Refuses an exported model that loses too much.
+
+    Args:
+        checkpoint: The score of the checkpoint.
+        exported: That of the exported model.
+        max_loss: How much lower it may be.
+        advice: What can be done, at the end of the message.
 
     Raises:
         VerificationError: If its metric is lower by more than `max_loss`.
@@ -137,7 +145,7 @@ def check_loss(checkpoint: Score, exported: Score, max_loss: float) -> None:
         raise VerificationError(
             f"The exported model loses {loss:.4f} {checkpoint.metric} "
             f"({checkpoint.value:.4f} to {exported.value:.4f}), more than the "
-            f"{max_loss:g} that --max_loss allows; nothing was written."
+            f"{max_loss:g} that --max_loss allows; nothing was written.{advice}"
         )
 
 
