@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
-from hrnet_tf.serving.formats import AUTO, FORMATS, QUANTIZATIONS
+from hrnet_tf.serving.formats import AUTO, FORMATS, MAX_BATCH_SIZE, QUANTIZATIONS
 
 # Flags of what is python -m hrnet_tf.join today.
 _MOVED_FLAGS = ("detector", "pose", "category_id", "box_score_threshold", "max_people")
@@ -90,6 +90,11 @@ def define_flags() -> flags.FlagValues:
         "input_size",
         "With --format=tflite, for segmentation models: HEIGHT,WIDTH of the images "
         "that the file takes. By default, a square that any resized image fits into.",
+    )
+    define.integer(
+        "batch_size",
+        "With --format=tflite, for pose models: how many crops the file takes at once.",
+        default=1,
     )
     define.boolean(
         "warmup",
@@ -154,7 +159,9 @@ def export(values: flags.FlagValues) -> None:
     from hrnet_tf.serving.exporting import Export, export_checkpoint
     from hrnet_tf.tasks.records import naming_culprits
 
-    options = Options(values.flip_test, values.heatmaps, values.logits, input_size)
+    options = Options(
+        values.flip_test, values.heatmaps, values.logits, input_size, values.batch_size
+    )
     params, kind = read_config(
         values.experiment,
         values.model_dir,
@@ -224,7 +231,13 @@ def _float_layers(values: flags.FlagValues) -> int | str:
 
 
 def _check_numbers(values: flags.FlagValues) -> None:
+    if values.batch_size > MAX_BATCH_SIZE:
+        raise command_line.UsageError(
+            f"--batch_size={values.batch_size} is too large; it must be "
+            f"{MAX_BATCH_SIZE} or less."
+        )
     for name, least in (
+        ("batch_size", 1),
         ("calibration_samples", 1),
         ("verification_images", 0),
         ("max_loss", 0),
@@ -247,7 +260,7 @@ def _check_combinations(values: flags.FlagValues) -> None:
         (
             "--format=tflite",
             values.format == "tflite",
-            ("heatmaps", "logits", "input_size"),
+            ("heatmaps", "logits", "input_size", "batch_size"),
         ),
         ("--format=saved_model", values.format == "saved_model", ("warmup",)),
         (

@@ -312,6 +312,13 @@ INT8 = ["--checkpoint=c", "--format=tflite", "--quantize=int8"]
             "--quantization_report goes with --quantize=int8",
         ),
         (
+            ["--checkpoint=c", "--format=saved_model", "--batch_size=4"],
+            2,
+            "--batch_size goes with --format=tflite",
+        ),
+        ([*INT8, "--batch_size=0"], 2, "--batch_size=0 is too small"),
+        ([*INT8, "--batch_size=1000"], 2, "--batch_size=1000 is too large; it must be"),
+        (
             [*INT8, "--float_layers=some"],
             2,
             "--float_layers=some must be auto or a whole number, 0 or more",

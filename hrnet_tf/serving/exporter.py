@@ -31,12 +31,14 @@ class Options:
         heatmaps: Whether a .tflite file puts out heatmaps, too.
         logits: Whether a .tflite file puts out logits, too.
         input_size: (height, width) that a .tflite file takes; None for the usual.
+        batch_size: How many inputs a .tflite file takes at once.
     """
 
     flip_test: bool = False
     heatmaps: bool = False
     logits: bool = False
     input_size: tuple[int, int] | None = None
+    batch_size: int = 1
 
     def given(self) -> list[str]:
         """The names of those that differ from their defaults."""
@@ -147,7 +149,8 @@ class Exporter(abc.ABC):
     def name(self) -> str:
         """The name of a .tflite file without its suffix."""
         height, width = self.metadata.input_size
-        return f"{self.model_type}_{self.metadata.model}_{height}x{width}"
+        count = f"_batch{self.given.batch_size}" if self.given.batch_size > 1 else ""
+        return f"{self.model_type}_{self.metadata.model}_{height}x{width}{count}"
 
     def compared_samples(self, has_data: bool) -> np.ndarray:
         """A few inputs [N, H, W, 3], or noise if there is no data, to compare maps."""

@@ -242,7 +242,10 @@ def _check_loss(export: Export, expected: Score, received: Score) -> None:
 
 
 def _latency(path: str, exporter: Exporter, sample: np.ndarray) -> str:
-    """Milliseconds for one input of the network's size, and of what, in words."""
+    """Milliseconds for one input of the network's size, and of what, in words.
+
+    Of a .tflite file that takes several at once, the share of one.
+    """
     inputs = sample[np.newaxis]
     if os.path.isdir(path):
         name, input_name = exporter.signature
@@ -252,9 +255,12 @@ def _latency(path: str, exporter: Exporter, sample: np.ndarray) -> str:
         )
         return f"{verification.latency(call):.1f} ({exporter.timed.saved_model})"
     durations = []
+    count = exporter.given.batch_size
+    inputs = np.repeat(inputs, count, axis=0)
     for threads in (1, 2):
         run = load_tflite(path, threads).run
-        durations.append(verification.latency(functools.partial(run, image=inputs)))
+        call = functools.partial(run, image=inputs)
+        durations.append(verification.latency(call) / count)
     one, two = durations
     timed = exporter.timed.tflite
     return f"{one:.1f} with 1 thread, {two:.1f} with 2 ({timed})"

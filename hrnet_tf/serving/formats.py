@@ -21,3 +21,6 @@ MAX_LOSS = {
 
 # The number of layers that stay in float in 8-bit files, where it is to be found out.
 AUTO = "auto"
+
+# The most inputs that a .tflite file takes at once.
+MAX_BATCH_SIZE = 256

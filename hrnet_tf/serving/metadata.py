@@ -101,19 +101,19 @@ def stored(
         read: Turns JSON and the model's path, for messages, into the value.
         key: The key in hrnet_tf.json, if it is not the field's name.
         json_type: What the field is in JSON, a dict or a list.
-        is_optional: Whether it is left out where it is None, and None where it is
-            missing: earlier versions did not write it.
+        is_optional: Whether it may be missing, see `optional`; it is then None.
     """
-    ways = {
-        "write": write,
-        "read": read,
-        "key": key,
-        "json_type": json_type,
-        "is_optional": is_optional,
-    }
-    if is_optional:
-        return dataclasses.field(default=None, metadata=ways)
-    return dataclasses.field(metadata=ways)
+    ways = {"write": write, "read": read, "key": key, "json_type": json_type}
+    return optional(None, ways) if is_optional else dataclasses.field(metadata=ways)
+
+
+def optional(default: Any, ways: Mapping[str, Any] | None = None) -> Any:
+    """A dataclass field that earlier versions did not write.
+
+    It is left out where it is as by default, and as by default where it is missing.
+    """
+    ways = {**(ways or {}), "is_optional": True}
+    return dataclasses.field(default=default, metadata=ways)
 
 
 def stored_section(kind: type[hyperparams.Config]) -> Any:
@@ -182,7 +182,7 @@ class Metadata(abc.ABC):
         for field in dataclasses.fields(self):
             key = field.metadata.get("key") or field.name
             value = getattr(self, field.name)
-            if value is None and field.metadata.get("is_optional"):
+            if field.metadata.get("is_optional") and value == field.default:
                 continue
             values[key] = field.metadata.get("write", lambda same: same)(value)
             if field.name == "version":
@@ -235,7 +235,7 @@ def _read_field(
 ) -> Any:
     key = field.metadata.get("key") or field.name
     if key not in values and field.metadata.get("is_optional"):
-        return None
+        return field.default
     value = values[key]
     read = field.metadata.get("read")
     if read is None:

@@ -76,7 +76,9 @@ class Quantizer:
         Raises:
             ValueError: If there are no images, or no layer has such a name.
         """
-        samples = [{"image": image[np.newaxis]} for image in images]
+        # Each image fills a batch: the ranges are those of a file for one at a time.
+        size = _batch_size(content)
+        samples = [{"image": np.stack([image] * size)} for image in images]
         if not samples:
             raise ValueError("int8 needs images to calibrate with; there are none.")
         if not _layers(content, part):
@@ -199,13 +201,26 @@ def _add_probe(model: schema.ModelT, index: int, name: str) -> None:
     model.signatureDefs[0].outputs.append(entry)
 
 
+def _batch_size(content: bytes) -> int:
+    graph = unpack(content).subgraphs[0]
+    return int(graph.tensors[graph.inputs[0]].shape[0])
+
+
+def _batches(content: bytes, images: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Images as a file takes them, so many at once; the last ones again to the end."""
+    size = _batch_size(content)
+    for start in range(0, len(images), size):
+        batch = list(images[start : start + size])
+        yield np.stack(batch + batch[-1:] * (size - len(batch)))
+
+
 def _run(content: bytes, images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What the probes of a file say of images: each an array [N, ...]."""
     interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
     interpreter.allocate_tensors()
     run = interpreter.get_signature_runner(SIGNATURE)
     names = [name for name in run.get_output_details() if name.startswith(_PROBE)]
-    found = [run(image=image[np.newaxis]) for image in images]
+    found = [run(image=batch) for batch in _batches(content, images)]
     return [np.concatenate([outputs[name] for outputs in found]) for name in names]
 
 

@@ -22,6 +22,7 @@ GIVEN = {
     "heatmaps": (True, {"pose"}),
     "logits": (True, {"segmentation"}),
     "input_size": ((64, 96), {"segmentation"}),
+    "batch_size": (4, {"pose"}),
 }
 
 

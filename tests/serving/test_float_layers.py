@@ -9,7 +9,7 @@ import tensorflow as tf
 from hrnet_tf.messages import UserError
 from hrnet_tf.serving import float_layers, tflite, tflite_operators
 from hrnet_tf.serving.float_layers import AUTO, Int8, choose
-from hrnet_tf.serving.kinds import load_predictor
+from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.serving.tflite_metadata import read_description
 from hrnet_tf.serving.tflite_quantization import Layer, Quantizer
 from hrnet_tf.serving.verification import VerificationError

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from hrnet_tf.serving import operators, tflite, tflite_operators
-from hrnet_tf.serving.kinds import load_predictor
 from hrnet_tf.serving.metadata import ModelError, parse
 from hrnet_tf.serving.operators import Operators
 from hrnet_tf.serving.pose.metadata import PoseMetadata
+from hrnet_tf.serving.predictors import load_predictor
 
 CROPS = np.random.default_rng(2).integers(0, 256, (2, 64, 32, 3), np.uint8)
 SIDES = tf.TensorSpec([1, 4, 4, 2])

@@ -21,7 +21,7 @@ from hrnet_tf.tasks.pose import PoseTask
 class PoseExporter(Exporter):
     """See `Exporter`; samples are crops."""
 
-    options = frozenset({"flip_test", "heatmaps"})
+    options = frozenset({"flip_test", "heatmaps", "batch_size"})
     maps = "heatmaps"
     sample = "crop"
     signature = ("crops", "crops")
@@ -36,7 +36,10 @@ class PoseExporter(Exporter):
 
     def describe(self) -> PoseMetadata:
         return PoseMetadata.of_task(
-            self.task.task_config, self.task.skeleton, self.given.flip_test
+            self.task.task_config,
+            self.task.skeleton,
+            self.given.flip_test,
+            self.given.batch_size,
         )
 
     @property

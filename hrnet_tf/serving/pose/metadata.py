@@ -10,6 +10,7 @@ from hrnet_tf.configs.codec import Codec
 from hrnet_tf.data.vocabularies.skeletons import Skeleton, skeleton_from_spec
 from hrnet_tf.messages import shown
 from hrnet_tf.ops.heatmaps import CODECS
+from hrnet_tf.serving.formats import MAX_BATCH_SIZE
 from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
 from hrnet_tf.serving.metadata import (
     Interface,
@@ -17,6 +18,7 @@ from hrnet_tf.serving.metadata import (
     NetworkMetadata,
     model_name,
     number_mistakes,
+    optional,
     stored,
     stored_section,
 )
@@ -47,6 +49,7 @@ class PoseMetadata(NetworkMetadata):
         keypoint_score_threshold: A person's score is the mean of the keypoint scores
             above this.
         flip_test: Whether predictions are averaged with those of the mirrored crop.
+        batch_size: How many crops a .tflite file takes at once.
     """
 
     task: ClassVar[str] = "pose"
@@ -57,10 +60,15 @@ class PoseMetadata(NetworkMetadata):
     box_padding: float
     keypoint_score_threshold: float
     flip_test: bool
+    batch_size: int = optional(1)
 
     @classmethod
     def of_task(
-        cls, task: "PoseTask", skeleton: Skeleton, flip_test: bool
+        cls,
+        task: "PoseTask",
+        skeleton: Skeleton,
+        flip_test: bool,
+        batch_size: int = 1,
     ) -> "PoseMetadata":
         """Describes a model that was trained with the configuration `task`."""
         height, width = task.model.input_size
@@ -71,6 +79,7 @@ class PoseMetadata(NetworkMetadata):
             box_padding=task.validation_data.box_padding,
             keypoint_score_threshold=task.evaluation.keypoint_score_threshold,
             flip_test=flip_test,
+            batch_size=batch_size,
             model=model_name(task),
         )
 
@@ -80,6 +89,7 @@ class PoseMetadata(NetworkMetadata):
         )
         threshold = {"keypoint_score_threshold": self.keypoint_score_threshold}
         yield from number_mistakes(threshold, -1e6, 1e6)
+        yield from number_mistakes({"batch_size": self.batch_size}, 0, MAX_BATCH_SIZE)
         if self.codec.name not in CODECS:
             yield (
                 f"codec.name is {shown(self.codec.name)}; it must be one of "
@@ -105,8 +115,10 @@ class PoseMetadata(NetworkMetadata):
 
     def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
         return {
-            "image": tf.TensorSpec([1, *self.input_size, 3], tf.uint8),
-            "keypoints": tf.TensorSpec([1, self.skeleton.num_keypoints, 3]),
+            "image": tf.TensorSpec([self.batch_size, *self.input_size, 3], tf.uint8),
+            "keypoints": tf.TensorSpec(
+                [self.batch_size, self.skeleton.num_keypoints, 3]
+            ),
         }
 
     @property
@@ -120,16 +132,19 @@ class PoseMetadata(NetworkMetadata):
     @property
     def tensors(self) -> dict[str, str]:
         height, width = self.input_size
+        count = self.batch_size
+        whose = "one person" if count == 1 else "one person each"
         return {
             "image": (
-                f"uint8 RGB crop of one person, [1, {height}, {width}, 3]; it is "
+                f"uint8 RGB crop of {whose}, [{count}, {height}, {width}, 3]; it is "
                 "normalised inside the model."
             ),
             "keypoints": (
-                "float32 [1, K, 3]: x and y as shares of the crop's width and height, "
-                "and the score. The names of the K keypoints are in keypoints.txt."
+                f"float32 [{count}, K, 3]: x and y as shares of the crop's width and "
+                "height, and the score. The names of the K keypoints are in "
+                "keypoints.txt."
             ),
             "heatmaps": (
-                "float32 [1, height / 4, width / 4, K]: one map per keypoint."
+                f"float32 [{count}, height / 4, width / 4, K]: one map per keypoint."
             ),
         }

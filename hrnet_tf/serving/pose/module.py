@@ -87,9 +87,8 @@ class PoseModule(MobileModule):
             outputs = {"keypoints": tf.concat([keypoints, scores], axis=-1)}
             return {**outputs, "heatmaps": maps} if with_maps else outputs
 
-        return signature(
-            predict, tf.TensorSpec([1, height, width, 3], tf.uint8, "image")
-        )
+        shape = [self._metadata.batch_size, height, width, 3]
+        return signature(predict, tf.TensorSpec(shape, tf.uint8, "image"))
 
     def predict_crops(self, crops: tf.Tensor) -> dict[str, tf.Tensor]:
         """Predicts the people in crops of the network's size.

@@ -299,11 +299,22 @@ class TFLitePosePredictor(PosePredictor):
 
     def _predict_crops(self, crops: np.ndarray) -> np.ndarray:
         height, width = self.metadata.input_size
-        found = [self.predict_crop(crop)["keypoints"][0] for crop in crops]
-        return np.stack(found) * np.array([width, height, 1], np.float32)
+        found = self._run(crops)["keypoints"]
+        return found * np.array([width, height, 1], np.float32)
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        return self._model.run(image=crop[np.newaxis])
+        return self._run(crop[np.newaxis])
+
+    def _run(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs for P > 0 crops, so many at once; black ones fill the last."""
+        size = self.metadata.batch_size
+        filling = np.zeros([-len(crops) % size, *crops.shape[1:]], np.uint8)
+        batches = np.concatenate([crops, filling]).reshape(-1, size, *crops.shape[1:])
+        parts = [self._model.run(image=batch) for batch in batches]
+        return {
+            name: np.concatenate([part[name] for part in parts])[: len(crops)]
+            for name in self._model.outputs
+        }
 
 
 def _transform_points(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
