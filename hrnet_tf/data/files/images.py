@@ -21,7 +21,6 @@ from hrnet_tf.input_files import (
     is_remote,
     read_bytes,
 )
-from hrnet_tf.ops.images import decode_image
 
 _SIGNATURES = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # of JPEG and PNG
 # The most that TensorFlow decodes, in training.
@@ -69,6 +68,8 @@ def check_encoded(
     """As `read_image_file`, of bytes; messages begin with their `source`."""
     # Commands that only look at labels are not to wait for it.
     import tensorflow as tf
+
+    from hrnet_tf.ops.images import decode_image
 
     if encoded and not encoded.startswith(_SIGNATURES):
         raise Unusable(

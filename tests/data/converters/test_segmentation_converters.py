@@ -15,10 +15,11 @@ from pycocotools import mask as coco_mask
 
 from hrnet_tf.data import cityscapes, lip, pascal_context, segmentation_folder
 from hrnet_tf.data.converters.label_images import read_label_image
-from hrnet_tf.data.files import images, pictures
+from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
+from hrnet_tf.ops import images
 
 HEIGHT, WIDTH = 12, 20
 PIXELS = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
