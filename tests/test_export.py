@@ -12,6 +12,7 @@ from hrnet_tf import export
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.messages import UserError
+from hrnet_tf.ops.images import decode_image
 from hrnet_tf.serving import exporting
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.kinds import KINDS
@@ -99,7 +100,7 @@ def test_the_saved_model_answers_as_an_evaluation_does(params, run_dir, saved_mo
     assert not answer["keypoints"][0, count:].numpy().any()
     assert answer["scores"].shape == (1, count + 1)
 
-    image = tf.io.decode_image(record["encoded"], channels=3)
+    image = decode_image(record["encoded"])
     same = signatures["image"](images=image[tf.newaxis], boxes=boxes)
     np.testing.assert_array_equal(same["keypoints"], answer["keypoints"])
 

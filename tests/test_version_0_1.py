@@ -54,7 +54,8 @@ def test_a_run_is_evaluated_as_before(run_dir, toy_command, toy_data, tmp_path):
     # Since then, the file also says how the numbers were found.
     assert now["codec"] == "msra" and now["flip_test"] is True
     assert now.keys() == before.keys() - {"best_keypoint_AP"} | {"codec", "flip_test"}
-    assert now["validation_loss"] == pytest.approx(before["validation_loss"], rel=1e-4)
+    # Version 0.1 decoded JPEG files by the fast transform.
+    assert now["validation_loss"] == pytest.approx(before["validation_loss"], rel=2e-3)
     for name, value in before.items():
         if name.startswith("keypoint_"):
             assert now[name] == pytest.approx(value, abs=1e-4), name
@@ -77,7 +78,9 @@ def test_a_run_is_exported_as_before(run_dir, tmp_path):
     assert export.main(["export", "--format=tflite", *flags]) == 0
     now = load_predictor(str(tmp_path / "out/pose_custom_64x64.tflite"))
     before = load_predictor(str(OLD / "pose.tflite"))
-    said = dataclasses.replace(now.metadata, version=before.metadata.version)
+    said = dataclasses.replace(
+        now.metadata, version=before.metadata.version, operators=None
+    )
     assert said.to_json() == before.metadata.to_json()
     crop = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     np.testing.assert_allclose(

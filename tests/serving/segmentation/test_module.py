@@ -1,5 +1,6 @@
 """Exported segmentation models answer as the checkpoint does, through every door."""
 
+import dataclasses
 import functools
 
 import cv2
@@ -187,8 +188,8 @@ def test_a_saved_model_and_a_tflite_file_agree(method, tmp_path):
     (tmp_path / "m.tflite").write_bytes(tflite.convert(module, metadata))
     served = load_predictor(str(tmp_path))
     mobile = load_predictor(str(tmp_path / "m.tflite"))
-    assert served.metadata == mobile.metadata
-    assert mobile.metadata.to_json() == metadata.to_json()
+    for predictor in (served, mobile):
+        assert dataclasses.replace(predictor.metadata, operators=None) == metadata
     image = noise(72, 96, 5)
     whole = served.predict_image(image).labels
     assert_same_classes(whole, expected_logits(model, metadata, image))
