@@ -110,6 +110,7 @@ def write_openvino(network: Any, folder: str, images: np.ndarray | None) -> None
 
 def write_ncnn(network: Any, folder: str) -> None:
     """Writes fp32.ncnn.param and fp32.ncnn.bin, for one image at a time."""
+    import ncnn
     import pnnx
 
     path = os.path.join(folder, ONNX)
@@ -123,6 +124,10 @@ def write_ncnn(network: Any, folder: str) -> None:
         cwd=folder,
         capture_output=True,
     )
+    written = os.path.join(folder, NCNN)
+    if ncnn.Net().load_param(written):
+        os.remove(written)
+        raise RuntimeError("ncnn has not all operations that pnnx wrote.")
 
 
 def write_graph(model: str, folder: str, engine: str) -> measuring.Work:

@@ -61,7 +61,7 @@ def write(
 
 
 def random_module(variant: str, size: Sequence[int]) -> Any:
-    """A `PoseModule` of an HRNet.
+    """A `PoseModule` of an HRNet or a Lite-HRNet.
 
     Its attributes `metadata` and `task` are what it was made of; `weights` are those
     from before its norms were folded.
@@ -70,16 +70,20 @@ def random_module(variant: str, size: Sequence[int]) -> Any:
 
     from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.configs import pose as pose_config
+    from hrnet_tf.configs.variants import family_of
     from hrnet_tf.data.vocabularies.skeletons import load_skeleton
     from hrnet_tf.modeling.pose_model import build_pose_model
+    from hrnet_tf.modeling.task_models import POSE_DECODERS
     from hrnet_tf.serving.pose.metadata import PoseMetadata
     from hrnet_tf.serving.pose.module import PoseModule
 
     task = pose_config.PoseTask()
     task.model.override({"input_size": list(size)})
-    task.model.backbone.hrnet.override(
+    task.model.backbone.type = family_of(variant)
+    task.model.backbone.get().override(
         {"model_id": variant, "kernel_initializer": "kaiming"}
     )
+    task.model.decoder.type = POSE_DECODERS[task.model.backbone.type]
     skeleton = load_skeleton(task.skeleton)
     tf.random.set_seed(0)
     model = build_pose_model(task.model, skeleton.num_keypoints)

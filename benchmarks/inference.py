@@ -28,7 +28,7 @@ import engines
 import measuring
 import runners
 
-from hrnet_tf.configs.variants import VARIANTS
+from hrnet_tf.configs.variants import ALL_VARIANTS
 
 QUANTIZED = {"none": "fp32", "float16": "fp16", "dynamic": "dynamic", "int8": "int8"}
 
@@ -47,7 +47,7 @@ def main() -> None:
     """Measures everybody and prints a table."""
     parser = measuring.parser(__doc__, rounds=10)
     parser.add_argument("--model", help="an exported model, instead of a random one")
-    parser.add_argument("--variant", default="w32", choices=VARIANTS)
+    parser.add_argument("--variant", default="w32", choices=ALL_VARIANTS)
     parser.add_argument("--size", type=measuring.size, default=[256, 192])
     parser.add_argument(
         "--batches", type=measuring.counts, default=[1, 16], help="images at once"

@@ -22,7 +22,7 @@ import measuring
 import numpy as np
 import photographs
 
-from hrnet_tf.configs.variants import VARIANTS
+from hrnet_tf.configs.variants import ALL_VARIANTS
 
 OURS, PEER = "hrnet_tf", "OpenCV loop"
 FORMATS = ("saved_model", "tflite")
@@ -36,7 +36,7 @@ def main() -> None:
         "--images", type=measuring.count, default=100, help="in the folder"
     )
     parser.add_argument("--people_per_image", type=float, default=2.0)
-    parser.add_argument("--variant", default="w18_small_v1", choices=VARIANTS)
+    parser.add_argument("--variant", default="w18_small_v1", choices=ALL_VARIANTS)
     parser.add_argument("--size", type=measuring.size, default=[128, 96])
     parser.add_argument(
         "--formats", type=measuring.some_of(FORMATS), default=list(FORMATS)

@@ -18,7 +18,7 @@ import exported
 import measuring
 import photographs
 
-from hrnet_tf.configs.variants import VARIANTS
+from hrnet_tf.configs.variants import ALL_VARIANTS
 
 BARE, TENSORFLOW = "python -c pass", "import tensorflow"
 
@@ -26,7 +26,7 @@ BARE, TENSORFLOW = "python -c pass", "import tensorflow"
 def main() -> None:
     """Measures and prints a table."""
     parser = measuring.parser(__doc__, rounds=5)
-    parser.add_argument("--variant", default="w18_small_v1", choices=VARIANTS)
+    parser.add_argument("--variant", default="w18_small_v1", choices=ALL_VARIANTS)
     parser.add_argument("--size", type=measuring.size, default=[128, 96])
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
