@@ -58,19 +58,28 @@ def in_stages(
     def submit(stage: Callable[..., Any], *arguments: Any) -> Future[Any]:
         return threads.submit(attempt, stage, *arguments)
 
+    # Functions, so that nothing of an item is kept while the next ones are at work.
+    def work_alone(item: Item) -> Any:
+        (found,) = _look_at([item], [attempt(read, item)], look, expected)
+        return attempt(write, item, found)
+
+    def look_together(
+        group: list[Item], contents: list[Future[Any]]
+    ) -> list[Future[Any]]:
+        read_contents = [future.result() for future in contents]
+        findings = _look_at(group, read_contents, look, expected)
+        pairs = zip(group, findings, strict=True)
+        return [submit(write, *pair) for pair in pairs]
+
     groups = _in_groups(items, weight, group_size)
     ahead, behind = (math.ceil(count / group_size) for count in (_AHEAD, _BEHIND))
     try:
         for group, contents in _read_ahead(groups, read, submit, ahead):
             if contents is None:
                 yield from wait(0)
-                (found,) = _look_at(group, [attempt(read, group[0])], look, expected)
-                yield attempt(write, group[0], found)
+                yield work_alone(group[0])
                 continue
-            read_contents = [future.result() for future in contents]
-            findings = _look_at(group, read_contents, look, expected)
-            pairs = zip(group, findings, strict=True)
-            written.append([submit(write, *pair) for pair in pairs])
+            written.append(look_together(group, contents))
             yield from wait(behind)
         yield from wait(0)
     finally:
@@ -87,6 +96,9 @@ def _attempt(
     try:
         return stage(*arguments)
     except expected as error:
+        # The frames that it went through would keep their images, for as long as
+        # somebody keeps it.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         return error
 
 
@@ -120,10 +132,11 @@ def _in_groups(
     total = 0.0
     for item in items:
         more = weight(item)
-        if group and (len(group) == group_size or total + more > 1):
+        is_large = more >= 1
+        if group and (is_large or len(group) == group_size or total + more > 1):
             yield group, False
             group, total = [], 0.0
-        if more >= 1:
+        if is_large:
             yield [item], True
             continue
         group.append(item)

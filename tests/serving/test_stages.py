@@ -1,7 +1,9 @@
 """Stages overlap, keep the order of items, and end where one of them fails."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -79,6 +81,7 @@ def groups_of(count, weight, group_size):
 def test_items_are_looked_at_together_up_to_a_number_and_a_weight():
     assert groups_of(7, lambda item: 0.0, 3) == [[0, 1, 2], [3, 4, 5], [6]]
     assert groups_of(5, lambda item: 0.4, 3) == [[0, 1], [2, 3], [4]]
+    assert groups_of(3, lambda item: float(item == 1), 4) == [[0], [1], [2]]
     large = groups_of(5, lambda item: 1.5 if item == 2 else 0.3, 4)
     assert large == [[0, 1], [2], [3, 4]]
 
@@ -157,6 +160,65 @@ def test_few_are_in_memory_and_a_large_one_alone():
     list(run(40, read, lambda i, c: c, write, is_large=lambda item: item % 10 == 5))
     assert most <= 10
     assert all(beside[item] == {item} for item in (5, 15, 25, 35))
+
+
+class Content:
+    """What can be seen to be in memory."""
+
+
+def left_of(contents):
+    """How many are in memory, once threads have let go of what they worked on."""
+    end = time.monotonic() + 2
+    while len(contents) and time.monotonic() < end:
+        gc.collect()
+        time.sleep(0.01)
+    return len(contents)
+
+
+@pytest.mark.parametrize("group_size", [1, 4])
+def test_what_was_written_is_not_in_memory_any_more(group_size):
+    contents, beside = weakref.WeakSet(), {}
+    large = (6, 7, 13)
+
+    def read(item):
+        if item in large:
+            beside[item] = left_of(contents)
+        content = Content()
+        contents.add(content)
+        return content
+
+    results = run(
+        15,
+        read,
+        lambda item, content: content,
+        lambda item, content: item,
+        lambda item: item in large,
+        group_size,
+    )
+    assert list(results) == list(range(15))
+    assert beside == dict.fromkeys(large, 0)
+
+
+@pytest.mark.parametrize("stage", ["look", "write"])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_faults_that_are_kept_keep_no_content(stage, is_large):
+    contents = weakref.WeakSet()
+
+    def read(item):
+        content = Content()
+        contents.add(content)
+        return content
+
+    def fail(item, content):
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise Fault(f"{item} failed") from error
+
+    stages = {"look": lambda item, content: content, stage: fail}
+    faults = list(run(5, read, **stages, is_large=lambda _: is_large, group_size=2))
+    assert list(map(str, faults)) == [f"{item} failed" for item in range(5)]
+    assert left_of(contents) == 0
 
 
 def test_nothing_goes_on_when_nobody_asks_any_more():
