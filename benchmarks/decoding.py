@@ -15,6 +15,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import cv2
+import flag_values
 import measuring
 import numpy as np
 
@@ -28,13 +29,13 @@ _FAR = 0.01
 
 def main() -> None:
     """Measures all codecs and prints a table."""
-    parser = measuring.parser(__doc__, rounds=5)
-    parser.add_argument("--people", type=measuring.count, default=1000)
+    parser = flag_values.parser(__doc__, rounds=5)
+    parser.add_argument("--people", type=flag_values.count, default=1000)
     parser.add_argument(
-        "--batch", type=measuring.count, default=32, help="heatmaps decoded together"
+        "--batch", type=flag_values.count, default=32, help="heatmaps decoded together"
     )
     parser.add_argument(
-        "--codecs", type=measuring.some_of(CODECS), default=list(CODECS)
+        "--codecs", type=flag_values.some_of(CODECS), default=list(CODECS)
     )
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)

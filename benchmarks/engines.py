@@ -56,7 +56,8 @@ def write_random(
         # Whatever a converter raises: others can be measured all the same.
         except Exception as error:
             missing = [n for n in wanted if not os.path.exists(f"{folder}/{n}")]
-            print(f"Left out: {', '.join(missing)}: {error}", file=sys.stderr)
+            names = ", ".join(missing)
+            print(f"{measuring.LEFT_OUT}: {names}: {error}", file=sys.stderr)
     return lambda: None
 
 

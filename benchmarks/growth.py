@@ -9,12 +9,14 @@ so that it is our own work that grows. benchmarks/memory.py has COCO's size.
 """
 
 import contextlib
+import math
 import os
 import shutil
 import tempfile
 from typing import Any
 
 import exported
+import flag_values
 import measuring
 import memory
 
@@ -24,17 +26,19 @@ _PER_IMAGE = 2
 
 def main() -> None:
     """Measures all steps at all sizes and prints a table."""
-    parser = measuring.parser(__doc__, rounds=1)
+    parser = flag_values.parser(__doc__, rounds=1)
     parser.add_argument(
-        "--people", type=measuring.count, default=600, help="to begin with"
+        "--people", type=flag_values.count, default=600, help="to begin with"
     )
     parser.add_argument(
-        "--factors", type=measuring.counts, default=[1, 10, 100], help="of the people"
+        "--factors", type=flag_values.counts, default=[1, 10, 100], help="of the people"
     )
-    parser.add_argument("--steps", type=measuring.some_of(STEPS), default=list(STEPS))
+    parser.add_argument("--steps", type=flag_values.some_of(STEPS), default=list(STEPS))
     arguments = parser.parse_args()
+    steps = [step for step in STEPS if step in arguments.steps]
+    if "read" in steps and "convert" not in steps:
+        parser.error("--steps: read needs convert, which writes its records.")
     measuring.pin(arguments.cores)
-    steps = arguments.steps
     found: dict[str, list[dict[str, Any]]] = {step: [] for step in steps}
     with tempfile.TemporaryDirectory() as folder:
         if "predict" in steps:
@@ -120,10 +124,10 @@ def read(data: str, model: str) -> measuring.Work:
     reader = PoseInput(config, pose_config.Codec(), (64, 64), skeleton)
     batches = iter(reader.dataset())
     next(batches)
-    people = _count_people(data)
+    num_batches = math.ceil(_count_people(data) / 32)
 
     def work() -> None:
-        for _ in range(people // 32):
+        for _ in range(num_batches):
             next(batches)
 
     return _once_warm(work)

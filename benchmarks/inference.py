@@ -13,7 +13,8 @@ graph from images, and peers run the same graph, if they can read it.
 Printed are medians, and how many times as fast ours are as the fastest peer of the same
 precision. The last column compares heatmaps, of random weights, with those of the
 SavedModel: the mean difference as a share of their standard deviation. A .tflite file
-and ncnn take one image at a time, so that batches are run one after the other.
+takes one image at a time, or as many as it was exported for, and ncnn one: batches are
+then run in parts, one after the other, of which the last is filled up.
 """
 
 import dataclasses
@@ -21,10 +22,11 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import engines
+import flag_values
 import measuring
 import runners
 
@@ -45,20 +47,29 @@ class Entry:
 
 def main() -> None:
     """Measures everybody and prints a table."""
-    parser = measuring.parser(__doc__, rounds=10)
-    parser.add_argument("--model", help="an exported model, instead of a random one")
-    parser.add_argument("--variant", default="w32", choices=ALL_VARIANTS)
-    parser.add_argument("--size", type=measuring.size, default=[256, 192])
+    parser = flag_values.parser(__doc__, rounds=10)
     parser.add_argument(
-        "--batches", type=measuring.counts, default=[1, 16], help="images at once"
+        "--model",
+        type=flag_values.existing,
+        help="an exported model, instead of a random one",
     )
-    parser.add_argument("--only", default="", help="regular expression of names")
+    parser.add_argument("--variant", default="w32", choices=ALL_VARIANTS)
+    parser.add_argument("--size", type=flag_values.size, default=[256, 192])
+    parser.add_argument(
+        "--batches", type=flag_values.counts, default=[1, 16], help="images at once"
+    )
+    parser.add_argument(
+        "--only",
+        type=flag_values.pattern,
+        default="",
+        help="regular expression of names",
+    )
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
     size, batches = arguments.size, arguments.batches
     with tempfile.TemporaryDirectory() as folder:
         found = (
-            _given(arguments.model, folder)
+            _given(arguments.model, folder, arguments.only)
             if arguments.model
             else _random(arguments.variant, size, folder, arguments.only)
         )
@@ -71,7 +82,6 @@ def main() -> None:
                 ),
             )
             for entry in found
-            if re.search(arguments.only, entry.name)
         }
         rounds = measuring.take_turns(
             __file__,
@@ -146,9 +156,19 @@ def _summary(
 # ---- who takes part ----
 
 
+def _chosen(entries: Iterable[Entry], only: str) -> list[Entry]:
+    """Those whose name the expression is in; ends the run where there is none."""
+    listed = list(entries)
+    chosen = [entry for entry in listed if re.search(only, entry.name)]
+    if not chosen:
+        names = ", ".join(entry.name for entry in listed)
+        sys.exit(f"--only={only} is in none of the names {names}.")
+    return chosen
+
+
 def _random(variant: str, size: list[int], folder: str, only: str) -> list[Entry]:
     """Exports of a random network in all precisions, and peers of the network alone."""
-    entries = [entry for entry in _of_random(folder) if re.search(only, entry.name)]
+    entries = _chosen(_of_random(folder), only)
     measuring.run_once(
         __file__,
         "write_random",
@@ -190,27 +210,37 @@ def _of_random(folder: str) -> Iterator[Entry]:
         yield entry("ncnn", "fp32", "ncnn", engines.NCNN)
 
 
-def _given(model: str, folder: str) -> list[Entry]:
+def _given(model: str, folder: str, only: str) -> list[Entry]:
     """A model's file, and peers that can read its graph."""
-    is_tflite = model.endswith(".tflite")
-    kind = "tflite" if is_tflite else "saved_model"
+    return [
+        entry
+        for entry in _chosen(_of_given(model, folder), only)
+        if not entry.is_peer or _can_read(entry.contender.kind, model, folder)
+    ]
+
+
+def _can_read(engine: str, model: str, folder: str) -> bool:
+    """Writes the model's graph for an engine, and says so where that fails."""
+    try:
+        measuring.run_once(
+            __file__, "write_graph", model=model, folder=folder, engine=engine
+        )
+    except SystemExit:
+        print(f"{measuring.LEFT_OUT}: {engine} cannot read {model}.", file=sys.stderr)
+        return False
+    return True
+
+
+def _of_given(model: str, folder: str) -> Iterator[Entry]:
+    """All who can take part; the peers' files are not written yet."""
+    kind = "tflite" if model.endswith(".tflite") else "saved_model"
     own = measuring.Contender(kind, {"path": model})
-    entries = [Entry("ours", "as shipped", False, own)]
-    for engine in ("onnx", "openvino"):
-        if not _has(engine):
-            continue
-        try:
-            measuring.run_once(
-                __file__, "write_graph", model=model, folder=folder, engine=engine
-            )
-        except SystemExit:
-            print(f"{engine} cannot read {model}.", file=sys.stderr)
-            continue
-        file = "given.onnx" if engine == "onnx" else "given.xml"
-        settings = {"path": os.path.join(folder, file), "raw": True}
-        peer = measuring.Contender(engine, settings)
-        entries.append(Entry(engine, "as shipped", True, peer))
-    return entries
+    yield Entry("ours", "as shipped", False, own)
+    for engine, file in (("onnx", "given.onnx"), ("openvino", "given.xml")):
+        if _has(engine):
+            settings = {"path": os.path.join(folder, file), "raw": True}
+            peer = measuring.Contender(engine, settings)
+            yield Entry(engine, "as shipped", True, peer)
 
 
 def _has(engine: str) -> bool:

@@ -8,7 +8,6 @@ nothing is read ahead while another is timed. Ratios are medians of the rounds' 
 This module imports neither TensorFlow nor hrnet_tf.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import importlib.metadata
@@ -35,6 +34,9 @@ for _name, _value in TENSORFLOW.items():
 
 # A round's work; what it returns is kept with its seconds.
 Work = Callable[[], Mapping[str, Any] | None]
+
+# How lines begin that say who does not take part.
+LEFT_OUT = "Left out"
 
 _SERVE = "--contender"
 _PACKAGES = (
@@ -179,57 +181,6 @@ def _serve(prepare: Callable[[], Work]) -> None:
         print(json.dumps(measured), file=answers, flush=True)
 
 
-def parser(description: str | None, rounds: int | None) -> argparse.ArgumentParser:
-    """A script's flags, with those that all have."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    made.add_argument(
-        "--rounds",
-        type=count,
-        default=rounds,
-        help="how often each takes its turn; %(default)s if not given",
-    )
-    made.add_argument("--cores", type=count, help="to keep all to; all if not given")
-    made.add_argument("--json", help="file for the numbers")
-    return made
-
-
-def count(text: str) -> int:
-    """A flag's value that is a number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1.")
-    return int(text)
-
-
-def counts(text: str) -> list[int]:
-    """A flag's value that is such numbers with commas between them."""
-    return [count(part) for part in text.split(",")]
-
-
-def size(text: str) -> list[int]:
-    """A flag's value that is HEIGHTxWIDTH, as HRNet takes it."""
-    sides = [int(side) for side in text.split("x") if side.isdecimal()]
-    if len(sides) != 2 or any(side % 32 or not side for side in sides):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not HEIGHTxWIDTH, such as 256x192, in multiples of 32."
-        )
-    return sides
-
-
-def some_of(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """A flag's value that is some of these names with commas between them."""
-
-    def chosen(text: str) -> list[str]:
-        if unknown := set(text.split(",")) - set(names):
-            raise argparse.ArgumentTypeError(
-                f"{', '.join(sorted(unknown))} is none of {', '.join(names)}."
-            )
-        return text.split(",")
-
-    return chosen
-
-
 def cpu_seconds() -> float:
     """What all threads of this process have used so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -261,7 +212,7 @@ def is_installed(*packages: str) -> bool:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         print(
-            f"Left out, since it is not installed: {', '.join(missing)}.",
+            f"{LEFT_OUT}, since it is not installed: {', '.join(missing)}.",
             file=sys.stderr,
         )
     return not missing

@@ -155,6 +155,10 @@ def batches(
     dataset: OfficialStyle, batch_size: int, workers: int
 ) -> Iterator[tuple[Any, ...]]:
     """Endless shuffled batches: torch's DataLoader, or without torch a plain loop."""
+    if len(dataset) < batch_size:
+        raise SystemExit(
+            f"There are {len(dataset)} people, too few for a batch of {batch_size}."
+        )
     try:
         from torch.utils import data
     except ImportError:

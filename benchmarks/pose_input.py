@@ -20,13 +20,17 @@ OpenCV takes for two of them.
 import argparse
 import functools
 import glob
+import importlib.util
 import itertools
+import math
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import cv2
+import flag_values
 import measuring
 import numpy as np
 import photographs
@@ -38,24 +42,30 @@ BATCH_SIZE = 32
 
 def main() -> None:
     """Writes data, lets both read it and prints two tables."""
-    parser = measuring.parser(__doc__, rounds=5)
+    parser = flag_values.parser(__doc__, rounds=5)
     parser.add_argument(
-        "--annotations", help="COCO keypoints, instead of generated ones"
+        "--annotations",
+        type=flag_values.existing,
+        help="COCO keypoints, instead of generated ones",
     )
-    parser.add_argument("--image_dir", help="their images")
+    parser.add_argument("--image_dir", type=flag_values.existing, help="their images")
     parser.add_argument(
         "--people_per_image",
-        default="1.08,2.65",
+        type=flag_values.averages,
+        default=[1.08, 2.65],
         help="on average, in generated images; the second is COCO's",
     )
     parser.add_argument(
-        "--num_images", type=measuring.count, default=256, help="to generate"
+        "--num_images", type=flag_values.count, default=256, help="to generate"
     )
     parser.add_argument(
-        "--workers", type=measuring.count, help="of the DataLoader; one for a core"
+        "--workers", type=flag_values.count, help="of the DataLoader; one for a core"
     )
     parser.add_argument(
-        "--crops", type=measuring.count, default=1024, help="of a round"
+        "--crops",
+        type=_whole_batches,
+        default=1024,
+        help=f"of a round, rounded up to batches of {BATCH_SIZE}",
     )
     parser.add_argument(
         "--crop_with_opencv", action="store_true", help="train_data.crop_with_opencv"
@@ -64,16 +74,20 @@ def main() -> None:
     if bool(arguments.annotations) != bool(arguments.image_dir):
         parser.error("--annotations and --image_dir go together.")
     measuring.pin(arguments.cores)
+    if importlib.util.find_spec("torch") is None:
+        print(
+            f"{measuring.LEFT_OUT}: torch's DataLoader, since torch is not installed; "
+            "the official style is a loop on one core.",
+            file=sys.stderr,
+        )
     rows, stages, summary = [], [], []
-    densities = arguments.people_per_image.split(",")
+    densities = arguments.people_per_image
     for density in ["given"] if arguments.annotations else densities:
         with tempfile.TemporaryDirectory() as folder:
             image_dir, path = (
                 (arguments.image_dir, arguments.annotations)
                 if arguments.annotations
-                else photographs.write_people(
-                    folder, arguments.num_images, float(density)
-                )
+                else photographs.write_people(folder, arguments.num_images, density)
             )
             data = {
                 "image_dir": image_dir,
@@ -87,6 +101,11 @@ def main() -> None:
     summary = [line for row in rows for line in summed_up(row)]
     measuring.tell("Training input, 256x192, batch 32", rows, settings, summary)
     print(f"Milliseconds of CPU for each crop\n\n{measuring.markdown(stages)}")
+
+
+def _whole_batches(text: str) -> int:
+    """A flag's value that is a number, made one of whole batches."""
+    return BATCH_SIZE * math.ceil(flag_values.count(text) / BATCH_SIZE)
 
 
 def race(data: dict[str, str], arguments: argparse.Namespace) -> measuring.Rounds:
@@ -273,10 +292,9 @@ def _decode(record: Any) -> Any:
 
 
 def _pixels(record: Any) -> Any:
-    import tensorflow as tf
+    from hrnet_tf.ops.images import decode_image
 
-    image = tf.io.decode_image(record["encoded"], channels=3, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
+    return decode_image(record["encoded"])
 
 
 def _augment(people: Any) -> Any:

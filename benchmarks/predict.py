@@ -18,6 +18,7 @@ from typing import Any
 
 import cv2
 import exported
+import flag_values
 import measuring
 import numpy as np
 import photographs
@@ -31,15 +32,15 @@ STAGES = ("read", "crop, network, decode", "rows", "draw", "write")
 
 def main() -> None:
     """Exports a model, lets both predict and prints two tables."""
-    parser = measuring.parser(__doc__, rounds=3)
+    parser = flag_values.parser(__doc__, rounds=3)
     parser.add_argument(
-        "--images", type=measuring.count, default=100, help="in the folder"
+        "--images", type=flag_values.count, default=100, help="in the folder"
     )
-    parser.add_argument("--people_per_image", type=float, default=2.0)
+    parser.add_argument("--people_per_image", type=flag_values.average, default=2.0)
     parser.add_argument("--variant", default="w18_small_v1", choices=ALL_VARIANTS)
-    parser.add_argument("--size", type=measuring.size, default=[128, 96])
+    parser.add_argument("--size", type=flag_values.size, default=[128, 96])
     parser.add_argument(
-        "--formats", type=measuring.some_of(FORMATS), default=list(FORMATS)
+        "--formats", type=flag_values.some_of(FORMATS), default=list(FORMATS)
     )
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)

@@ -38,13 +38,12 @@ def tflite(path: str, **given: Any) -> measuring.Work:
     from hrnet_tf.serving.loading import TFLITE_SIGNATURE, load_model
 
     loaded = load_model(path, measuring.num_cores())
-    _, *size, _ = loaded.interface[TFLITE_SIGNATURE]["image"].shape
+    shape = loaded.interface[TFLITE_SIGNATURE]["image"].shape
 
     def run(images: np.ndarray) -> dict[str, np.ndarray]:
-        found = [loaded.run(image=image[np.newaxis]) for image in images]
-        return {key: np.concatenate([f[key] for f in found]) for key in found[0]}
+        return loaded.run(image=images)
 
-    return _timed(run, **{**given, "size": size})
+    return _timed(run, takes=list(shape), **given)
 
 
 def onnx(path: str, raw: bool = False, **given: Any) -> measuring.Work:
@@ -122,14 +121,15 @@ def _timed(
     """Runs every batch once, with its own data in the caches, and tells the seconds."""
     if len(takes) == 4 and all(isinstance(side, int) for side in takes[1:3]):
         size = takes[1:3]
-    crops = exported.random_crops(max(batches), size)
+    # What takes so many images only runs batches in parts; the last one is filled up.
+    step = takes[0] if isinstance(takes[0], int) else None
+    most = max(batches) + (-max(batches) % step if step else 0)
+    crops = exported.random_crops(most, size)
     images = crops if raw else exported.normalized(crops)
-    # What takes one image only is run one after the other.
-    step = takes[0] if isinstance(takes[0], int) else max(batches)
 
     def run_batch(batch: int) -> None:
-        for first in range(0, batch, step):
-            run(images[first : min(first + step, batch)])
+        for first in range(0, batch, step or batch):
+            run(images[first : first + (step or batch)])
 
     def work() -> dict[str, Any]:
         told: dict[str, Any] = {}
@@ -140,7 +140,7 @@ def _timed(
             told[str(batch)] = time.perf_counter() - begin
         return {**told, "difference": difference}
 
-    difference = _difference(run(images[:1]), folder)
+    difference = _difference(run(images[: step or 1]), folder)
     return work
 
 

@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import flag_values
 import measuring
 
 SHORT = {
@@ -34,18 +35,27 @@ SHORT = {
 
 def main() -> None:
     """Runs them one after the other and prints the table."""
-    parser = measuring.parser(__doc__, rounds=None)
-    parser.add_argument("--only", type=measuring.some_of(SHORT), default=list(SHORT))
+    parser = flag_values.parser(__doc__, rounds=None)
+    parser.add_argument("--only", type=flag_values.some_of(SHORT), default=list(SHORT))
     parser.add_argument(
-        "--limit", type=measuring.count, default=300, help="seconds for each benchmark"
+        "--limit",
+        type=flag_values.count,
+        default=300,
+        help="seconds for each benchmark",
     )
     parser.add_argument(
         "--readme", help="numbers of an earlier run, to print as a table"
     )
     arguments = parser.parse_args()
     if arguments.readme:
-        with open(arguments.readme, encoding="utf-8") as file:
-            print(readme_table(json.load(file)))
+        try:
+            with open(arguments.readme, encoding="utf-8") as file:
+                print(readme_table(json.load(file)))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            parser.error(
+                f"--readme={arguments.readme} holds no numbers of an earlier run: "
+                f"{error}"
+            )
         return
     measuring.pin(arguments.cores)
     rounds = [f"--rounds={arguments.rounds}"] if arguments.rounds else []
@@ -57,6 +67,8 @@ def main() -> None:
             found[name] = content
             print(f"{name} took {time.monotonic() - begin:.0f} s.", file=sys.stderr)
     rows = [row for content in found.values() for row in content["summary"]]
+    if not rows and len(found) == len(arguments.only):
+        sys.exit("Nothing was compared: no peer took part.")
     if rows:
         measuring.tell("Benchmarks", rows, {**vars(arguments), "found": found}, rows)
     if failed := [name for name in arguments.only if name not in found]:
@@ -71,13 +83,17 @@ def run(name: str, flags: Sequence[str], limit: float) -> dict[str, Any] | None:
         log = os.path.join(folder, "log.txt")
         with open(log, "w", encoding="utf-8") as output:
             code = end_code([script, *flags, f"--json={path}"], output, limit)
+        with open(log, encoding="utf-8", errors="replace") as file:
+            told = file.read()
         if code == 0:
+            for line in told.splitlines():
+                if line.startswith(measuring.LEFT_OUT):
+                    print(f"{name}: {line}", file=sys.stderr)
             with open(path, encoding="utf-8") as file:
                 return json.load(file)
-        with open(log, encoding="utf-8", errors="replace") as file:
-            print(file.read(), file=sys.stderr)
-    told = f"ended with {code}" if code is not None else f"took more than {limit:g} s"
-    print(f"{name} {told}.", file=sys.stderr)
+        print(told, file=sys.stderr)
+    end = f"ended with {code}" if code is not None else f"took more than {limit:g} s"
+    print(f"{name} {end}.", file=sys.stderr)
     return None
 
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 
 import exported
+import flag_values
 import measuring
 import photographs
 
@@ -25,9 +26,9 @@ BARE, TENSORFLOW = "python -c pass", "import tensorflow"
 
 def main() -> None:
     """Measures and prints a table."""
-    parser = measuring.parser(__doc__, rounds=5)
+    parser = flag_values.parser(__doc__, rounds=5)
     parser.add_argument("--variant", default="w18_small_v1", choices=ALL_VARIANTS)
-    parser.add_argument("--size", type=measuring.size, default=[128, 96])
+    parser.add_argument("--size", type=flag_values.size, default=[128, 96])
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
     with tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,7 @@ import os
 import tempfile
 from typing import Any
 
+import flag_values
 import measuring
 import photographs
 
@@ -29,12 +30,12 @@ _MATRIX = 2048
 
 def main() -> None:
     """Measures and prints a table."""
-    parser = measuring.parser(__doc__, rounds=5)
+    parser = flag_values.parser(__doc__, rounds=5)
     parser.add_argument("--variant", default="w32", choices=VARIANTS)
     parser.add_argument(
-        "--batch", type=measuring.count, default=8, help="crops of a step"
+        "--batch", type=flag_values.count, default=8, help="crops of a step"
     )
-    parser.add_argument("--size", type=measuring.size, default=[256, 192])
+    parser.add_argument("--size", type=flag_values.size, default=[256, 192])
     parser.add_argument("--frozen_norms", action="store_true")
     parser.add_argument("--onednn", choices=["0", "1"], help="TensorFlow's switch")
     parser.add_argument("--xla", action="store_true", help="compile our step")

@@ -108,24 +108,6 @@ def test_failure_of_a_contender_ends_the_run(tmp_path):
     assert time.monotonic() - begin < 60
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
-def test_what_is_no_count_is_refused(text, capsys):
-    parser = measuring.parser("What it does.", rounds=3)
-    with pytest.raises(SystemExit):
-        parser.parse_args([f"--rounds={text}"])
-    assert "is not a whole number from 1" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("text", ["256", "256x", "0x0", "100x96", "256x192x3", "axb"])
-def test_what_is_no_size_is_refused(text):
-    with pytest.raises(measuring.argparse.ArgumentTypeError, match="HEIGHTxWIDTH"):
-        measuring.size(text)
-
-
-def test_size_is_height_and_width():
-    assert measuring.size("256x192") == [256, 192]
-
-
 def test_table_is_markdown_and_json_has_everything(tmp_path, capsys):
     path = tmp_path / "numbers.json"
     rows = [{"": "ours", "seconds": 0.125}, {"": "peer", "seconds": None}]

@@ -10,6 +10,7 @@ import exported
 import numpy as np
 import official_loader
 import photographs
+import pose_input
 import pytest
 import tensorflow as tf
 
@@ -83,6 +84,15 @@ def test_official_loader_gives_batches_of_people(people):
     assert targets.shape == (4, 17, 64, 48)
     assert weights.shape == (4, 17, 1)
     assert len(dataset) >= 12
+    with pytest.raises(SystemExit, match="people, too few for a batch of 1000"):
+        next(official_loader.batches(dataset, 1000, workers=0))
+
+
+def test_files_are_decoded_as_by_our_pipeline(people):
+    path = next(Path(people[0]).iterdir())
+    pixels = pose_input._pixels({"encoded": tf.io.read_file(str(path))})
+    expected = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.parametrize("codec", decoding.CODECS)

@@ -1,13 +1,17 @@
 """Every benchmark runs, at a toy's size, and tells numbers that can be true."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import growth
 import inference
 import measuring
+import pose_input
 import pytest
+import runners
 import short_forms
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -164,6 +168,89 @@ def test_a_benchmark_that_fails_is_named_and_the_others_go_on(
     assert "no such peer\n\nfirst ended with 1." in told.err
     assert "| it | 1 s | loop 2 s | 2.00 |" in told.out
     assert json.loads(path.read_text())["rows"][0]["work"] == "it"
+
+
+def test_peers_that_are_left_out_are_named(monkeypatch, tmp_path, capsys):
+    missing = "import measuring; measuring.is_installed('no_such_peer')\n"
+    path = [f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r})\n"]
+    run_short(monkeypatch, tmp_path, first="".join([*path, missing, NUMBERS]))
+    short_forms.main()
+    told = capsys.readouterr().err
+    assert "first: Left out, since it is not installed: no_such_peer.\n" in told
+
+
+def test_a_run_without_any_peer_says_so(monkeypatch, tmp_path):
+    path = run_short(monkeypatch, tmp_path, first=NUMBERS.replace("[row]", "[]"))
+    with pytest.raises(SystemExit, match="Nothing was compared: no peer took part"):
+        short_forms.main()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"summary": []}'])
+def test_what_holds_no_numbers_is_refused(content, monkeypatch, tmp_path, capsys):
+    path = tmp_path / "numbers.json"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(sys, "argv", ["short_forms.py", f"--readme={path}"])
+    with pytest.raises(SystemExit) as ended:
+        short_forms.main()
+    assert ended.value.code == 2
+    assert f"--readme={path} holds no numbers of an" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--only=nothing"], "--only=nothing is in none of the names SavedModel fp32,"),
+        (["--only=nobody", "--model=m.tflite"], "--only=nobody is in none of the"),
+        (["--model=nowhere"], "there is no file or folder 'nowhere'"),
+        (["--only=("], "'[(]' is no regular expression"),
+    ],
+)
+def test_inference_refuses_what_measures_nothing(
+    flags, sentence, monkeypatch, tmp_path, capsys
+):
+    def start(*arguments, **settings):
+        raise AssertionError("Nothing is to be started.")
+
+    (tmp_path / "m.tflite").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(measuring, "take_turns", start)
+    monkeypatch.setattr(sys, "argv", ["inference.py", *flags])
+    with pytest.raises(SystemExit) as ended:
+        inference.main()
+    assert re.search(sentence, f"{ended.value.code} {capsys.readouterr().err}")
+
+
+@pytest.mark.parametrize(
+    ("takes", "sizes"), [(None, [1, 1, 4, 4]), (1, [1] * 10), (3, [3] * 6)]
+)
+def test_batches_are_of_as_many_images_as_a_model_takes(takes, sizes, tmp_path):
+    shown = []
+
+    def run(images):
+        shown.append(images.shape)
+        return {}
+
+    shape = [takes, 32, 64, 3]
+    work = runners._timed(run, str(tmp_path), [64, 32], [1, 4], takes=shape)
+    assert shown == [(takes or 1, 32, 64, 3)]
+    shown.clear()
+    told = work()
+    # Each batch is run once to warm up, and once more.
+    assert shown == [(size, 32, 64, 3) for size in sizes]
+    assert told["1"] > 0 and told["4"] > 0
+
+
+def test_records_are_written_before_they_are_read(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["growth.py", "--steps=predict,read"])
+    with pytest.raises(SystemExit):
+        growth.main()
+    assert "--steps: read needs convert, which writes its" in capsys.readouterr().err
+
+
+def test_a_round_of_training_input_is_whole_batches():
+    assert list(map(pose_input._whole_batches, ["1", "32", "33"])) == [32, 32, 64]
 
 
 def test_a_benchmark_that_does_not_end_is_ended(tmp_path):
