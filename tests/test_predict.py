@@ -116,6 +116,93 @@ def test_goes_on_past_what_cannot_be_read(photos, tmp_path, capsys):
     assert len(read_results(tmp_path)) == 3
 
 
+@pytest.fixture
+def batches(monkeypatch):
+    """The widths of the images that the model, a SavedModel, is shown together."""
+    shown = []
+    predict_batch = FakePredictor.predict_batch
+
+    def remembered(self, images, boxes):
+        shown.append([image.shape[1] for image in images])
+        return predict_batch(self, images, boxes)
+
+    monkeypatch.setattr(FakePredictor, "batches_any_sizes", True)
+    monkeypatch.setattr(FakePredictor, "predict_batch", remembered)
+    return shown
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Images 01.png to 11.png of as many widths, of which 04.png is broken."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(1, 12):
+        image = np.full((20, 20 + number, 3), 90, np.uint8)
+        cv2.imwrite(str(folder / f"{number:02}.png"), image)
+    (folder / "04.png").write_bytes(b"broken")
+    return folder
+
+
+def test_images_that_are_shown_together_keep_their_boxes(
+    batches, many, tmp_path, capsys
+):
+    boxes = [
+        {"image_id": number, "bbox": [number, place, 2, 2], "score": 0.5}
+        for number in range(1, 12)
+        for place in range(number % 3)
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    flags = [f"--input={many}", f"--boxes={tmp_path / 'boxes.json'}"]
+    assert run(tmp_path, *flags) == 1
+    assert f"1 could not be read:\n{many}/04.png: not an" in capsys.readouterr().err
+    assert batches == [[21, 22, 23, 25, 26, 27, 28], [29, 30, 31]]
+    expected = [box for box in boxes if box["image_id"] != 4]
+    for row, box in zip(read_results(tmp_path), expected, strict=True):
+        assert row["file_name"] == f"{box['image_id']:02}.png"
+        assert row["image_id"] == box["image_id"] and row["bbox"] == box["bbox"]
+        assert row["keypoints"][:2] == [box["bbox"][0] + 1, box["bbox"][1] + 1]
+    for number in {*range(1, 12)} - {4}:
+        picture = media.read_image(str(tmp_path / f"out/{number:02}.png"))
+        assert picture.shape == (20, 20 + number, 3)
+
+
+def test_images_that_are_shown_together_have_a_limit(
+    batches, many, tmp_path, monkeypatch
+):
+    # 05.png alone has as many pixels as a group may have.
+    monkeypatch.setattr(predicting, "_MOST_PIXELS", 20 * 25)
+    for number in (1, 2, 3, 8, 9):
+        (many / f"{number:02}.png").unlink()
+    cv2.imwrite(str(many / "06.png"), np.full((10, 30, 3), 90, np.uint8))
+    cv2.imwrite(str(many / "07.png"), np.full((10, 20, 3), 90, np.uint8))
+    assert run(tmp_path, f"--input={many}", "--whole_image") == 1
+    assert batches == [[25], [30, 20], [30], [31]]
+    found = {row["file_name"]: row["bbox"] for row in read_results(tmp_path)}
+    assert list(found) == [f"{number:02}.png" for number in (5, 6, 7, 10, 11)]
+    assert found["05.png"] == [0, 0, 25, 20]
+
+
+@pytest.mark.parametrize("width", [20, 25, 31])
+def test_what_fails_among_several_images_is_that_image(
+    width, batches, many, tmp_path, capsys, monkeypatch
+):
+    cv2.imwrite(str(many / "04.png"), np.full((20, 20, 3), 90, np.uint8))
+    predict_people = FakePredictor.predict_people
+
+    def fail(self, image, boxes):
+        if image.shape[1] == width:
+            raise tf.errors.ResourceExhaustedError(None, None, "no room")
+        return predict_people(self, image, boxes)
+
+    monkeypatch.setattr(FakePredictor, "predict_people", fail)
+    assert run(tmp_path, f"--input={many}", "--whole_image") == 1
+    name = {20: "04", 25: "05", 31: "11"}[width]
+    message = f"{name}.png: there is not enough memory to predict its {width}x20"
+    assert message in capsys.readouterr().err
+    names = [row["file_name"] for row in read_results(tmp_path)]
+    assert names == [f"{n:02}.png" for n in range(1, 12) if n != int(name)]
+
+
 def test_one_huge_image_does_not_stop_the_rest(photos, tmp_path, capsys, monkeypatch):
     for name, width in (("0.jpg", 90), ("5.jpg", 91), ("6.jpg", 92)):
         cv2.imwrite(str(photos / name), np.full((60, width, 3), 90, np.uint8))

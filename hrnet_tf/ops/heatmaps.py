@@ -16,7 +16,8 @@ For msra and dark, crop = heatmap * stride; for udp, crop = heatmap * (crop size
 (heatmap size - 1). Points are (x, y); sizes are (height, width).
 
 `flip_back`, and `decode` with the reader `Masks`, use only operations that mobile GPU
-delegates run: tensors have rank 4 at most, and none is read by index.
+delegates run: tensors have rank 4 at most, and none is read by an index that a graph
+computes.
 """
 
 import math

@@ -1,9 +1,13 @@
+import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 from signature_page import TFLITE, assert_documented
 
 from hrnet_tf.ops import heatmaps
+from hrnet_tf.ops.images import decode_image
 from hrnet_tf.ops.oks import rescore
+from hrnet_tf.serving.pose import module as pose_module
 from hrnet_tf.serving.pose.module import person_scores
 
 
@@ -38,6 +42,28 @@ def test_keypoints_come_back_to_the_image(codec, build_module):
     expected = module.predict_crops(crop[np.newaxis])["keypoints"][0].numpy()
     expected[:, :2] += [left, top]
     np.testing.assert_allclose(answer["keypoints"][0, 0], expected, atol=1e-2)
+
+
+def test_a_file_in_several_rows_is_decoded_once(build_module, monkeypatch):
+    module, _ = build_module()
+    decoded = []
+
+    def counted(encoded):
+        decoded.append(encoded.numpy())
+        return decode_image(encoded)
+
+    monkeypatch.setattr(pose_module, "decode_image", counted)
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (3, 40, 30, 3), np.uint8)
+    files = [cv2.imencode(".png", image)[1].tobytes() for image in pixels]
+    boxes = np.array([[2, 3, 20, 30]] * 5, np.float32)
+    boxes[3] = 0  # The only one in the third file is nobody.
+    rows = tf.constant([files[place] for place in (0, 1, 0, 2, 1)])
+    found = module.predict_people(rows, boxes)["keypoints"].numpy()
+    assert decoded == files[:2]
+    for first, second in ((0, 2), (1, 4)):
+        np.testing.assert_allclose(found[first], found[second], atol=1e-3)
+    assert not found[3].any() and np.abs(found[0] - found[1]).max() > 1
 
 
 def test_the_flip_test_is_the_evaluation_s(build_module):
