@@ -273,10 +273,9 @@ def _decode(record: Any) -> Any:
 
 
 def _pixels(record: Any) -> Any:
-    import tensorflow as tf
+    from hrnet_tf.ops.images import decode_image
 
-    image = tf.io.decode_image(record["encoded"], channels=3, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
+    return decode_image(record["encoded"])
 
 
 def _augment(people: Any) -> Any:

@@ -80,6 +80,18 @@ def test_the_layer_that_loses_most_is_first():
     assert damage[1].error > 5 * damage[2].error > 0
 
 
+def test_a_dead_layer_has_no_error():
+    def dead(image):
+        with tf.name_scope("net"):
+            x = tf.cast(image, tf.float32) / 255.0
+            kernel = np.linspace(0.1, 1, 12, dtype=np.float32).reshape(1, 1, 3, 4)
+            x = tf.nn.relu(tf.nn.conv2d(x, -kernel, 1, "SAME"))
+        return {"keypoints": tf.reduce_sum(x, [1, 2])}
+
+    damage = quantizer_of(dead).damage(CROPS)
+    assert damage and all(error == 0 for _, error in damage)
+
+
 def test_what_only_moves_numbers_belongs_to_who_made_them(quantizer):
     kinds = {layer.kind for layer in quantizer.layers}
     assert {"CONV_2D", "ADD"} <= kinds
@@ -103,8 +115,11 @@ def test_layers_in_float_do_not_lose_anything(quantizer):
 def test_the_file_says_what_is_in_float(quantizer, build_module, tmp_path, capsys):
     _, metadata = build_module()
     path, report = tmp_path / "m.tflite", tmp_path / "m.layers.json"
-    wanted = Int8(CROPS, 2, str(report))
-    float_layers.write(str(path), quantizer, metadata, wanted, lambda: 0.0, 0.01)
+    wanted = Int8(CROPS, 2, is_reported=True)
+    damage = float_layers.write(
+        str(path), quantizer, metadata, wanted, lambda: 0.0, 0.01
+    )
+    float_layers.write_report(str(report), damage)
     rows = json.loads(report.read_text())
     assert [row["layer"] for row in rows] != [name for name, *_ in quantizer.layers]
     assert {row["layer"] for row in rows} == {name for name, *_ in quantizer.layers}
@@ -146,5 +161,7 @@ def test_mistakes_are_named(quantizer, build_module, tmp_path):
         float_layers.write(
             path, quantizer, metadata, Int8(CROPS, 9999), lambda: 0.0, 0.01
         )
-    with pytest.raises(ValueError, match="No operation of the model has a name like"):
+    with pytest.raises(
+        UserError, match="HRNet and Lite-HRNet, and this model has none"
+    ):
         Quantizer(quantizer._content, "nothing/", CROPS)
