@@ -115,7 +115,7 @@ def test_the_installer_empties_no_folder_of_others(tmp_path):
 def test_classes_differ_by_their_distance(tmp_path):
     @tf.function(input_signature=[tf.TensorSpec([1, 4, 4, 3], tf.uint8, "image")])
     def darken(image):
-        return {"label_map": image // 128}
+        return {"label_map": tf.cast(tf.cast(image, tf.float32) / 128.0, tf.uint8)}
 
     module = tf.Module()
     module.function = darken
