@@ -175,6 +175,24 @@ def test_int8_is_calibrated_with_training_people(run_dir, tmp_path, capsys):
     assert f"Wrote {path}" in capsys.readouterr().out
 
 
+def test_a_file_for_several_crops_has_a_name_of_its_own(run_dir, tmp_path, capsys):
+    flags = [f"--model_dir={run_dir}", "--format=tflite", f"--output_dir={tmp_path}"]
+    assert run(*flags, "--batch_size=3", "--verification_images=3") == 0
+    path = tmp_path / "pose_custom_64x64_batch3.tflite"
+    assert f"Wrote {path}" in capsys.readouterr().out
+    assert load_predictor(str(path)).metadata.batch_size == 3
+
+
+def test_records_of_nobody_calibrate_nothing(run_dir, tmp_path, capsys):
+    empty = tmp_path / "empty-00000-of-00001.tfrecord"
+    empty.touch()
+    flags = [f"--model_dir={run_dir}", "--format=tflite", "--quantize=int8"]
+    given = f"--params_override=task.train_data.input_path={empty}"
+    assert run(*flags, given, "--noverify", f"--output_dir={tmp_path / 'x'}") == 1
+    error = capsys.readouterr().err
+    assert f"task.train_data.input_path: {empty} holds no crop; int8 is" in error
+
+
 @pytest.mark.slow  # Measures every layer, and evaluates several times.
 def test_layers_stay_in_float_until_little_is_lost(
     run_dir, tmp_path, capsys, monkeypatch
@@ -190,7 +208,7 @@ def test_layers_stay_in_float_until_little_is_lost(
     monkeypatch.setattr(verification, "score_exported", worse)
     flags = [f"--model_dir={run_dir}", "--format=tflite", f"--output_dir={tmp_path}"]
     flags += ["--quantize=int8", "--calibration_samples=4", "--verification_images=2"]
-    assert run(*flags) == 1
+    assert run(*flags, "--quantization_report") == 1
     assert "nothing was written. --float_layers=auto keeps" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert run(*flags, "--float_layers=auto", "--quantization_report") == 0

@@ -78,6 +78,7 @@ def test_an_evaluation_prints_every_class(parsing_command, run_dir, tmp_path, ca
         ("task.model.input_size=[96,96,3]", "it must be [null, null, 3]"),
         ("task.model.backbone.hrnet.fuse_upsampling=nearest", "'nearest'"),
         ("task.model.backbone.hrnet.multi_scale_output=false", "reads all branches"),
+        ("task.model.backbone.type=litehrnet", "it must be hrnet for segmentation"),
         ("task.train_data.input_path=/nowhere-*", "no file matches '/nowhere-*'"),
         ("task.validation_data.drop_remainder=true", "are not evaluated"),
         ("trainer.best_checkpoint_eval_metric=miou", "one of mean_iou"),

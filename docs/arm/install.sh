@@ -19,6 +19,11 @@ fail() {
   exit 1
 }
 
+# The folder is emptied first, and removed if something fails.
+if [ -n "$(ls -A "$folder" 2> /dev/null)" ] && [ ! -d "$folder/apt" ] &&
+  [ ! -x "$folder/bin/qemu-aarch64" ]; then
+  fail "$folder holds something else: name another folder."
+fi
 [ "$(uname -sm)" = 'Linux x86_64' ] || fail 'only Linux on x86-64 needs QEMU for this.'
 for program in apt-get dpkg-deb; do
   command -v "$program" > /dev/null ||

@@ -32,7 +32,8 @@ def print_differences(
 ) -> None:
     """Prints, for each output, how many of its numbers differ and by how much."""
     for name, values in outputs.items():
-        differences = np.abs(values - others[name])
+        # Of classes, too, whose numbers of 8 bits have no sign.
+        differences = np.abs(values.astype(float) - others[name])
         print(
             f"{name}: {np.count_nonzero(differences)} of {values.size} numbers differ, "
             f"by at most {differences.max():.2g}; all lie between {values.min():.2g} "

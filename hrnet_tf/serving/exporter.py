@@ -164,7 +164,7 @@ class Exporter(abc.ABC):
         """Training inputs as the network sees them, without augmentation.
 
         Raises:
-            ConfigError: If there is no training data.
+            ConfigError: If there is no training data, or nothing in it.
         """
         data = self.task.task_config.train_data.replace(is_training=False)
         key = "task.train_data.input_path"
@@ -174,4 +174,6 @@ class Exporter(abc.ABC):
             mistakes = [f"{key} is empty; {advice}."]
         if mistakes:
             raise ConfigError("\n".join(mistakes))
-        return list(self.read_samples(data, count))
+        if samples := list(self.read_samples(data, count)):
+            return samples
+        raise ConfigError(f"{key}: {data.input_path} holds no {self.sample}; {advice}.")

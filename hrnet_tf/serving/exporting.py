@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,7 @@ from hrnet_tf.serving.graphs import MobileModule
 from hrnet_tf.serving.kind import Kind
 from hrnet_tf.serving.loading import load_saved_model, load_tflite
 from hrnet_tf.serving.predictors import load_predictor
+from hrnet_tf.serving.tflite_quantization import Damage
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.training import checkpoints, devices, run_file
 
@@ -93,7 +95,8 @@ def export_checkpoint(
     if is_bfloat16:
         _check_bfloat16(exporter)
     path = _output_path(export, exporter)
-    int8 = _int8(export, exporter, path) if export.quantize == "int8" else None
+    report = _report_path(export, path) if export.quantization_report else None
+    int8 = _int8(export, exporter) if export.quantize == "int8" else None
     model = exporter.task.build_model()
     source = checkpoints.restore_to_export(model, params, model_dir, checkpoint)
     print(f"Checkpoint: {source}, step {checkpoints.saved_step(source)}")
@@ -116,8 +119,9 @@ def export_checkpoint(
         "standard deviation."
     )
     with written_whole(path) as partial:
+        damage: Sequence[Damage] = ()
         if int8:
-            _write_int8(partial, module, exporter, export, int8, expected)
+            damage = _write_int8(partial, module, exporter, export, int8, expected)
         else:
             _write(partial, module, exporter, export)
         predictor = load_predictor(partial)
@@ -140,7 +144,10 @@ def export_checkpoint(
         operators = predictor.metadata.operators
         assert operators is not None  # What is written says it.
         print(operators.sentence())
-    print(f"Wrote {path}")
+        # Like the file, only if the file loses no more than it may.
+        if report:
+            float_layers.write_report(report, damage)
+    print(f"Wrote {path}" + (f" and {report}" if report else ""))
     return path
 
 
@@ -190,15 +197,16 @@ def _write(path: str, module: MobileModule, exporter: Exporter, export: Export) 
         file.write(content)
 
 
-def _int8(export: Export, exporter: Exporter, path: str) -> Int8:
-    """How the 8-bit file at a path is made; refuses a report that exists."""
+def _report_path(export: Export, path: str) -> str:
+    """Where what layers lose is written, beside the file; refuses one that exists."""
     report = f"{os.path.splitext(path)[0]}.layers.json"
-    if export.quantization_report:
-        check_output(report, export.overwrite)
+    check_output(report, export.overwrite)
+    return report
+
+
+def _int8(export: Export, exporter: Exporter) -> Int8:
     samples = exporter.calibration_samples(export.calibration_samples)
-    return Int8(
-        samples, export.float_layers, report if export.quantization_report else None
-    )
+    return Int8(samples, export.float_layers, export.quantization_report)
 
 
 def _write_int8(
@@ -208,14 +216,14 @@ def _write_int8(
     export: Export,
     int8: Int8,
     expected: Score | None,
-) -> None:
+) -> Sequence[Damage]:
     def loss() -> float:
         assert expected is not None  # The command sees to that.
         received = exporter.score_exported(load_predictor(path), expected)
         return expected.value - received.value
 
     quantizer = tflite.quantizer(module, _has_maps(export, exporter), int8.images)
-    float_layers.write(
+    return float_layers.write(
         path, quantizer, exporter.metadata, int8, loss, _max_loss(export)
     )
 

@@ -32,12 +32,12 @@ class Int8:
     Attributes:
         images: Inputs uint8 [H, W, 3] to calibrate with.
         float_layers: How many of the most damaging layers stay in float, or `AUTO`.
-        report: Where to write what each layer loses, as JSON; None for nowhere.
+        is_reported: Whether what each layer loses is told.
     """
 
     images: Sequence[np.ndarray]
     float_layers: int | str = 0
-    report: str | None = None
+    is_reported: bool = False
 
 
 def write(
@@ -47,7 +47,7 @@ def write(
     wanted: Int8,
     loss: Callable[[], float],
     max_loss: float,
-) -> None:
+) -> list[Damage]:
     """Writes the file, and tells which layers stay in float and why.
 
     Args:
@@ -57,6 +57,9 @@ def write(
         wanted: How it is made.
         loss: Says what the file at `path` loses, when layers are chosen by it.
         max_loss: What it may lose.
+
+    Returns:
+        What each layer loses, the most damaging first; nothing if nobody asks.
 
     Raises:
         UserError: If there are not so many layers.
@@ -82,16 +85,17 @@ def write(
             "this model can have 8 bits."
         )
     damage: list[Damage] = []
-    if wanted.float_layers or wanted.report:
+    if wanted.float_layers or wanted.is_reported:
         step = max(len(wanted.images) // _MEASURED, 1)
         damage = quantizer.damage(wanted.images[::step][:_MEASURED])
-    if wanted.report:
-        _report(damage, wanted.report)
+    if wanted.is_reported:
+        _print_worst(damage)
     ranked = [layer for layer, _ in damage]
     if wanted.float_layers == AUTO:
         write_with(choose(ranked, loss_with, max_loss))
     else:
         write_with(ranked[: int(wanted.float_layers)])
+    return damage
 
 
 def choose(
@@ -126,16 +130,20 @@ def choose(
     return ranked[:enough]
 
 
-def _report(damage: Sequence[Damage], path: str) -> None:
-    """Writes what each layer loses, and prints the worst."""
+def _print_worst(damage: Sequence[Damage]) -> None:
+    count = min(_PRINTED, len(damage))
+    print(
+        "What layers lose with 8 bits, each alone (error of what the 8-bit part hands"
+    )
+    print(f"on, as a share of its standard deviation); the worst {count} of them:")
+    for layer, error in damage[:_PRINTED]:
+        print(f"{error:8.4f}  {layer.kind:18} {layer.name.split(';')[0]}")
+
+
+def write_report(path: str, damage: Sequence[Damage]) -> None:
+    """Writes what each layer loses, as JSON."""
     rows = [
         {"layer": layer.name, "kind": layer.kind, "error": error}
         for layer, error in damage
     ]
     write_json(path, rows)
-    print(
-        "What layers lose with 8 bits, each alone (error of what the 8-bit part hands"
-    )
-    print(f"on, as a share of its standard deviation); all {len(rows)} are in {path}")
-    for layer, error in damage[:_PRINTED]:
-        print(f"{error:8.4f}  {layer.kind:18} {layer.name.split(';')[0]}")

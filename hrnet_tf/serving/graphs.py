@@ -35,14 +35,7 @@ class ServingModule(tf.Module, abc.ABC):
 
 
 class MobileModule(ServingModule):
-    """The graphs of a model with a network of its own, for .tflite files too.
-
-    Attributes:
-        quantized_part: Regular expression for the names of the operations that a
-            .tflite file may compute with 8 bits.
-    """
-
-    quantized_part: str
+    """The graphs of a model with a network of its own, for .tflite files too."""
 
     @abc.abstractmethod
     def mobile_function(self, with_maps: bool = False) -> Graph:

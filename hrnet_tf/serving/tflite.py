@@ -19,6 +19,11 @@ from hrnet_tf.serving.metadata import NetworkMetadata
 from hrnet_tf.serving.tflite_metadata import add_metadata
 from hrnet_tf.serving.tflite_quantization import SIGNATURE, Quantizer
 
+# What may compute with 8 bits, by the names of operations: backbones and decoders, but
+# OCR's. Heads and decoding stay in float32, which costs next to nothing: 8-bit heatmaps
+# have flat tops, and the first pixel of one is not its middle.
+QUANTIZED_PART = ".*/(hrnet|litehrnet|hrnetv2|hrnetv2p|litehrnet_decoder)/.*"
+
 
 class UnsupportedError(UserError):
     """Something in the model cannot be expressed in TFLite's built-in operations."""
@@ -65,7 +70,7 @@ def quantizer(
 ) -> Quantizer:
     """Returns what makes 8-bit files of a model; see `convert`."""
     content = _converted(module, "none", with_maps)
-    return Quantizer(content, module.quantized_part, calibration_images)
+    return Quantizer(content, QUANTIZED_PART, calibration_images)
 
 
 def _converted(module: MobileModule, quantize: str, with_maps: bool) -> bytes:

@@ -18,6 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from hrnet_tf.messages import UserError
 from hrnet_tf.progress import Progress
 from hrnet_tf.serving.tflite_graphs import kind_of, name_of, pack, unpack
 
@@ -74,7 +75,8 @@ class Quantizer:
             images: Inputs uint8 [H, W, 3] to calibrate with.
 
         Raises:
-            ValueError: If there are no images, or no layer has such a name.
+            ValueError: If there are no images.
+            UserError: If no layer has such a name.
         """
         # Each image fills a batch: the ranges are those of a file for one at a time.
         size = _batch_size(content)
@@ -82,7 +84,10 @@ class Quantizer:
         if not samples:
             raise ValueError("int8 needs images to calibrate with; there are none.")
         if not _layers(content, part):
-            raise ValueError(f"No operation of the model has a name like {part}.")
+            raise UserError(
+                "int8 is for backbones and decoders of HRNet and Lite-HRNet, and this "
+                "model has none of them: take --quantize=float16 or dynamic."
+            )
         self._content = content
         self._part = part
         with _quietly():
@@ -226,8 +231,9 @@ def _run(content: bytes, images: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def _error(expected: list[np.ndarray], received: list[np.ndarray]) -> float:
     """The root mean square of the errors of all probes, by their own deviations."""
+    # What is the same everywhere, as of a dead layer, has no deviation.
     squares = [
-        np.mean((one - other) ** 2) / np.var(one)
+        np.mean((one - other) ** 2) / max(np.var(one), np.finfo(np.float32).tiny)
         for one, other in zip(expected, received, strict=True)
     ]
     return float(np.sqrt(np.mean(squares)))

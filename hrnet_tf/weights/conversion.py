@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import yaml
 
-from hrnet_tf.configs import variants
+from hrnet_tf.configs import backbones, variants
 from hrnet_tf.messages import listed, shown
 from hrnet_tf.weights import (
     official_layout,
@@ -184,10 +184,13 @@ def _check_model_id(
             f"The model_id is {model_id!r}; it must be one of {', '.join(known)}."
         )
     spec = official_specs.infer_spec(tensors)
+    blocks = ""
+    if isinstance(spec, backbones.LiteHRNetSpec):
+        blocks = f" of {spec.block} blocks"
     raise WeightsError(
         f"{path} is not of {model_id} but of {network.model_id}: its branches begin "
-        f"{spec.width} wide, with {spec.modules} modules in stages 2 to 4. Correct "
-        "--model_id or leave it out."
+        f"{spec.width} wide, with {spec.modules} modules{blocks} in stages 2 to 4. "
+        "Correct --model_id or leave it out."
     )
 
 

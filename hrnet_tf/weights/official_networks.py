@@ -87,6 +87,10 @@ def _backbone_config(
                 f"Its body is Lite-HRNet's, of which no {task} networks are known: use "
                 "--task=backbone."
             )
+        try:
+            backbones.litehrnet_spec(chosen)
+        except ValueError as error:
+            raise WeightsError(f"Its network cannot be built: {error}") from error
         return backbone
     proof = f"stage4.{spec.modules[2] - 1}.fuse_layers.1.0.0.0.weight"
     if proof not in tensors and task not in ("pose", "backbone"):

@@ -109,13 +109,13 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
     misfit = f"The checkpoint {path} does not fit the model"
     try:
         with whole_files(path):
+            _check_networks(parts, path, misfit)
             matched = tf.train.CheckpointView(path).match(root)
             found = {id(item) for item in matched.values()}
             for name, part in parts.items():
                 variables = _variables(part)
                 missing = [item for item in variables if id(item) not in found]
                 if missing:
-                    _check_networks(parts, path, misfit)
                     total = len(variables)
                     held = sorted(tf.train.CheckpointView(path).children(0))
                     raise CheckpointError(
@@ -128,25 +128,41 @@ def restore(parts: dict[str, tf_keras.layers.Layer], path: str) -> None:
         if isinstance(error, UserError):
             raise
         _silence_list_of_misfits()
-        _check_networks(parts, path, misfit)
         raise CheckpointError(f"{misfit}: {_reason(error)}.") from error
 
 
 def _check_networks(
     parts: dict[str, tf_keras.layers.Layer], path: str, misfit: str
 ) -> None:
-    """Raises `CheckpointError` if checkpoint and model are of networks of two kinds."""
+    """Raises `CheckpointError` if checkpoint and model are of networks of two kinds.
+
+    Some of them would restore: one of fewer modules finds all of its own, and a head
+    finds its weights whatever is between it and the backbone.
+    """
     shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
     asked = tuple(f"{name}/" for name in parts)
     held = descriptions.of_checkpoint(
         {key: shape for key, shape in shapes.items() if key.startswith(asked)}
     )
     wanted = descriptions.of_parts(parts.values())
+    advice = (
+        "Give the configuration that the checkpoint was trained with, or start from "
+        "another."
+    )
     if held and wanted and held != wanted:
         raise CheckpointError(
-            f"{misfit}: it holds {held}, and the model is {wanted}. Give the "
-            "configuration that the checkpoint was trained with, or start from another."
+            f"{misfit}: it holds {held}, and the model is {wanted}. {advice}"
         )
+    for name, part in parts.items():
+        count = sum(
+            key.startswith(f"{name}/") and "/.OPTIMIZER_SLOT/" not in key
+            for key in shapes
+        )
+        if count and part is not None and not _variables(part):
+            raise CheckpointError(
+                f"{misfit}: it holds {count} variables of {name}, and the model's "
+                f"{name}, {type(part).__name__}, has none. {advice}"
+            )
 
 
 @contextlib.contextmanager

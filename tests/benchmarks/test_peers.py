@@ -119,9 +119,11 @@ def test_network_in_pytorch_is_the_same(variant):
 
 
 @pytest.mark.slow
-def test_network_in_bfloat16_has_the_weights_of_the_other():
+@pytest.mark.parametrize("variant", ["w18_small_v1", "naive18"])
+def test_network_in_bfloat16_has_the_weights_of_the_other(variant):
     size = [64, 64]
-    module = exported.random_module("w18_small_v1", size)
+    module = exported.random_module(variant, size)
+    assert module.metadata.model == variant
     crops = exported.random_crops(1, size)
     expected = module.predict_heatmaps(crops).numpy()
     found = exported._in_bfloat16(module).predict_heatmaps(crops).numpy()

@@ -211,11 +211,54 @@ def test_unknown_variant_is_refused():
         backbones.litehrnet_spec(backbones.LiteHRNet(model_id="w32"))
 
 
-def test_training_moves_every_weight():
+def tiny_pose(block: str, input_size=(64, 64)) -> task_models.TaskModel:
     backbone = backbones.Backbone(type="litehrnet")
     backbone.litehrnet.model_id = "custom"
-    backbone.litehrnet.custom = TINY
-    built = task_models.build_pose(backbone, 3, input_size=(64, 64))
+    backbone.litehrnet.custom = TINY.replace(block=block)
+    backbone.litehrnet.kernel_initializer = "kaiming"
+    return task_models.build_pose(backbone, 3, input_size=input_size)
+
+
+@pytest.mark.parametrize("block", backbones.LITE_BLOCKS)
+def test_a_whole_model_survives_saving(block, tmp_path):
+    model = tiny_pose(block).model
+    model.save(tmp_path / "pose.keras")
+    copy = tf_keras.models.load_model(tmp_path / "pose.keras")
+    images = tf.random.normal([1, 64, 64, 3], seed=4)
+    np.testing.assert_array_equal(copy(images), model(images))
+
+
+@pytest.mark.parametrize("block", backbones.LITE_BLOCKS)
+def test_images_of_any_size_are_answered_as_those_of_one(block):
+    model = tiny_pose(block, (None, None)).model
+    infer = tf.function(
+        model, input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)]
+    )
+    for size in ((64, 32), (32, 96)):
+        fixed = tiny_pose(block, size).model
+        fixed.set_weights(model.get_weights())
+        images = tf.random.normal([2, *size, 3], seed=4)
+        expected = fixed(images)
+        np.testing.assert_allclose(
+            infer(images), expected, atol=1e-5 * np.std(expected)
+        )
+
+
+@pytest.mark.parametrize("block", backbones.LITE_BLOCKS)
+def test_heatmaps_are_float32_under_mixed_precision(block):
+    reference = tiny_pose(block).model
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    model = tiny_pose(block).model
+    model.set_weights(reference.get_weights())
+    images = tf.random.normal([2, 64, 64, 3], seed=4)
+    assert model.backbone(images)["2"].dtype == tf.bfloat16
+    heatmaps, expected = model(images), reference(images)
+    assert heatmaps.dtype == tf.float32
+    assert np.abs(heatmaps - expected).mean() < 0.1 * np.std(expected)
+
+
+def test_training_moves_every_weight():
+    built = tiny_pose("lite")
     assert isinstance(built.decoder, IterativeDecoder)
     assert decoders.Decoder(type="litehrnet").get() is not None
     shaken(built.model)

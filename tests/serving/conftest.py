@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,24 @@ from hrnet_tf.serving.pose.module import PoseModule
 from tests.conftest import TOY_BACKBONE
 
 CROP_SIZE = (64, 32)
+
+
+def lite(block: str) -> dict[str, Any]:
+    """A small Lite-HRNet as fields of `task.model`."""
+    custom = {"width": 8, "modules": [1, 1, 1], "block": block, "stem_width": 8}
+    network = {"model_id": "custom", "custom": {**custom, "blocks": 1}}
+    return {
+        "backbone": {"type": "litehrnet", "litehrnet": network},
+        "decoder": {"type": "litehrnet"},
+    }
+
+
 # Small networks, by the names that `build_module` takes.
-BACKBONES = {"hrnet": TOY_BACKBONE}
+BACKBONES = {
+    "hrnet": {"backbone": TOY_BACKBONE},
+    "lite": lite("lite"),
+    "naive": lite("naive"),
+}
 VULKAN_DRIVER = os.environ.get(
     "VK_ICD_FILENAMES", "/usr/lib/chromium/vk_swiftshader_icd.json"
 )
@@ -47,9 +64,7 @@ def build_module() -> Callable[..., tuple[PoseModule, PoseMetadata]]:
     def build(codec: str = "msra", flip_test: bool = False, backbone: str = "hrnet"):
         task = pose.PoseTask()
         task.codec.override({"name": codec})
-        task.model.override(
-            {"input_size": list(CROP_SIZE), "backbone": BACKBONES[backbone]}
-        )
+        task.model.override({"input_size": list(CROP_SIZE), **BACKBONES[backbone]})
         metadata = PoseMetadata.of_task(task, load_skeleton("coco17"), flip_test)
         return PoseModule(build_model(task), metadata), metadata
 

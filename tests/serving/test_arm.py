@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hrnet_tf.serving import tflite
 from tests.serving.conftest import BACKBONES, CROP_SIZE
@@ -99,6 +100,35 @@ def test_all_processors_agree(codec, quantize, pixels, build_module, run, tmp_pa
     # products of 8-bit matrices, and SVE2; also SME.
     for processor in ("cortex-a53", "cortex-a76", "cortex-a710", "max"):
         assert_same(run(path, processor), here, pixels)
+
+
+def test_the_installer_empties_no_folder_of_others(tmp_path):
+    (tmp_path / "mine.txt").touch()
+    script = PROGRAM.with_name("install.sh")
+    done = subprocess.run(
+        ["sh", script, tmp_path, sys.executable], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "holds something else" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_classes_differ_by_their_distance(tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec([1, 4, 4, 3], tf.uint8, "image")])
+    def darken(image):
+        return {"label_map": tf.cast(tf.cast(image, tf.float32) / 128.0, tf.uint8)}
+
+    module = tf.Module()
+    module.function = darken
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [darken.get_concrete_function()], module
+    )
+    model, outputs = tmp_path / "m.tflite", tmp_path / "outputs.npz"
+    model.write_bytes(converter.convert())
+    run_program(model, outputs)
+    labels = dict(np.load(outputs))["label_map"]
+    np.savez(outputs, label_map=labels + np.uint8(2))
+    printed = run_program(model, tmp_path / "again.npz", f"--compare={outputs}")
+    assert "384 of 384 numbers differ, by at most 2;" in printed
 
 
 def test_the_program_says_what_differs(tflite_file, tmp_path):

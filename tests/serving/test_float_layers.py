@@ -7,7 +7,12 @@ import pytest
 import tensorflow as tf
 
 from hrnet_tf.messages import UserError
-from hrnet_tf.serving import float_layers, tflite, tflite_operators
+from hrnet_tf.serving import (
+    float_layers,
+    tflite,
+    tflite_operators,
+    tflite_quantization,
+)
 from hrnet_tf.serving.float_layers import AUTO, Int8, choose
 from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.serving.tflite_metadata import read_description
@@ -80,6 +85,12 @@ def test_the_layer_that_loses_most_is_first():
     assert damage[1].error > 5 * damage[2].error > 0
 
 
+def test_maps_without_deviation_have_an_error_all_the_same():
+    zeros, ones = np.zeros([1, 2], np.float32), np.ones([1, 2], np.float32)
+    assert tflite_quantization._error([zeros], [zeros]) == 0
+    assert np.isfinite(tflite_quantization._error([zeros], [ones]))
+
+
 def test_what_only_moves_numbers_belongs_to_who_made_them(quantizer):
     kinds = {layer.kind for layer in quantizer.layers}
     assert {"CONV_2D", "ADD"} <= kinds
@@ -103,8 +114,11 @@ def test_layers_in_float_do_not_lose_anything(quantizer):
 def test_the_file_says_what_is_in_float(quantizer, build_module, tmp_path, capsys):
     _, metadata = build_module()
     path, report = tmp_path / "m.tflite", tmp_path / "m.layers.json"
-    wanted = Int8(CROPS, 2, str(report))
-    float_layers.write(str(path), quantizer, metadata, wanted, lambda: 0.0, 0.01)
+    wanted = Int8(CROPS, 2, is_reported=True)
+    damage = float_layers.write(
+        str(path), quantizer, metadata, wanted, lambda: 0.0, 0.01
+    )
+    float_layers.write_report(str(report), damage)
     rows = json.loads(report.read_text())
     assert [row["layer"] for row in rows] != [name for name, *_ in quantizer.layers]
     assert {row["layer"] for row in rows} == {name for name, *_ in quantizer.layers}
@@ -146,5 +160,7 @@ def test_mistakes_are_named(quantizer, build_module, tmp_path):
         float_layers.write(
             path, quantizer, metadata, Int8(CROPS, 9999), lambda: 0.0, 0.01
         )
-    with pytest.raises(ValueError, match="No operation of the model has a name like"):
+    with pytest.raises(
+        UserError, match="HRNet and Lite-HRNet, and this model has none"
+    ):
         Quantizer(quantizer._content, "nothing/", CROPS)

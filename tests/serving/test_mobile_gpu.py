@@ -19,20 +19,22 @@ CROPS = np.random.default_rng(2).integers(0, 256, (4, 64, 32, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("codec", "flip_test", "quantize", "with_heatmaps"),
+    ("codec", "flip_test", "quantize", "with_heatmaps", "backbone"),
     [
-        ("msra", False, "none", True),
-        ("msra", True, "none", False),
-        ("dark", False, "none", False),
-        ("udp", False, "none", False),
-        ("msra", False, "float16", False),
-        ("msra", False, "int8", False),
+        ("msra", False, "none", True, "hrnet"),
+        ("msra", True, "none", False, "hrnet"),
+        ("dark", False, "none", False, "hrnet"),
+        ("udp", False, "none", False, "hrnet"),
+        ("msra", False, "float16", False, "hrnet"),
+        ("msra", False, "int8", False, "hrnet"),
+        ("msra", False, "none", True, "lite"),
+        ("msra", False, "none", True, "naive"),
     ],
 )
 def test_the_gpu_takes_the_whole_graph(
-    codec, flip_test, quantize, with_heatmaps, build_module, run_on_gpu
+    codec, flip_test, quantize, with_heatmaps, backbone, build_module, run_on_gpu
 ):
-    module, metadata = build_module(codec, flip_test)
+    module, metadata = build_module(codec, flip_test, backbone)
     content = tflite.convert(module, metadata, quantize, with_heatmaps, CROPS)
     assert tflite_operators.of_content(content).not_on_gpu == {}
     answer = run_on_gpu(content, 64, 32)
@@ -56,11 +58,19 @@ def test_what_the_gpu_leaves_is_known(run_on_gpu):
         run_on_gpu(content, 8, 8)
 
 
-@pytest.mark.parametrize("codec", ["msra", "dark", "udp"])
+@pytest.mark.parametrize(
+    ("codec", "backbone"),
+    [
+        *((codec, "hrnet") for codec in ("msra", "dark", "udp")),
+        *(("msra", backbone) for backbone in ("lite", "naive")),
+    ],
+)
 @pytest.mark.parametrize("quantize", ["none", "int8"])
-def test_the_graph_is_one_for_phones(codec, quantize, build_module):
+def test_the_graph_is_one_for_phones(codec, backbone, quantize, build_module):
     """Built-in operations, fixed shapes, four dimensions at most."""
-    content = tflite.convert(*build_module(codec), quantize, True, CROPS)
+    module = build_module(codec, backbone=backbone)
+    content = tflite.convert(*module, quantize, True, CROPS)
+    assert tflite_operators.of_content(content).not_on_gpu == {}
     model = schema.ModelT.InitFromPackedBuf(content)
     names = {
         number: name

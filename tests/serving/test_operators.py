@@ -1,16 +1,21 @@
 """What exported models say of their operations."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.configs import decoders
+from hrnet_tf.modeling import task_models
 from hrnet_tf.serving import operators, tflite, tflite_operators
 from hrnet_tf.serving.metadata import ModelError, parse
 from hrnet_tf.serving.operators import Operators
 from hrnet_tf.serving.pose.metadata import PoseMetadata
 from hrnet_tf.serving.predictors import load_predictor
+from tests.serving.conftest import BACKBONES
 
 CROPS = np.random.default_rng(2).integers(0, 256, (2, 64, 32, 3), np.uint8)
 SIDES = tf.TensorSpec([1, 4, 4, 2])
@@ -73,14 +78,30 @@ def test_the_share_of_8_bits_is_of_multiply_adds():
     assert found.sentence().endswith("; 8-bit: 2, 69% of the multiply-adds")
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("quantize", ["float16", "int8"])
-def test_8_bits_are_those_of_the_arithmetic(quantize, build_module):
-    content = tflite.convert(*build_module(), quantize, False, CROPS)
+def test_8_bits_are_those_of_the_arithmetic(quantize, backbone, build_module):
+    module = build_module(backbone=backbone)
+    content = tflite.convert(*module, quantize, False, CROPS)
     found = tflite_operators.of_content(content)
     # The head and what is around the network stay in float32.
     expected = (0.9, 1) if quantize == "int8" else (0, 0)
     assert expected[0] <= found.multiply_adds_in_8_bits <= expected[1]
     assert found.in_8_bits < sum(found.kinds.values()) - found.kinds["MUL"]
+
+
+@pytest.mark.parametrize("variant", ["w18_small_v1", "naive18"])
+def test_backbones_and_decoders_of_all_tasks_have_8_bits(variant):
+    backbone = task_models.named_backbone(variant)
+    pyramid = decoders.Decoder(type="hrnetv2p")
+    detector = task_models.build_detection(backbone, pyramid)
+    parts = [detector.backbone, detector.decoder]
+    parts.append(task_models.build("pose", variant, 3).decoder)
+    if variant == "w18_small_v1":
+        parts[-1] = task_models.build("segmentation", variant, 3).decoder
+    for part in parts:
+        assert re.search(tflite.QUANTIZED_PART, f"a_model/{part.name}/conv/Conv2D;")
+    assert not re.search(tflite.QUANTIZED_PART, "pose_model/head/conv/Conv2D;")
 
 
 def test_a_saved_model_says_what_its_signatures_compute(saved_model_dir):

@@ -270,6 +270,10 @@ def test_evaluates_a_whole_checkpoint_classifier_included(trained, tmp_path, run
         ("task.model.backbone.type=null", ["task.model.backbone.type is null"]),
         ("task.model.backbone.hrnet.model_id=w33", ["hrnet.model_id", "'w33'", "w32"]),
         (
+            "task.model.backbone.type=litehrnet",
+            ["'litehrnet'; it must be hrnet for image classification"],
+        ),
+        (
             "task.model.backbone.hrnet.custom.modules=[1, 1]",
             ["task.model.backbone", "hrnet.custom.modules", "must have 3 elements"],
         ),

@@ -233,6 +233,26 @@ def test_a_pattern_that_matches_more_than_records_is_refused(good, tmp_path):
             ["hrnet.classification_neck is true", "must be false"],
         ),
         (
+            "task.model.decoder.type=litehrnet",
+            [
+                "hrnet.multi_scale_output is false",
+                "litehrnet, which reads all branches",
+            ],
+        ),
+        (
+            "task.model.backbone.litehrnet.model_id=w32",
+            ["task.model.backbone.litehrnet.model_id", "'w32'", "lite18"],
+        ),
+        (
+            "{task: {model: {backbone: {type: litehrnet, litehrnet: {model_id: custom, "
+            "custom: {width: 9}}}}}}",
+            ["task.model.backbone.litehrnet.custom.width is 9; it must be even"],
+        ),
+        (
+            "task.model.backbone.type=litehrnet,task.model.input_size=[64, 80]",
+            ["task.model.input_size", "multiples of 32", "width 80"],
+        ),
+        (
             "trainer.best_checkpoint_eval_metric=keypoint_Ap",
             ["trainer.best_checkpoint_eval_metric", "did you mean 'keypoint_AP'"],
         ),

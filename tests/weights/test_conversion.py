@@ -10,6 +10,7 @@ import yaml
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones
 from hrnet_tf.modeling.hrnet import HRNet
+from hrnet_tf.modeling.litehrnet import LiteHRNet
 from hrnet_tf.modeling.pose_model import build_pose_model
 from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.weights import conversion as conversion_module
@@ -416,7 +417,38 @@ def test_another_kind_of_lite_network_is_named(official):
         with pytest.raises(WeightsError) as caught:
             load_pytorch_checkpoint(path, model_id=model_id)
         assert f"is not of {model_id} but of custom: its " in str(caught.value)
-        assert "branches begin 8 wide, with [1, 2, 1] modules" in str(caught.value)
+        assert "begin 8 wide, with [1, 2, 1] modules of lite blocks in" in str(
+            caught.value
+        )
+
+
+def test_the_first_transition_of_published_lite_networks_has_its_official_names():
+    # In those of the tests, the stem is as wide as the first branch.
+    spec = backbones.LiteHRNetSpec(width=8, modules=[1, 1, 1], blocks=1, stem_width=4)
+    names = {name for name, _ in official_layout.backbone_variables(LiteHRNet(spec))}
+    convs = ("0.0.0", "0.0.2", "0.1.0.0", "0.1.0.2", "1.2.0.0", "1.2.0.2")
+    assert {f"transition{conv}.weight" for conv in convs} <= names
+    assert {f"transition{norm}.running_var" for norm in ("0.0.1", "0.1.0.3")} <= names
+
+
+@pytest.mark.parametrize(
+    "name, filters, sentence",
+    [
+        ("stage0.0.fuse_layers.0.1.0", 9, "width is 9; it must be even"),
+        ("stage0.0.fuse_layers.0.1.0", 4, "width is 4; with custom.reduction"),
+        ("stem.conv1.conv", 7, "stem_width is 7; it must be even"),
+    ],
+)
+def test_a_lite_network_that_cannot_be_is_no_traceback(
+    name, filters, sentence, changed, official
+):
+    key = f"backbone.{name}.weight"
+    tensor = official("litehrnet_c8").weights[key]
+    path = changed(
+        {key: np.resize(tensor, [filters, *tensor.shape[1:]])}, "litehrnet_c8"
+    )
+    with pytest.raises(WeightsError, match=f"cannot be built: .*{sentence}"):
+        load_pytorch_checkpoint(path)
 
 
 def test_a_body_of_lite_hrnet_is_taken_alone(official):

@@ -34,9 +34,11 @@ def backbone(**options) -> backbones.Backbone:
     return backbones.Backbone(type="hrnet", hrnet=hrnet)
 
 
-def pose_model(num_keypoints: int = 5) -> tf_keras.Model:
+def pose_model(num_keypoints: int = 5, kernel_size: int = 1) -> tf_keras.Model:
     config = pose.PoseModel(
-        input_size=[64, 64], backbone=backbone(multi_scale_output=False)
+        input_size=[64, 64],
+        backbone=backbone(multi_scale_output=False),
+        head=pose.HeatmapHead(kernel_size=kernel_size),
     )
     return build_pose_model(config, num_keypoints)
 
@@ -194,10 +196,10 @@ def test_a_head_of_another_size_is_refused(tmp_path):
 def test_tensorflow_does_not_list_what_our_sentence_says(tmp_path, caplog, monkeypatch):
     log = tf.get_logger()
     monkeypatch.setattr(log, "filters", [])
-    path = save(pose_model(num_keypoints=5), tmp_path)
+    path = save(pose_model(), tmp_path)
     for _ in range(2):
-        with pytest.raises(CheckpointError):
-            load_modules(pose_model(num_keypoints=7), path, "all")
+        with pytest.raises(CheckpointError, match="hape"):
+            load_modules(pose_model(kernel_size=3), path, "all")
         gc.collect()
     assert not caplog.messages
     assert len(log.filters) == 1
@@ -251,32 +253,54 @@ def test_a_checkpoint_that_is_not_whole_is_called_damaged(suffix, kept, tmp_path
         load_modules(model, path)
 
 
-def lite_model(block: str, num_keypoints: int = 5) -> tf_keras.Model:
+def lite_model(
+    block: str,
+    num_keypoints: int = 5,
+    last_modules: int = 1,
+    blocks: int = 1,
+    decoder: str = "litehrnet",
+) -> tf_keras.Model:
     spec = backbones.LiteHRNetSpec(
-        width=8, modules=[1, 1, 1], blocks=1, block=block, stem_width=4
+        width=8,
+        modules=[1, 1, last_modules],
+        blocks=blocks,
+        block=block,
+        stem_width=4,
     )
     lite = backbones.LiteHRNet(model_id="custom", custom=spec)
     config = pose.PoseModel(
         input_size=[64, 64],
         backbone=backbones.Backbone(type="litehrnet", litehrnet=lite),
-        decoder=decoders.Decoder(type="litehrnet"),
+        decoder=decoders.Decoder(type=decoder),
     )
     return build_pose_model(config, num_keypoints)
 
 
 HELD = {
-    "hrnet": (pose_model, "an HRNet, 2 channels wide, with 5 keypoints"),
+    "hrnet": (
+        pose_model,
+        "an HRNet of 4 modules of 1 block, 2 channels wide, with 5 keypoints",
+    ),
     "lite": (
         lambda: lite_model("lite"),
-        "a Lite-HRNet of lite blocks, 8 channels wide, with 5 keypoints",
+        "a Lite-HRNet of 3 modules of 1 lite block, 8 channels wide, with 5 keypoints",
     ),
     "naive": (
         lambda: lite_model("naive"),
-        "a Lite-HRNet of naive blocks, 8 channels wide, with 5 keypoints",
+        "a Lite-HRNet of 3 modules of 1 naive block, 8 channels wide, with 5 keypoints",
     ),
     "more keypoints": (
         lambda: lite_model("naive", 6),
-        "a Lite-HRNet of naive blocks, 8 channels wide, with 6 keypoints",
+        "a Lite-HRNet of 3 modules of 1 naive block, 8 channels wide, with 6 keypoints",
+    ),
+    "more blocks": (
+        lambda: lite_model("naive", blocks=2),
+        "a Lite-HRNet of 3 modules of 2 naive blocks, 8 channels wide, "
+        "with 5 keypoints",
+    ),
+    "more modules": (
+        lambda: lite_model("naive", last_modules=2),
+        "a Lite-HRNet of 4 modules of 1 naive block, 8 channels wide, with 5 keypoints",
     ),
 }
 
@@ -289,6 +313,9 @@ HELD = {
         ("naive", "lite"),
         ("lite", "naive"),
         ("naive", "more keypoints"),
+        ("naive", "more modules"),
+        ("more modules", "naive"),
+        ("more blocks", "naive"),
     ],
 )
 def test_networks_of_two_kinds_are_both_named(written, asked, tmp_path):
@@ -299,6 +326,21 @@ def test_networks_of_two_kinds_are_both_named(written, asked, tmp_path):
     with pytest.raises(CheckpointError) as caught:
         load_modules(make(), prefix)
     assert f"it holds {held}, and the model is {wanted}. Give" in str(caught.value)
+
+
+def test_a_head_is_not_given_features_of_another_decoder(tmp_path):
+    path = save(lite_model("naive"), tmp_path)
+    model = lite_model("naive", decoder="hrnetv1")
+    sentence = "holds 40 variables of decoder, and the model's decoder, HRNetV1, has no"
+    with pytest.raises(CheckpointError, match=sentence):
+        load_modules(model, path)
+    load_modules(model, path, "backbone")
+
+
+def test_other_heads_of_a_cascade_are_told_like_any(tmp_path):
+    path = save(detector(), tmp_path)
+    with pytest.raises(CheckpointError, match="variables of detection_head; "):
+        load_modules(detector(cascade=True), path)
 
 
 def test_a_body_of_lite_hrnet_starts_another_head(tmp_path):

@@ -34,9 +34,6 @@ OUTPUTS = ("boxes", "classes", "num_detections", "scores")
 class DetectionModule(MobileModule):
     """Finds objects."""
 
-    # Backbone and pyramid.
-    quantized_part = ".*/(hrnet|hrnetv2p)/.*"
-
     def __init__(
         self, task: DetectionTask, model: tf_keras.Model, metadata: DetectionMetadata
     ):

@@ -35,11 +35,6 @@ from hrnet_tf.serving.pose.metadata import PoseMetadata
 class PoseModule(MobileModule):
     """Predicts people's keypoints; `saved_model` and `tflite` give it signatures."""
 
-    # Backbone and decoder. Head and decoding stay in float32, which costs next to
-    # nothing: 8-bit heatmaps have flat tops, and the first pixel of one is not its
-    # middle.
-    quantized_part = ".*/(hrnet|litehrnet|litehrnet_decoder)/.*"
-
     def __init__(self, model: tf_keras.Model, metadata: PoseMetadata):
         """Takes the model over: its norms are folded, it cannot be trained any more.
 

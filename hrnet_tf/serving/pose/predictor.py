@@ -13,10 +13,15 @@ from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import affine, oks
 from hrnet_tf.serving.boxes import Boxes
-from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
+from hrnet_tf.serving.loading import LoadedModel, LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.metadata import PoseMetadata
-from hrnet_tf.serving.predictor import Prediction, Predictor
+from hrnet_tf.serving.predictor import (
+    DEFAULT_STYLE,
+    Prediction,
+    Predictor,
+    Style,
+)
 
 # That a SavedModel's network sees at once: a bound on its memory.
 _MOST_CROPS = 16
@@ -287,6 +292,12 @@ class TFLitePosePredictor(PosePredictor):
 
     _model: LoadedTFLite
 
+    def __init__(self, model: LoadedModel, style: Style = DEFAULT_STYLE):
+        """See `Predictor`."""
+        super().__init__(model, style)
+        # Places that people of one image leave free cost as much as people.
+        self.batches_any_sizes = self.metadata.batch_size > 1
+
     @property
     def has_heatmaps(self) -> bool:
         return "heatmaps" in self._model.outputs
@@ -296,6 +307,13 @@ class TFLitePosePredictor(PosePredictor):
     ) -> tuple[np.ndarray, np.ndarray]:
         (found,) = self._predict_crops_of([image], [boxes], self._predict_crops)
         return found
+
+    def predict_people_of(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        if not self.batches_any_sizes:
+            return super().predict_people_of(images, boxes)
+        return self._predict_crops_of(images, boxes, self._predict_crops)
 
     def _predict_crops(self, crops: np.ndarray) -> np.ndarray:
         height, width = self.metadata.input_size

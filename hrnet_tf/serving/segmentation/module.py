@@ -33,9 +33,6 @@ from hrnet_tf.tasks.segmentation_prediction import predict_image
 class SegmentationModule(MobileModule):
     """Predicts the class of every pixel."""
 
-    # All but the classifier and OCR's attention.
-    quantized_part = ".*/(hrnet|hrnetv2)/.*"
-
     def __init__(self, model: tf_keras.Model, metadata: SegmentationMetadata):
         """Takes the model over: its norms are folded, it cannot be trained any more.
 

@@ -59,6 +59,24 @@ def test_people_are_predicted_several_at_a_time(quantize, load, monkeypatch):
     np.testing.assert_allclose(heatmaps, expected, atol=1e-4)
 
 
+def test_people_of_several_images_fill_a_batch(load, monkeypatch):
+    four = load(4)
+    images = [IMAGE, IMAGE[:100], IMAGE[:, :80]]
+    boxes = [BOXES[:1], BOXES[:2], BOXES[4:5]]
+    expected = [four.predict_people(*pair) for pair in zip(images, boxes, strict=True)]
+    calls = []
+    run = four._model.run
+    object.__setattr__(
+        four._model, "run", lambda image: calls.append(len(image)) or run(image=image)
+    )
+    found = four.predict(images, boxes)
+    assert calls == [4]
+    for prediction, (keypoints, scores) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(prediction.keypoints, keypoints, atol=1e-3)
+        np.testing.assert_allclose(prediction.scores, scores, atol=1e-5)
+    assert not load(1).batches_any_sizes
+
+
 def test_files_of_one_crop_say_nothing_of_it(build_module):
     _, metadata = build_module()
     assert "batch_size" not in metadata.to_dict()
