@@ -240,7 +240,8 @@ def test_a_pattern_that_matches_more_than_records_is_refused(good, tmp_path):
             ],
         ),
         (
-            "task.model.backbone.litehrnet.model_id=w32",
+            "{task: {model: {backbone: {type: litehrnet, "
+            "litehrnet: {model_id: w32}}}}}",
             ["task.model.backbone.litehrnet.model_id", "'w32'", "lite18"],
         ),
         (

@@ -188,8 +188,12 @@ def test_a_saved_model_and_a_tflite_file_agree(method, tmp_path):
     (tmp_path / "m.tflite").write_bytes(tflite.convert(module, metadata))
     served = load_predictor(str(tmp_path))
     mobile = load_predictor(str(tmp_path / "m.tflite"))
-    for predictor in (served, mobile):
-        assert dataclasses.replace(predictor.metadata, operators=None) == metadata
+    described = [
+        dataclasses.replace(predictor.metadata, operators=None)
+        for predictor in (served, mobile)
+    ]
+    assert described[0] == described[1]
+    assert described[1].to_json() == metadata.to_json()
     image = noise(72, 96, 5)
     whole = served.predict_image(image).labels
     assert_same_classes(whole, expected_logits(model, metadata, image))
