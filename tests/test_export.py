@@ -17,6 +17,7 @@ from hrnet_tf.serving import exporting
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.kinds import KINDS
 from hrnet_tf.serving.pose import verification
+from hrnet_tf.serving.pose.exporter import PoseExporter
 from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training import checkpoints, devices
@@ -183,7 +184,7 @@ def test_a_file_for_several_crops_has_a_name_of_its_own(run_dir, tmp_path, capsy
     assert load_predictor(str(path)).metadata.batch_size == 3
 
 
-def test_records_of_nobody_calibrate_nothing(run_dir, tmp_path, capsys):
+def test_an_empty_file_of_records_calibrates_nothing(run_dir, tmp_path, capsys):
     empty = tmp_path / "empty-00000-of-00001.tfrecord"
     empty.touch()
     flags = [f"--model_dir={run_dir}", "--format=tflite", "--quantize=int8"]
@@ -191,6 +192,14 @@ def test_records_of_nobody_calibrate_nothing(run_dir, tmp_path, capsys):
     assert run(*flags, given, "--noverify", f"--output_dir={tmp_path / 'x'}") == 1
     error = capsys.readouterr().err
     assert f"task.train_data.input_path: {empty} " in error
+    assert not (tmp_path / "x").exists()
+
+
+def test_data_without_a_crop_calibrates_nothing(run_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(PoseExporter, "read_samples", lambda *_: iter(()))
+    flags = [f"--model_dir={run_dir}", "--format=tflite", "--quantize=int8"]
+    assert run(*flags, "--noverify", f"--output_dir={tmp_path / 'x'}") == 1
+    assert " holds no crop; int8 is" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 
