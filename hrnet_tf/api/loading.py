@@ -9,12 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
-
 from hrnet_tf.configs.variants import ALL_VARIANTS, check_input_size
 from hrnet_tf.data.vocabularies.label_sets import load_label_set
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.input_files import is_text, names_in, read_yaml
+from hrnet_tf.input_files import is_remote, is_text, names_in, read_yaml
 from hrnet_tf.messages import UserError, did_you_mean, one_line, shown
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.predictor import DEFAULT_STYLE, Predictor, Style
@@ -235,6 +233,10 @@ def _run_of(prefix: str) -> str | None:
 
 def _exists(path: str) -> bool:
     """Whether there is such a file, here or at an address such as gs://bucket/name."""
+    if not is_remote(path):
+        return os.path.exists(path)
+    import tensorflow as tf
+
     try:
         return tf.io.gfile.exists(path)
     except tf.errors.OpError as error:
@@ -269,6 +271,8 @@ def _load_converted(
     if "decoder" in model and "num_classes" in model:
         task = _segmentation(path, model["num_classes"], asked)
     elif "head" in model:
+        import tensorflow as tf
+
         (count,) = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()[
             _POSE_OUTPUT
         ]

@@ -99,9 +99,9 @@ class PoseData(cfg.DataConfig):
             [0.1, 10].
         augmentation: Random changes; used when `is_training`.
         crop_with_opencv: Whether OpenCV crops people for training, in Python: faster,
-            and a few grey levels different; see `data.inputs.opencv_crops`. Null: if
-            this process reads the input, and not a tf.data service or parameter
-            server, which cannot.
+            and a grey level different here and there; see `data.inputs.opencv_crops`.
+            Null: if this process reads the input, and not a tf.data service or
+            parameter server, which cannot.
         detections_file: COCO results JSON of person boxes to evaluate on. Empty:
             ground-truth boxes. Not used in training.
         detections_category_id: Which of the file's categories to take, a number or a

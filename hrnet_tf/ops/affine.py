@@ -10,25 +10,8 @@ Everything is float32 and batched over leading axes, except the sampling.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
-
-# In pixels.
-LARGEST_COORDINATE = 1e9
-
-
-def holds_person(boxes: Any) -> Any:
-    """Whether boxes [..., 4] of x, y, width and height could hold a person, bool [...].
-
-    Width and height must be positive, and nothing NaN or larger than any image: float32
-    has no room for the crops of such boxes. Takes a tensor or an array, and returns the
-    same.
-    """
-    is_sensible = abs(boxes) <= LARGEST_COORDINATE
-    is_x, is_y, is_width, is_height = (is_sensible[..., place] for place in range(4))
-    is_positive = (boxes[..., 2] > 0) & (boxes[..., 3] > 0)
-    return is_x & is_y & is_width & is_height & is_positive
 
 
 def box_to_center_size(
@@ -160,12 +143,11 @@ def warp_crops(
     Returns:
         uint8 [P, height, width, C].
     """
-    framed = _frame(image)
 
     def sample(matrix: tf.Tensor) -> tf.Tensor:
         return tf.cond(
             (matrix[0, 1] == 0.0) & (matrix[1, 0] == 0.0),
-            lambda: _sample_upright(framed, matrix, crop_size),
+            lambda: _sample_upright(image, matrix, crop_size),
             lambda: tf.cast(tf.round(warp_crop(image, matrix, crop_size)), tf.uint8),
         )
 
@@ -179,9 +161,8 @@ def warp_aligned_crops(
 
     What they are rotated by is ignored.
     """
-    framed = _frame(image)
     return _for_each(
-        lambda matrix: _sample_upright(framed, matrix, crop_size),
+        lambda matrix: _sample_upright(image, matrix, crop_size),
         crop_to_image,
         [*crop_size, image.shape[2]],
     )
@@ -224,18 +205,14 @@ def warp_crop(
     return crops[0]
 
 
-def _frame(image: tf.Tensor) -> tf.Tensor:
-    """The image in a frame of zeros, one pixel wide.
-
-    Sampling within it fades out around the image, as `warp_crop` does.
-    """
-    return tf.pad(image, [[1, 1], [1, 1], [0, 0]])
-
-
 def _sample_upright(
-    framed: tf.Tensor, matrix: tf.Tensor, crop_size: tuple[int, int]
+    image: tf.Tensor, matrix: tf.Tensor, crop_size: tuple[int, int]
 ) -> tf.Tensor:
     """uint8 [height, width, C]: an upright crop, whose rotation is ignored."""
+    upright = matrix * tf.constant([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    part, matrix = _cut(image, upright, crop_size)
+    # Sampling within a frame of zeros fades out around the image, as `warp_crop` does.
+    framed = tf.pad(part, [[1, 1], [1, 1], [0, 0]])
     last = tf.cast(tf.shape(framed)[:2] - 1, tf.float32)
     first = tf.stack([matrix[1, 2], matrix[0, 2]]) + 1.0
     step = tf.stack([matrix[1, 1], matrix[0, 0]])

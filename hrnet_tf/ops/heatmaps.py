@@ -26,9 +26,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from hrnet_tf.ops.codecs import CODECS
 from hrnet_tf.ops.map_readers import Gathers, MapReader
-
-CODECS = ("msra", "dark", "udp")
 
 # Gaussians reach this many sigmas from their centre pixel, in x and in y.
 _WINDOW_SIGMAS = 3

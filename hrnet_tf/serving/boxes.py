@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hrnet_tf.messages import UserError, shown
-from hrnet_tf.ops import affine
+from hrnet_tf.ops import person_boxes
 
 
 class BoxError(UserError):
@@ -39,12 +39,12 @@ class Boxes:
                 f"The scores of boxes must be a number for each of the {len(boxes)} "
                 f"boxes; got {_described(self.scores)}."
             )
-        is_usable = affine.holds_person(boxes)
+        is_usable = person_boxes.holds_person(boxes)
         if not is_usable.all():
             row = int(np.argmin(is_usable))
             raise BoxError(
                 "Every box needs four numbers up to "
-                f"{affine.LARGEST_COORDINATE:.0e}, of which width and height are "
+                f"{person_boxes.LARGEST_COORDINATE:.0e}, of which width and height are "
                 f"positive; number {row} (counted from 0) is {boxes[row].tolist()}."
             )
         object.__setattr__(self, "boxes", boxes)
@@ -71,7 +71,7 @@ class Boxes:
     @classmethod
     def found(cls, boxes: np.ndarray, scores: np.ndarray) -> "Boxes":
         """Boxes of a detector, of which those are left out that can hold no person."""
-        is_person = affine.holds_person(boxes)
+        is_person = person_boxes.holds_person(boxes)
         return cls(boxes[is_person], scores[is_person])
 
 

@@ -11,13 +11,15 @@ from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
 
+from hrnet_tf.serving import tensors
+
 # Height and width of the image that TensorFlow Serving warms a model up with.
 WARMUP_IMAGE_SIZE = (480, 640)
 
-# The inputs that models have in common: encoded images, and pixels of images of one
-# size.
-IMAGE_BYTES = tf.TensorSpec([None], tf.string, "image_bytes")
-IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+IMAGE_BYTES = tf.TensorSpec(
+    tensors.IMAGE_BYTES.shape, tensors.IMAGE_BYTES.dtype, "image_bytes"
+)
+IMAGES = tf.TensorSpec(tensors.IMAGES.shape, tensors.IMAGES.dtype, "images")
 
 Graph: TypeAlias = tf.types.experimental.PolymorphicFunction
 

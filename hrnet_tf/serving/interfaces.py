@@ -1,8 +1,7 @@
 """Compares what a description says of a model with the model."""
 
-import tensorflow as tf
-
-from hrnet_tf.serving.metadata import FILE_NAME, Interface, ModelError
+from hrnet_tf.serving.metadata import FILE_NAME, ModelError
+from hrnet_tf.serving.tensors import Interface
 
 
 def check_interface(expected: Interface, received: Interface, source: str) -> None:
@@ -18,25 +17,11 @@ def check_interface(expected: Interface, received: Interface, source: str) -> No
                 f"{source} does not do what its {FILE_NAME} says: it has no signature "
                 f"{signature}. Export the model again."
             )
-        for name, spec in tensors.items():
+        for name, tensor in tensors.items():
             found = received[signature].get(name)
-            if found is None or not _may_be(found, spec):
+            if found is None or not found.may_be(tensor):
                 raise ModelError(
                     f"{source} does not do what its {FILE_NAME} says: {name} of its "
-                    f"signature {signature} is {_tensor(found)}, not {_tensor(spec)}. "
+                    f"signature {signature} is {found or 'missing'}, not {tensor}. "
                     "Export the model again."
                 )
-
-
-def _may_be(found: tf.TensorSpec, expected: tf.TensorSpec) -> bool:
-    return found.dtype == expected.dtype and found.shape.is_compatible_with(
-        expected.shape
-    )
-
-
-def _tensor(spec: tf.TensorSpec | None) -> str:
-    if spec is None:
-        return "missing"
-    sides = spec.shape.as_list() if spec.shape.rank is not None else ["..."]
-    shape = ", ".join("?" if side is None else str(side) for side in sides)
-    return f"{spec.dtype.name} [{shape}]"

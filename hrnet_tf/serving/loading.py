@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from hrnet_tf.input_files import read_bytes
 from hrnet_tf.messages import one_line
 from hrnet_tf.serving import checksums, metadata, tflite_metadata
-from hrnet_tf.serving.metadata import Interface, ModelError
+from hrnet_tf.serving.metadata import ModelError
+from hrnet_tf.serving.tensors import Interface, TensorType
 
 # The name that a .tflite file's only signature has in `LoadedModel.interface`.
 TFLITE_SIGNATURE = "serving_default"
@@ -63,8 +63,16 @@ class LoadedSavedModel(LoadedModel):
         model: What they belong to: without it they lose their constants.
     """
 
-    signatures: Mapping[str, Callable[..., dict[str, tf.Tensor]]]
+    signatures: Mapping[str, Callable[..., dict[str, Any]]]
     model: Any
+
+    def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """What a signature returns for arrays, as arrays."""
+        import tensorflow as tf
+
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        outputs = self.signatures[signature](**tensors)
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +114,7 @@ def load_model(
         )
     if not os.path.isdir(path):
         return load_tflite(path, num_threads, verify)
-    if not tf.saved_model.contains_saved_model(path):
+    if not _is_saved_model(path):
         versions = [
             name
             for name in os.listdir(path)
@@ -120,6 +128,11 @@ def load_model(
             )
         path = os.path.join(path, max(versions, key=int))
     return load_saved_model(path, verify)
+
+
+def _is_saved_model(folder: str) -> bool:
+    names = ("saved_model.pb", "saved_model.pbtxt")
+    return any(os.path.exists(os.path.join(folder, name)) for name in names)
 
 
 def load_saved_model(path: str, verify: bool = True) -> LoadedSavedModel:
@@ -140,12 +153,20 @@ def load_saved_model(path: str, verify: bool = True) -> LoadedSavedModel:
     description = metadata.parse(read_bytes(asset, metadata.MAX_BYTES), path)
     if verify:
         _check_told(description, path, is_listed)
+    import tensorflow as tf
+
     try:
         model = tf.saved_model.load(path)
     except Exception as error:  # What is damaged raises errors of any kind.
         raise _unloadable(path, error) from error
     interface = {
-        name: {**function.structured_input_signature[1], **function.structured_outputs}
+        name: {
+            name: TensorType.of_spec(spec)
+            for name, spec in (
+                *function.structured_input_signature[1].items(),
+                *function.structured_outputs.items(),
+            )
+        }
         for name, function in model.signatures.items()
     }
     return LoadedSavedModel(path, description, interface, model.signatures, model)
@@ -181,7 +202,7 @@ def load_tflite(
         raise _unloadable(path, error) from error
     interface = {
         TFLITE_SIGNATURE: {
-            name: tf.TensorSpec(tensor["shape"], tensor["dtype"])
+            name: TensorType(tensor["shape"].tolist(), np.dtype(tensor["dtype"]).name)
             for name, tensor in tensors.items()
         }
     }

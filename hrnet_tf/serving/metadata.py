@@ -17,15 +17,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
-import tensorflow as tf
-from official.modeling import hyperparams
-
 import hrnet_tf
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN, IMAGE_STD
 from hrnet_tf.input_files import parse_json
 from hrnet_tf.messages import UserError, one_line, shown
 from hrnet_tf.serving.operators import Operators
-from hrnet_tf.training.field_types import described, fits, type_mistakes
+from hrnet_tf.serving.tensors import Interface, TensorType
+from hrnet_tf.value_types import described, fits
 
 FILE_NAME = "hrnet_tf.json"
 MAX_BYTES = 2**24
@@ -49,9 +47,6 @@ _INPUT = "input"
 _LARGEST_SIDE = 2**15
 
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(\.\w+)*")
-
-# Inputs and outputs by name, for each signature.
-Interface = Mapping[str, Mapping[str, tf.TensorSpec]]
 
 _log = logging.getLogger(__name__)
 
@@ -116,20 +111,21 @@ def optional(default: Any, ways: Mapping[str, Any] | None = None) -> Any:
     return dataclasses.field(default=default, metadata=ways)
 
 
-def stored_section(kind: type[hyperparams.Config]) -> Any:
-    """A dataclass field for a section of a configuration."""
+def stored_section(kind: type) -> Any:
+    """A dataclass field for a section of the configuration, itself a dataclass."""
+    annotations = get_type_hints(kind)
 
-    def read(values: dict[str, Any], _: str) -> hyperparams.Config:
-        section = kind()
+    def read(values: dict[str, Any], _: str) -> Any:
         for key, value in values.items():
-            if key not in section.as_dict():
+            if key not in annotations:
                 raise ValueError(f"{shown(key)} is no key of {kind.__name__}")
-            setattr(section, key, value)
-        for mistake in type_mistakes(section):
-            raise ValueError(mistake.rstrip("."))
-        return section
+            if not fits(value, annotations[key]):
+                raise ValueError(
+                    f"{key} is {shown(value)}; it must be {described(annotations[key])}"
+                )
+        return kind(**values)
 
-    return stored(lambda section: section.as_dict(), read)
+    return stored(dataclasses.asdict, read)
 
 
 def stored_input_size(**more: Any) -> Any:
@@ -203,7 +199,7 @@ class Metadata(abc.ABC):
     def saved_model_interface(self) -> Interface:
         """What the signatures of a SavedModel have, among others."""
 
-    def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
+    def tflite_interface(self) -> Mapping[str, TensorType]:
         """What a .tflite file has, among others; of kinds that are written as such."""
         return {}
 

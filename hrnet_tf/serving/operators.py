@@ -3,12 +3,13 @@
 import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import tensorflow as tf
+from typing import TYPE_CHECKING, Any
 
 from hrnet_tf.messages import listed, shown
-from hrnet_tf.training.field_types import described, fits
+from hrnet_tf.value_types import described, fits
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Nodes of a graph that compute nothing: they hold, name, order or call others.
 _BOOKKEEPING = {
@@ -93,13 +94,15 @@ def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and fits(list(value.values()), list[int])
 
 
-def of_graphs(graphs: Iterable[tf.Graph]) -> Operators:
+def of_graphs(graphs: "Iterable[tf.Graph]") -> Operators:
     """The operations of a SavedModel.
 
     Args:
         graphs: Those of its signatures. What several of them call is counted once in
             each, and the body of a loop once.
     """
+    import tensorflow as tf
+
     kinds: collections.Counter[str] = collections.Counter()
     for graph in graphs:
         definition = graph.as_graph_def()

@@ -5,12 +5,12 @@ import dataclasses
 import errno
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.data.files import media, pictures
@@ -264,7 +264,7 @@ def _guarded(path: str, image: np.ndarray) -> Iterator[None]:
     size = f"{image.shape[1]}x{image.shape[0]} pixels"
     try:
         yield
-    except (MemoryError, tf.errors.ResourceExhaustedError):
+    except _and_tensorflows(MemoryError, "ResourceExhaustedError"):
         raise media.MediaError(
             f"{path}: there is not enough memory to predict its {size}."
         ) from None
@@ -277,10 +277,16 @@ def _guarded(path: str, image: np.ndarray) -> Iterator[None]:
         raise media.MediaError(
             f"{path}: its output cannot be written: {os.strerror(number)}."
         ) from error
-    except (cv2.error, tf.errors.OpError) as error:
+    except _and_tensorflows(cv2.error, "OpError") as error:
         raise media.MediaError(
             f"{path}: its {size} cannot be predicted: {one_line(error)}"
         ) from error
+
+
+def _and_tensorflows(error: type[Exception], name: str) -> tuple[type[Exception], ...]:
+    """An error and TensorFlow's of some name; .tflite files do without TensorFlow."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (error, getattr(tensorflow.errors, name)) if tensorflow else (error,)
 
 
 def _write_image(file: Input, prediction: Prediction, with_pictures: bool) -> Rows:

@@ -32,7 +32,8 @@ from hrnet_tf.input_files import (
 )
 from hrnet_tf.messages import UserError, did_you_mean, shortened, shown
 from hrnet_tf.training import field_types
-from hrnet_tf.training.field_types import PLAIN_TYPES, join, keys
+from hrnet_tf.training.field_types import join
+from hrnet_tf.value_types import PLAIN_TYPES, keys
 from hrnet_tf.weights.restoring import find_checkpoint
 
 # For a[123456]=1, the Garden makes a list of so many values.

@@ -4,29 +4,14 @@ The Garden checks no types. A text in place of a number fails hours later, or ne
 """
 
 import math
-import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from official.modeling import hyperparams
-from official.modeling.hyperparams import params_dict
 
 from hrnet_tf.messages import did_you_mean, shown
-
-# What YAML can write without a list or a section.
-PLAIN_TYPES = (str, int, float, bool, type(None))
-
-_SEQUENCES = (list, tuple, Sequence)
-_UNIONS = (typing.Union, types.UnionType)
-# One value and several values of a type, as a message calls them.
-_DESCRIPTIONS = {
-    int: ("a whole number", "whole numbers"),
-    float: ("a number", "numbers"),
-    str: ("a text", "texts"),
-    bool: ("true or false", "true and false"),
-    type(None): ("null", "null"),
-}
+from hrnet_tf.value_types import UNIONS, described, fits, is_section_type, keys
 
 
 def type_mistakes(
@@ -81,62 +66,15 @@ def _sections(value: Any) -> list[hyperparams.Config]:
     return [e for e in elements if isinstance(e, hyperparams.Config)]
 
 
-def fits(value: Any, annotation: Any) -> bool:
-    """Whether a field with this annotation may hold the value."""
-    origin = typing.get_origin(annotation)
-    arguments = typing.get_args(annotation)
-    if origin in _UNIONS:
-        # Where null is allowed too, the text None was not meant as a text.
-        is_null = value in ("None", "null") and type(None) in arguments
-        return not is_null and any(fits(value, argument) for argument in arguments)
-    if isinstance(origin, type) and issubclass(origin, _SEQUENCES):
-        return isinstance(value, (list, tuple)) and _elements_fit(
-            value, origin, arguments
-        )
-    if not isinstance(annotation, type) or origin is not None:
-        return True
-    if annotation in _DESCRIPTIONS:
-        accepted = (int, float) if annotation is float else annotation
-        is_bool = isinstance(value, bool)
-        return isinstance(value, accepted) and (annotation is bool or not is_bool)
-    for kind in ((list, tuple), params_dict.ParamsDict):
-        if issubclass(annotation, kind):
-            return isinstance(value, kind)
-    return True
-
-
 def _is_finite(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _elements_fit(value: Sequence[Any], origin: type, arguments: Any) -> bool:
-    if issubclass(origin, tuple) and Ellipsis not in arguments:
-        return len(value) == len(arguments) and all(map(fits, value, arguments))
-    # Null stands for a size that is not known yet in lists like [null, null, 3].
-    return all(e is None or fits(e, arguments[0]) for e in value)
-
-
-def described(annotation: Any) -> str:
-    """What a field may hold: 'a whole number', 'a list of texts or null'..."""
-    origin = typing.get_origin(annotation)
-    arguments = typing.get_args(annotation)
-    if origin in _UNIONS:
-        return " or ".join(described(argument) for argument in arguments)
-    if isinstance(origin, type) and issubclass(origin, _SEQUENCES):
-        _, elements = _DESCRIPTIONS.get(arguments[0], ("", "sections"))
-        has_length = issubclass(origin, tuple) and Ellipsis not in arguments
-        return f"a list of {f'{len(arguments)} ' if has_length else ''}{elements}"
-    if isinstance(annotation, type) and issubclass(annotation, params_dict.ParamsDict):
-        names = ", ".join(keys(annotation()))
-        return f"a section with the keys {names}" if names else "a section"
-    return _DESCRIPTIONS.get(annotation, ("a list", ""))[0]
-
-
 def _spelling_advice(value: Any, annotation: Any) -> str:
     """How to write a value that YAML took for another type, as '; write ...'."""
-    is_union = typing.get_origin(annotation) in _UNIONS
+    is_union = typing.get_origin(annotation) in UNIONS
     allowed = typing.get_args(annotation) if is_union else (annotation,)
     if isinstance(value, (list, tuple)):
         element_types = [t for kind in allowed for t in typing.get_args(kind)][:1]
@@ -172,11 +110,6 @@ def _number_advice(value: Any, allowed: Sequence[Any]) -> str:
 # ---- the Garden's configurations ----
 
 
-def keys(config: hyperparams.Config) -> list[str]:
-    """The names of a configuration's fields."""
-    return [name for name in vars(config) if name not in config.RESERVED_ATTR]
-
-
 def choices(config: hyperparams.OneOfConfig) -> list[str]:
     """What the `type` of a section of alternatives may name."""
     return [name for name in keys(config) if name != "type"]
@@ -205,5 +138,4 @@ def join(path: str, name: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    is_section = isinstance(value, params_dict.ParamsDict)
-    return "a section" if is_section else shown(value)
+    return "a section" if is_section_type(type(value)) else shown(value)

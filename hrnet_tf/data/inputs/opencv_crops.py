@@ -1,8 +1,9 @@
 """Crops people with OpenCV, in Python, within a tf.data pipeline.
 
-OpenCV's warp takes a fifth of the time of TensorFlow's, as it places samples on a grid
-of 1/32 pixel, which is what official PyTorch code trains with. Crops differ by a few
-grey levels from those of `ops.affine`, by which networks are evaluated and served.
+OpenCV's warp takes a fifth of the time of TensorFlow's. Crops differ from those of
+`ops.affine`, by which networks are evaluated and served, by a grey level here and
+there; with versions before OpenCV 5, which place samples on a grid of 1/32 pixel, by a
+few. Official PyTorch code trains with these.
 """
 
 import cv2

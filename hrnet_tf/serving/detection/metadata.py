@@ -4,13 +4,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import tensorflow as tf
-
 from hrnet_tf.data.inputs.normalization import IMAGE_MEAN
 from hrnet_tf.messages import shown
-from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
 from hrnet_tf.serving.metadata import (
-    Interface,
     Labels,
     NetworkMetadata,
     model_name,
@@ -18,7 +14,8 @@ from hrnet_tf.serving.metadata import (
     stored,
     stored_input_size,
 )
-from hrnet_tf.training.field_types import fits
+from hrnet_tf.serving.tensors import IMAGE_BYTES, IMAGES, Interface, TensorType
+from hrnet_tf.value_types import fits
 
 if TYPE_CHECKING:
     from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
@@ -111,21 +108,21 @@ class DetectionMetadata(NetworkMetadata):
             "image": {"images": IMAGES, **found},
         }
 
-    def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
+    def tflite_interface(self) -> Mapping[str, TensorType]:
         return {
-            "image": tf.TensorSpec([1, *self.input_size, 3], tf.uint8),
+            "image": TensorType([1, *self.input_size, 3], "uint8"),
             **self._outputs(1),
         }
 
-    def _outputs(self, batch: int | None) -> dict[str, tf.TensorSpec]:
+    def _outputs(self, batch: int | None) -> dict[str, TensorType]:
         objects = [batch, self.max_detections]
         outputs = {
-            "boxes": tf.TensorSpec([*objects, 4]),
-            "classes": tf.TensorSpec(objects, tf.int32),
-            "scores": tf.TensorSpec(objects),
-            "num_detections": tf.TensorSpec([batch], tf.int32),
+            "boxes": TensorType([*objects, 4]),
+            "classes": TensorType(objects, "int32"),
+            "scores": TensorType(objects),
+            "num_detections": TensorType([batch], "int32"),
         }
-        masks = tf.TensorSpec([*objects, None, None])
+        masks = TensorType([*objects, None, None])
         return {**outputs, "masks": masks} if self.has_masks else outputs
 
     @property

@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.evaluation.instance_masks import encode_masks
@@ -164,10 +163,10 @@ class SavedModelDetectionPredictor(DetectionPredictor):
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
     ) -> list[DetectionPrediction]:
         del boxes
-        outputs = self._model.signatures["image"](images=tf.constant(np.stack(images)))
-        arrays = {name: values.numpy() for name, values in outputs.items()}
+        outputs = self._model.run("image", images=np.stack(images))
         return [
-            self._prediction(image, arrays, place) for place, image in enumerate(images)
+            self._prediction(image, outputs, place)
+            for place, image in enumerate(images)
         ]
 
 

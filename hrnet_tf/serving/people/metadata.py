@@ -4,12 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import ClassVar
 
-import tensorflow as tf
-
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
-from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
-from hrnet_tf.serving.metadata import Interface, Metadata, number_mistakes, stored
+from hrnet_tf.serving.metadata import Metadata, number_mistakes, stored
 from hrnet_tf.serving.pose.metadata import PoseMetadata
+from hrnet_tf.serving.tensors import IMAGE_BYTES, IMAGES, Interface, TensorType
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,11 +40,11 @@ class PeopleMetadata(Metadata):
     def saved_model_interface(self) -> Interface:
         people = [None, self.max_people]
         found = {
-            "boxes": tf.TensorSpec([*people, 4]),
-            "box_scores": tf.TensorSpec(people),
-            "keypoints": tf.TensorSpec([*people, self.pose.skeleton.num_keypoints, 3]),
-            "scores": tf.TensorSpec(people),
-            "num_people": tf.TensorSpec([None], tf.int32),
+            "boxes": TensorType([*people, 4]),
+            "box_scores": TensorType(people),
+            "keypoints": TensorType([*people, self.pose.skeleton.num_keypoints, 3]),
+            "scores": TensorType(people),
+            "num_people": TensorType([None], "int32"),
         }
         return {
             "serving_default": {"image_bytes": IMAGE_BYTES, **found},

@@ -7,7 +7,7 @@ docs/signatures.md says what each of them takes and returns.
 
 import tensorflow as tf
 
-from hrnet_tf.ops import affine
+from hrnet_tf.ops import person_boxes
 from hrnet_tf.serving.graphs import Graph, ServingModule, image_signatures
 from hrnet_tf.serving.loading import LoadedSavedModel
 from hrnet_tf.serving.people.metadata import PeopleMetadata
@@ -82,7 +82,7 @@ class PeopleModule(ServingModule):
         metadata = self._metadata
         is_person = found["classes"] == metadata.category_id
         is_person &= found["scores"] >= metadata.box_score_threshold
-        is_person &= (found["scores"] > 0) & affine.holds_person(found["boxes"])
+        is_person &= (found["scores"] > 0) & person_boxes.holds_person(found["boxes"])
         wanted = metadata.max_people
         missing = max(wanted - metadata.detector.max_detections, 0)
         scores = tf.where(is_person, found["scores"], 0.0)

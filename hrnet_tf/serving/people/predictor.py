@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.detection.predictor import DetectionPredictor
@@ -96,10 +95,10 @@ class PeoplePredictor(Predictor[PosePrediction]):
         self, image: np.ndarray, boxes: Boxes | None = None
     ) -> PosePrediction:
         del boxes
-        outputs = self._model.signatures["image"](images=tf.constant(image[np.newaxis]))
+        outputs = self._model.run("image", images=image[np.newaxis])
         count = int(outputs["num_people"][0])
         found, box_scores, keypoints, scores = (
-            outputs[name][0, :count].numpy()
+            outputs[name][0, :count]
             for name in ("boxes", "box_scores", "keypoints", "scores")
         )
         skeleton = self.metadata.pose.skeleton

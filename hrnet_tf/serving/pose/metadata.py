@@ -4,16 +4,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import tensorflow as tf
-
-from hrnet_tf.configs.codec import Codec
 from hrnet_tf.data.vocabularies.skeletons import Skeleton, skeleton_from_spec
 from hrnet_tf.messages import shown
-from hrnet_tf.ops.heatmaps import CODECS
+from hrnet_tf.ops.codecs import CODECS
 from hrnet_tf.serving.formats import MAX_BATCH_SIZE
-from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
 from hrnet_tf.serving.metadata import (
-    Interface,
     Labels,
     NetworkMetadata,
     model_name,
@@ -22,6 +17,7 @@ from hrnet_tf.serving.metadata import (
     stored,
     stored_section,
 )
+from hrnet_tf.serving.tensors import IMAGE_BYTES, IMAGES, Interface, TensorType
 
 if TYPE_CHECKING:
     from hrnet_tf.configs.pose import PoseTask
@@ -35,6 +31,14 @@ def _read_skeleton(values: dict[str, Any], source: str) -> Skeleton:
     spec = dict(values)
     del spec["limb_colors"]
     return skeleton_from_spec(spec, source)
+
+
+@dataclasses.dataclass(frozen=True)
+class Codec:
+    """How heatmaps are decoded: `configs.codec.Codec`, told without the Garden."""
+
+    name: str = "msra"
+    sigma: float = 2.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,7 @@ class PoseMetadata(NetworkMetadata):
         return cls(
             skeleton=skeleton,
             input_size=(height, width),
-            codec=task.codec,
+            codec=Codec(**task.codec.as_dict()),
             box_padding=task.validation_data.box_padding,
             keypoint_score_threshold=task.evaluation.keypoint_score_threshold,
             flip_test=flip_test,
@@ -99,26 +103,24 @@ class PoseMetadata(NetworkMetadata):
     def saved_model_interface(self) -> Interface:
         num_keypoints = self.skeleton.num_keypoints
         people = {
-            "boxes": tf.TensorSpec([None, None, 4]),
-            "keypoints": tf.TensorSpec([None, None, num_keypoints, 3]),
-            "scores": tf.TensorSpec([None, None]),
+            "boxes": TensorType([None, None, 4]),
+            "keypoints": TensorType([None, None, num_keypoints, 3]),
+            "scores": TensorType([None, None]),
         }
         return {
             "serving_default": {"image_bytes": IMAGE_BYTES, **people},
             "image": {"images": IMAGES, **people},
             "crops": {
-                "crops": tf.TensorSpec([None, *self.input_size, 3], tf.uint8),
-                "keypoints": tf.TensorSpec([None, num_keypoints, 3]),
-                "heatmaps": tf.TensorSpec([None, None, None, num_keypoints]),
+                "crops": TensorType([None, *self.input_size, 3], "uint8"),
+                "keypoints": TensorType([None, num_keypoints, 3]),
+                "heatmaps": TensorType([None, None, None, num_keypoints]),
             },
         }
 
-    def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
+    def tflite_interface(self) -> Mapping[str, TensorType]:
         return {
-            "image": tf.TensorSpec([self.batch_size, *self.input_size, 3], tf.uint8),
-            "keypoints": tf.TensorSpec(
-                [self.batch_size, self.skeleton.num_keypoints, 3]
-            ),
+            "image": TensorType([self.batch_size, *self.input_size, 3], "uint8"),
+            "keypoints": TensorType([self.batch_size, self.skeleton.num_keypoints, 3]),
         }
 
     @property

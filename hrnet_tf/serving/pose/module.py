@@ -16,7 +16,7 @@ import tf_keras
 
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.modeling.blocks import fold_norms
-from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.ops import affine, heatmaps, person_boxes
 from hrnet_tf.ops.images import decode_image
 from hrnet_tf.ops.map_readers import Masks
 from hrnet_tf.serving.graphs import (
@@ -213,7 +213,7 @@ class PoseModule(MobileModule):
             images: [B, ...].
             image_of: int32 [P], the place in `images` of each person's.
             boxes: float32 [P, 4], x, y, width and height in image pixels. Rows that
-                hold no person, see `affine.holds_person`, are padding: everything
+                hold no person, see `person_boxes.holds_person`, are padding: everything
                 returned for them is 0.
             read_image: Maps one of `images` to uint8 [H, W, 3]; is not asked for those
                 without people.
@@ -225,7 +225,7 @@ class PoseModule(MobileModule):
                 multiplied with it.
         """
         # Padding costs nothing: from here on there are people only, image by image.
-        rows = tf.where(affine.holds_person(boxes))[:, 0]
+        rows = tf.where(person_boxes.holds_person(boxes))[:, 0]
         rows = tf.gather(rows, tf.argsort(tf.gather(image_of, rows), stable=True))
         crop_size = self._metadata.input_size
         center, size = affine.box_to_center_size(

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
-from hrnet_tf.ops import affine, oks
+from hrnet_tf.ops import oks, person_boxes
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.loading import LoadedModel, LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
@@ -141,7 +140,7 @@ class PosePredictor(Predictor[PosePrediction]):
         Returns:
             keypoints: float32 [P, K, 3], x and y in image pixels and the score.
             scores: float32 [P], the people's, without the boxes' own. Keypoints and
-                score of a box that holds no person, see `affine.holds_person`, are 0.
+                score of a box that holds nobody, see `person_boxes`, are 0.
         """
 
     def predict_people_of(
@@ -191,7 +190,7 @@ class PosePredictor(Predictor[PosePrediction]):
                 [P, K, 3], x and y in pixels of the crop and the score.
         """
         tables = [np.reshape(np.asarray(given, np.float32), [-1, 4]) for given in boxes]
-        are_people = [affine.holds_person(table) for table in tables]
+        are_people = [person_boxes.holds_person(table) for table in tables]
         num_keypoints = self.metadata.skeleton.num_keypoints
         keypoints = np.zeros([sum(map(len, tables)), num_keypoints, 3], np.float32)
         cut = [
@@ -223,29 +222,15 @@ class PosePredictor(Predictor[PosePrediction]):
             crops: uint8 [P, height, width, 3].
             matrices: float32 [P, 2, 3], from pixels of the crops to those of the image.
         """
-        crops, matrices = self._crop_graph(image, boxes)
-        return crops.numpy(), matrices.numpy()
-
-    @functools.cached_property
-    def _crop_graph(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        """`_crop` as a graph, compiled once."""
-        crop_size = self.metadata.input_size
-        udp = self.metadata.codec.name == "udp"
-
-        def crop(image: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            center, size = affine.box_to_center_size(
-                boxes, crop_size[1] / crop_size[0], self.metadata.box_padding
-            )
-            matrices = affine.crop_to_image_matrix(center, size, 0.0, crop_size, udp)
-            return affine.warp_aligned_crops(image, matrices, crop_size), matrices
-
-        return tf.function(
-            crop,
-            input_signature=[
-                tf.TensorSpec([None, None, 3], tf.uint8),
-                tf.TensorSpec([None, 4], tf.float32),
-            ],
+        size = self.metadata.input_size
+        matrices = person_boxes.crop_to_image_matrices(
+            boxes, size, self.metadata.box_padding, self._is_udp
         )
+        return person_boxes.crop_upright(image, matrices, size), matrices
+
+    @property
+    def _is_udp(self) -> bool:
+        return self.metadata.codec.name == "udp"
 
 
 class SavedModelPosePredictor(PosePredictor):
@@ -262,10 +247,8 @@ class SavedModelPosePredictor(PosePredictor):
         self, image: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         boxes = np.reshape(np.asarray(boxes, np.float32), [1, -1, 4])
-        outputs = self._model.signatures["image"](
-            images=tf.constant(image[np.newaxis]), boxes=tf.constant(boxes)
-        )
-        return outputs["keypoints"][0].numpy(), outputs["scores"][0].numpy()
+        outputs = self._model.run("image", images=image[np.newaxis], boxes=boxes)
+        return outputs["keypoints"][0], outputs["scores"][0]
 
     def predict_people_of(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
@@ -275,16 +258,46 @@ class SavedModelPosePredictor(PosePredictor):
         return self._predict_crops_of(images, boxes, self._predict_crops)
 
     def _predict_crops(self, crops: np.ndarray) -> np.ndarray:
-        signature = self._model.signatures["crops"]
         parts = [
-            signature(crops=tf.constant(crops[start : start + _MOST_CROPS]))
+            self._model.run("crops", crops=crops[start : start + _MOST_CROPS])
             for start in range(0, len(crops), _MOST_CROPS)
         ]
-        return np.concatenate([part["keypoints"].numpy() for part in parts])
+        return np.concatenate([part["keypoints"] for part in parts])
 
     def predict_crop(self, crop: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = self._model.signatures["crops"](crops=tf.constant(crop[np.newaxis]))
-        return {name: value.numpy() for name, value in outputs.items()}
+        return self._model.run("crops", crops=crop[np.newaxis])
+
+    def _crop(
+        self, image: np.ndarray, boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """To the bit what the signature `image` cuts out, as a graph of its own."""
+        import tensorflow as tf
+
+        crops, matrices = self._crop_graph(tf.constant(image), tf.constant(boxes))
+        return crops.numpy(), matrices.numpy()
+
+    @functools.cached_property
+    def _crop_graph(self) -> Callable[..., tuple[Any, Any]]:
+        """Maps an image and boxes to what `_crop` returns; compiled once."""
+        import tensorflow as tf
+
+        from hrnet_tf.ops import affine
+
+        crop_size = self.metadata.input_size
+        ratio, padding = crop_size[1] / crop_size[0], self.metadata.box_padding
+
+        def crop(image: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            center, size = affine.box_to_center_size(boxes, ratio, padding)
+            matrices = affine.crop_to_image_matrix(
+                center, size, 0.0, crop_size, self._is_udp
+            )
+            return affine.warp_aligned_crops(image, matrices, crop_size), matrices
+
+        specs = [
+            tf.TensorSpec([None, None, 3], tf.uint8),
+            tf.TensorSpec([None, 4], tf.float32),
+        ]
+        return tf.function(crop, input_signature=specs)
 
 
 class TFLitePosePredictor(PosePredictor):

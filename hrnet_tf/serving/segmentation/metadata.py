@@ -4,25 +4,30 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-import tensorflow as tf
-
-from hrnet_tf.configs.resizing import Resizing
 from hrnet_tf.data.vocabularies.label_sets import LabelSet, label_set_from_spec
 from hrnet_tf.messages import shown
-from hrnet_tf.serving.graphs import IMAGE_BYTES, IMAGES
 from hrnet_tf.serving.metadata import (
-    Interface,
     Labels,
     NetworkMetadata,
     model_name,
     stored,
     stored_section,
 )
+from hrnet_tf.serving.tensors import IMAGE_BYTES, IMAGES, Interface, TensorType
 
 if TYPE_CHECKING:
     from hrnet_tf.configs.segmentation import SegmentationTask
 
 _RESIZING_METHODS = ("long_side", "fixed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Resizing:
+    """How images are resized: `configs.resizing.Resizing`, told without the Garden."""
+
+    method: str = "long_side"
+    long_side: int = 512
+    size: list[int] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ class SegmentationMetadata(NetworkMetadata):
             input_size = height, width
         return cls(
             label_set=label_set,
-            resizing=resizing,
+            resizing=Resizing(**resizing.as_dict()),
             input_size=input_size,
             upsampling=getattr(task.model.decoder.get(), "upsampling", "bilinear"),
             flip_test=flip_test,
@@ -81,9 +86,9 @@ class SegmentationMetadata(NetworkMetadata):
             )
 
     def saved_model_interface(self) -> Interface:
-        sizes = tf.TensorSpec([None, 2], tf.int32)
-        labels = {"label_map": tf.TensorSpec([None, None, None], tf.uint8)}
-        logits = tf.TensorSpec([None, None, None, self.label_set.num_classes])
+        sizes = TensorType([None, 2], "int32")
+        labels = {"label_map": TensorType([None, None, None], "uint8")}
+        logits = TensorType([None, None, None, self.label_set.num_classes])
         return {
             "serving_default": {
                 "image_bytes": IMAGE_BYTES,
@@ -98,10 +103,10 @@ class SegmentationMetadata(NetworkMetadata):
             "image": {"images": IMAGES, **labels},
         }
 
-    def tflite_interface(self) -> Mapping[str, tf.TensorSpec]:
+    def tflite_interface(self) -> Mapping[str, TensorType]:
         return {
-            "image": tf.TensorSpec([1, *self.input_size, 3], tf.uint8),
-            "label_map": tf.TensorSpec([1, *self.input_size], tf.uint8),
+            "image": TensorType([1, *self.input_size, 3], "uint8"),
+            "label_map": TensorType([1, *self.input_size], "uint8"),
         }
 
     @property

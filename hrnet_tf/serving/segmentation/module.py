@@ -6,6 +6,7 @@ function that evaluation uses, with a single scale and without windows.
 docs/signatures.md says what each of them takes and returns.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -155,7 +156,7 @@ class SegmentationModule(MobileModule):
         return predict_image(
             self._network,
             image,
-            self._metadata.resizing,
+            segmentation_config.Resizing(**dataclasses.asdict(self._metadata.resizing)),
             self._evaluation,
             self._metadata.label_set.flip_permutation,
             self._resize_logits,

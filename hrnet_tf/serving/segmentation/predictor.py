@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.label_sets import LabelSet
@@ -111,9 +110,8 @@ class SavedModelSegmentationPredictor(SegmentationPredictor):
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
     ) -> list[SegmentationPrediction]:
         del boxes
-        outputs = self._model.signatures["image"](images=tf.constant(np.stack(images)))
-        label_maps = outputs["label_map"].numpy()
-        return list(map(self._prediction, images, label_maps))
+        outputs = self._model.run("image", images=np.stack(images))
+        return list(map(self._prediction, images, outputs["label_map"]))
 
 
 class TFLiteSegmentationPredictor(SegmentationPredictor):

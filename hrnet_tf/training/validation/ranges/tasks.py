@@ -5,7 +5,7 @@ Keys are ends of dotted paths; the longest one that a path ends with counts.
 
 from hrnet_tf.configs import segmentation
 from hrnet_tf.losses.heatmap import LOSSES
-from hrnet_tf.ops.heatmaps import CODECS
+from hrnet_tf.ops.codecs import CODECS
 from hrnet_tf.training.validation.ranges.kinds import (
     ANY,
     COUNT,
