@@ -94,7 +94,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"Cannot write {path}: its name must end in .png or .jpg.")
-    _write(path, suffix, np.ascontiguousarray(image[..., ::-1]))
+    _write(path, suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
 def write_labels(path: str | os.PathLike[str], labels: np.ndarray) -> None:

@@ -28,6 +28,7 @@ from hrnet_tf.visualization.canvas import (
 # Smaller images are enlarged while they are drawn on: a line thinner than a pixel then
 # comes out as a fainter pixel, where OpenCV alone would draw a whole one.
 _DRAWING_SIDE = 1024
+_LARGE_SIDE = 512
 
 # In images smaller than this a score would be illegible, or hide the person.
 _LEAST_LABELLED_SIDE = 200
@@ -88,7 +89,8 @@ def draw_skeletons(
     # Each pixel becomes a block of equal ones. At the end the mean over every block
     # restores exactly what was not drawn on.
     height, width = image.shape[:2]
-    pixel = -(-_DRAWING_SIDE // max(height, width))
+    is_large = max(height, width) >= _LARGE_SIDE
+    pixel = 1 if is_large else -(-_DRAWING_SIDE // max(height, width))
     canvas_size = width * pixel, height * pixel
     canvas = cv2.resize(image, canvas_size, interpolation=cv2.INTER_NEAREST)
 
@@ -115,6 +117,8 @@ def draw_skeletons(
         for person in order:
             if visible[person].any() or boxes is not None:
                 draw_tag(canvas, f"{scores[person]:.2f}", corners[person], pixel)
+    if pixel == 1:
+        return canvas
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
 
 

@@ -248,7 +248,7 @@ class Frames(Iterator[np.ndarray]):
                 continue
             if is_read:
                 self._count(misses)
-                return np.ascontiguousarray(frame[..., ::-1])
+                return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         self._capture.release()
         raise StopIteration
 
@@ -307,7 +307,7 @@ class VideoWriter(contextlib.ExitStack):
         gap = self._gap(seconds)
         if gap < -1.5:
             return
-        current = np.ascontiguousarray(frame[..., ::-1])
+        current = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
         before = current if self._last is None else self._last
         for picture in [*[before] * round(gap), current]:
             self._writer.write(picture)
