@@ -32,10 +32,12 @@ MAX_LINES = 400
 BASE = {"configs", "ops"}
 # What any room may use; these know nothing of each other but messages.
 HELPERS = {"messages", "signals", "input_files", "output_files", "progress"}
+HELPERS |= {"value_types"}
 MIDDLE = {"modeling", "losses", "data", "evaluation"}
 # The rooms of hrnet_tf that each room may import, besides itself.
 MAY_IMPORT: dict[str, set[str]] = (
     {room: set() for room in ("configs", "messages", "signals", "progress")}
+    | {"value_types": set()}
     | {"ops": {"configs"}}
     | {"input_files": {"messages"}}
     | {"output_files": {"input_files", "messages"}}
