@@ -37,7 +37,7 @@ from absl import flags
 
 from hrnet_tf import next_steps
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+from hrnet_tf.data.vocabularies.skeletons import BUILT_IN, load_skeleton
 
 
 def define_flags() -> flags.FlagValues:
@@ -52,7 +52,7 @@ def define_flags() -> flags.FlagValues:
     flag.vocabulary(
         "skeleton",
         load_skeleton,
-        "Keypoints of each person: coco17, mpii16, or the path of a YAML file.",
+        f"Keypoints of each person: {', '.join(BUILT_IN)}, or the path of a YAML file.",
         "coco17",
     )
     flag.string(
