@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def _write_skeleton(skeleton: Skeleton) -> dict[str, Any]:
     # Also colours that follow from the sides, for apps that draw.
-    return {**skeleton.to_spec(), "limb_colors": skeleton.limb_colors}
+    colors = [list(color) for color in skeleton.limb_colors]
+    return {**skeleton.to_spec(), "limb_colors": colors}
 
 
 @dataclasses.dataclass(frozen=True)
