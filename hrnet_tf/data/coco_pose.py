@@ -61,7 +61,7 @@ def define_flags() -> flags.FlagValues:
         "skeleton, or all that have keypoints: all. By default the only one.",
     )
     flag.allow_outside()
-    flag.area_from()
+    flag.area_from(of_people=True)
     flag.boolean(
         "keep_empty",
         "Keep images without people, which a detector's box file may name.",

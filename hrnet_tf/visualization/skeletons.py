@@ -213,15 +213,17 @@ def _draw_person(
     widths = _line_widths(points, limbs, visible, size, canvas, pixel)
     outlines = np.maximum(0.25 * widths, np.minimum(0.4 * pixel, 0.5 * widths))
     colors = _keypoint_colors(skeleton)
-    for limb in limbs:
+    for start, end in limbs:
         # From a shoulder to a face full of keypoints, a limb is as wide as at the face.
-        width = min(widths[[*limb]]) + 2 * min(outlines[[*limb]])
-        draw_line(canvas, *points[[*limb]], DARK, width)
+        thinner = min(start, end, key=widths.__getitem__)
+        width = widths[thinner] + 2 * outlines[thinner]
+        draw_line(canvas, points[start], points[end], DARK, width)
     for keypoint in np.flatnonzero(visible):
         radius = 0.85 * widths[keypoint] + outlines[keypoint]
         draw_dot(canvas, points[keypoint], DARK, radius)
-    for limb, color in limbs.items():
-        draw_line(canvas, *points[[*limb]], color, min(widths[[*limb]]))
+    for (start, end), color in limbs.items():
+        width = min(widths[start], widths[end])
+        draw_line(canvas, points[start], points[end], color, width)
     for keypoint in np.flatnonzero(visible):
         draw_dot(canvas, points[keypoint], colors[keypoint], 0.85 * widths[keypoint])
 
@@ -251,7 +253,7 @@ def _line_widths(
         for limb in limbs:
             length = np.linalg.norm(np.subtract(*points[[*limb]]))
             widths[[*limb]] = np.maximum(widths[[*limb]], _WIDTH_PER_LIMB * length)
-        widths = np.clip(widths, min(width, 0.5 * pixel), width)
+        np.clip(widths, min(width, 0.5 * pixel), width, out=widths)
     return widths
 
 
