@@ -168,13 +168,23 @@ def validation_file(values: flags.FlagValues) -> str:
     return next_steps.other_split(values.annotations) or "my/val.json"
 
 
-def _tell_what_is_next(prefix: str, training: Sequence[str]) -> None:
+def annotations_of_validation(values: flags.FlagValues) -> str:
+    """The flag that names the annotations that were written beside those records."""
+    _, prefix = _splits(values.output_prefix)
+    file = f"{prefix}.annotations.json"
+    return next_steps.change("task.evaluation.annotation_file", file)
+
+
+def _splits(prefix: str) -> tuple[str, str]:
+    """The output prefixes for training and for validation, of which one is given."""
     other = next_steps.other_split(prefix) or os.path.join(
         os.path.dirname(prefix), "val"
     )
-    train, val = (prefix, other)
-    if next_steps.is_for_validation(prefix):
-        train, val = other, prefix
+    return (other, prefix) if next_steps.is_for_validation(prefix) else (prefix, other)
+
+
+def _tell_what_is_next(prefix: str, training: Sequence[str]) -> None:
+    train, val = _splits(prefix)
     next_steps.tell(
         "when training and validation data are converted, train",
         "train",
