@@ -72,6 +72,35 @@ def test_line_width_follows_the_size_of_the_person():
     assert 2 <= small_width < large_width < 20
 
 
+def test_dense_keypoints_get_thin_lines():
+    """A face's 98 keypoints are not 98 large discs."""
+    around = np.linspace(0, 2 * np.pi, 98, endpoint=False)
+    ring = 300 + 250 * np.column_stack([np.cos(around), np.sin(around)])
+    face = np.column_stack([ring, np.ones(98)])[np.newaxis]
+    limbs = [(i, (i + 1) % 98) for i in range(98)]
+    dense = types.SimpleNamespace(
+        num_keypoints=98, limbs=limbs, limb_colors=[GREEN] * 98
+    )
+    drawn = visualization.draw_skeletons(grey(600, 600), face, dense)
+    # The line across the rightmost point, outline included.
+    assert 2 <= (drawn[300, 400:] != 128).any(axis=-1).sum() <= 10
+
+
+def test_a_body_keeps_its_lines_beside_dense_keypoints():
+    """The arm of a whole body is as wide as without the fingers of its hand."""
+    arm = np.array([[100.0, 300], [300, 300]])
+    hand = [300, 300] + np.random.default_rng(0).uniform(-20, 20, (30, 2))
+    widths = []
+    for points in (arm, np.concatenate([arm, hand])):
+        skeleton = types.SimpleNamespace(
+            num_keypoints=len(points), limbs=[(0, 1)], limb_colors=[GREEN]
+        )
+        people = np.column_stack([points, np.ones(len(points))])[np.newaxis]
+        drawn = visualization.draw_skeletons(grey(600, 600), people, skeleton)
+        widths.append((drawn[:, 200] != 128).any(axis=-1).sum())
+    assert widths[0] == widths[1] > 5
+
+
 def test_inputs_are_not_modified():
     image, people = grey(100, 100), person(100, 100)
     boxes, scores = np.array([[20.0, 20, 60, 60]]), np.array([0.5])

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors")
 
 # Number of keypoints or classes of the published data sets.
-SKELETONS = {17: "coco17", 16: "mpii16"}
+SKELETONS = {
+    17: "coco17",
+    16: "mpii16",
+    14: "crowdpose14",
+    133: "coco_wholebody133",
+    98: "wflw98",
+    68: "300w68",
+    29: "cofw29",
+    19: "aflw19",
+    21: "hand21",
+}
 _LABEL_SETS = {
     19: "cityscapes",
     20: "lip",
@@ -76,7 +86,7 @@ def load(
             in a run, or of one that `hrnet_tf.convert_weights` wrote, with its YAML
             beside it; an official .pth or .safetensors file.
         skeleton: The keypoints of official pose weights: a name or the path of a YAML
-            file. If None, COCO's for 17 keypoints and MPII's for 16.
+            file. If None, that of the published data set with as many (COCO's of 17).
         label_set: The classes of official segmentation weights, likewise. If None,
             those of the published data set with as many.
         input_size: (height, width) of the crops that official pose weights are for. If

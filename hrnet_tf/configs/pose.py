@@ -131,7 +131,8 @@ class Evaluation(hyperparams.Config):
             skeleton, become one. Null or []: as the records were converted, or else
             the only category that has keypoints.
         area_from: `box` or `segmentation`, where the area of people comes from who
-            have none. Empty: as the records were converted.
+            have none; `crowdpose` for 0.53 of the box of all, as CrowdPose's evaluation
+            has it. Empty: as the records were converted.
         flip_test: Whether to average heatmaps with those of the mirrored crop.
         keypoint_score_threshold: A person's score is its box's score times the mean of
             the keypoint scores above this. In [0, 1].

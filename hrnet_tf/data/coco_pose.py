@@ -37,7 +37,7 @@ from absl import flags
 
 from hrnet_tf import next_steps
 from hrnet_tf.data.converters import command
-from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+from hrnet_tf.data.vocabularies.skeletons import BUILT_IN, load_skeleton
 
 
 def define_flags() -> flags.FlagValues:
@@ -52,7 +52,7 @@ def define_flags() -> flags.FlagValues:
     flag.vocabulary(
         "skeleton",
         load_skeleton,
-        "Keypoints of each person: coco17, mpii16, or the path of a YAML file.",
+        f"Keypoints of each person: {', '.join(BUILT_IN)}, or the path of a YAML file.",
         "coco17",
     )
     flag.string(
@@ -61,7 +61,7 @@ def define_flags() -> flags.FlagValues:
         "skeleton, or all that have keypoints: all. By default the only one.",
     )
     flag.allow_outside()
-    flag.area_from()
+    flag.area_from(of_people=True)
     flag.boolean(
         "keep_empty",
         "Keep images without people, which a detector's box file may name.",

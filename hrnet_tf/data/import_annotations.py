@@ -38,7 +38,7 @@ from absl import flags
 
 from hrnet_tf import command_line, next_steps
 from hrnet_tf.command_line import UsageError
-from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+from hrnet_tf.data.vocabularies.skeletons import BUILT_IN, load_skeleton
 from hrnet_tf.messages import did_you_mean
 
 _FORMATS = ("cvat", "label_studio", "labelme", "yolo_pose", "deeplabcut", "coco")
@@ -67,7 +67,7 @@ def define_flags() -> flags.FlagValues:
     flag.string(
         "skeleton",
         "Names and order of the keypoints, where the labels do not tell or another is "
-        "wanted: coco17, mpii16, or the path of a YAML file.",
+        f"wanted: {', '.join(BUILT_IN)}, or the path of a YAML file.",
     )
     flag.string(
         "category", "Category of objects of which the labels tell none.", "person"

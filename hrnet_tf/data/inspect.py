@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
+from hrnet_tf.data.vocabularies.skeletons import BUILT_IN
 
 
 def define_flags() -> flags.FlagValues:
@@ -43,8 +44,9 @@ def define_flags() -> flags.FlagValues:
     )
     flag.enum(
         "area_from",
-        ["box", "segmentation"],
-        "With annotations: where the area comes from of those that have none, or 0.",
+        ["box", "segmentation", "crowdpose"],
+        "With annotations: where the area comes from of those that have none, or 0; "
+        "crowdpose, of people alone, is 0.53 of the box for all.",
     )
     flag.boolean(
         "include_masks", "With annotations of objects: whether to read masks.", True
@@ -63,8 +65,8 @@ def define_flags() -> flags.FlagValues:
     flag.max_pixels()
     flag.string(
         "skeleton",
-        "Keypoints of each person: coco17, mpii16, or a YAML file. By default that of "
-        "the configuration, or else what the data tell of.",
+        f"Keypoints of each person: {', '.join(BUILT_IN)}, or a YAML file. By default "
+        "that of the configuration, or else what the data tell of.",
     )
     flag.string("label_set", "Classes of pixels: a name or a YAML file; likewise.")
     flag.string("experiment", "Experiment whose input sheet.png shows.")

@@ -64,9 +64,11 @@ def make_people(
     keypoints = np.array([p.keypoints for p in people], np.float64).reshape(shape)
     # As `PoseInput` chooses.
     has_box = _have_extent(tf.constant(boxes, tf.float32), *map(tf.constant, size))
+    is_cropped = np.array([person.region is not None for person in people], bool)
+    is_cropped |= has_box.numpy()
     counts = np.array([person.counts for person in people], bool)
     areas = np.array([person.area for person in people], np.float32)
-    return People(people, boxes, keypoints, has_box.numpy() & counts & (areas > 0))
+    return People(people, boxes, keypoints, is_cropped & counts & (areas > 0))
 
 
 class AnnotatedPeople(Annotated[People]):
@@ -129,15 +131,21 @@ class RecordedPeople(Records[People]):
 def _people_of(record: dict[str, tf.Tensor]) -> list[Person]:
     """The people of a parsed record."""
     names = "person_id", "bbox", "area", "iscrowd", "keypoints", "num_keypoints"
-    lists = [record[name].numpy() for name in names]
+    lists = [record[name].numpy() for name in (*names, "normalizer")]
+    regions: list[list[float] | None] = record["region"].numpy().tolist()
+    regions = regions or [None] * len(lists[0])
     people = []
-    for number, bbox, area, iscrowd, keypoints, count in zip(*lists, strict=True):
+    for (number, bbox, area, iscrowd, keypoints, count, normalizer), region in zip(
+        zip(*lists, strict=True), regions, strict=True
+    ):
         person = Person(
             int(number),
             bbox.tolist(),
             float(area),
             bool(iscrowd),
             keypoints.ravel().tolist(),
+            region=region,
+            normalizer=float(normalizer),
         )
         is_wrong = int(count) != person.num_keypoints
         people.append(dataclasses.replace(person, was_miscounted=is_wrong))

@@ -5,7 +5,7 @@ thumbnail and a photograph.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import cv2
@@ -29,6 +29,12 @@ from hrnet_tf.visualization.canvas import (
 # comes out as a fainter pixel, where OpenCV alone would draw a whole one.
 _DRAWING_SIDE = 1024
 _LARGE_SIDE = 512
+
+# How many keypoints may be near without thinning lines: all of a body above its hips.
+# Lines are at most so wide, as shares of the distance to the last one, or of a limb.
+_NEIGHBOURS = 12
+_WIDTH_PER_REACH = 0.036
+_WIDTH_PER_LIMB = 0.1
 
 # In images smaller than this a score would be illegible, or hide the person.
 _LEAST_LABELLED_SIDE = 200
@@ -196,26 +202,59 @@ def _draw_person(
     """Draws limbs and dots over an outline of both, so that people stand apart.
 
     The line width follows `size`, the person's longer side in canvas pixels, within
-    limits set by the canvas and by `pixel`, the canvas pixels per image pixel.
+    limits set by the canvas and by `pixel`, the canvas pixels per image pixel. Where
+    keypoints are dense it follows them: a face's 98 are lines with small dots.
+    """
+    limbs = {
+        limb: color
+        for limb, color in zip(skeleton.limbs, skeleton.limb_colors, strict=True)
+        if visible[[*limb]].all()
+    }
+    widths = _line_widths(points, limbs, visible, size, canvas, pixel)
+    outlines = np.maximum(0.25 * widths, np.minimum(0.4 * pixel, 0.5 * widths))
+    colors = _keypoint_colors(skeleton)
+    for start, end in limbs:
+        # From a shoulder to a face full of keypoints, a limb is as wide as at the face.
+        thinner = min(start, end, key=widths.__getitem__)
+        width = widths[thinner] + 2 * outlines[thinner]
+        draw_line(canvas, points[start], points[end], DARK, width)
+    for keypoint in np.flatnonzero(visible):
+        radius = 0.85 * widths[keypoint] + outlines[keypoint]
+        draw_dot(canvas, points[keypoint], DARK, radius)
+    for (start, end), color in limbs.items():
+        width = min(widths[start], widths[end])
+        draw_line(canvas, points[start], points[end], color, width)
+    for keypoint in np.flatnonzero(visible):
+        draw_dot(canvas, points[keypoint], colors[keypoint], 0.85 * widths[keypoint])
+
+
+def _line_widths(
+    points: np.ndarray,
+    limbs: Iterable[tuple[int, int]],
+    visible: np.ndarray,
+    size: float,
+    canvas: np.ndarray,
+    pixel: int,
+) -> np.ndarray:
+    """The width of lines at each keypoint, in canvas pixels.
+
+    That of a person of this `size`, or less where many others are near: a share of the
+    distance to them, or of the longest limb, so that a shoulder near a face full of
+    keypoints remains one of a body.
     """
     side = max(canvas.shape)
     width = max(np.clip(0.018 * size, 0.003 * side, 0.011 * side), pixel)
-    outline = max(0.25 * width, 0.4 * pixel)
-    colored_limbs = zip(skeleton.limbs, skeleton.limb_colors, strict=True)
-    limbs = [
-        (points[start], points[end], color)
-        for (start, end), color in colored_limbs
-        if visible[start] and visible[end]
-    ]
-    colors = _keypoint_colors(skeleton)
-    for start, end, _ in limbs:
-        draw_line(canvas, start, end, DARK, width + 2 * outline)
-    for keypoint in np.flatnonzero(visible):
-        draw_dot(canvas, points[keypoint], DARK, 0.85 * width + outline)
-    for start, end, color in limbs:
-        draw_line(canvas, start, end, color, width)
-    for keypoint in np.flatnonzero(visible):
-        draw_dot(canvas, points[keypoint], colors[keypoint], 0.85 * width)
+    widths = np.full(len(points), width)
+    shown = points[visible]
+    if len(shown) > _NEIGHBOURS:
+        distances = np.linalg.norm(shown[:, np.newaxis] - shown, axis=-1)
+        reach = np.partition(distances, _NEIGHBOURS, axis=1)[:, _NEIGHBOURS]
+        widths[visible] = _WIDTH_PER_REACH * reach
+        for limb in limbs:
+            length = np.linalg.norm(np.subtract(*points[[*limb]]))
+            widths[[*limb]] = np.maximum(widths[[*limb]], _WIDTH_PER_LIMB * length)
+        np.clip(widths, min(width, 0.5 * pixel), width, out=widths)
+    return widths
 
 
 def _keypoint_colors(skeleton: Limbs) -> list[Color]:

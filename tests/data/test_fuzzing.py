@@ -14,8 +14,10 @@ import time
 import zlib
 
 import cv2
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -26,10 +28,15 @@ from hrnet_tf.data.converters import pascal_context, segmentation_folder
 from hrnet_tf.data.converters.label_images import read_label_image
 from hrnet_tf.data.converters.segmentation import Pair
 from hrnet_tf.data.files import images, media, pictures
+from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.coco_objects import read_coco_objects
-from hrnet_tf.data.files.coco_people import read_coco_people
+from hrnet_tf.data.files.coco_people import people_of, read_coco_people
+from hrnet_tf.data.files.cofw_mat import CofwFile
 from hrnet_tf.data.files.detections import load_detections
+from hrnet_tf.data.files.face_lists import FACE_SETS, read_coco_faces, read_list
 from hrnet_tf.data.files.faults import Faults, Unusable
+from hrnet_tf.data.files.listed_people import to_coco
+from hrnet_tf.data.files.mpii_list import read_mpii
 from hrnet_tf.data.files.person_boxes import PersonBoxes
 from hrnet_tf.data.vocabularies.label_sets import label_set_from_spec, load_label_set
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton, skeleton_from_spec
@@ -221,6 +228,101 @@ def test_people(count, on_error, given_file):
     fuzz(count, texts(ANNOTATIONS, json.dumps), given_file(read))
 
 
+# ---- lists of people and of faces ----
+
+MPII_PERSON = {
+    "image": "a.jpg",
+    "center": [30.5, 40],
+    "scale": 0.5,
+    "joints": [[5.5 + n, 6 + n] for n in range(16)],
+    "joints_vis": [1] * 15 + [0],
+}
+
+
+def check_listed(people):
+    """What was read can be written as COCO's JSON, and read again."""
+    sizes = {person.file_name: (90, 80) for person in people}
+    skeleton = {16: "mpii16", 19: "aflw19", 29: "cofw29"}[len(people[0].keypoints)]
+    skeleton = load_skeleton(skeleton)
+    content = json.loads(json.dumps(to_coco(people, sizes, skeleton, "person")))
+    found = people_of("again", content, skeleton, None, Faults("skip"))
+    for person in (p for some in found.people.values() for p in some):
+        assert np.isfinite([*person.bbox, *person.region, person.normalizer]).all()
+
+
+@few_and_many
+def test_people_of_mpii(count, given_file, tmp_path):
+    truth = tmp_path / "gt.mat"
+    joints = np.moveaxis(np.array([MPII_PERSON["joints"]] * 2), 0, -1)
+    scipy.io.savemat(
+        truth,
+        {
+            "pos_gt_src": joints,
+            "jnt_missing": np.zeros([16, 2]),
+            "headboxes_src": np.array([[[1, 1], [1, 1]], [[4, 5], [5, 6]]]),
+        },
+    )
+
+    def read(path):
+        check_listed(read_mpii(path, "", Faults("skip")))
+
+    def read_truth(path):
+        (tmp_path / "two.json").write_text(json.dumps([MPII_PERSON] * 2))
+        check_listed(read_mpii(str(tmp_path / "two.json"), path, Faults("fail")))
+
+    read_truth(str(truth))
+    fuzz(count, texts([MPII_PERSON] * 2, json.dumps), given_file(read))
+    fuzz(count, damaged(truth.read_bytes()), given_file(read_truth, "gt2.mat"))
+
+
+@few_and_many
+def test_lists_of_faces(count, given_file):
+    faces = FACE_SETS["aflw"]
+    names = [*faces.columns, *(f"p{n}" for n in range(38))]
+    row = ["a.jpg", 0.25, 50, 30.5, 40, *(5 + n for n in range(38))]
+    table = "\n".join(",".join(map(str, line)) for line in (names, row, row))
+
+    def read(path):
+        check_listed(read_list(path, faces, Faults("skip")))
+
+    fuzz(count, damaged(table.encode()), given_file(read, "list.csv"))
+
+
+@few_and_many
+def test_faces_in_coco_s_format(count, given_file):
+    faces = FACE_SETS["aflw"]
+    face = {**PERSON, "keypoints": [3, 4, 2] * 18 + [9, 9, 1]}
+    face |= {"center": [5, 6], "scale": 0.1, "box_size": 9}
+    document = {**ANNOTATIONS, "annotations": [face, {**face, "center": None}]}
+
+    def read(path):
+        content = read_coco_faces(path, faces)
+        people_of(path, content, load_skeleton("aflw19"), None, Faults("skip"))
+
+    fuzz(count, texts(document, json.dumps), given_file(read))
+
+
+@few_and_many
+def test_faces_of_cofw(count, given_file, tmp_path):
+    faces = FACE_SETS["cofw"]
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        file["phisT"] = np.arange(87.0).reshape(87, 1)
+        file["image"] = np.zeros([8, 9], np.uint8)
+        references = file.create_dataset("IsT", (1, 1), dtype=h5py.ref_dtype)
+        references[0] = [file["image"].ref]
+
+    def read(path):
+        with CofwFile(path, faces) as found:
+            people = found.people(Faults("skip"))
+            check_listed(people)
+            for person in people:
+                height, width = found.size(person.file_name)
+                found.read(ImageEntry(1, person.file_name, width, height))
+
+    content = (tmp_path / "a.mat").read_bytes()
+    fuzz(count, damaged(content), given_file(read, "b.mat"))
+
+
 @few_and_many
 @pytest.mark.parametrize("on_error", ["fail", "skip"])
 def test_objects(count, on_error, given_file):
@@ -285,6 +387,7 @@ def test_skeletons(count, given_file):
         "keypoints": [*NAMES, "c"],
         "flip_pairs": [NAMES],
         "limbs": [NAMES],
+        "limb_colors": [[1, 2, 3]],
         "sigmas": [0.1, 0.2, 0.3],
         "upper_body": ["left_a"],
     }

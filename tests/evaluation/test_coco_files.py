@@ -532,7 +532,8 @@ def test_areas_may_come_from_elsewhere(tmp_path, source, area, given):
     data.validate(f"task.evaluation.area_from={source}")
     with pytest.raises(
         ConfigError,
-        match="area_from is 'boxes'.*; it must be one of box, segmentation, or empty",
+        match="area_from is 'boxes'.*; it must be one of box, segmentation, crowdpose, "
+        "or empty",
     ):
         data.validate("task.evaluation.area_from=boxes")
 

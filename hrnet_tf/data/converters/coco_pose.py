@@ -1,62 +1,13 @@
 """From COCO keypoint annotations and their images to pose TFRecords."""
 
-import dataclasses
 from typing import Any
 
-from hrnet_tf.data.converters.command import ConversionSummary
-from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
-from hrnet_tf.data.files.coco_annotations import (
-    ImageEntry,
-    is_partly_outside,
-    read_annotated_image,
-    shared_names,
-)
+from hrnet_tf.data.converters.conversion import RecordConversion
+from hrnet_tf.data.converters.people import FolderImages, PoseSummary, write_people
 from hrnet_tf.data.files.coco_people import read_coco_people
 from hrnet_tf.data.files.faults import ConversionError
-from hrnet_tf.data.files.images import path_below
 from hrnet_tf.data.records.conversions import Choices
-from hrnet_tf.data.records.pose import encode_image_record
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
-
-
-@dataclasses.dataclass(kw_only=True)
-class PoseSummary(ConversionSummary):
-    """What the conversion of people did."""
-
-    images_without_people: int
-    empty_images_dropped: int
-    people: int
-    people_with_keypoints: int
-    crowds: int
-    boxes_clipped_by_reader: int
-    other_category_annotations: int
-    people_of_skipped_images: int
-    measured_areas: int
-    area_from: str | None
-    miscounted_people: int
-
-    def __str__(self) -> str:
-        counts = {
-            "  of these without people": self.images_without_people,
-            "people": self.people,
-            "  of these with keypoints": self.people_with_keypoints,
-            "  of these crowds": self.crowds,
-            "  box partly beyond the border, clipped by the reader": (
-                self.boxes_clipped_by_reader
-            ),
-            f"  area missing or 0, taken from the {self.area_from}": (
-                self.measured_areas
-            ),
-            "  num_keypoints wrong, counted instead": self.miscounted_people,
-            "left out: images without people": self.empty_images_dropped,
-            "left out: annotations of other categories": (
-                self.other_category_annotations
-            ),
-            "skipped: people of skipped images": self.people_of_skipped_images,
-        }
-        return "\n".join(
-            self.lines(counts, always=("people", "  of these with keypoints"))
-        )
 
 
 def convert(
@@ -77,7 +28,7 @@ def convert(
     prefix exist already, or it names none.
     """
     conversion = RecordConversion(output_prefix, **options)
-    require_folder(image_dir, "image folder")
+    source = FolderImages(image_dir, conversion.rules)
     dataset = read_coco_people(
         annotations, skeleton, category, conversion.faults, area_from
     )
@@ -89,51 +40,9 @@ def convert(
             f"{annotations} leaves no image to write: it lists "
             f"{len(dataset.images)} usable images, none of them with people."
         )
-
-    def encode(image: ImageEntry) -> bytes:
-        return encode_image_record(
-            encoded=read_annotated_image(image, image_dir, conversion.rules),
-            image_id=image.id,
-            filename=image.file_name,
-            height=image.height,
-            width=image.width,
-            people=dataset.people[image.id],
-            keypoints_per_person=skeleton.num_keypoints,
-        )
-
-    def paths_of(image: ImageEntry) -> list[str]:
-        allow_outside = conversion.rules.allow_outside
-        return [path_below(image_dir, image.file_name, allow_outside)]
-
-    written = conversion.write_records(
-        images,
-        encode,
-        paths_of,
-        choices=Choices(
-            annotations, dataset.category_ids if category else None, area_from
-        ),
+    choices = Choices(
+        annotations, dataset.category_ids if category else None, area_from
     )
-    by_image = [(image, dataset.people[image.id]) for image in written]
-    people = [person for _, some in by_image for person in some]
-    num_people = sum(len(dataset.people[image.id]) for image in images)
-    return PoseSummary(
-        **conversion.outcome(),
-        warnings=[*dataset.warnings, *shared_names(dataset.images)],
-        images_without_people=sum(not some for _, some in by_image),
-        empty_images_dropped=len(dataset.images) - len(images),
-        people=len(people),
-        people_with_keypoints=sum(person.num_keypoints > 0 for person in people),
-        crowds=sum(person.iscrowd for person in people),
-        boxes_clipped_by_reader=sum(
-            is_partly_outside(person.bbox, image)
-            for image, some in by_image
-            for person in some
-        ),
-        measured_areas=sum(person.area_is_measured for person in people),
-        area_from=area_from,
-        miscounted_people=sum(person.was_miscounted for person in people),
-        other_category_annotations=dataset.other_category_annotations,
-        people_of_skipped_images=(
-            dataset.people_of_unusable_images + num_people - len(people)
-        ),
+    return write_people(
+        conversion, images, dataset, source, skeleton.num_keypoints, choices
     )

@@ -60,13 +60,17 @@ class ConverterFlags(command_line.Flags):
             "absolute, with .., or through a link.",
         )
 
-    def area_from(self) -> None:
+    def area_from(self, of_people: bool = False) -> None:
         """Where areas come from that an annotation file does not have."""
-        self.enum(
-            "area_from",
-            ["box", "segmentation"],
-            "Where the area of an annotation comes from that has none, or 0.",
-        )
+        sources = ["box", "segmentation"]
+        text = "Where the area of an annotation comes from that has none, or 0."
+        if of_people:
+            sources.append("crowdpose")
+            text = (
+                f"{text[:-1]}; crowdpose takes 0.53 of the box for all, as CrowdPose's "
+                "evaluation does."
+            )
+        self.enum("area_from", sources, text)
 
     def vocabulary(
         self, name: str, load: Callable[[str], Any], text: str, default: str | None
@@ -164,13 +168,23 @@ def validation_file(values: flags.FlagValues) -> str:
     return next_steps.other_split(values.annotations) or "my/val.json"
 
 
-def _tell_what_is_next(prefix: str, training: Sequence[str]) -> None:
+def annotations_of_validation(values: flags.FlagValues) -> str:
+    """The flag that names the annotations that were written beside those records."""
+    _, prefix = _splits(values.output_prefix)
+    file = f"{prefix}.annotations.json"
+    return next_steps.change("task.evaluation.annotation_file", file)
+
+
+def _splits(prefix: str) -> tuple[str, str]:
+    """The output prefixes for training and for validation, of which one is given."""
     other = next_steps.other_split(prefix) or os.path.join(
         os.path.dirname(prefix), "val"
     )
-    train, val = (prefix, other)
-    if next_steps.is_for_validation(prefix):
-        train, val = other, prefix
+    return (other, prefix) if next_steps.is_for_validation(prefix) else (prefix, other)
+
+
+def _tell_what_is_next(prefix: str, training: Sequence[str]) -> None:
+    train, val = _splits(prefix)
     next_steps.tell(
         "when training and validation data are converted, train",
         "train",

@@ -2,14 +2,11 @@
 
 import collections
 import functools
-import io
-import math
 import os
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
-from scipy import io as scipy_io
 
 from hrnet_tf.data.converters.label_images import map_values, read_grey_labels
 from hrnet_tf.data.converters.segmentation import (
@@ -22,6 +19,7 @@ from hrnet_tf.data.files.coco_annotations import check_size, read_file_name
 from hrnet_tf.data.files.coco_masks import compress
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.images import is_plain_name, read_file
+from hrnet_tf.data.files.matlab import read_arrays
 from hrnet_tf.data.files.media import is_hidden
 from hrnet_tf.data.files.pictures import MAX_PIXELS
 from hrnet_tf.input_files import InputFileError, read_json
@@ -35,6 +33,7 @@ _LABEL_IDS = (
     *(420, 424, 427, 440, 445, 454, 458),
 )
 _NUM_LABELS = 459
+_LARGEST_MAT = 8 * MAX_PIXELS + 1000  # bytes
 
 # Class numbers by label; all other labels are background.
 _CLASSES_OF_LABELS = np.zeros(_NUM_LABELS + 1, np.int64)
@@ -170,19 +169,21 @@ def _read_regions(
 
 
 def _read_mat(pair: Pair) -> np.ndarray:
-    file = io.BytesIO(read_file(pair.labels, "labels"))
+    content = read_file(pair.labels, "labels")
     try:
-        sizes = {name: size for name, size, _ in scipy_io.whosmat(file)}
-        if math.prod(sizes["LabelMap"]) > MAX_PIXELS:
-            raise ValueError(f"it is of the size {list(sizes['LabelMap'])}")
-        labels = scipy_io.loadmat(file, variable_names=["LabelMap"])["LabelMap"]
-        numbers = labels.astype(np.int64)
+        labels = read_arrays(content, ["LabelMap"], _LARGEST_MAT).get("LabelMap")
+        if labels is None:
+            raise ValueError("it has none")
+        if labels.size > MAX_PIXELS:
+            raise ValueError(f"it is of the size {list(labels.shape)}")
+        with np.errstate(invalid="ignore"):
+            numbers = labels.astype(np.int64)
         if labels.ndim != 2 or (numbers != labels).any():
-            raise TypeError(f"it is {labels.dtype} {list(labels.shape)}")
-    except Exception as error:  # SciPy raises all kinds at damaged files.
+            raise ValueError(f"it is {labels.dtype} {list(labels.shape)}")
+    except ValueError as error:
         raise Unusable(
             "corrupt labels",
-            f"{pair.labels} holds no LabelMap of whole numbers: {error!r}.",
+            f"{pair.labels} holds no LabelMap of whole numbers: {error}.",
         ) from None
     return map_values(
         numbers, _CLASSES_OF_LABELS, pair.labels, "PASCAL-Context's 459 labels"

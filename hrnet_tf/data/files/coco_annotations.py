@@ -29,6 +29,8 @@ from hrnet_tf.messages import listed, shown, shown_at
 
 # COCO rounds boxes to hundredths of a pixel: a smaller overhang does not count.
 _BOX_ROUNDING = 0.01
+# Of a box; crowdposetools scores people by it, whatever their `area`.
+_CROWDPOSE_SHARE = 0.53
 # No decoder reads larger images, and COCO's masks count pixels in 32 bits.
 _MOST_PIXELS = 2**31
 LARGEST_ID = 2**63 - 1  # what a TFRecord and an int64 tensor hold
@@ -347,8 +349,11 @@ def read_area(
     """Reads `area`, in pixels, or measures it; returns it and whether it was measured.
 
     `area_from`, "box" or "segmentation", says where an area comes from that is missing
-    or 0; `default` where one comes from that is missing. Raises `Unusable`.
+    or 0; `default` where one comes from that is missing. "crowdpose" takes 0.53 of the
+    box in any case. Raises `Unusable`.
     """
+    if area_from == "crowdpose":
+        return _CROWDPOSE_SHARE * bbox[2] * bbox[3], True
     area: Any = entry.get("area")
     is_number = is_number_list([area])
     source = (area_from or default) if area is None else area_from

@@ -20,6 +20,13 @@ from hrnet_tf.data.files.coco_annotations import (
 )
 from hrnet_tf.data.files.coco_masks import is_number_list
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
+from hrnet_tf.data.files.person_extras import (
+    check_region,
+    join_whole_body,
+    named_keypoints,
+    read_normalizer,
+    read_region,
+)
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.messages import shown, shown_at
 
@@ -39,6 +46,10 @@ class Person:
             1 (labelled, hidden) or 2 (labelled, visible).
         area_is_measured: Whether the file has no area, or 0.
         was_miscounted: Whether the file's `num_keypoints` is not their number.
+        region: The part of the image that is cropped, before it is padded: x and y of
+            its centre, width and height. None: what the box says.
+        normalizer: The length in pixels that errors are divided by, such as the size
+            of the head; 0 if the annotations have none.
     """
 
     id: int
@@ -48,6 +59,8 @@ class Person:
     keypoints: Sequence[float]
     area_is_measured: bool = False
     was_miscounted: bool = False
+    region: Sequence[float] | None = None
+    normalizer: float = 0.0
 
     @property
     def num_keypoints(self) -> int:
@@ -91,6 +104,18 @@ def read_coco_people(
     content = coco_annotations.load(
         path, None if needs_outlines else coco_annotations.without_outline
     )
+    return people_of(path, content, skeleton, category, faults, area_from)
+
+
+def people_of(
+    path: str,
+    content: dict[str, Any],
+    skeleton: Skeleton,
+    category: str | Sequence[int] | None,
+    faults: Faults,
+    area_from: str | None = None,
+) -> CocoPeople:
+    """As `read_coco_people`, of what a file holds, or would hold; it is used up."""
     chosen = _choose_categories(path, content, category, faults)
     category_ids = [entry["id"] for entry in chosen]
     warnings = [
@@ -217,6 +242,8 @@ def _compare_keypoints(
     expected = list(skeleton.keypoints)
     if not isinstance(named, list) or not named or named == expected:
         return []
+    if named == list(named_keypoints(skeleton)):
+        return []
     if len(named) != len(expected):
         raise ConversionError(
             f"{path} lists {len(named)} keypoints for category "
@@ -245,6 +272,7 @@ def read_person(
 ) -> tuple[ImageEntry, Person]:
     """Checks one annotation. Raises `Unusable`."""
     image, bbox, iscrowd = read_box(entry, images)
+    counted = join_whole_body(entry, num_keypoints)
     # Someone without the key has a box alone, as with zeros.
     keypoints = entry.get("keypoints", [0] * (3 * num_keypoints))
     _check_keypoints(keypoints, num_keypoints)
@@ -258,8 +286,13 @@ def read_person(
     compact = array.array("d", keypoints)
     if "keypoints" in entry:
         entry["keypoints"] = compact
-    person = Person(entry["id"], bbox, area, iscrowd, compact, is_measured)
-    if "num_keypoints" in entry and entry["num_keypoints"] != person.num_keypoints:
+    person = Person(
+        *(entry["id"], bbox, area, iscrowd, compact, is_measured),
+        region=read_region(entry),
+        normalizer=read_normalizer(entry),
+    )
+    counted = person.num_keypoints if counted is None else counted
+    if "num_keypoints" in entry and entry["num_keypoints"] != counted:
         person = dataclasses.replace(person, was_miscounted=True)
     if person.counts:
         _check_can_be_cropped(person, image, faults)
@@ -278,6 +311,9 @@ def _check_can_be_cropped(person: Person, image: ImageEntry, faults: Faults) -> 
             "similarity to a prediction is measured by it; correct it, or "
             f"{faults.area_advice}.",
         )
+    if person.region is not None:
+        check_region(person.region, image.height, image.width)
+        return
     box = np.array(person.bbox, np.float32)
     limit = np.array([image.width - 1, image.height - 1], np.float32)
     low = np.maximum(box[:2], 0)

@@ -72,6 +72,8 @@ class PoseInput:
             keypoints float32 [B, K, 2], x and y in crop pixels;
             visible float32 [B, K], 0 for keypoints that are not labelled;
             image_id int64 [B], `PADDING_ID` in rows that only fill the last batch;
+            person_id int64 [B], the annotation's, or `PADDING_ID` in those rows and of
+            a detector's boxes;
             crop_to_image float32 [B, 2, 3], from crop to original pixels;
             box_score float32 [B]; area float32 [B] of the padded box in original
             pixels.
@@ -123,8 +125,8 @@ class PoseInput:
         """Parses one record and chooses its people; the image stays encoded.
 
         Returns:
-            A dict of `encoded`, `image_id` and, for P people, `boxes` [P, 4], `scores`
-            [P] and `keypoints` [P, K, 3], in original pixels.
+            A dict of `encoded`, `image_id` and, for P people, `person_id` [P], `boxes`
+            [P, 4], `scores` [P] and `keypoints` [P, K, 3], in original pixels.
         """
         record = pose_records.parse_image_record(
             serialized, self._skeleton.num_keypoints
@@ -170,9 +172,8 @@ class PoseInput:
         self, dataset: tf.data.Dataset, input_context: tf.distribute.InputContext | None
     ) -> tf.data.Dataset:
         """Batches per replica; each one's evaluation ends with a full batch."""
-        return batch_per_replica(
-            dataset, self._data, input_context, {"image_id": PADDING_ID}
-        )
+        ids = {"image_id": PADDING_ID, "person_id": PADDING_ID}
+        return batch_per_replica(dataset, self._data, input_context, ids)
 
     def _calls_opencv(self) -> bool:
         """Whether OpenCV crops; where the pipeline is not run, it cannot be called."""
@@ -218,15 +219,14 @@ class PoseInput:
             "visible": keypoints[..., 2],
             "crop_to_image": matrices,
             "image_id": tf.fill([tf.shape(crops)[0]], record["image_id"]),
+            "person_id": record["person_id"],
             "box_score": record["scores"],
             "area": tf.reduce_prod(size, axis=-1),
         }
 
     def _annotated_people(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Boxes, box scores and keypoints of the people to crop."""
-        boxes, box_is_valid = clean_boxes(
-            record["bbox"], record["height"], record["width"]
-        )
+        """Ids, boxes, box scores and keypoints of the people to crop."""
+        boxes, box_is_valid = _boxes_to_crop(record)
         chosen = (
             box_is_valid
             & (record["area"] > 0)
@@ -235,6 +235,7 @@ class PoseInput:
         )
         boxes = tf.boolean_mask(boxes, chosen)
         return {
+            "person_id": tf.boolean_mask(record["person_id"], chosen),
             "boxes": boxes,
             "scores": tf.ones_like(boxes[:, 0]),
             "keypoints": tf.boolean_mask(record["keypoints"], chosen),
@@ -251,6 +252,7 @@ class PoseInput:
         )
         boxes = tf.constant(detections.boxes)[first:last]
         return {
+            "person_id": tf.fill([last - first], tf.constant(PADDING_ID, tf.int64)),
             "boxes": boxes,
             "scores": tf.constant(detections.scores)[first:last],
             "keypoints": tf.zeros(
@@ -285,6 +287,26 @@ def read_detections(
         data.detections_file,
         id_list(data.detections_category_id) or category_ids,
         data.detection_score_threshold,
+    )
+
+
+def _boxes_to_crop(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """The boxes of P people before they are padded, [P, 4], and which are usable.
+
+    Records of MPII and of faces say what is cropped: that is neither clipped to the
+    image nor made smaller. Else it is the clean box.
+    """
+    region = record["region"]
+    corners = region[:, :2] - 0.5 * region[:, 2:]
+
+    def regions() -> tuple[tf.Tensor, tf.Tensor]:
+        boxes = tf.concat([corners, region[:, 2:]], axis=-1)
+        return boxes, tf.reduce_all(region[:, 2:] > 0, axis=-1)
+
+    return tf.cond(
+        tf.size(region) > 0,
+        regions,
+        lambda: clean_boxes(record["bbox"], record["height"], record["width"]),
     )
 
 

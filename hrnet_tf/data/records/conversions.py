@@ -40,7 +40,7 @@ class Choices:
     Attributes:
         annotations: The file.
         category_ids: Those that were chosen; None if there was no choice.
-        area_from: "box" or "segmentation", or None.
+        area_from: "box", "segmentation" or "crowdpose", or None.
     """
 
     annotations: str = ""
@@ -180,7 +180,7 @@ def _read_category_ids(category_ids: Any) -> list[int] | None:
 
 
 def _read_area_from(area_from: Any) -> str | None:
-    if area_from not in (None, "box", "segmentation"):
+    if area_from not in (None, "box", "segmentation", "crowdpose"):
         raise ValueError(f"area_from is {shown(area_from)}")
     return area_from
 

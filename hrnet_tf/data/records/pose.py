@@ -28,6 +28,11 @@ PERSON_AREA = "person/area"  # float [P]: segment area in square pixels
 PERSON_ISCROWD = "person/iscrowd"  # int64 [P]: 1 for a box around a crowd
 PERSON_NUM_KEYPOINTS = "person/num_keypoints"  # int64 [P]: keypoints with v > 0
 PERSON_KEYPOINTS = "person/keypoints"  # float [P*K*3]: x, y in pixels, v in 0, 1, 2
+# Both only in records of data sets that have them.
+PERSON_REGION = "person/region"  # float [P*4]: the centre's x and y, width, height
+PERSON_NORMALIZER = "person/normalizer"  # float [P]: pixels; 0 if it is not known
+
+_OPTIONAL = (PERSON_REGION, PERSON_NORMALIZER)
 
 # No image has so many pixels side by side; people may stand partly outside.
 _FARTHEST = 1e9
@@ -45,7 +50,8 @@ def encode_image_record(
 ) -> bytes:
     """The serialised `tf.train.Example` of one image and its people.
 
-    Raises `ValueError` if a person does not have K keypoints.
+    Raises `ValueError` if a person does not have K keypoints, or some people alone have
+    a region.
     """
     for person in people:
         if len(person.keypoints) != 3 * keypoints_per_person:
@@ -67,6 +73,13 @@ def encode_image_record(
         PERSON_AREA: [person.area for person in people],
         PERSON_KEYPOINTS: [x for person in people for x in person.keypoints],
     }
+    regions = [person.region for person in people if person.region is not None]
+    if regions and len(regions) < len(people):
+        raise ValueError("Some people have a region, and some have none.")
+    if regions:
+        measures[PERSON_REGION] = [x for region in regions for x in region]
+    if any(person.normalizer for person in people):
+        measures[PERSON_NORMALIZER] = [person.normalizer for person in people]
     # The types are named, since an empty list does not tell them.
     feature = {
         IMAGE_ENCODED: convert_to_feature(encoded),
@@ -89,8 +102,10 @@ def parse_image_record(
     Returns:
         A dict of tensors, with P people and coordinates in pixels of the original
         image: `encoded` scalar string; `image_id`, `height`, `width` scalar int64;
-        `person_id`, `iscrowd`, `num_keypoints` int64 [P]; `area` float32 [P]; `bbox`
-        float32 [P, 4] (x, y, width, height); `keypoints` float32 [P, K, 3] (x, y, v).
+        `person_id`, `iscrowd`, `num_keypoints` int64 [P]; `area`, `normalizer` float32
+        [P]; `bbox` float32 [P, 4] (x, y, width, height); `region` float32 [P, 4] or, in
+        records without them, [0, 4] (the centre's x and y, width, height); `keypoints`
+        float32 [P, K, 3] (x, y, v).
     """
     # Records of other kinds fail the check below, with its sentence.
     scalar = tf.io.FixedLenFeature([], tf.int64, default_value=-1)
@@ -110,6 +125,8 @@ def parse_image_record(
             PERSON_ISCROWD: int64_list,
             PERSON_NUM_KEYPOINTS: int64_list,
             PERSON_KEYPOINTS: float_list,
+            PERSON_REGION: float_list,
+            PERSON_NORMALIZER: float_list,
         },
     )
     same_skeleton = tf.debugging.assert_equal(
@@ -125,6 +142,7 @@ def parse_image_record(
     with tf.control_dependencies([same_skeleton, *_consistency(record)]):
         keypoints = tf.reshape(record[PERSON_KEYPOINTS], [-1, num_keypoints, 3])
         encoded = tf.identity(record[IMAGE_ENCODED])
+    missing = tf.size(record[PERSON_ID]) - tf.size(record[PERSON_NORMALIZER])
     return {
         "encoded": encoded,
         "image_id": record[IMAGE_ID],
@@ -136,6 +154,8 @@ def parse_image_record(
         "iscrowd": record[PERSON_ISCROWD],
         "num_keypoints": record[PERSON_NUM_KEYPOINTS],
         "keypoints": keypoints,
+        "region": tf.reshape(record[PERSON_REGION], [-1, 4]),
+        "normalizer": tf.pad(record[PERSON_NORMALIZER], [[0, tf.maximum(missing, 0)]]),
     }
 
 
@@ -159,7 +179,11 @@ def _consistency(record: dict[str, tf.Tensor]) -> list[tf.Operation]:
         )
         for key, length in lengths.items()
     ]
-    for key in (PERSON_BBOX, PERSON_AREA, PERSON_KEYPOINTS):
+    for key, length in zip(_OPTIONAL, (4 * num_people, num_people), strict=True):
+        found = tf.size(record[key])
+        fault = f"{key} is not of the people that {PERSON_ID} names"
+        checks.append(require((found == 0) | (found == length), fault))
+    for key in (PERSON_BBOX, PERSON_AREA, PERSON_KEYPOINTS, *_OPTIONAL):
         is_finite = tf.reduce_all(tf.math.is_finite(record[key]))
         message = f"{key} holds NaN or infinities; {AGAIN}."
         checks.append(tf.debugging.assert_equal(is_finite, True, message=message))
@@ -187,6 +211,11 @@ def _ranges(
     yield f"a visibility in {PERSON_KEYPOINTS}", keypoints[2::3], 0, 2
     yield PERSON_AREA, record[PERSON_AREA], 0, _FARTHEST**2
     yield PERSON_ISCROWD, record[PERSON_ISCROWD], 0, 1
+    regions = record[PERSON_REGION]
+    yield PERSON_REGION, regions, -_FARTHEST, _FARTHEST
+    yield f"a width in {PERSON_REGION}", regions[2::4], 0, _FARTHEST
+    yield f"a height in {PERSON_REGION}", regions[3::4], 0, _FARTHEST
+    yield PERSON_NORMALIZER, record[PERSON_NORMALIZER], 0, _FARTHEST
 
 
 def check_records(files: Sequence[str], num_keypoints: int) -> None:

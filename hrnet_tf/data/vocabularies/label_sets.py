@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hrnet_tf.data.vocabularies import vocabulary
+from hrnet_tf.data.vocabularies.vocabulary import is_color, is_list_of
 from hrnet_tf.messages import UserError, did_you_mean, shown
 
 Color = tuple[int, int, int]
@@ -157,7 +158,7 @@ def _name(name: Any, source: str, refuse: _Refuse) -> str:
 
 
 def _classes(classes: Any, refuse: _Refuse) -> tuple[str, ...]:
-    if not _is_list_of(classes, str) or not 2 <= len(classes) <= MAX_CLASSES:
+    if not is_list_of(classes, str) or not 2 <= len(classes) <= MAX_CLASSES:
         raise refuse(f"classes must be a list of 2 to {MAX_CLASSES} names.")
     for name in classes:
         if not vocabulary.is_name(name):
@@ -173,7 +174,7 @@ def _flip_pairs(
     pairs: Any, classes: tuple[str, ...], refuse: _Refuse
 ) -> tuple[tuple[int, int], ...]:
     if not isinstance(pairs, (list, tuple)) or not all(
-        _is_list_of(pair, str) and len(pair) == 2 for pair in pairs
+        is_list_of(pair, str) and len(pair) == 2 for pair in pairs
     ):
         raise refuse(
             f"flip_pairs is {shown(pairs)}; it must be a list of pairs of class names, "
@@ -196,7 +197,7 @@ def _colors(
     count = len(classes)
     if colors is None:
         return _distinct_colors(count)
-    is_valid = isinstance(colors, (list, tuple)) and all(map(_is_color, colors))
+    is_valid = isinstance(colors, (list, tuple)) and all(map(is_color, colors))
     if not is_valid or len(colors) != count:
         raise refuse(
             f"colors must be a list of {count} lists of red, green and blue in "
@@ -216,7 +217,7 @@ def _colors(
 def _values(values: Any, count: int, refuse: _Refuse) -> tuple[int, ...] | None:
     if values is None:
         return None
-    if not _is_list_of(values, int) or len(set(values)) != len(values):
+    if not is_list_of(values, int) or len(set(values)) != len(values):
         raise refuse("values must be a list of different whole numbers.")
     if len(values) != count or not 0 <= min(values) <= max(values) <= 65535:
         raise refuse(
@@ -234,7 +235,7 @@ def _ignored(
         return (), ()
     entries = [ignored] if _is_value(ignored) else ignored
     if not isinstance(entries, (list, tuple)) or not all(
-        _is_value(entry) or _is_color(entry) for entry in entries
+        _is_value(entry) or is_color(entry) for entry in entries
     ):
         raise refuse(
             "ignore must be a list of pixel values in 0 to 65535, or of lists of red, "
@@ -242,7 +243,7 @@ def _ignored(
         )
     return (
         tuple(entry for entry in entries if _is_value(entry)),
-        tuple((red, green, blue) for red, green, blue in filter(_is_color, entries)),
+        tuple((red, green, blue) for red, green, blue in filter(is_color, entries)),
     )
 
 
@@ -264,21 +265,7 @@ def _check_ignored(label_set: LabelSet, refuse: _Refuse) -> None:
 
 
 def _is_value(value: Any) -> bool:
-    return _is_list_of([value], int) and 0 <= value <= 65535
-
-
-def _is_color(color: Any) -> bool:
-    return (
-        _is_list_of(color, int)
-        and len(color) == 3
-        and 0 <= min(color) <= max(color) <= 255
-    )
-
-
-def _is_list_of(value: Any, kind: type) -> bool:
-    return isinstance(value, (list, tuple)) and all(
-        isinstance(element, kind) and not isinstance(element, bool) for element in value
-    )
+    return is_list_of([value], int) and 0 <= value <= 65535
 
 
 def _distinct_colors(count: int) -> tuple[Color, ...]:

@@ -1,11 +1,13 @@
 """Keypoint sets as data: names, left-right pairs, sigmas, limbs.
 
-`load_skeleton` knows `coco17` and `mpii16`, and reads your own from a YAML file:
+`load_skeleton` knows those of published data sets (the files in skeleton_files/), and
+reads your own from a YAML file of the same kind:
 
     name: mug
     keypoints: [rim_left, rim_right, base_left, base_right, handle]
     flip_pairs: [[rim_left, rim_right], [base_left, base_right]]  # left, right
     limbs: [[rim_left, rim_right], [rim_left, base_left]]         # drawn lines
+    limb_colors: [[255, 109, 0], [0, 200, 83]]    # RGB of each; by sides by default
     sigmas: {rim_left: 0.04, ...}   # or a list in keypoint order; 0.05 by default
     upper_body: [rim_left, rim_right]
 
@@ -17,10 +19,13 @@ triples in the annotation file and of the network's output channels.
 """
 
 import dataclasses
-from collections.abc import Iterable
+import functools
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hrnet_tf.data.vocabularies import vocabulary
+from hrnet_tf.input_files import read_yaml
 from hrnet_tf.messages import UserError, did_you_mean, listed, shown
 
 # Between COCO's ears (0.035) and wrists (0.062): a keypoint of middling precision.
@@ -28,6 +33,8 @@ DEFAULT_SIGMA = 0.05
 # Beyond these, no similarity lies between 0 and 1.
 LEAST_SIGMA, LARGEST_SIGMA = 0.0001, 10
 MOST_KEYPOINTS = 1000
+
+Color = tuple[int, int, int]
 
 _LEFT_COLOR, _RIGHT_COLOR, _CENTRE_COLOR = (0, 200, 83), (255, 109, 0), (41, 121, 255)
 
@@ -51,6 +58,7 @@ class Skeleton:
         upper_body: Keypoints that half-body augmentation counts as the upper body;
             all others are the lower body. Empty: no half-body augmentation.
         unlisted_pairs: Keypoints that are mirror images by their names alone.
+        given_limb_colors: An RGB triple per limb; empty: they follow from the sides.
     """
 
     name: str
@@ -62,6 +70,7 @@ class Skeleton:
     unlisted_pairs: tuple[tuple[str, str], ...] = dataclasses.field(
         default=(), compare=False
     )
+    given_limb_colors: tuple[Color, ...] = ()
 
     @property
     def num_keypoints(self) -> int:
@@ -79,7 +88,7 @@ class Skeleton:
         def names(indices: Iterable[int]) -> list[str]:
             return [self.keypoints[index] for index in indices]
 
-        return {
+        spec = {
             "name": self.name,
             "keypoints": list(self.keypoints),
             "flip_pairs": [names(pair) for pair in self.flip_pairs],
@@ -87,14 +96,22 @@ class Skeleton:
             "sigmas": list(self.sigmas),
             "upper_body": names(self.upper_body),
         }
+        if self.given_limb_colors:
+            spec["limb_colors"] = [list(color) for color in self.given_limb_colors]
+        return spec
 
     @property
-    def limb_colors(self) -> tuple[tuple[int, int, int], ...]:
-        """One RGB colour per limb: green left, orange right, blue centre or across."""
+    def limb_colors(self) -> tuple[Color, ...]:
+        """One RGB colour per limb: as given, or else by the sides of its keypoints.
+
+        These are green on the left, orange on the right, blue between or across.
+        """
+        if self.given_limb_colors:
+            return self.given_limb_colors
         left = {pair[0] for pair in self.flip_pairs}
         right = {pair[1] for pair in self.flip_pairs}
 
-        def color(limb: tuple[int, int]) -> tuple[int, int, int]:
+        def color(limb: tuple[int, int]) -> Color:
             on_left = any(keypoint in left for keypoint in limb)
             on_right = any(keypoint in right for keypoint in limb)
             if on_left == on_right:
@@ -104,59 +121,38 @@ class Skeleton:
         return tuple(color(limb) for limb in self.limbs)
 
 
-# Names, sigmas and limbs as in the COCO keypoint annotations and pycocotools'
-# `cocoeval.Params.kpt_oks_sigmas`; upper body as in official lib/dataset/coco.py.
-_COCO17 = Skeleton(
-    name="coco17",
-    keypoints=(
-        "nose",
-        *("left_eye", "right_eye", "left_ear", "right_ear"),
-        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
-        *("left_wrist", "right_wrist", "left_hip", "right_hip"),
-        *("left_knee", "right_knee", "left_ankle", "right_ankle"),
-    ),
-    flip_pairs=tuple((left, left + 1) for left in range(1, 17, 2)),
-    sigmas=(
-        *(0.026, 0.025, 0.025, 0.035, 0.035),
-        *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),
-        *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
-    ),
-    limbs=(
-        *((15, 13), (13, 11), (16, 14), (14, 12)),  # legs
-        *((11, 12), (5, 11), (6, 12), (5, 6)),  # trunk
-        *((5, 7), (7, 9), (6, 8), (8, 10)),  # arms
-        *((1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),  # head
-    ),
-    upper_body=tuple(range(11)),
+# In the order in which data without names are taken for one of them.
+_NAMES = (
+    *("coco17", "mpii16", "crowdpose14", "ap10k17", "coco_wholebody133", "hand21"),
+    *("wflw98", "300w68", "cofw29", "aflw19"),
 )
 
-# Order, pairs and upper body as in official lib/dataset/mpii.py. MPII is scored by
-# PCKh and defines no sigmas: joints that COCO has too take COCO's, the pelvis takes
-# the hips', thorax and neck the shoulders', the head's top the ears'.
-_MPII16 = Skeleton(
-    name="mpii16",
-    keypoints=(
-        *("right_ankle", "right_knee", "right_hip"),
-        *("left_hip", "left_knee", "left_ankle"),
-        *("pelvis", "thorax", "upper_neck", "head_top"),
-        *("right_wrist", "right_elbow", "right_shoulder"),
-        *("left_shoulder", "left_elbow", "left_wrist"),
-    ),
-    flip_pairs=((5, 0), (4, 1), (3, 2), (15, 10), (14, 11), (13, 12)),
-    sigmas=(
-        *(0.089, 0.087, 0.107, 0.107, 0.087, 0.089),
-        *(0.107, 0.079, 0.079, 0.035),
-        *(0.062, 0.072, 0.079, 0.079, 0.072, 0.062),
-    ),
-    limbs=(
-        *((0, 1), (1, 2), (2, 6), (3, 6), (4, 3), (5, 4)),  # legs
-        *((6, 7), (7, 8), (8, 9)),  # trunk and head
-        *((10, 11), (11, 12), (12, 7), (13, 7), (14, 13), (15, 14)),  # arms
-    ),
-    upper_body=tuple(range(7, 16)),
-)
 
-BUILT_IN = {skeleton.name: skeleton for skeleton in (_COCO17, _MPII16)}
+class _BuiltIn(Mapping[str, Skeleton]):
+    """The skeletons in this package's files, each read when it is first asked for."""
+
+    def __getitem__(self, name: str) -> Skeleton:
+        if name not in _NAMES:
+            raise KeyError(name)
+        return _read_built_in(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _NAMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+@functools.cache
+def _read_built_in(name: str) -> Skeleton:
+    path = os.path.join(os.path.dirname(__file__), "skeleton_files", f"{name}.yaml")
+    return skeleton_from_spec(read_yaml(path), path)
+
+
+BUILT_IN = _BuiltIn()
 
 
 def load_skeleton(name_or_path: str) -> Skeleton:
@@ -170,7 +166,7 @@ def skeleton_from_spec(spec: Any, source: str) -> Skeleton:
     """The skeleton that a mapping from `source` describes. Raises `SkeletonError`."""
     reader = _SpecReader(spec, source)
     flip_pairs = reader.flip_pairs()
-    return Skeleton(
+    skeleton = Skeleton(
         name=reader.name(),
         keypoints=reader.keypoints,
         flip_pairs=flip_pairs,
@@ -182,12 +178,20 @@ def skeleton_from_spec(spec: Any, source: str) -> Skeleton:
             None if spec.get("flip_pairs") is None else flip_pairs,
         ),
     )
+    colors = reader.limb_colors(len(skeleton.limbs))
+    # Exported models list all colours, also those that follow from the sides.
+    if not colors or colors == skeleton.limb_colors:
+        return skeleton
+    return dataclasses.replace(skeleton, given_limb_colors=colors)
 
 
 class _SpecReader:
     """Reads the keys of one skeleton mapping, each with its own check."""
 
-    _ALLOWED = ("name", "keypoints", "flip_pairs", "limbs", "sigmas", "upper_body")
+    _ALLOWED = (
+        *("name", "keypoints", "flip_pairs", "limbs", "limb_colors", "sigmas"),
+        "upper_body",
+    )
 
     def __init__(self, spec: Any, source: str):
         self._source = source
@@ -319,6 +323,26 @@ class _SpecReader:
                     f"be a positive number, from {LEAST_SIGMA} to {LARGEST_SIGMA}.",
                 )
         return tuple(float(sigma) for sigma in sigmas)
+
+    def limb_colors(self, num_limbs: int) -> tuple[Color, ...]:
+        """The colours that are given, one for each of the limbs; none if none are."""
+        if self._spec.get("limb_colors") is None:
+            return ()
+        colors = self._list("limb_colors", "a list of [red, green, blue] triples")
+        for place, color in enumerate(colors):
+            if not vocabulary.is_color(color):
+                raise self._error(
+                    f"limb_colors[{place}]",
+                    f"is {shown(color)}; a colour must be a list of red, green and "
+                    "blue in 0 to 255.",
+                )
+        if len(colors) != num_limbs:
+            raise self._error(
+                "limb_colors",
+                f"has {len(colors)} colours for {num_limbs} limbs; give one per limb, "
+                "or leave limb_colors out to have them by sides.",
+            )
+        return tuple((red, green, blue) for red, green, blue in colors)
 
     def upper_body(self) -> tuple[int, ...]:
         names = self._list("upper_body", "a list of keypoint names")

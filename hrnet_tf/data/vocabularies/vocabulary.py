@@ -102,6 +102,22 @@ def is_name(value: Any) -> bool:
     )
 
 
+def is_list_of(value: Any, kind: type) -> bool:
+    """Whether a value is a list of one kind; true and false are no numbers."""
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(element, kind) and not isinstance(element, bool) for element in value
+    )
+
+
+def is_color(value: Any) -> bool:
+    """Whether a value is a list of red, green and blue in 0 to 255."""
+    return (
+        is_list_of(value, int)
+        and len(value) == 3
+        and 0 <= min(value) <= max(value) <= 255
+    )
+
+
 @functools.cache
 def _tell_once(sentence: str, level: int = logging.INFO) -> None:
     """A file is read several times in a run: for flags, checks and the work."""

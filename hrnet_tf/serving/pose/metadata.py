@@ -24,13 +24,9 @@ if TYPE_CHECKING:
 
 
 def _write_skeleton(skeleton: Skeleton) -> dict[str, Any]:
-    return {**skeleton.to_spec(), "limb_colors": skeleton.limb_colors}
-
-
-def _read_skeleton(values: dict[str, Any], source: str) -> Skeleton:
-    spec = dict(values)
-    del spec["limb_colors"]
-    return skeleton_from_spec(spec, source)
+    # Also colours that follow from the sides, for apps that draw.
+    colors = [list(color) for color in skeleton.limb_colors]
+    return {**skeleton.to_spec(), "limb_colors": colors}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +55,7 @@ class PoseMetadata(NetworkMetadata):
     task: ClassVar[str] = "pose"
     description: ClassVar[str] = "Finds the keypoints of the person in a crop."
 
-    skeleton: Skeleton = stored(_write_skeleton, _read_skeleton)
+    skeleton: Skeleton = stored(_write_skeleton, skeleton_from_spec)
     codec: Codec = stored_section(Codec)
     box_padding: float
     keypoint_score_threshold: float

@@ -145,6 +145,101 @@ def test_round_trip(dataset):
     assert "4  images" in str(summary) and "1  of these crowds" not in str(summary)
 
 
+def test_whole_bodies_are_joined(dataset):
+    """COCO-WholeBody's lists of feet, face and hands follow the body's."""
+    whole = skeletons.load_skeleton("coco_wholebody133")
+    counts = {"foot": 6, "face": 68, "lefthand": 21, "righthand": 21}
+    category = dataset.content["categories"][0]
+    category["keypoints"] = list(skeletons.load_skeleton("coco17").keypoints)
+    numbers = iter(range(1, 10_000))
+
+    def points(count):
+        return [x for _ in range(count) for x in (next(numbers) % 60, 5.5, 1)]
+
+    expected = {}
+    for person in dataset.content["annotations"]:
+        person["keypoints"] = points(17)
+        person["keypoints"][:3] = [0, 0, 0]
+        person["num_keypoints"] = 16
+        parts = {f"{part}_kpts": points(count) for part, count in counts.items()}
+        # In any order; zeros where a part was not clear enough to be labelled.
+        parts = dict(reversed(parts.items())) | {"lefthand_kpts": [0.0] * 63}
+        person |= parts | {"lefthand_valid": False}
+        expected[person["image_id"]] = person["keypoints"] + sum(
+            (parts[f"{part}_kpts"] for part in counts), []
+        )
+    summary = dataset.convert(skeleton=whole)
+    assert summary.warnings == [] and summary.miscounted_people == 0
+    for record in tf.data.TFRecordDataset(summary.files):
+        record = pose_records.parse_image_record(record, 133)
+        found = record["keypoints"].numpy().ravel()
+        np.testing.assert_allclose(found, expected[int(record["image_id"])])
+
+    dataset.content = json.loads(dataset.content)
+    dataset.content["annotations"][1]["face_kpts"].pop()
+    with pytest.raises(
+        ConversionError, match="101 of 1.jpg: face_kpts has 203 numbers;"
+    ):
+        dataset.convert(skeleton=whole, overwrite=True)
+    dataset.content = json.loads(dataset.content)
+    del dataset.content["annotations"][0]["foot_kpts"]
+    with pytest.raises(
+        ConversionError, match="foot_kpts is missing; COCO-WholeBody has"
+    ):
+        dataset.convert(skeleton=whole, overwrite=True)
+    body = dataset.convert(skeleton=skeletons.load_skeleton("coco17"), overwrite=True)
+    assert body.people_with_keypoints == 4
+
+
+def test_areas_of_crowdpose_are_a_share_of_the_box(dataset):
+    del dataset.content["annotations"][0]["area"]
+    summary = dataset.convert(area_from="crowdpose")
+    for record in read_records(summary.files).values():
+        np.testing.assert_allclose(record["area"], [0.53 * 20 * 30.25])
+    assert "4    area 0.53 of the box, as CrowdPose's evaluation has it" in str(summary)
+    kept = json.loads(pathlib.Path(summary.description).read_text())
+    assert kept["area_from"] == "crowdpose"
+
+
+def test_several_categories_may_share_a_skeleton(dataset):
+    """As AP-10K's species do."""
+    names = dataset.content["categories"][0]["keypoints"]
+    dataset.content["categories"][1]["keypoints"] = names
+    dataset.content["annotations"][0]["category_id"] = 8
+    assert dataset.convert(category="all").people == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"region": [1, 2, 3]}, r"region is \[1, 2, 3\]; it must be four finite"),
+        ({"region": [1, 2, 3, 0]}, "width and height above 0"),
+        ({"region": [-50, 2, 30, 30]}, "less than a pixel of it is on the 64x48 image"),
+        ({"normalizer": -1}, "normalizer is -1; it must be a number of pixels, or 0"),
+        ({"normalizer": "head"}, "normalizer is 'head'"),
+    ],
+)
+def test_faulty_regions_and_normalizers_are_named(dataset, changes, sentence):
+    dataset.content["annotations"][2].update(changes)
+    with pytest.raises(ConversionError, match=f"annotation 102 of 2.jpg: .*{sentence}"):
+        dataset.convert()
+
+
+def test_regions_are_of_all_people_of_an_image_or_of_none(dataset):
+    person = Person(1, [1, 1, 9, 9], 50, False, [1, 1, 2] * 2)
+    other = Person(2, [1, 1, 9, 9], 50, False, [1, 1, 2] * 2, region=[5, 5, 9, 9])
+    with pytest.raises(ValueError, match="Some people have a region"):
+        pose_records.encode_image_record(
+            encoded=b"",
+            image_id=1,
+            filename="a",
+            height=9,
+            width=9,
+            people=[person, other],
+            keypoints_per_person=2,
+        )
+
+
 def test_shards_share_the_images_evenly_and_deterministically(dataset):
     summary = dataset.convert(num_shards=3)
     names = [pathlib.Path(path).name for path in summary.files]

@@ -18,7 +18,7 @@ from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.ops import heatmaps
+from hrnet_tf.ops import affine, heatmaps
 
 COCO = load_skeleton("coco17")
 CROP_SIZE = (128, 96)
@@ -675,6 +675,25 @@ def test_last_evaluation_batch_is_filled_up(tmp_path):
     assert sorted(found[:6]) == people
     last = list(dataset)[-1][1]
     assert not last["visible"].numpy()[2:].any()
+
+
+def test_people_keep_their_ids(tmp_path):
+    path, people = _crowd_files(tmp_path)
+    dataset = _input(input_path=path, crop_size=(32, 32)).dataset()
+    found = [n for _, labels in dataset for n in labels["person_id"].numpy().tolist()]
+    images = _image_ids(dataset)
+    assert found[6:] == [pose_input.PADDING_ID] * 2
+    assert [number // 100 for number in found[:6]] == images[:6]
+
+
+def test_a_region_is_cropped_as_it_is():
+    """Neither clipped to the image nor made a pixel smaller, as the box is."""
+    region = [10.0, 20.0, 90.0, 120.0]  # Far beyond the image's left border.
+    (person,) = _crops(_input(), [_record([_person(region=region)])])
+    box = [region[0] - 45, region[1] - 60, *region[2:]]
+    expected = _official_image_to_crop(box)
+    found = affine.invert_affine(person["crop_to_image"])
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_training_batches_go_on_and_have_one_shape(tmp_path):

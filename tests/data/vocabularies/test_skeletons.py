@@ -9,6 +9,7 @@ import yaml
 from hrnet_tf.data.vocabularies import skeletons
 
 EXAMPLE = pathlib.Path(__file__).parents[3] / "configs/pose/skeleton_example.yaml"
+FOLDER = pathlib.Path(skeletons.__file__).with_name("skeleton_files")
 
 
 def write_skeleton(folder, **changes):
@@ -61,7 +62,85 @@ def test_mpii16():
     assert mpii.upper_body == (7, 8, 9, 10, 11, 12, 13, 14, 15)
 
 
-@pytest.mark.parametrize("name", ["coco17", "mpii16", str(EXAMPLE)])
+def test_every_skeleton_file_is_built_in_and_like_a_user_s_own(tmp_path):
+    files = sorted(FOLDER.glob("*.yaml"))
+    assert {path.stem for path in files} == set(skeletons.BUILT_IN)
+    for path in files:
+        assert path.stem == skeletons.load_skeleton(path.stem).name
+        copy = tmp_path / path.name
+        copy.write_text(path.read_text())
+        again = skeletons.load_skeleton(str(copy))
+        assert again == skeletons.load_skeleton(path.stem)
+        assert again.unlisted_pairs == ()
+
+
+def test_seventeen_keypoints_without_names_are_coco_s():
+    """They are taken for those of the first skeleton of as many."""
+    assert next(
+        s.name for s in skeletons.BUILT_IN.values() if s.num_keypoints == 17
+    ) == ("coco17")
+
+
+# Official lib/utils/transforms.py of the facial landmark code, which counts WFLW's
+# points from 0 and the others' from 1.
+FACES = {
+    "wflw98": (
+        *((a, 32 - a) for a in range(16)),
+        *((33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49)),
+        *((40, 48), (41, 47), (60, 72), (61, 71), (62, 70), (63, 69), (64, 68)),
+        *((65, 75), (66, 74), (67, 73), (55, 59), (56, 58), (76, 82), (77, 81)),
+        *((78, 80), (87, 83), (86, 84), (88, 92), (89, 91), (95, 93), (96, 97)),
+    ),
+    "300w68": (
+        *((a, 18 - a) for a in range(1, 9)),
+        *((18, 27), (19, 26), (20, 25), (21, 24), (22, 23), (32, 36), (33, 35)),
+        *((37, 46), (38, 45), (39, 44), (40, 43), (41, 48), (42, 47), (49, 55)),
+        *((50, 54), (51, 53), (62, 64), (61, 65), (68, 66), (59, 57), (60, 56)),
+    ),
+    "cofw29": (
+        *((1, 2), (5, 7), (3, 4), (6, 8), (9, 10), (11, 12), (13, 15), (17, 18)),
+        *((14, 16), (19, 20), (23, 24)),
+    ),
+    "aflw19": ((1, 6), (2, 5), (3, 4), (7, 12), (8, 11), (9, 10), (13, 15), (16, 18)),
+}
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_faces_have_the_official_mirror_images(name):
+    face = skeletons.load_skeleton(name)
+    first = 0 if name == "wflw98" else 1
+    expected = {frozenset((a - first, b - first)) for a, b in FACES[name]}
+    assert {frozenset(pair) for pair in face.flip_pairs} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "corners"),
+    [("wflw98", (60, 72)), ("300w68", (36, 45)), ("cofw29", (8, 9))],
+)
+def test_faces_name_the_outer_corners_of_eyes(name, corners):
+    """Their distance normalises errors."""
+    face = skeletons.load_skeleton(name)
+    found = tuple(face.keypoints.index(f"{s}_eye_outer") for s in ("right", "left"))
+    assert found == corners
+
+
+def test_whole_bodies_are_made_of_bodies_faces_and_hands():
+    whole = skeletons.load_skeleton("coco_wholebody133")
+    coco, hand = skeletons.load_skeleton("coco17"), skeletons.load_skeleton("hand21")
+    assert whole.keypoints[:17] == coco.keypoints
+    assert whole.sigmas[:17] == coco.sigmas
+    assert whole.sigmas[91:112] == whole.sigmas[112:] == hand.sigmas
+    assert whole.sigmas[17:24] == (0.068, 0.066, 0.066, 0.092, 0.094, 0.094, 0.042)
+    face = skeletons.load_skeleton("300w68")
+    assert [name.replace("face_", "") for name in whole.keypoints[23:91]] == [
+        *face.keypoints
+    ]
+    # From one part to another, in a mirror as well.
+    assert whole.flip_permutation[91] == 112 and whole.flip_permutation[17] == 20
+    assert {tuple(i + 23 for i in limb) for limb in face.limbs} <= set(whole.limbs)
+
+
+@pytest.mark.parametrize("name", [*skeletons.BUILT_IN, str(EXAMPLE)])
 def test_skeletons_are_consistent(name):
     skeleton = skeletons.load_skeleton(name)
     permutation = skeleton.flip_permutation
@@ -88,6 +167,25 @@ def test_limb_colors_tell_sides_apart():
     assert color[0, 1] == color[7, 9] == left_leg, "nose to left eye is left"
     assert color[0, 2] == color[8, 10] == right_leg
     assert color[11, 12] == shoulders
+
+
+def test_limb_colors_can_be_given(tmp_path):
+    colors = [[1, 2, 3], [255, 0, 128]]
+    mug = skeletons.load_skeleton(write_skeleton(tmp_path, limb_colors=colors))
+    assert mug.limb_colors == ((1, 2, 3), (255, 0, 128))
+    assert skeletons.skeleton_from_spec(mug.to_spec(), "again") == mug
+    hand = skeletons.load_skeleton("hand21")
+    color = dict(zip(hand.limbs, hand.limb_colors, strict=True))
+    fingers = [color[0, tip - 3] for tip in range(4, 21, 4)]
+    assert len(set(fingers)) == 5
+    assert [color[tip - 1, tip] for tip in range(4, 21, 4)] == fingers
+
+
+def test_colors_by_sides_are_none_of_one_s_own(tmp_path):
+    """Exported models list them, and are of the same skeleton."""
+    mug = skeletons.load_skeleton(write_skeleton(tmp_path))
+    listed = {**mug.to_spec(), "limb_colors": [list(c) for c in mug.limb_colors]}
+    assert skeletons.skeleton_from_spec(listed, "listed") == mug
 
 
 def test_reads_a_file(tmp_path):
@@ -178,6 +276,10 @@ def test_sigmas_by_name(tmp_path):
         ({"flip_pairs": False}, ["flip_pairs is false"]),
         ({"flip_pairs": {"a": "b"}}, ["flip_pairs is {'a': 'b'}"]),
         ({"limbs": 1.5}, ["limbs is 1.5"]),
+        ({"limb_colors": "red"}, ["limb_colors is 'red'", "triples"]),
+        ({"limb_colors": [[1, 2, 3]]}, ["has 1 colours for 2 limbs"]),
+        ({"limb_colors": [[1, 2, 3], [1, 2, 256]]}, ["limb_colors[1]", "256"]),
+        ({"limb_colors": [[1, 2, True], [1, 2, 3]]}, ["limb_colors[0]", "0 to 255"]),
         ({"sigmas": {"rim_left": 0.1}}, ["no value for 'rim_right'", "and 1 more"]),
         ({"sigmas": {"rim": 0.1}}, ["sigmas", "'rim'", "not in keypoints"]),
         ({"sigmas": 0.1}, ["sigmas is 0.1"]),

@@ -22,7 +22,7 @@ from hrnet_tf.training.validation.ranges.kinds import (
 )
 
 # Where areas may come from that the annotation file lacks.
-AREAS = ("", "box", "segmentation")
+AREAS = ("", "box", "segmentation", "crowdpose")
 _OPERATIONS = (
     *("AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize"),
     *("Color", "Contrast", "Brightness", "Sharpness", "ShearX", "ShearY"),

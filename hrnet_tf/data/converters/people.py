@@ -1,0 +1,168 @@
+"""From annotated people and their images to pose TFRecords, whoever listed them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from hrnet_tf.data.converters.command import ConversionSummary
+from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
+from hrnet_tf.data.files import pictures
+from hrnet_tf.data.files.coco_annotations import (
+    ImageEntry,
+    is_partly_outside,
+    read_annotated_image,
+    shared_names,
+)
+from hrnet_tf.data.files.coco_people import CocoPeople
+from hrnet_tf.data.files.images import ImageRules, path_below, read_image_file
+from hrnet_tf.data.records.conversions import Choices
+from hrnet_tf.data.records.pose import encode_image_record
+
+
+@dataclasses.dataclass(kw_only=True)
+class PoseSummary(ConversionSummary):
+    """What the conversion of people did."""
+
+    images_without_people: int
+    empty_images_dropped: int
+    people: int
+    people_with_keypoints: int
+    crowds: int
+    boxes_clipped_by_reader: int
+    other_category_annotations: int
+    people_of_skipped_images: int
+    measured_areas: int
+    area_from: str | None
+    miscounted_people: int
+    normalized_people: int
+    annotations: str = ""  # the file that was written for evaluations
+
+    def __str__(self) -> str:
+        measured = f"area missing or 0, taken from the {self.area_from}"
+        if self.area_from == "crowdpose":
+            measured = "area 0.53 of the box, as CrowdPose's evaluation has it"
+        counts = {
+            "  of these without people": self.images_without_people,
+            "people": self.people,
+            "  of these with keypoints": self.people_with_keypoints,
+            "  of these crowds": self.crowds,
+            "  box partly beyond the border, clipped by the reader": (
+                self.boxes_clipped_by_reader
+            ),
+            f"  {measured}": self.measured_areas,
+            "  num_keypoints wrong, counted instead": self.miscounted_people,
+            "  with a length that errors are divided by": self.normalized_people,
+            "left out: images without people": self.empty_images_dropped,
+            "left out: annotations of other categories": (
+                self.other_category_annotations
+            ),
+            "skipped: people of skipped images": self.people_of_skipped_images,
+        }
+        lines = self.lines(counts, always=("people", "  of these with keypoints"))
+        if self.annotations:
+            lines.append(f"For task.evaluation.annotation_file: {self.annotations}")
+        return "\n".join(lines)
+
+
+class Images(Protocol):
+    """Where the images of annotated people are. All raise `Unusable`."""
+
+    def size(self, name: str) -> tuple[int, int]:
+        """The height and width of an image, without decoding it."""
+
+    def read(self, image: ImageEntry) -> bytes:
+        """The bytes of an image that decodes to its annotated size."""
+
+    def paths(self, name: str) -> list[str]:
+        """The files whose EXIF orientation counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderImages:
+    """The image files of a folder. Raises `ConversionError` without the folder."""
+
+    folder: str
+    rules: ImageRules
+
+    def __post_init__(self) -> None:
+        require_folder(self.folder, "image folder")
+
+    def size(self, name: str) -> tuple[int, int]:
+        (path,) = self.paths(name)
+        header = pictures.look_at(path)
+        if header is None:
+            # It says why, or else it is a picture all the same.
+            return read_image_file(path, rules=self.rules)[1:]
+        if self.rules.exif == "apply" and header.orientation >= 5:
+            return header.width, header.height
+        return header.height, header.width
+
+    def read(self, image: ImageEntry) -> bytes:
+        return read_annotated_image(image, self.folder, self.rules)
+
+    def paths(self, name: str) -> list[str]:
+        return [path_below(self.folder, name, self.rules.allow_outside)]
+
+
+def write_people(
+    conversion: RecordConversion,
+    images: Sequence[ImageEntry],
+    dataset: CocoPeople,
+    source: Images,
+    keypoints_per_person: int,
+    choices: Choices,
+) -> PoseSummary:
+    """Writes a record for each of `images`, which may be a part of the data set's.
+
+    Raises as `RecordConversion.write_records` does.
+    """
+
+    def encode(image: ImageEntry) -> bytes:
+        return encode_image_record(
+            encoded=source.read(image),
+            image_id=image.id,
+            filename=image.file_name,
+            height=image.height,
+            width=image.width,
+            people=dataset.people[image.id],
+            keypoints_per_person=keypoints_per_person,
+        )
+
+    written = conversion.write_records(
+        images, encode, lambda image: source.paths(image.file_name), choices=choices
+    )
+    return _summary(conversion.outcome(), images, written, dataset, choices.area_from)
+
+
+def _summary(
+    outcome: dict[str, Any],
+    images: Sequence[ImageEntry],
+    written: Sequence[ImageEntry],
+    dataset: CocoPeople,
+    area_from: str | None,
+) -> PoseSummary:
+    by_image = [(image, dataset.people[image.id]) for image in written]
+    people = [person for _, some in by_image for person in some]
+    num_people = sum(len(dataset.people[image.id]) for image in images)
+    # Where the region is given, boxes are not cropped.
+    boxes = [(p, image) for image, some in by_image for p in some if p.region is None]
+    return PoseSummary(
+        **outcome,
+        warnings=[*dataset.warnings, *shared_names(dataset.images)],
+        images_without_people=sum(not some for _, some in by_image),
+        empty_images_dropped=len(dataset.images) - len(images),
+        people=len(people),
+        people_with_keypoints=sum(person.num_keypoints > 0 for person in people),
+        crowds=sum(person.iscrowd for person in people),
+        boxes_clipped_by_reader=sum(
+            is_partly_outside(person.bbox, image) for person, image in boxes
+        ),
+        measured_areas=sum(person.area_is_measured for person in people),
+        area_from=area_from,
+        miscounted_people=sum(person.was_miscounted for person in people),
+        normalized_people=sum(person.normalizer > 0 for person in people),
+        other_category_annotations=dataset.other_category_annotations,
+        people_of_skipped_images=(
+            dataset.people_of_unusable_images + num_people - len(people)
+        ),
+    )
