@@ -98,7 +98,8 @@ def test_a_body_keeps_its_lines_beside_dense_keypoints():
         people = np.column_stack([points, np.ones(len(points))])[np.newaxis]
         drawn = visualization.draw_skeletons(grey(600, 600), people, skeleton)
         widths.append((drawn[:, 200] != 128).any(axis=-1).sum())
-    assert widths[0] == widths[1] > 5
+    # What is not enlarged is drawn to a pixel.
+    assert abs(widths[0] - widths[1]) <= 1 and widths[1] > 5
 
 
 def test_inputs_are_not_modified():
