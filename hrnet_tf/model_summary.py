@@ -94,9 +94,11 @@ def print_summaries(values: flags.FlagValues) -> None:
         for model_id in model_ids
         if is_published(task, model_id)
     ]
-    if not chosen:
+    found = {model_id for _, model_id in chosen}
+    left_out = [model_id for model_id in model_ids if model_id not in found]
+    if left_out and not values["model_id"].using_default_value:
         raise command_line.UsageError(
-            f"There are no {' or '.join(tasks)} networks {', '.join(model_ids)}: those "
+            f"There are no {' or '.join(tasks)} networks {', '.join(left_out)}: those "
             "are published for --task=pose alone."
         )
     from hrnet_tf.modeling import summaries

@@ -81,6 +81,10 @@ def test_everything_is_counted_at_its_usual_size_by_default(capsys, monkeypatch)
             ["--task=detection", "--model_id=lite18"],
             "no detection networks lite18: those are published for --task=pose",
         ),
+        (
+            ["--task=detection", "--model_id=w18", "--model_id=lite18"],
+            "no detection networks lite18: those are published for --task=pose",
+        ),
     ],
 )
 def test_bad_usage(capsys, arguments, told):

@@ -105,7 +105,8 @@ def build(
     """
     if task == "pose":
         body = named_backbone(model_id)
-        body.hrnet.multi_scale_output = False
+        if body.type == "hrnet":
+            body.hrnet.multi_scale_output = False
         return build_pose(body, num_outputs, input_size=input_size)
 
     def backbone(**options: Any) -> backbones.Backbone:

@@ -19,8 +19,13 @@ from hrnet_tf.serving.float_layers import Int8
 from hrnet_tf.serving.formats import MAX_LOSS
 from hrnet_tf.serving.graphs import MobileModule
 from hrnet_tf.serving.kind import Kind
-from hrnet_tf.serving.loading import load_saved_model, load_tflite
-from hrnet_tf.serving.predictors import load_predictor
+from hrnet_tf.serving.loading import (
+    LoadedModel,
+    LoadedSavedModel,
+    load_model,
+    load_tflite,
+)
+from hrnet_tf.serving.predictors import load_predictor, predictor_of
 from hrnet_tf.serving.tflite_quantization import Damage
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.training import checkpoints, devices, run_file
@@ -124,9 +129,10 @@ def export_checkpoint(
             damage = _write_int8(partial, module, exporter, export, int8, expected)
         else:
             _write(partial, module, exporter, export)
-        predictor = load_predictor(partial)
+        written = load_model(partial)
+        predictor = predictor_of(written)
         received = exporter.score_exported(predictor, expected) if expected else None
-        latency = _latency(partial, exporter, samples[0])
+        latency = _latency(written, exporter, samples[0])
         kind_of_file = export.format
         if export.quantize != "none":
             kind_of_file += f", {export.quantize}"
@@ -249,15 +255,14 @@ def _check_loss(export: Export, expected: Score, received: Score) -> None:
         )
 
 
-def _latency(path: str, exporter: Exporter, sample: np.ndarray) -> str:
+def _latency(model: LoadedModel, exporter: Exporter, sample: np.ndarray) -> str:
     """Milliseconds for one input of the network's size, and of what, in words.
 
     Of a .tflite file that takes several at once, the share of one.
     """
     inputs = sample[np.newaxis]
-    if os.path.isdir(path):
+    if isinstance(model, LoadedSavedModel):
         name, input_name = exporter.signature
-        model = load_saved_model(path)  # Its functions do not outlive it.
         call = functools.partial(
             model.signatures[name], **{input_name: tf.constant(inputs)}
         )
@@ -266,7 +271,7 @@ def _latency(path: str, exporter: Exporter, sample: np.ndarray) -> str:
     count = exporter.given.batch_size
     inputs = np.repeat(inputs, count, axis=0)
     for threads in (1, 2):
-        run = load_tflite(path, threads).run
+        run = load_tflite(model.path, threads).run
         call = functools.partial(run, image=inputs)
         durations.append(verification.latency(call) / count)
     one, two = durations

@@ -43,6 +43,9 @@ _NOT_ALWAYS_CHECKED = (0, 1)
 
 _INPUT = "input"
 
+# The names of families of networks, by the type of their backbone.
+_FAMILIES = {"hrnet": "HRNet", "litehrnet": "Lite-HRNet"}
+
 # Of what a network sees, in pixels.
 _LARGEST_SIDE = 2**15
 
@@ -262,6 +265,7 @@ class NetworkMetadata(Metadata):
 
     Attributes:
         model: The network, e.g. w32.
+        backbone: The type of its backbone, hrnet or litehrnet.
         input_size: (height, width) of what the network sees, in pixels.
         description: What the model does, in a sentence.
         float_layers: The layers of an 8-bit .tflite file that stay in float because 8
@@ -272,10 +276,16 @@ class NetworkMetadata(Metadata):
     description: ClassVar[str]
 
     model: str
+    backbone: str = optional("hrnet")
     input_size: tuple[int, int] = stored_input_size()
     float_layers: list[str] | None = stored(
         list, _read_names, json_type=list, is_optional=True
     )
+
+    @property
+    def network(self) -> str:
+        """The network in words, e.g. HRNet w32."""
+        return f"{_FAMILIES.get(self.backbone, self.backbone)} {self.model}"
 
     @property
     @abc.abstractmethod
@@ -364,4 +374,4 @@ def number_mistakes(
 def model_name(task: Any) -> str:
     """The name of the network that the configuration of a task has, e.g. w32."""
     backbone = task.model.backbone
-    return getattr(backbone.get(), "model_id", backbone.type)
+    return str(getattr(backbone.get(), "model_id", backbone.type))

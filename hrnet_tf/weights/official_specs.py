@@ -1,6 +1,7 @@
 """Reads the numbers of a network, of either family, off its official tensors."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -85,6 +86,11 @@ class _Reader:
 
     tensors: Tensors
 
+    @functools.cached_property
+    def total(self) -> int:
+        """How many numbers the file holds."""
+        return sum(tensor.size for tensor in self.tensors.values())
+
     def count(self, pattern: str) -> int:
         """How many numbers stand in one place of names."""
         matches = (re.match(pattern, name) for name in self.tensors)
@@ -102,12 +108,11 @@ class _Reader:
         if name not in self.tensors:
             raise WeightsError(f"The tensor {name} is missing.")
         number = shape_of(self.tensors, name)[0]
-        total = sum(tensor.size for tensor in self.tensors.values())
         # Convolutions of so many channels follow, in the file as in the network.
-        if number**2 > total:
+        if number**2 > self.total:
             raise WeightsError(
                 f"The tensor {name} is {list(self.tensors[name].shape)}, too wide for "
-                f"a network of the file's {total:,} numbers."
+                f"a network of the file's {self.total:,} numbers."
             )
         return number
 

@@ -22,6 +22,17 @@ def test_survives_a_round_trip(metadata):
     assert read == metadata
 
 
+def test_says_of_which_family_a_network_is(metadata):
+    assert metadata.title == "HRNet w32, mpii16"
+    task = pose.PoseTask()
+    task.model.override(
+        {"backbone": {"type": "litehrnet", "litehrnet": {"model_id": "naive18"}}}
+    )
+    lite = PoseMetadata.of_task(task, load_skeleton("coco17"), flip_test=False)
+    read = PoseMetadata.from_dict(parse(lite.to_json(), "model"), "model")
+    assert read.title == lite.title == "Lite-HRNet naive18, coco17"
+
+
 def test_tells_apps_all_they_need(metadata):
     values = json.loads(metadata.to_json())
     assert values["hrnet_tf_version"] == hrnet_tf.__version__

@@ -95,6 +95,7 @@ class DetectionMetadata(NetworkMetadata):
             has_masks=has_masks,
             max_detections=model.detection_generator.max_num_detections,
             model=model_name(task),
+            backbone=task.model.backbone.type,
         )
 
     def mistakes(self) -> Iterator[str]:
@@ -127,7 +128,7 @@ class DetectionMetadata(NetworkMetadata):
 
     @property
     def title(self) -> str:
-        return f"HRNet {self.model}, {self.detector.replace('_', ' ')}"
+        return f"{self.network}, {self.detector.replace('_', ' ')}"
 
     @property
     def labels(self) -> Labels:

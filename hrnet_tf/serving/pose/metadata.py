@@ -81,6 +81,7 @@ class PoseMetadata(NetworkMetadata):
             flip_test=flip_test,
             batch_size=batch_size,
             model=model_name(task),
+            backbone=task.model.backbone.type,
         )
 
     def mistakes(self) -> Iterator[str]:
@@ -121,7 +122,7 @@ class PoseMetadata(NetworkMetadata):
 
     @property
     def title(self) -> str:
-        return f"HRNet {self.model}, {self.skeleton.name}"
+        return f"{self.network}, {self.skeleton.name}"
 
     @property
     def labels(self) -> Labels:

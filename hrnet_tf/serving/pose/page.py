@@ -113,7 +113,7 @@ def build_page(predictor: PosePredictor, max_pixels: int = MAX_PIXELS) -> gr.Blo
     metadata = predictor.metadata
     with Page() as blocks:
         gr.Markdown(
-            f"## HRNet {metadata.model}, {metadata.skeleton.name}, "
+            f"## {metadata.network}, {metadata.skeleton.name}, "
             f"{metadata.input_size[0]}x{metadata.input_size[1]}\n{_HELP}"
         )
         original, corner = gr.State(None), gr.State(None)

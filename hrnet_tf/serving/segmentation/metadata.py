@@ -76,6 +76,7 @@ class SegmentationMetadata(NetworkMetadata):
             upsampling=getattr(task.model.decoder.get(), "upsampling", "bilinear"),
             flip_test=flip_test,
             model=model_name(task),
+            backbone=task.model.backbone.type,
         )
 
     def mistakes(self) -> Iterator[str]:
@@ -111,7 +112,7 @@ class SegmentationMetadata(NetworkMetadata):
 
     @property
     def title(self) -> str:
-        return f"HRNet {self.model}, {self.label_set.name}"
+        return f"{self.network}, {self.label_set.name}"
 
     @property
     def labels(self) -> Labels:
