@@ -128,6 +128,10 @@ TOY_EXPERIMENT = {
         "evaluation": {"num_pictures": 2},
     },
     "trainer": {
+        # Four steps take less time than tracing one.
+        "train_tf_while_loop": False,
+        "train_tf_function": False,
+        "eval_tf_function": False,
         "train_steps": 4,
         "steps_per_loop": 2,
         "summary_interval": 2,
@@ -142,6 +146,11 @@ TOY_EXPERIMENT = {
     },
     "runtime": {"distribution_strategy": "one_device"},
 }
+# A training in graphs, as those of users are.
+TRACED = "--params_override=" + ",".join(
+    f"trainer.{name}=true"
+    for name in ("train_tf_while_loop", "train_tf_function", "eval_tf_function")
+)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ from hrnet_tf.data.vocabularies import skeletons
 from hrnet_tf.evaluation.coco_keypoints import METRICS
 from hrnet_tf.training import actions
 from hrnet_tf.weights import whole_checkpoints
+from tests.conftest import TRACED
 
 REPO = Path(__file__).resolve().parents[1]
 TABLE_HEAD = "    AP   AP50   AP75    APM    APL     AR   AR50   AR75    ARM    ARL"
@@ -98,6 +99,7 @@ def trained(toy_command, tmp_path_factory):
     command = toy_command(
         model_dir,
         "--mode=train_and_eval",
+        TRACED,
         override(
             "trainer.validation_interval=2",
             "runtime.distribution_strategy=mirrored",

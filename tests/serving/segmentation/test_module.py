@@ -35,6 +35,7 @@ def noise(height, width, seed=0):
 
 
 def build(decoder, upsampling="bilinear"):
+    """A network, always with the same weights."""
     task = segmentation.SegmentationTask()
     task.model.override(
         {
@@ -87,12 +88,24 @@ def make_metadata(
     return SegmentationMetadata.of_task(task, LABELS, flip_test, input_size)
 
 
+# As it was trained: modules fold the norms of theirs.
+trained = functools.cache(build)
+
+
 @functools.cache
 def make(decoder="hrnetv2", upsampling="bilinear", **options):
     """A module, its metadata and the network that it is made of."""
     metadata = make_metadata(decoder=decoder, upsampling=upsampling, **options)
     module = SegmentationModule(build(decoder, upsampling), metadata)
-    return module, metadata, build(decoder, upsampling)
+    return module, metadata, trained(decoder, upsampling)
+
+
+@functools.cache
+def mobile_file(quantize):
+    """The content of a .tflite file for images of 64x96 pixels."""
+    module, metadata, _ = make(input_size=(64, 96))
+    images = [noise(64, 96, seed) for seed in range(8)]
+    return tflite.convert(module, metadata, quantize, False, images)
 
 
 def test_signatures_are_those_of_the_page():
@@ -134,8 +147,16 @@ def assert_same_classes(found, logits):
     np.testing.assert_array_equal(found[is_clear], logits.argmax(-1)[is_clear])
 
 
-@pytest.mark.parametrize("flip_test", [False, True])
-@pytest.mark.parametrize("method", ["long_side", "fixed"])
+@pytest.mark.parametrize(
+    ("method", "flip_test"),
+    [
+        ("long_side", True),
+        ("fixed", False),
+        # Each makes and traces a network of its own.
+        pytest.param("long_side", False, marks=pytest.mark.slow),
+        pytest.param("fixed", True, marks=pytest.mark.slow),
+    ],
+)
 def test_bytes_of_images_of_any_sizes(method, flip_test):
     module, metadata, model = make(method=method, flip_test=flip_test)
     images = [noise(60, 80), noise(130, 90, 1), noise(33, 47, 2)]
@@ -170,7 +191,7 @@ def test_other_networks(decoder, upsampling):
 
 
 def test_no_images_and_no_image(tmp_path):
-    module, *_ = make()
+    module, *_ = make(method="long_side")
     signatures = module.signatures()
     empty = signatures["serving_default"](image_bytes=tf.constant([], tf.string))
     assert empty["label_map"].shape == (0, 0, 0)
@@ -181,7 +202,11 @@ def test_no_images_and_no_image(tmp_path):
         signatures["serving_default"](image_bytes=tf.constant([b"nothing"]))
 
 
-@pytest.mark.parametrize("method", ["long_side", "fixed"])
+@pytest.mark.parametrize(
+    # Another network to make and to convert.
+    "method",
+    ["long_side", pytest.param("fixed", marks=pytest.mark.slow)],
+)
 def test_a_saved_model_and_a_tflite_file_agree(method, tmp_path):
     module, metadata, model = make(method=method)
     saved_model.write_saved_model(module, metadata, str(tmp_path / "1"))
@@ -219,14 +244,21 @@ def test_a_tflite_file_of_another_size_gives_logits_too(tmp_path):
     assert_same_classes(outputs["label_map"][0], large)
 
 
-@pytest.mark.parametrize("quantize", ["float16", "dynamic", "int8"])
+@pytest.mark.parametrize(
+    # Of three conversions that differ by a flag of the converter, one is enough here.
+    "quantize",
+    [
+        "int8",
+        pytest.param("float16", marks=pytest.mark.slow),
+        pytest.param("dynamic", marks=pytest.mark.slow),
+    ],
+)
 def test_quantised_files_are_close(quantize, tmp_path):
-    module, metadata, _ = make(input_size=(64, 96))
     images = [noise(64, 96, seed) for seed in range(8)]
     answers = {}
     for kind in ("none", quantize):
         path = tmp_path / f"{kind}.tflite"
-        path.write_bytes(tflite.convert(module, metadata, kind, False, images))
+        path.write_bytes(mobile_file(kind))
         predictor = load_predictor(str(path))
         answers[kind] = np.stack(
             [predictor.predict_image(image).labels for image in images]
@@ -247,8 +279,7 @@ def test_metadata_survive(tmp_path):
 
 
 def test_a_tflite_file_names_its_classes():
-    module, metadata, _ = make(input_size=(64, 96))
-    content = tflite.convert(module, metadata)
+    content = mobile_file("none")
     assert read_description(content, "here")["label_set"]["classes"] == list(
         LABELS.classes
     )
@@ -276,9 +307,10 @@ def test_images_fit_into_what_a_file_takes(shape, size, taken):
 @pytest.mark.parametrize(
     ("decoder", "upsampling", "flip_test", "quantize"),
     [
-        ("hrnetv2", "bilinear", True, "none"),
         ("hrnetv2", "bilinear_align_corners", False, "float16"),
-        ("hrnetv2_ocr", "bilinear", False, "none"),
+        # More networks to make, to convert and to run in a process of their own.
+        pytest.param("hrnetv2", "bilinear", True, "none", marks=pytest.mark.slow),
+        pytest.param("hrnetv2_ocr", "bilinear", False, "none", marks=pytest.mark.slow),
     ],
 )
 def test_a_gpu_takes_the_whole_graph(
