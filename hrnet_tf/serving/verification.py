@@ -21,8 +21,8 @@ from hrnet_tf.tasks.evaluation import EvaluatedTask
 # Maps may differ by this share of their standard deviation, as float32 arithmetic
 # does when its operations are reordered: 2e-4 of a trained Lite-HRNet's.
 MAX_MAP_DIFFERENCE = 1e-3
-# Its numbers have 8 bits: 2.5 of a trained Lite-HRNet's, whose peaks are high. The limit
-# finds graphs that are wrong; what right ones lose, the comparison of AP says.
+# Its numbers have 8 bits: 2.5 of a trained Lite-HRNet's, whose peaks are high. The
+# limit finds graphs that are wrong; what right ones lose, the comparison of AP says.
 MAX_BFLOAT16_MAP_DIFFERENCE = 5.0
 
 
