@@ -99,9 +99,8 @@ class PoseData(cfg.DataConfig):
             [0.1, 10].
         augmentation: Random changes; used when `is_training`.
         crop_with_opencv: Whether OpenCV crops people for training, in Python: faster,
-            and a few grey levels different; see `data.inputs.opencv_crops`. Null: if
-            this process reads the input, and not a tf.data service or parameter
-            server, which cannot.
+            and a few grey levels different; see `data.inputs.opencv_crops`. Not with a
+            tf.data service or parameter servers.
         detections_file: COCO results JSON of person boxes to evaluate on. Empty:
             ground-truth boxes. Not used in training.
         detections_category_id: Which of the file's categories to take, a number or a
@@ -115,7 +114,7 @@ class PoseData(cfg.DataConfig):
     crop_shuffle_buffer_size: int = 1000
     box_padding: float = 1.25
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    crop_with_opencv: bool | None = None
+    crop_with_opencv: bool = False
     detections_file: str = ""
     detections_category_id: int | list[int] | None = None
     detection_score_threshold: float = 0.0

@@ -3,17 +3,12 @@
 import dataclasses
 from typing import Any
 
+from hrnet_tf.data.converters.coco_images import AnnotatedImage, CocoEncoder
 from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
-from hrnet_tf.data.files.coco_annotations import (
-    ImageEntry,
-    is_partly_outside,
-    read_annotated_image,
-    shared_names,
-)
-from hrnet_tf.data.files.coco_people import read_coco_people
+from hrnet_tf.data.files.coco_annotations import is_partly_outside, shared_names
+from hrnet_tf.data.files.coco_people import Person, read_coco_people
 from hrnet_tf.data.files.faults import ConversionError
-from hrnet_tf.data.files.images import path_below
 from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.pose import encode_image_record
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
@@ -59,6 +54,23 @@ class PoseSummary(ConversionSummary):
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class _PeopleEncoder(CocoEncoder[Person]):
+    keypoints_per_person: int
+
+    def make_record(self, item: AnnotatedImage[Person], encoded: bytes) -> bytes:
+        image = item.image
+        return encode_image_record(
+            encoded=encoded,
+            image_id=image.id,
+            filename=image.file_name,
+            height=image.height,
+            width=image.width,
+            people=item.annotations,
+            keypoints_per_person=self.keypoints_per_person,
+        )
+
+
 def convert(
     image_dir: str,
     annotations: str,
@@ -82,52 +94,36 @@ def convert(
         annotations, skeleton, category, conversion.faults, area_from
     )
     images = [
-        image for image in dataset.images if keep_empty or dataset.people[image.id]
+        AnnotatedImage(image, dataset.people[image.id])
+        for image in dataset.images
+        if keep_empty or dataset.people[image.id]
     ]
     if not images:
         raise ConversionError(
             f"{annotations} leaves no image to write: it lists "
             f"{len(dataset.images)} usable images, none of them with people."
         )
-
-    def encode(image: ImageEntry) -> bytes:
-        return encode_image_record(
-            encoded=read_annotated_image(image, image_dir, conversion.rules),
-            image_id=image.id,
-            filename=image.file_name,
-            height=image.height,
-            width=image.width,
-            people=dataset.people[image.id],
-            keypoints_per_person=skeleton.num_keypoints,
-        )
-
-    def paths_of(image: ImageEntry) -> list[str]:
-        allow_outside = conversion.rules.allow_outside
-        return [path_below(image_dir, image.file_name, allow_outside)]
-
     written = conversion.write_records(
         images,
-        encode,
-        paths_of,
+        _PeopleEncoder(image_dir, conversion.rules, skeleton.num_keypoints),
         choices=Choices(
             annotations, dataset.category_ids if category else None, area_from
         ),
     )
-    by_image = [(image, dataset.people[image.id]) for image in written]
-    people = [person for _, some in by_image for person in some]
-    num_people = sum(len(dataset.people[image.id]) for image in images)
+    people = [person for item in written for person in item.annotations]
+    num_people = sum(len(item.annotations) for item in images)
     return PoseSummary(
         **conversion.outcome(),
         warnings=[*dataset.warnings, *shared_names(dataset.images)],
-        images_without_people=sum(not some for _, some in by_image),
+        images_without_people=sum(not item.annotations for item in written),
         empty_images_dropped=len(dataset.images) - len(images),
         people=len(people),
         people_with_keypoints=sum(person.num_keypoints > 0 for person in people),
         crowds=sum(person.iscrowd for person in people),
         boxes_clipped_by_reader=sum(
-            is_partly_outside(person.bbox, image)
-            for image, some in by_image
-            for person in some
+            is_partly_outside(person.bbox, item.image)
+            for item in written
+            for person in item.annotations
         ),
         measured_areas=sum(person.area_is_measured for person in people),
         area_from=area_from,
