@@ -16,8 +16,12 @@ import tensorflow as tf
 
 from hrnet_tf import processes
 from hrnet_tf.data import coco_instances, coco_pose, pascal_context, segmentation_folder
-from hrnet_tf.data.converters import beam_pipeline, crews
+from hrnet_tf.data.converters import beam_pipeline, crews, shard_work
+from hrnet_tf.data.converters.encoder import Encoded, RecordEncoder
 from hrnet_tf.data.files.faults import Unusable
+from hrnet_tf.data.files.images import ImageRules
+from hrnet_tf.data.records.examples import serialize
+from hrnet_tf.data.records.shards import read_serialized
 from hrnet_tf.data.synthetic import dataset as synthetic
 
 NUM_IMAGES = 10
@@ -223,6 +227,57 @@ def test_orientations_need_a_decision(way, tmp_path, convert, without_processes)
     assert same(tmp_path / "one", tmp_path / "records")
 
 
+class Numbers(RecordEncoder):
+    """Makes records of numbers but for 3; above 7, something lies on its side."""
+
+    rules = ImageRules()
+
+    def paths_of(self, item):
+        return []
+
+    def encode(self, item):
+        if item == 3:
+            raise Unusable("odd", "It is 3.")
+        return Encoded(b"%d" % item, facts=-item)
+
+    def orientations(self, item):
+        return [(f"{item}.jpg", 6)] if item > 7 else []
+
+
+@pytest.mark.parametrize(
+    ("items", "stops", "facts", "records"),
+    [
+        (range(6), False, [0, -1, -2, None, -4, -5], [b"0", b"1", b"2", b"4", b"5"]),
+        (range(6), True, [0, -1, -2, None], [b"0", b"1", b"2"]),
+        ([3], False, [None], []),
+        ([1, 8], False, [], []),  # Nobody will want the records.
+    ],
+)
+def test_a_piece_of_work(items, stops, facts, records, tmp_path):
+    work = shard_work.ShardWork(str(tmp_path), 1, stops)
+    work.prepare(Numbers(), list(items))
+    assert work.num_done() == 0
+    work.write(0)
+    assert work.num_done() == 1
+    (result,) = work.results()
+    assert [outcome.facts for outcome in result.outcomes] == facts
+    assert [bool(outcome.fault) for outcome in result.outcomes] == [
+        fact is None for fact in facts
+    ]
+    assert bool(result.shard) == bool(records)
+    if result.shard:
+        assert list(read_serialized(result.shard.path)) == records
+        assert result.shard.records == len(records)
+        assert result.shard.size == os.path.getsize(result.shard.path)
+
+
+def test_features_are_in_the_order_of_their_names():
+    names = [f"name {number:02d}" for number in range(50)]
+    record = serialize({name: tf.train.Feature() for name in reversed(names)})
+    places = [record.index(f"{name}\x12".encode()) for name in names]
+    assert [names[i] for i in np.argsort(places)] == sorted(names)
+
+
 def test_faults_survive_the_way_back():
     fault = pickled(Unusable("bad box", "It is odd."))
     assert (fault.kind, fault.sentence, str(fault)) == (
@@ -265,15 +320,27 @@ def test_data_may_lie_at_an_address(
                 assert file.read() == path.read_bytes()
 
 
-def test_files_that_are_missing_at_an_address_are_named(drawn, tmp_path, convert):
+@pytest.mark.parametrize(
+    ("put", "sentence"),
+    [
+        (lambda path: None, "does not exist"),
+        (tf.io.gfile.makedirs, "cannot be read: "),
+    ],
+)
+def test_files_that_are_missing_at_an_address_are_named(
+    put, sentence, drawn, tmp_path, convert
+):
     copy_to_memory(drawn / "images/train", "ram://lost/images")
-    tf.io.gfile.remove("ram://lost/images/000000000003.jpg")
+    path = "ram://lost/images/000000000003.jpg"
+    tf.io.gfile.remove(path)
+    put(path)
     flags = ["--image_dir=ram://lost/images", *flags_of(coco_pose, drawn)[1:]]
     code, _, error = convert(
         coco_pose, *flags, f"--output_prefix={tmp_path}/records/train"
     )
     assert code == 1
-    assert "ram://lost/images/000000000003.jpg (image 3) does not exist" in error
+    assert f"{path} (image 3) {sentence}" in error
+    tf.io.gfile.rmtree("ram://lost")
 
 
 # ---- Beam ----
