@@ -68,9 +68,7 @@ def main() -> None:
         help=f"of a round, rounded up to batches of {BATCH_SIZE}",
     )
     parser.add_argument(
-        "--crop_with_tensorflow",
-        action="store_true",
-        help="train_data.crop_with_opencv=false",
+        "--crop_with_opencv", action="store_true", help="train_data.crop_with_opencv"
     )
     arguments = parser.parse_args()
     if bool(arguments.annotations) != bool(arguments.image_dir):
@@ -113,7 +111,7 @@ def _whole_batches(text: str) -> int:
 def race(data: dict[str, str], arguments: argparse.Namespace) -> measuring.Rounds:
     """Lets both loaders, and the stages of ours, take turns."""
     given = {"data": data, "crops": arguments.crops}
-    own = {**given, "opencv": not arguments.crop_with_tensorflow}
+    own = {**given, "opencv": arguments.crop_with_opencv}
     workers = arguments.workers or measuring.num_cores()
     return measuring.take_turns(
         __file__,

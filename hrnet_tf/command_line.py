@@ -32,6 +32,7 @@ flags.disclaim_key_flags()
 
 
 _LARGEST_FLAGFILE = 1_000_000  # bytes
+_OF_ABSL = ("flagfile", "undefok")
 
 # Control characters but for ends of lines, and halves of pairs.
 _UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -53,7 +54,23 @@ class UsageError(ValueError):
 
 
 class _FlagValues(flags.FlagValues):
-    """absl's, which would wait at a pipe that is named as a --flagfile."""
+    """absl's, which would wait at a pipe that is named as a --flagfile.
+
+    Attributes:
+        passed_on: Flags of the command line that are another library's.
+    """
+
+    passed_on: Sequence[str] = ()
+    beside: str | None = None  # the flag that lets them be so
+
+    def __call__(self, argv: Sequence[str], known_only: bool = False) -> list[str]:
+        """Parses flags; see `Flags.pass_on_beside`."""
+        known = {*self, *(f"no{name}" for name in self), *_OF_ABSL, ""}
+        others = [a for a in argv if a.startswith("--") and flag_name(a) not in known]
+        if self.beside not in {*map(flag_name, argv)}:
+            others = []
+        self.__dict__["passed_on"] = others  # What absl sets is a flag.
+        return super().__call__([a for a in argv if a not in others], known_only)
 
     def _get_flag_file_lines(self, filename: str, parsed_file_stack: Any = None) -> Any:
         if filename:
@@ -64,6 +81,12 @@ class _FlagValues(flags.FlagValues):
             except UnicodeDecodeError:
                 raise UsageError(f"--flagfile={filename} is not a text.") from None
         return super()._get_flag_file_lines(filename, parsed_file_stack)
+
+
+def flag_name(argument: str) -> str:
+    """The name of the flag that an argument of a command line sets; "" if none."""
+    is_flag = argument.startswith("-")
+    return argument.lstrip("-").partition("=")[0] if is_flag else ""
 
 
 class Flags:
@@ -133,6 +156,10 @@ class Flags:
             upper_bound=most,
             flag_values=self.values,
         )
+
+    def pass_on_beside(self, name: str) -> None:
+        """Beside this flag, others written --name=value are the values' `passed_on`."""
+        self.values.__dict__["beside"] = name
 
     def float(self, name: str, text: str, default: float | None = None) -> None:
         """A number."""

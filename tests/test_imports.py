@@ -32,7 +32,7 @@ MAX_LINES = 400
 BASE = {"configs", "ops"}
 # What any room may use; these know nothing of each other but messages.
 HELPERS = {"messages", "signals", "input_files", "output_files", "progress"}
-HELPERS |= {"value_types"}
+HELPERS |= {"value_types", "processes"}
 MIDDLE = {"modeling", "losses", "data", "evaluation"}
 # The rooms of hrnet_tf that each room may import, besides itself.
 MAY_IMPORT: dict[str, set[str]] = (
@@ -41,12 +41,14 @@ MAY_IMPORT: dict[str, set[str]] = (
     | {"ops": {"configs"}}
     | {"input_files": {"messages"}}
     | {"output_files": {"input_files", "messages"}}
+    | {"processes": {"messages"}}
+    | {"beam": {"command_line", "messages"}}
     | {"next_steps": set()}
     | {"command_line": {"messages", "signals", "input_files", "output_files"}}
     | {"visualization": HELPERS}
     | dict.fromkeys(("modeling", "losses"), BASE | HELPERS)
     | {"evaluation": BASE | HELPERS | {"data"}}
-    | {"data": BASE | HELPERS | {"command_line", "next_steps"}}
+    | {"data": BASE | HELPERS | {"beam", "command_line", "next_steps"}}
     | {"weights": BASE | HELPERS | {"modeling"}}
     | {"tasks": BASE | HELPERS | MIDDLE | {"visualization"}}
     | {"registry_imports": BASE | MIDDLE | {"tasks"}}

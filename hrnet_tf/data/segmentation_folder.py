@@ -67,14 +67,12 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
     from hrnet_tf.data.converters import segmentation, segmentation_folder
 
     label_set = load_label_set(values.label_set).ignoring(values.ignore_value)
-    labels = segmentation_folder.FolderLabels(label_set)
     return segmentation.convert(
         segmentation_folder.find_pairs(
             values.image_dir, values.label_dir, values.label_suffix
         ),
-        labels.read,
+        segmentation_folder.FolderLabels(label_set).read,
         label_set,
-        count_undeclared=labels.count_undeclared,
         **command.options(values),
     )
 

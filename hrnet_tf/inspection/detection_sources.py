@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.data.converters.coco_instances import image_encoder
+from hrnet_tf.data.converters.coco_images import AnnotatedImage
+from hrnet_tf.data.converters.coco_instances import ObjectsEncoder
 from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.coco_objects import read_coco_objects
 from hrnet_tf.data.files.faults import Unusable
@@ -67,9 +68,10 @@ class AnnotatedObjects(Annotated[Objects]):
         )
         self._objects, self._categories = content.objects, content.categories
         super().__init__(options, content)
-        self._encode = image_encoder(
-            self._categories,
+        self._encoder = ObjectsEncoder(
             self._image_dir,
+            self._rules,
+            self._categories,
             1024 if options.include_masks else None,
         )
 
@@ -88,7 +90,8 @@ class AnnotatedObjects(Annotated[Objects]):
     def record(self, sample: Sample[Objects]) -> bytes:
         """The record that the converter would write."""
         image = self._images[sample.place.position]
-        return self._encode(image, sample.encoded or b"", self._objects[image.id])
+        item = AnnotatedImage(image, self._objects[image.id])
+        return self._encoder.make_record(item, sample.encoded or b"")
 
 
 class RecordedObjects(Records[Objects]):

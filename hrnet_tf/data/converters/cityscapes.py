@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from hrnet_tf.data.converters.label_images import read_grey_labels
-from hrnet_tf.data.converters.segmentation import Pair, check_folder
+from hrnet_tf.data.converters.segmentation import Labels, Pair, check_folder
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.files.media import is_hidden
 from hrnet_tf.data.vocabularies.label_sets import IGNORE
@@ -49,9 +49,9 @@ def find_pairs(data_dir: str, split: str) -> list[Pair]:
     return pairs
 
 
-def read_labels(pair: Pair) -> np.ndarray:
-    """Reads label ids as class numbers, uint8 [H, W]. Raises `Unusable`."""
+def read_labels(pair: Pair) -> Labels:
+    """Reads label ids as class numbers. Raises `Unusable`."""
     mapping = np.full(_LAST_ID + 1, IGNORE)
     mapping[list(_CLASS_IDS)] = range(len(_CLASS_IDS))
     allowed = "Cityscapes' label ids 0 to 33"
-    return read_grey_labels(pair.labels, mapping, allowed)
+    return Labels(read_grey_labels(pair.labels, mapping, allowed))

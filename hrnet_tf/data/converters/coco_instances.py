@@ -1,13 +1,14 @@
 """From COCO object annotations and their images to the Garden's TFRecords.
 
-The Garden's own function makes the records (official/vision/data/
-create_coco_tf_record.py). Around it, everything is checked first, boxes are clipped
+The Garden's own functions make the features (official/vision/data/
+create_coco_tf_record.py). Around them, everything is checked first, boxes are clipped
 and masks are stored in a smaller size.
 """
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
@@ -16,17 +17,14 @@ import tensorflow as tf
 from official.vision.data import tfrecord_lib
 from pycocotools import mask as coco_mask
 
+from hrnet_tf.data.converters.coco_images import AnnotatedImage, CocoEncoder
 from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
-from hrnet_tf.data.files.coco_annotations import (
-    ImageEntry,
-    read_annotated_image,
-    shared_names,
-)
+from hrnet_tf.data.files.coco_annotations import shared_names
 from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError
-from hrnet_tf.data.files.images import path_below
 from hrnet_tf.data.records.conversions import Choices
+from hrnet_tf.data.records.examples import serialize
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -89,31 +87,25 @@ def convert(
     )
     if not dataset.images:
         raise ConversionError(f"{annotations} lists no image that can be used.")
-    encode_image = image_encoder(
-        dataset.categories, image_dir, max_mask_side if include_masks else None
-    )
-
-    def encode(image: ImageEntry) -> bytes:
-        encoded = read_annotated_image(image, image_dir, conversion.rules)
-        return encode_image(image, encoded, dataset.objects[image.id])
-
-    def paths_of(image: ImageEntry) -> list[str]:
-        allow_outside = conversion.rules.allow_outside
-        return [path_below(image_dir, image.file_name, allow_outside)]
-
+    images = [
+        AnnotatedImage(image, dataset.objects[image.id]) for image in dataset.images
+    ]
     written = conversion.write_records(
-        dataset.images,
-        encode,
-        paths_of,
+        images,
+        ObjectsEncoder(
+            image_dir,
+            conversion.rules,
+            dataset.categories,
+            max_mask_side if include_masks else None,
+        ),
         choices=Choices(annotations, area_from=area_from),
     )
-    by_image = [dataset.objects[image.id] for image in written]
-    objects = [found for some in by_image for found in some]
-    num_objects = sum(len(dataset.objects[image.id]) for image in dataset.images)
+    objects = [found for item in written for found in item.annotations]
+    num_objects = sum(len(item.annotations) for item in images)
     return InstancesSummary(
         **conversion.outcome(),
         categories=dataset.categories,
-        images_without_objects=sum(not some for some in by_image),
+        images_without_objects=sum(not item.annotations for item in written),
         objects=dict(collections.Counter(found.category_id for found in objects)),
         crowds=sum(found.iscrowd for found in objects),
         warnings=[*dataset.warnings, *shared_names(dataset.images)],
@@ -126,42 +118,41 @@ def convert(
     )
 
 
-def image_encoder(
-    categories: Mapping[int, str], image_dir: str, max_mask_side: int | None
-) -> Callable[[ImageEntry, bytes, Sequence[CocoObject]], bytes]:
-    """A function that makes the record of an image, its file's bytes and its objects.
+@dataclasses.dataclass(frozen=True)
+class ObjectsEncoder(CocoEncoder[CocoObject]):
+    """Makes the record of an image and its objects.
 
-    Masks have sides of at most `max_mask_side`; None leaves them out.
+    Attributes:
+        categories: Their names by id.
+        max_mask_side: The most that a side of a mask has; None leaves masks out.
     """
-    create_example = _garden_function()
 
-    def encode(
-        image: ImageEntry, encoded: bytes, objects: Sequence[CocoObject]
-    ) -> bytes:
-        example, num_skipped = create_example(
-            dataclasses.asdict(image),
-            [image_dir],
-            bbox_annotations=[dataclasses.asdict(found) for found in objects],
-            id_to_name_map=categories,
+    categories: Mapping[int, str]
+    max_mask_side: int | None
+
+    def make_record(self, item: AnnotatedImage[CocoObject], encoded: bytes) -> bytes:
+        image, objects = item.image, item.annotations
+        features, num_skipped = _features_function()(
+            [dataclasses.asdict(found) for found in objects],
+            image.height,
+            image.width,
+            self.categories,
+            include_masks=False,
         )
         if num_skipped:
             raise AssertionError(f"The Garden left out {num_skipped} checked objects.")
-        # The Garden has read the file itself, in which the picture may lie on its side.
-        features = tfrecord_lib.image_info_to_feature_dict(
+        features |= tfrecord_lib.image_info_to_feature_dict(
             image.height, image.width, image.file_name, image.id, encoded, "jpg"
         )
-        if max_mask_side is not None and objects:
-            masks = [_mask_png(found, max_mask_side) for found in objects]
+        if self.max_mask_side is not None and objects:
+            masks = [_mask_png(found, self.max_mask_side) for found in objects]
             features["image/object/mask"] = tfrecord_lib.convert_to_feature(masks)
-        for name, feature in features.items():
-            example.features.feature[name].CopyFrom(feature)
-        return example.SerializeToString()
-
-    return encode
+        return serialize(features)
 
 
-def _garden_function() -> Callable[..., tuple[tf.train.Example, int]]:
-    """The Garden's function from an image and its annotations to a record."""
+@functools.cache
+def _features_function() -> Callable[..., tuple[dict[str, tf.train.Feature], int]]:
+    """The Garden's function from annotations to features."""
     # Importing its module makes TensorFlow's own log more talkative.
     log = tf.get_logger()
     level = log.level
@@ -169,7 +160,7 @@ def _garden_function() -> Callable[..., tuple[tf.train.Example, int]]:
         from official.vision.data import create_coco_tf_record
     finally:
         log.setLevel(level)
-    return create_coco_tf_record.create_tf_example
+    return create_coco_tf_record.bbox_annotations_to_feature_dict
 
 
 def _mask_png(found: CocoObject, max_side: int) -> bytes:

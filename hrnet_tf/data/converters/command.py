@@ -12,8 +12,11 @@ from typing import Any
 
 from absl import flags
 
-from hrnet_tf import command_line, next_steps
+from hrnet_tf import beam, command_line, next_steps, processes
 from hrnet_tf.messages import UserError, one_line
+
+# All that takes processes long to import.
+_PRELOAD = ("hrnet_tf.data.converters.crews", "hrnet_tf.data.records.pose")
 
 # Enough files for several workers to read their own, and for shuffling large sets.
 LEAST_SHARDS, IMAGES_PER_SHARD = 8, 1000
@@ -43,6 +46,14 @@ class ConverterFlags(command_line.Flags):
             "fail",
         )
         self.boolean("overwrite", "Replace earlier files of the prefix.")
+        self.integer(
+            "num_processes",
+            "Number of processes that read images and make records; the files are the "
+            "same. One has several threads, others one each.",
+            1,
+            least=1,
+        )
+        beam.define(self, "Convert")
         self.enum(
             "exif",
             ["apply", "ignore"],
@@ -91,9 +102,10 @@ def options(values: flags.FlagValues) -> dict[str, Any]:
     """The common flags, as `RecordConversion` takes them."""
     names = (
         *("output_prefix", "num_shards", "on_error", "overwrite", "exif"),
-        *("max_pixels", "allow_outside"),
+        *("max_pixels", "allow_outside", "num_processes"),
     )
-    return {name: values[name].value for name in names if name in values}
+    given = {name: values[name].value for name in names if name in values}
+    return {**given, "beam": beam.chosen(values)}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -144,6 +156,15 @@ def run(
 
     @functools.wraps(convert)
     def convert_and_tell(values: flags.FlagValues) -> None:
+        if values.runner and values.num_processes > 1:
+            raise command_line.UsageError(
+                "--num_processes does not go with --runner, which has options of its "
+                "own for that, such as --direct_num_workers of the DirectRunner."
+            )
+        beam.chosen(values)
+        if values.num_processes > 1:
+            processes.start_server(_PRELOAD)
+
         import tensorflow as tf
 
         if convert.__module__ == "__main__":

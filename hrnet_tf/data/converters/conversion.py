@@ -1,30 +1,35 @@
-"""The loop of every converter: read ahead, encode, write, count faults.
+"""The loop of every converter: encode, write, count faults.
 
 A fault of one image or annotation is an `Unusable`; `Faults` lets the first one end
-the conversion, or counts them. Threads read and encode the images, in order.
+the conversion, or counts them. Threads, or processes, make the records of the items
+ahead of what is written, in order; on Beam, its workers write the files. The records
+are the same, and the files, to the byte.
 """
 
-import collections
-import concurrent.futures
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
 
+from hrnet_tf.beam import BeamOptions
+from hrnet_tf.data.converters import beam_pipeline
 from hrnet_tf.data.converters.command import IMAGES_PER_SHARD, LEAST_SHARDS
-from hrnet_tf.data.files import pictures
-from hrnet_tf.data.files.coco_annotations import ImageEntry
+from hrnet_tf.data.converters.crews import make_crew
+from hrnet_tf.data.converters.encoder import Orientations, RecordEncoder, Tally
+from hrnet_tf.data.converters.shard_work import ShardWork, in_turn
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.images import ImageRules
 from hrnet_tf.data.records import conversions, names
-from hrnet_tf.data.records.conversions import Choices
-from hrnet_tf.data.records.writing import RecordShards, check_output_prefix
+from hrnet_tf.data.records.conversions import Choices, Shard
+from hrnet_tf.data.records.writing import (
+    RecordSet,
+    RecordShards,
+    check_output_prefix,
+)
 from hrnet_tf.input_files import MAX_PIXELS
 from hrnet_tf.progress import Progress
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _NO_CHOICES = Choices()
 
@@ -37,6 +42,8 @@ class RecordConversion:
         output_prefix: str,
         *,
         num_shards: int | None = None,
+        num_processes: int = 1,
+        beam: BeamOptions | None = None,
         on_error: str = "fail",
         overwrite: bool = False,
         exif: str | None = None,
@@ -52,57 +59,34 @@ class RecordConversion:
         self.rules = ImageRules(exif, max_pixels, allow_outside)
         self._prefix = names.normalized(output_prefix)
         self._num_shards = num_shards
+        self._num_processes = num_processes
+        self._beam = beam
+        self._stops = on_error == "fail"
         self._overwrite = overwrite
         self._outcome: dict[str, Any] = {}
 
     def write_records(
         self,
         items: Sequence[Item],
-        encode: Callable[[Item], bytes],
-        paths_of: Callable[[Item], Iterable[str]],
-        check: Callable[[list[Item]], None] = lambda written: None,
+        encoder: RecordEncoder[Item],
+        tally: Tally[Item] | None = None,
         choices: Choices = _NO_CHOICES,
     ) -> list[Item]:
         """Writes a record for each item, in order; returns the items that were written.
 
-        `encode` runs in several threads and may raise `Unusable`. `paths_of` tells an
-        item's image files, or raises the same: `encode` is expected to heed their EXIF
-        orientation. `check` may refuse everything before it appears; `choices` are kept
-        for evaluations.
+        `choices` are kept for evaluations.
         Raises `ConversionError` if the first fault ends the conversion, all items were
-        skipped, or --exif is missing, and `OutputError` if another process writes
-        records of this prefix.
+        skipped, or --exif is missing, `OutputError` if another process writes records
+        of this prefix, `WorkerError` if a process was killed, and `BeamError` if a
+        pipeline failed.
         """
-        self._check_orientations(items, paths_of)
-        written: list[Item] = []
-        with (
-            RecordShards(
-                self._prefix, self._count_shards(len(items)), self._overwrite
-            ) as shards,
-            Progress(len(items), "Converting") as progress,
-        ):
-            for item, record in read_ahead(items, encode):
-                try:
-                    shards.write(record.result())
-                except Unusable as fault:
-                    entry = item.ref if isinstance(item, ImageEntry) else None
-                    self.faults.report(fault, entry)
-                    progress.advance(skipped=self.faults.counts.total())
-                else:
-                    written.append(item)
-                    progress.advance()
-            if not written:
-                raise ConversionError(
-                    f"All {len(items)} images were skipped, so nothing is written; the "
-                    f"first fault: {self.faults.sentences[0]}"
-                )
-            check(written)
-            left_out = self.faults.left_out
-            shards.publish(lambda files: conversions.describe(choices, left_out, files))
-        self._outcome |= {"images": len(written), "files": shards.files}
-        if left_out or choices.area_from or choices.category_ids:
+        counts = _Counts(encoder, tally or Tally(), self.faults)
+        write = self._write_on_beam if self._beam else self._write_here
+        self._outcome["files"] = write(items, counts, choices)
+        self._outcome["images"] = len(counts.written)
+        if self.faults.left_out or choices.area_from or choices.category_ids:
             self._outcome["description"] = conversions.path_of(self._prefix)
-        return written
+        return counts.written
 
     def outcome(self) -> dict[str, Any]:
         """What every `ConversionSummary` tells, once the records are written."""
@@ -112,22 +96,60 @@ class RecordConversion:
             "faults": self.faults.sentences,
         }
 
-    def _check_orientations(
-        self, items: Sequence[Item], paths_of: Callable[[Item], Iterable[str]]
-    ) -> None:
-        """Looks into all images for orientations that need a decision."""
+    def _write_here(
+        self, items: Sequence[Item], counts: "_Counts[Item]", choices: Choices
+    ) -> list[str]:
+        with make_crew(counts.encoder, self._num_processes) as crew:
+            looked = crew.orientations(items)
+            self._judge_orientations(found.result() for _, found in looked)
+            num_shards = self._count_shards(len(items))
+            with (
+                RecordShards(self._prefix, num_shards, self._overwrite) as shards,
+                Progress(len(items), "Converting") as progress,
+            ):
+                for item, made in crew.records(items):
+                    try:
+                        encoded = made.result()
+                    except Unusable as fault:
+                        shards.skip()
+                        counts.skip(item, fault)
+                        progress.advance(skipped=self.faults.counts.total())
+                    else:
+                        shards.write(encoded.record)
+                        counts.add(item, encoded.facts)
+                        progress.advance()
+                counts.check(len(items))
+                shards.publish(lambda files: self._describe(choices, files))
+        return shards.files
 
-        def find(item: Item) -> list[tuple[str, int]]:
-            try:
-                looked = [(path, pictures.look_at(path)) for path in paths_of(item)]
-            except Unusable:  # `encode` will tell.
-                return []
-            found = [(path, header.orientation) for path, header in looked if header]
-            return [(path, by) for path, by in found if by != 1]
+    def _write_on_beam(
+        self, items: Sequence[Item], counts: "_Counts[Item]", choices: Choices
+    ) -> list[str]:
+        assert self._beam
+        with RecordSet(self._prefix, self._overwrite) as files:
+            num_shards = self._count_shards(len(items))
+            work = ShardWork(files.folder, num_shards, self._stops)
+            work.prepare(counts.encoder, items)
+            beam_pipeline.run(work, self._beam)
+            results = work.results()
+            self._judge_orientations(in_turn([r.orientations for r in results]))
+            outcomes = in_turn([result.outcomes for result in results])
+            for item, outcome in zip(items, outcomes, strict=False):
+                if outcome.fault:
+                    counts.skip(item, outcome.fault)
+                else:
+                    counts.add(item, outcome.facts)
+            counts.check(len(items))
+            shards = [result.shard for result in results if result.shard]
+            files.publish_files(shards, lambda files: self._describe(choices, files))
+        return files.files
 
-        turned = [
-            found for _, some in read_ahead(items, find) for found in some.result()
-        ]
+    def _describe(self, choices: Choices, files: list[Shard]) -> str:
+        return conversions.describe(choices, self.faults.left_out, files)
+
+    def _judge_orientations(self, found: Iterable[Orientations]) -> None:
+        """Counts image files with an orientation, or refuses to guess."""
+        turned = [one for some in found for one in some]
         if turned and self.rules.exif is None:
             path, by = turned[0]
             raise ConversionError(
@@ -144,24 +166,32 @@ class RecordConversion:
         return min(self._num_shards or default, num_images)
 
 
-def read_ahead(
-    items: Iterable[Item], read: Callable[[Item], Result]
-) -> Iterator[tuple[Item, concurrent.futures.Future[Result]]]:
-    """Yields each item with the result of `read`, which may still be on its way.
+class _Counts(Generic[Item]):
+    """What becomes of the items, in their order, whoever worked on them."""
 
-    Threads read a few items ahead; the order stays that of `items`.
-    """
-    num_threads = min(os.cpu_count() or 1, 16)
-    pending: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-        try:
-            for item in items:
-                pending.append((item, pool.submit(read, item)))
-                if len(pending) > 4 * num_threads:
-                    yield pending.popleft()
-            yield from pending
-        finally:
-            pool.shutdown(cancel_futures=True)
+    def __init__(
+        self, encoder: RecordEncoder[Item], tally: Tally[Item], faults: Faults
+    ):
+        self.encoder = encoder
+        self.written: list[Item] = []
+        self._tally = tally
+        self._faults = faults
+
+    def add(self, item: Item, facts: Any) -> None:
+        self._tally.add(item, facts)
+        self.written.append(item)
+
+    def skip(self, item: Item, fault: Unusable) -> None:
+        self._faults.report(fault, self.encoder.entry_of(item))
+
+    def check(self, num_items: int) -> None:
+        """Refuses what should not appear. Raises `ConversionError`."""
+        if not self.written:
+            raise ConversionError(
+                f"All {num_items} images were skipped, so nothing is written; the "
+                f"first fault: {self._faults.sentences[0]}"
+            )
+        self._tally.check()
 
 
 def require_folder(path: str, name: str = "folder") -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from hrnet_tf.data.converters.label_images import read_grey_labels
-from hrnet_tf.data.converters.segmentation import Pair, check_folder, read_lines
+from hrnet_tf.data.converters.segmentation import Labels, Pair, check_folder, read_lines
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.files.images import is_plain_name
 from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
@@ -66,7 +66,7 @@ def _folder(data_dir: str, archive: str, name: str) -> str:
     return folder
 
 
-def read_labels(pair: Pair) -> np.ndarray:
-    """Reads class numbers, uint8 [H, W]. Raises `Unusable`."""
+def read_labels(pair: Pair) -> Labels:
+    """Reads class numbers. Raises `Unusable`."""
     mapping = np.arange(BUILT_IN["lip"].num_classes)
-    return read_grey_labels(pair.labels, mapping, "LIP's labels 0 to 19")
+    return Labels(read_grey_labels(pair.labels, mapping, "LIP's labels 0 to 19"))

@@ -1,16 +1,18 @@
 """PASCAL-Context: its layouts, and its 459 labels as 60 classes."""
 
 import collections
-import functools
+import dataclasses
 import os
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from pycocotools import mask as coco_mask
 
 from hrnet_tf.data.converters.label_images import map_values, read_grey_labels
 from hrnet_tf.data.converters.segmentation import (
     LabelReader,
+    Labels,
     Pair,
     check_folder,
     read_lines,
@@ -22,7 +24,7 @@ from hrnet_tf.data.files.images import is_plain_name, read_file
 from hrnet_tf.data.files.matlab import read_arrays
 from hrnet_tf.data.files.media import is_hidden
 from hrnet_tf.data.files.pictures import MAX_PIXELS
-from hrnet_tf.input_files import InputFileError, read_json
+from hrnet_tf.input_files import InputFileError, names_in, read_json
 from hrnet_tf.messages import listed, shown_at
 
 # The numbers of the 59 classes among the 459 labels, in their order.
@@ -50,9 +52,9 @@ def find_pairs(
     """
     image_dir = os.path.join(data_dir, "JPEGImages")
     check_folder(image_dir, "PASCAL VOC 2010", "VOC2010/JPEGImages/*.jpg")
-    if not os.path.isdir(annotations):
+    if not tf.io.gfile.isdir(annotations):
         return _find_in_json(image_dir, annotations, split)
-    names = [name for name in os.listdir(annotations) if not is_hidden(name)]
+    names = [name for name in names_in(annotations) if not is_hidden(name)]
     readers = {".mat": _read_mat, ".png": _read_png}
     suffixes = [
         suffix for suffix in readers if any(name.endswith(suffix) for name in names)
@@ -88,7 +90,7 @@ def _image_list(data_dir: str, split: str) -> str:
         for folder in ("SegmentationContext", "Main")
     ]
     for path in places:
-        if os.path.exists(path):
+        if tf.io.gfile.exists(path):
             return path
     raise ConversionError(
         f"The images of the split {split} are expected in {' or '.join(places)}; name "
@@ -122,13 +124,26 @@ def _find_in_json(
     if not by_name:
         raise ConversionError(f"{path} has no images whose phase is {split}.")
     # No file has the path of such labels, which might be looked at.
-    pairs = [
-        Pair(os.path.join(image_dir, name), os.path.join(path, name))
+    pairs: list[Pair] = [
+        _RegionPair(
+            os.path.join(image_dir, name),
+            os.path.join(path, name),
+            *by_name[name],
+            regions.get(by_name[name][-1], []),
+        )
         for name in by_name
     ]
-    images_of = {os.path.join(path, name): by_name[name] for name in by_name}
-    read = functools.partial(_read_regions, images=images_of, regions=regions)
-    return pairs, read
+    return pairs, _read_regions
+
+
+@dataclasses.dataclass(frozen=True)
+class _RegionPair(Pair):
+    """An image with its entries of the JSON file."""
+
+    height: int
+    width: int
+    image_id: Any
+    regions: list[dict[str, Any]]
 
 
 def _read_image(entry: dict[str, Any]) -> tuple[str, tuple[int, int, Any]]:
@@ -142,18 +157,16 @@ def _read_image(entry: dict[str, Any]) -> tuple[str, tuple[int, int, Any]]:
     return name, (height, width, image_id)
 
 
-def _read_regions(
-    pair: Pair,
-    images: dict[str, tuple[int, int, Any]],
-    regions: dict[Any, list[dict[str, Any]]],
-) -> np.ndarray:
+def _read_regions(pair: Pair) -> Labels:
     """Draws an image's regions over each other, in the order of the file."""
-    height, width, image_id = images[pair.labels]
-    labels = np.zeros((height, width), np.int64)
-    for region in regions.get(image_id, []):
-        where = f"A region of {pair.labels} (image_id {image_id}) cannot be drawn: "
+    assert isinstance(pair, _RegionPair)
+    labels = np.zeros((pair.height, pair.width), np.int64)
+    for region in pair.regions:
+        where = (
+            f"A region of {pair.labels} (image_id {pair.image_id}) cannot be drawn: "
+        )
         try:
-            mask = compress(region, height, width)
+            mask = compress(region, pair.height, pair.width)
             label = region.get("category_id")
             if type(label) is not int or not 0 <= label <= _NUM_LABELS:
                 raise Unusable(
@@ -165,10 +178,10 @@ def _read_regions(
             raise Unusable("damaged region", f"{where}{fault.sentence}") from None
         labels[coco_mask.decode(mask).astype(bool)] = label
     source = f"The regions of {pair.labels}"
-    return map_values(labels, _CLASSES_OF_LABELS, source, "PASCAL-Context's 459 labels")
+    return _classes_of(labels, source)
 
 
-def _read_mat(pair: Pair) -> np.ndarray:
+def _read_mat(pair: Pair) -> Labels:
     content = read_file(pair.labels, "labels")
     try:
         labels = read_arrays(content, ["LabelMap"], _LARGEST_MAT).get("LabelMap")
@@ -185,11 +198,16 @@ def _read_mat(pair: Pair) -> np.ndarray:
             "corrupt labels",
             f"{pair.labels} holds no LabelMap of whole numbers: {error}.",
         ) from None
-    return map_values(
-        numbers, _CLASSES_OF_LABELS, pair.labels, "PASCAL-Context's 459 labels"
+    return _classes_of(numbers, pair.labels)
+
+
+def _classes_of(numbers: np.ndarray, source: str) -> Labels:
+    return Labels(
+        map_values(numbers, _CLASSES_OF_LABELS, source, "PASCAL-Context's 459 labels")
     )
 
 
-def _read_png(pair: Pair) -> np.ndarray:
+def _read_png(pair: Pair) -> Labels:
     mapping = np.arange(len(_LABEL_IDS) + 1)
-    return read_grey_labels(pair.labels, mapping, "the class numbers 0 to 59")
+    allowed = "the class numbers 0 to 59"
+    return Labels(read_grey_labels(pair.labels, mapping, allowed))

@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from hrnet_tf.data.converters.coco_images import AnnotatedImage
 from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
+from hrnet_tf.data.converters.encoder import Encoded, RecordEncoder
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
@@ -13,7 +15,8 @@ from hrnet_tf.data.files.coco_annotations import (
     read_annotated_image,
     shared_names,
 )
-from hrnet_tf.data.files.coco_people import CocoPeople
+from hrnet_tf.data.files.coco_people import CocoPeople, Person
+from hrnet_tf.data.files.faults import EntryRef
 from hrnet_tf.data.files.images import ImageRules, path_below, read_image_file
 from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.pose import encode_image_record
@@ -116,22 +119,37 @@ def write_people(
 
     Raises as `RecordConversion.write_records` does.
     """
+    encoder = _PeopleEncoder(source, conversion.rules, keypoints_per_person)
+    items = [AnnotatedImage(image, dataset.people[image.id]) for image in images]
+    items = conversion.write_records(items, encoder, choices=choices)
+    written = [item.image for item in items]
+    return _summary(conversion.outcome(), images, written, dataset, choices.area_from)
 
-    def encode(image: ImageEntry) -> bytes:
-        return encode_image_record(
-            encoded=source.read(image),
+
+@dataclasses.dataclass(frozen=True)
+class _PeopleEncoder(RecordEncoder[AnnotatedImage[Person]]):
+    source: Images
+    rules: ImageRules
+    keypoints_per_person: int
+
+    def encode(self, item: AnnotatedImage[Person]) -> Encoded:
+        image = item.image
+        record = encode_image_record(
+            encoded=self.source.read(image),
             image_id=image.id,
             filename=image.file_name,
             height=image.height,
             width=image.width,
-            people=dataset.people[image.id],
-            keypoints_per_person=keypoints_per_person,
+            people=item.annotations,
+            keypoints_per_person=self.keypoints_per_person,
         )
+        return Encoded(record)
 
-    written = conversion.write_records(
-        images, encode, lambda image: source.paths(image.file_name), choices=choices
-    )
-    return _summary(conversion.outcome(), images, written, dataset, choices.area_from)
+    def paths_of(self, item: AnnotatedImage[Person]) -> list[str]:
+        return self.source.paths(item.image.file_name)
+
+    def entry_of(self, item: AnnotatedImage[Person]) -> EntryRef:
+        return item.image.ref
 
 
 def _summary(

@@ -8,7 +8,7 @@ without a class.
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion
+from hrnet_tf.data.converters.encoder import Encoded, RecordEncoder, Tally
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.images import ImageRules, read_image_file
@@ -35,8 +36,25 @@ class Pair:
     labels: str
 
 
-# Reads a pair's class numbers, uint8 [H, W]; raises `Unusable`.
-LabelReader = Callable[[Pair], np.ndarray]
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """The labels of an image.
+
+    Attributes:
+        classes: Class numbers, uint8 [H, W].
+        undeclared: How many pixels are ignored for the value 255, without a word about
+            it in the label set.
+        palette: The colours of the palette indices that stand for classes by
+            themselves, which must be the same in all label images.
+    """
+
+    classes: np.ndarray
+    undeclared: int = 0
+    palette: Mapping[int, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+
+# Reads a pair's labels, in any process; raises `Unusable`.
+LabelReader = Callable[[Pair], Labels]
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -57,69 +75,115 @@ class SegmentationSummary(ConversionSummary):
         return "\n".join([*self.lines({}, always=()), *shares])
 
 
+@dataclasses.dataclass(frozen=True)
+class _Facts:
+    """What is counted of a pair: as in `Labels`, and pixels by class."""
+
+    pixels: np.ndarray
+    undeclared: int
+    palette: Mapping[int, tuple[int, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _PairEncoder(RecordEncoder[Pair]):
+    read_labels: LabelReader
+    label_set: LabelSet
+    rules: ImageRules
+
+    def paths_of(self, item: Pair) -> Sequence[str]:
+        return item.image, item.labels
+
+    def encode(self, item: Pair) -> Encoded:
+        encoded, labels = _read_pair(item, self.read_labels, self.label_set, self.rules)
+        num_classes = self.label_set.num_classes
+        name = os.path.basename(item.image)
+        record = encode_image_record(encoded, name, labels.classes, num_classes)
+        pixels = count_pixels(labels.classes, num_classes)
+        return Encoded(record, _Facts(pixels, labels.undeclared, labels.palette))
+
+
+class _PixelTally(Tally[Pair]):
+    """Pixels by class in all label images, and what these do not agree on.
+
+    Attributes:
+        pixels: int64 [C + 1]; the last number counts those without a class.
+    """
+
+    def __init__(self, label_set: LabelSet):
+        self.pixels = np.zeros(label_set.num_classes + 1, np.int64)
+        self._label_set = label_set
+        self._num_images = 0
+        self._undeclared: list[int] = []
+        # By palette index: its colour, and the file that used it first.
+        self._palette: dict[int, tuple[tuple[int, ...], str]] = {}
+
+    def add(self, item: Pair, facts: _Facts) -> None:
+        """Raises `ConversionError` if palettes contradict each other."""
+        for index, color in facts.palette.items():
+            known, path = self._palette.setdefault(index, (color, item.labels))
+            if known != color:
+                raise ConversionError(
+                    f"The palettes of label images contradict each other: index "
+                    f"{index} is the colour {[*known]} in {path}, but {[*color]} in "
+                    f"{item.labels}. Give the classes' colours in the label set "
+                    "(colors: ...) to read by colour, or save label images as grey."
+                )
+        self.pixels += facts.pixels
+        self._num_images += 1
+        if facts.undeclared:
+            self._undeclared.append(facts.undeclared)
+
+    def missing_classes(self) -> list[str]:
+        """Names of the classes without a pixel."""
+        counted = zip(self._label_set.classes, self.pixels[:-1], strict=True)
+        return [name for name, count in counted if not count]
+
+    def check(self) -> None:
+        missing = self.missing_classes()
+        if missing and self._undeclared:
+            raise ConversionError(
+                f"None of {self._num_images} label images has a pixel of the class "
+                f"{listed(missing)}, while {len(self._undeclared)} of them hold the "
+                f"value {IGNORE} ({sum(self._undeclared)} pixels), which means no "
+                "class unless the label set says otherwise. If "
+                f"{IGNORE} is the value of a class, list the values of all classes in "
+                "the label set, such as values: [0, 255]; if it is a colour in a "
+                "palette, give that colour to a class. If these pixels have no class, "
+                f"say ignore: [{IGNORE}] in the label set, or "
+                f"--ignore_value={IGNORE}. Nothing was written."
+            )
+
+
 def convert(
     pairs: Sequence[Pair],
     read_labels: LabelReader,
     label_set: LabelSet,
     output_prefix: str,
-    count_undeclared: Callable[[Pair], int] = lambda pair: 0,
     **options: Any,
 ) -> SegmentationSummary:
     """Writes `output_prefix`-00000-of-0000N.tfrecord, all files or none.
 
-    `count_undeclared` tells how many of a pair's pixels are ignored for the value 255
-    without a word about it in the label set. `options` are those of `RecordConversion`.
-    Raises `ConversionError` if the input cannot be used, and `OutputError` if files of
-    this prefix exist already, or it names none.
+    `read_labels` can be pickled; `options` are those of `RecordConversion`. Raises
+    `ConversionError` if the input cannot be used, and `OutputError` if files of this
+    prefix exist already, or it names none.
     """
     conversion = RecordConversion(output_prefix, **options)
-    pixels: dict[Pair, np.ndarray] = {}
-
-    def encode(pair: Pair) -> bytes:
-        encoded, labels = _read_pair(pair, read_labels, label_set, conversion.rules)
-        pixels[pair] = count_pixels(labels, label_set.num_classes)
-        return encode_image_record(
-            encoded, os.path.basename(pair.image), labels, label_set.num_classes
-        )
-
-    def check(written: list[Pair]) -> None:
-        total = np.sum([pixels[pair] for pair in written], axis=0)
-        undeclared = [count for pair in written if (count := count_undeclared(pair))]
-        missing = _missing_classes(label_set, total)
-        if missing and undeclared:
-            raise ConversionError(
-                f"None of {len(written)} label images has a pixel of the class "
-                f"{listed(missing)}, while {len(undeclared)} of them hold the value "
-                f"{IGNORE} ({sum(undeclared)} pixels), which means no class unless the "
-                f"label set says otherwise. If {IGNORE} is the value of a class, list "
-                "the values of all classes in the label set, such as values: [0, 255]; "
-                "if it is a colour in a palette, give that colour to a class. "
-                f"If these pixels have no class, say ignore: [{IGNORE}] in the label "
-                f"set, or --ignore_value={IGNORE}. Nothing was written."
-            )
-
-    written = conversion.write_records(
-        pairs, encode, lambda pair: (pair.image, pair.labels), check
-    )
-    total = np.sum([pixels[pair] for pair in written], axis=0)
-    missing = _missing_classes(label_set, total)
+    encoder = _PairEncoder(read_labels, label_set, conversion.rules)
+    tally = _PixelTally(label_set)
+    conversion.write_records(pairs, encoder, tally)
+    missing = tally.missing_classes()
     warnings = [f"No pixel has the class {listed(missing)}."] if missing else []
     return SegmentationSummary(
-        **conversion.outcome(), label_set=label_set, pixels=total, warnings=warnings
+        **conversion.outcome(),
+        label_set=label_set,
+        pixels=tally.pixels,
+        warnings=warnings,
     )
-
-
-def _missing_classes(label_set: LabelSet, pixels: np.ndarray) -> list[str]:
-    return [
-        name
-        for name, count in zip(label_set.classes, pixels[:-1], strict=True)
-        if not count
-    ]
 
 
 def _read_pair(
     pair: Pair, read_labels: LabelReader, label_set: LabelSet, rules: ImageRules
-) -> tuple[bytes, np.ndarray]:
+) -> tuple[bytes, Labels]:
     encoded, height, width = read_image_file(pair.image, rules=rules)
 
     def check_size(of_labels: tuple[int, int], *allowed: tuple[int, int]) -> None:
@@ -137,9 +201,11 @@ def _read_pair(
         check_size((header.width, header.height), (width, height), (height, width))
     labels = read_labels(pair)
     if header and rules.exif == "apply":
-        labels = pictures.turned(labels, header.orientation)
-    check_size(labels.shape[::-1], (width, height))
-    wrong = np.unique(labels[(labels >= label_set.num_classes) & (labels != IGNORE)])
+        turned = pictures.turned(labels.classes, header.orientation)
+        labels = dataclasses.replace(labels, classes=turned)
+    classes = labels.classes
+    check_size(classes.shape[::-1], (width, height))
+    wrong = np.unique(classes[(classes >= label_set.num_classes) & (classes != IGNORE)])
     if wrong.size:
         raise Unusable(
             "unknown class",

@@ -1,8 +1,10 @@
 """A folder of images and one of label images, in a label set's values or colours."""
 
+import dataclasses
 import os
 
 import numpy as np
+import tensorflow as tf
 
 from hrnet_tf.data.converters.conversion import require_folder
 from hrnet_tf.data.converters.label_images import (
@@ -10,10 +12,11 @@ from hrnet_tf.data.converters.label_images import (
     map_values,
     read_label_image,
 )
-from hrnet_tf.data.converters.segmentation import Pair
+from hrnet_tf.data.converters.segmentation import Labels, Pair
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.media import find_images, is_hidden
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
+from hrnet_tf.input_files import names_in
 from hrnet_tf.messages import listed
 
 
@@ -33,9 +36,9 @@ def find_pairs(
     for image in images:
         stem = os.path.splitext(os.path.relpath(image, image_dir))[0]
         pairs.append(Pair(image, os.path.join(label_dir, stem + label_suffix)))
-    missing = [pair.labels for pair in pairs if not os.path.exists(pair.labels)]
+    missing = [pair.labels for pair in pairs if not tf.io.gfile.exists(pair.labels)]
     if len(missing) == len(pairs):
-        found = sorted(n for n in os.listdir(label_dir) if not is_hidden(n))
+        found = sorted(n for n in names_in(label_dir) if not is_hidden(n))
         raise ConversionError(
             f"No image of {image_dir} has labels: {missing[0]} is expected for "
             f"{images[0]}, for example, but {label_dir} holds "
@@ -45,7 +48,7 @@ def find_pairs(
     return pairs
 
 
-def read_labels(pair: Pair, label_set: LabelSet) -> np.ndarray:
+def read_labels(pair: Pair, label_set: LabelSet) -> Labels:
     """Reads one label image by itself: see `FolderLabels`."""
     return FolderLabels(label_set).read(pair)
 
@@ -59,9 +62,6 @@ class FolderLabels:
 
     def __init__(self, label_set: LabelSet):
         self._label_set = label_set
-        self._undeclared: dict[Pair, int] = {}
-        # By palette index: its colour, and the file that used it first.
-        self._palette: dict[int, tuple[list[int], str]] = {}
         values = label_set.values or range(label_set.num_classes)
         self._mapping = np.full(max(*values, *label_set.ignored_values, IGNORE) + 1, -1)
         # If 255 is a class's own value, that class takes it.
@@ -69,34 +69,29 @@ class FolderLabels:
         self._mapping[list(values)] = range(label_set.num_classes)
         self._is_undeclared = IGNORE not in (*values, *label_set.ignored_values)
 
-    def read(self, pair: Pair) -> np.ndarray:
-        """Reads the class numbers of a label image, uint8 [H, W]. Raises `Unusable`.
-
-        Raises `ConversionError` if its palette contradicts that of another.
-        """
+    def read(self, pair: Pair) -> Labels:
+        """Reads the classes of a label image. Raises `Unusable`."""
         image = read_label_image(pair.labels)
         if image.values.ndim == 3:
-            return self._from_colors(image)
+            return Labels(self._from_colors(image))
         if image.palette is None:
-            return self._from_values(pair, image)
+            return self._from_values(image)
         if not self._label_set.has_own_colors:
-            self._compare_palettes(image, image.palette)
-        elif self._has_colors(image.palette[: image.palette_size]):
-            return self._from_palette(pair, image, image.palette)
-        return self._from_values(pair, image)
+            used = np.unique(image.values).tolist()
+            palette = {index: tuple(image.palette[index].tolist()) for index in used}
+            return dataclasses.replace(self._from_values(image), palette=palette)
+        if self._has_colors(image.palette[: image.palette_size]):
+            return self._from_palette(image, image.palette)
+        return self._from_values(image)
 
-    def count_undeclared(self, pair: Pair) -> int:
-        """How many pixels have the value 255, of which the label set says nothing."""
-        return self._undeclared.get(pair, 0)
-
-    def _from_values(self, pair: Pair, image: LabelImage) -> np.ndarray:
+    def _from_values(self, image: LabelImage) -> Labels:
         values = image.values
         if image.bits < 8 and self._label_set.values:
             values = self._of_few_bits(image)
         elif image.bits == 1 and self._label_set.has_own_colors:
             colors = self._classes_of(np.repeat([[0], [255]], 3, axis=-1))
             if (colors >= 0).all():
-                return colors[values].astype(np.uint8)
+                return Labels(colors[values].astype(np.uint8))
             if ((colors >= 0) & (colors != self._mapping[:2])).any():
                 raise Unusable(
                     "unknown colour",
@@ -104,13 +99,15 @@ class FolderLabels:
                     f"colour of the label set {self._label_set.name}. Give both a "
                     "class or `ignore` them, or list the classes' `values`.",
                 )
+        undeclared = 0
         if self._is_undeclared:
-            self._undeclared[pair] = np.count_nonzero(values == IGNORE)
+            undeclared = int(np.count_nonzero(values == IGNORE))
         allowed = (
             f"the label set {self._label_set.name}; --ignore_value or `ignore` in the "
             "label set may name it"
         )
-        return map_values(values, self._mapping, image.path, allowed)
+        classes = map_values(values, self._mapping, image.path, allowed)
+        return Labels(classes, undeclared)
 
     def _of_few_bits(self, image: LabelImage) -> np.ndarray:
         """Values as stored, or as shown if the label set knows these alone.
@@ -140,38 +137,25 @@ class FolderLabels:
         is_grey = all(len({*color}) == 1 for color in self._label_set.colors)
         return not is_single and (is_grey or not is_ramp)
 
-    def _from_palette(
-        self, pair: Pair, image: LabelImage, palette: np.ndarray
-    ) -> np.ndarray:
+    def _from_palette(self, image: LabelImage, palette: np.ndarray) -> Labels:
         counts = np.bincount(image.values.ravel(), minlength=256)
         used = np.flatnonzero(counts)
         classes = np.full(256, IGNORE)
         classes[used] = self._classes_of(palette[used])
         classes[[v for v in self._label_set.ignored_values if v < 256]] = IGNORE
+        undeclared = 0
         if self._is_undeclared and classes[IGNORE] != IGNORE:
             # Entries that a palette does not need often have the colour of another.
             is_copy = (palette[:IGNORE] == palette[IGNORE]).all(-1).any()
             if classes[IGNORE] < 0 or is_copy:
                 classes[IGNORE] = IGNORE
-                self._undeclared[pair] = counts[IGNORE]
+                undeclared = int(counts[IGNORE])
         unknown = np.flatnonzero(classes < 0)
         if unknown.size:
             index = unknown[0]
             place = f"as palette index {index}"
             raise self._unknown_color(image.path, palette[index], counts[index], place)
-        return classes[image.values].astype(np.uint8)
-
-    def _compare_palettes(self, image: LabelImage, palette: np.ndarray) -> None:
-        for index in np.unique(image.values).tolist():
-            color = palette[index].tolist()
-            known, path = self._palette.setdefault(index, (color, image.path))
-            if known != color:
-                raise ConversionError(
-                    f"The palettes of label images contradict each other: index "
-                    f"{index} is the colour {known} in {path}, but {color} in "
-                    f"{image.path}. Give the classes' colours in the label set "
-                    "(colors: ...) to read by colour, or save label images as grey."
-                )
+        return Labels(classes[image.values].astype(np.uint8), undeclared)
 
     def _from_colors(self, image: LabelImage) -> np.ndarray:
         if not self._label_set.has_own_colors:

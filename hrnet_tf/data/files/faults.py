@@ -15,9 +15,12 @@ class Unusable(Exception):
     """One image or annotation that cannot be used: a kind to count, a sentence."""
 
     def __init__(self, kind: str, sentence: str):
-        super().__init__(sentence)
+        super().__init__(kind, sentence)  # as another process makes it anew
         self.kind = kind
         self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 @dataclasses.dataclass(frozen=True)

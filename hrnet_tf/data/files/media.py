@@ -19,6 +19,7 @@ from hrnet_tf.input_files import (
     MAX_PIXELS,
     MISSING,
     InputFileError,
+    is_remote,
     open_input,
     read_bytes,
 )
@@ -96,7 +97,7 @@ def find_images(path: str) -> list[str]:
     cannot be looked at is named in the log. Raises `MediaError` if there is no such
     path, or no image in it.
     """
-    if not os.path.isdir(path):
+    if not _is_folder(path):
         try:
             open_input(path).close()
         except InputFileError as error:
@@ -106,7 +107,7 @@ def find_images(path: str) -> list[str]:
         return [path]
     files = [
         os.path.join(folder, name)
-        for folder, _, names in os.walk(path, onerror=_tell_of_folder)
+        for folder, _, names in _walk(path)
         for name in names
         if not is_hidden(name)
     ]
@@ -121,6 +122,22 @@ def find_images(path: str) -> list[str]:
     for sentence in told:
         _log.warning("%s", sentence)
     return found
+
+
+def _is_folder(path: str) -> bool:
+    if not is_remote(path):
+        return os.path.isdir(path)
+    import tensorflow as tf
+
+    return tf.io.gfile.isdir(path)
+
+
+def _walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    if not is_remote(folder):
+        return os.walk(folder, onerror=_tell_of_folder)
+    import tensorflow as tf
+
+    return tf.io.gfile.walk(folder)
 
 
 def _skipped(files: list[str]) -> list[str]:

@@ -92,7 +92,7 @@ _START, _END, _SCAN, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _ALONE = (0x01, *range(0xD0, 0xD8))  # markers without a segment
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # In a scan, the end of its data.
-_NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def _read_jpeg(file: BinaryIO) -> Header:

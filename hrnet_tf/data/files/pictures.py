@@ -16,7 +16,7 @@ from PIL import Image
 
 from hrnet_tf.data.files import picture_headers
 from hrnet_tf.data.files.picture_headers import DamagedHeaderError, Header
-from hrnet_tf.input_files import MAX_PIXELS, InputFileError, open_input
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, is_remote, open_input
 from hrnet_tf.messages import UserError, one_line
 
 # Turn pictures as viewers do, or take the pixels as they are stored.
@@ -144,6 +144,10 @@ def look_at(path: str) -> Header | None:
             return picture_headers.read_header(file)
     except (DamagedHeaderError, InputFileError, OSError):
         return None
+    except Exception:
+        if not is_remote(path):
+            raise
+        return None  # TensorFlow's errors, which are not imported for other files.
 
 
 def turned(pixels: np.ndarray, by: int) -> np.ndarray:

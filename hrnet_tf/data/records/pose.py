@@ -14,6 +14,7 @@ from official.vision.data.tfrecord_lib import convert_to_feature
 
 from hrnet_tf.data.files.coco_people import Person
 from hrnet_tf.data.records.checks import is_within, require
+from hrnet_tf.data.records.examples import serialize
 from hrnet_tf.data.records.shards import AGAIN, check_first_record
 
 IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
@@ -87,9 +88,7 @@ def encode_image_record(
         **{key: convert_to_feature(n, "int64_list") for key, n in numbers.items()},
         **{key: convert_to_feature(x, "float_list") for key, x in measures.items()},
     }
-    return tf.train.Example(
-        features=tf.train.Features(feature=feature)
-    ).SerializeToString()
+    return serialize(feature)
 
 
 def parse_image_record(

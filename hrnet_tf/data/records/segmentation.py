@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from official.vision.data.tfrecord_lib import convert_to_feature
 
+from hrnet_tf.data.records.examples import serialize
 from hrnet_tf.data.records.shards import (
     RecordError,
     check_first_record,
@@ -45,9 +46,7 @@ def encode_image_record(
         NUM_CLASSES: convert_to_feature(num_classes),
         PIXELS: convert_to_feature(count_pixels(labels, num_classes).tolist()),
     }
-    return tf.train.Example(
-        features=tf.train.Features(feature=feature)
-    ).SerializeToString()
+    return serialize(feature)
 
 
 def count_pixels(labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -3,16 +3,18 @@
 Whatever ends a converter, and whenever, readers find the earlier files, the new ones,
 or a description of the conversion that says that they are unfinished: in this order,
 
-    records are written into a hidden folder, which no other process uses;
+    records are written into a hidden folder, which no other run uses;
     the description says "unfinished";
     earlier files are removed, and the new ones get their names;
     the description lists the new files.
 
-One process at a time writes a prefix: a second one is refused by a lock, which ends
-with its process. So whoever holds it may remove hidden folders that others left.
+One process at a time writes a prefix, though others may do parts of its work in its
+folder: a second one is refused by a lock, which ends with its process. So whoever holds
+it may remove hidden folders that others left.
 """
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import hashlib
@@ -20,8 +22,8 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO, TypeVar
 
 import tensorflow as tf
 
@@ -30,6 +32,8 @@ from hrnet_tf.data.records import conversions, names
 from hrnet_tf.data.records.conversions import Shard
 from hrnet_tf.input_files import is_remote, is_text, names_in
 from hrnet_tf.output_files import OutputError
+
+AnySet = TypeVar("AnySet", bound="RecordSet")
 
 _CHUNK = 1 << 22  # bytes
 
@@ -85,75 +89,71 @@ def _is_unfinished(prefix: str) -> bool:
         return False
 
 
-class RecordShards:
-    """PREFIX-00000-of-0000N.tfrecord, in a hidden folder until `publish`.
+@dataclasses.dataclass(frozen=True)
+class HiddenShard:
+    """A whole file of records under a name that readers do not know."""
 
-    Records go round the shards in turn. An exception removes what was written and
-    leaves earlier files alone. With fewer records than shards, the empty shards are
-    left out.
+    path: str
+    records: int
+    size: int  # in bytes
+    sha256: str
+
+
+def hidden_shard(path: str, records: int) -> HiddenShard:
+    """A file that holds so many records, and is closed."""
+    return HiddenShard(path, records, tf.io.gfile.stat(path).length, sha256_of(path))
+
+
+class RecordSet:
+    """PREFIX-00000-of-0000N.tfrecord: whoever writes them does so in a hidden folder.
+
+    An exception removes what is in the folder and leaves earlier files alone.
 
     Attributes:
-        written: How many records were written.
+        folder: The hidden folder.
         files: The final names, once they are published.
     """
 
-    def __init__(self, prefix: str, num_shards: int, overwrite: bool = False):
+    def __init__(self, prefix: str, overwrite: bool = False):
         """Touches no file yet."""
-        self.written = 0
         self.files: list[str] = []
         self._prefix = prefix
-        self._num_shards = num_shards
         self._overwrite = overwrite
         self._token = secrets.token_hex(8)
-        self._hidden = _hidden(prefix, f"{self._token}.partial")
-        self._writers: list[tf.io.TFRecordWriter] = []
+        self.folder = _hidden(prefix, f"{self._token}.partial")
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> "RecordShards":
-        """Opens the files. Raises `OutputError` if another process writes them."""
+    def __enter__(self: AnySet) -> AnySet:
+        """Makes the folder. Raises `OutputError` if another process writes the set."""
         with self._stack:
             tf.io.gfile.makedirs(os.path.dirname(self._prefix) or ".")
             if self._stack.enter_context(_locked(self._prefix)):
                 # Another converter may have ended meanwhile, or left something.
                 check_output_prefix(self._prefix, self._overwrite)
                 _remove_leftovers(self._prefix)
-            self._stack.callback(_remove_folder, self._hidden)
-            tf.io.gfile.makedirs(self._hidden)
-            self._paths = [
-                os.path.join(self._hidden, f"{shard:05d}")
-                for shard in range(self._num_shards)
-            ]
-            self._stack.callback(self._close_writers)
-            for path in self._paths:
-                self._writers.append(tf.io.TFRecordWriter(path))
+            self._stack.callback(_remove_folder, self.folder)
+            tf.io.gfile.makedirs(self.folder)
+            self._open(self._stack)
             self._stack = self._stack.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
-    def write(self, record: bytes) -> None:
-        """Appends a record to the next shard."""
-        self._writers[self.written % len(self._writers)].write(record)
-        self.written += 1
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        """Opens what `stack` closes before the folder goes."""
 
-    def publish(self, describe: Callable[[list[Shard]], str]) -> None:
-        """Gives all files their names; `describe` makes the text beside them."""
-        self._close_writers()
-        # Skipped images can leave fewer records than shards: the empty ones go.
-        partial = self._paths[: self.written]
+    def publish_files(
+        self, hidden: Sequence[HiddenShard], describe: Callable[[list[Shard]], str]
+    ) -> None:
+        """Gives files their names, in order; `describe` makes the text beside them."""
         self.files = [
-            names.shard_path(self._prefix, place, len(partial))
-            for place in range(len(partial))
+            names.shard_path(self._prefix, place, len(hidden))
+            for place in range(len(hidden))
         ]
         shards = [
-            Shard(
-                os.path.basename(final),
-                tf.io.gfile.stat(path).length,
-                len(range(place, self.written, len(self._paths))),
-                sha256_of(path),
-            )
-            for place, (path, final) in enumerate(zip(partial, self.files, strict=True))
+            Shard(os.path.basename(final), shard.size, shard.records, shard.sha256)
+            for shard, final in zip(hidden, self.files, strict=True)
         ]
         # Both are written first, while a full disk does no harm.
         begun = self._write_text("begun", conversions.unfinished(self._token))
@@ -162,8 +162,8 @@ class RecordShards:
         tf.io.gfile.rename(begun, description, overwrite=True)
         for path in names.existing_files(self._prefix):
             tf.io.gfile.remove(path)
-        for path, final in zip(partial, self.files, strict=True):
-            tf.io.gfile.rename(path, final, overwrite=True)
+        for shard, final in zip(hidden, self.files, strict=True):
+            tf.io.gfile.rename(shard.path, final, overwrite=True)
         if conversions.read(self._prefix).writer != self._token:
             # Only where there are no locks.
             raise OutputError(
@@ -172,15 +172,59 @@ class RecordShards:
             )
         tf.io.gfile.rename(ended, description, overwrite=True)
 
-    def _close_writers(self) -> None:
-        while self._writers:
-            self._writers.pop().close()
-
     def _write_text(self, name: str, text: str) -> str:
-        path = os.path.join(self._hidden, name)
+        path = os.path.join(self.folder, name)
         with tf.io.gfile.GFile(path, "w") as file:
             file.write(text)
         return path
+
+
+class RecordShards(RecordSet):
+    """A set whose records one process writes, which go round the shards in turn.
+
+    Shards that get none, with fewer records than shards, are left out.
+
+    Attributes:
+        written: How many records were written.
+    """
+
+    def __init__(self, prefix: str, num_shards: int, overwrite: bool = False):
+        """Touches no file yet."""
+        super().__init__(prefix, overwrite)
+        self.written = 0
+        self._turn = 0
+        self._counts = [0] * num_shards
+        self._paths = [
+            os.path.join(self.folder, f"{shard:05d}") for shard in range(num_shards)
+        ]
+        self._writers: list[tf.io.TFRecordWriter] = []
+
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        stack.callback(self._close_writers)
+        for path in self._paths:
+            self._writers.append(tf.io.TFRecordWriter(path))
+
+    def write(self, record: bytes) -> None:
+        """Appends a record to the shard whose turn it is."""
+        self._writers[self._turn].write(record)
+        self._counts[self._turn] += 1
+        self.written += 1
+        self.skip()
+
+    def skip(self) -> None:
+        """Passes the turn on: what is left out moves no other record."""
+        self._turn = (self._turn + 1) % len(self._paths)
+
+    def publish(self, describe: Callable[[list[Shard]], str]) -> None:
+        """Gives all files their names; `describe` makes the text beside them."""
+        self._close_writers()
+        counted = zip(self._paths, self._counts, strict=True)
+        hidden = [hidden_shard(path, count) for path, count in counted if count]
+        self.publish_files(hidden, describe)
+
+    def _close_writers(self) -> None:
+        while self._writers:
+            self._writers.pop().close()
 
 
 def sha256_of(path: str) -> str:

@@ -1,23 +1,20 @@
 """The drawn data set on disk; `__main__.py` describes its layout."""
 
-import concurrent.futures
 import contextlib
 import functools
 import json
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 
+from hrnet_tf import processes
 from hrnet_tf.data.synthetic.limits import ASPECT_RATIOS
 from hrnet_tf.data.synthetic.people import PART_NAMES
 from hrnet_tf.data.synthetic.scenes import THINGS, draw_scene
 from hrnet_tf.data.vocabularies import skeletons
-from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import OutputError, written_whole
 from hrnet_tf.progress import Progress
 
@@ -86,24 +83,11 @@ def _mapper(num_workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
     if num_workers == 1:
         yield map
         return
-    pool = concurrent.futures.ProcessPoolExecutor(
-        num_workers,
-        # Forking is unsafe once the caller has started threads, as TensorFlow does.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-    )
-    try:
+    with processes.pool(
+        num_workers, "--num_workers", cv2.setNumThreads, [1], preload=[__name__]
+    ) as pool:
+        # The processes themselves use all cores.
         yield functools.partial(pool.map, chunksize=8)
-    except concurrent.futures.BrokenExecutor as error:
-        raise UserError(f"A process that draws ended too early: {error}") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(1)  # The processes themselves use all cores.
-    # Ctrl-C reaches every process; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_image(

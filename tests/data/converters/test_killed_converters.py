@@ -1,7 +1,9 @@
 """Real converters, killed at moments of their work, or two at once."""
 
+import filecmp
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -98,3 +100,83 @@ def test_of_two_at_once_one_is_refused_or_the_later_wins(tmp_path, drawn):
         wrote = {n for n, code in zip((300, 40), codes, strict=True) if code == 0}
         assert look(prefix) in wrote
         assert len(os.listdir(prefix.parent)) == 13
+
+
+# ---- several processes ----
+
+
+def workers_of(process):
+    """The ids of all that a process has started, and these."""
+    found, parents = [], [process.pid]
+    while parents:
+        task = Path(f"/proc/{parents.pop()}/task")
+        for children in task.glob("*/children"):
+            parents += map(int, children.read_text().split())
+        found += parents
+    return sorted({*found})
+
+
+def is_worker(pid):
+    """Whether a process was forked by the server: all of them share its command."""
+    parent = re.search(r"PPid:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())[1]
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return command == Path(f"/proc/{parent}/cmdline").read_bytes()
+
+
+def are_gone(pids):
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_two_processes_write_the_files_of_one(tmp_path, drawn):
+    for folder, flags in (("one", []), ("two", ["--num_processes=2"])):
+        process = start(drawn, "train", tmp_path / folder / "train", *flags)
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    names_of_one = os.listdir(tmp_path / "one")
+    assert len(names_of_one) == 13
+    _, *others = filecmp.cmpfiles(
+        tmp_path / "one", tmp_path / "two", names_of_one, shallow=False
+    )
+    assert others == [[], []]
+    # What TensorFlow has to tell of the machine is told once.
+    assert error.count("cuInit") <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_killed_worker_ends_the_run_with_a_sentence(tmp_path, drawn):
+    prefix = tmp_path / "records" / "train"
+    process = start(drawn, "train", prefix, "--num_processes=2")
+    wait_for_work(process, prefix.parent)
+    workers = workers_of(process)
+    os.kill(next(filter(is_worker, workers)), signal.SIGKILL)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert error.splitlines()[-1].startswith("One of 2 processes (--num_processes) was")
+    assert "Traceback" not in error
+    assert os.listdir(prefix.parent) == []
+    assert are_gone(workers)
+    again = start(drawn, "train", prefix, "--num_processes=2")
+    again.communicate()
+    assert look(prefix) == 300
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_converter(tmp_path, drawn, sign):
+    prefix = tmp_path / "records" / "train"
+    process = start(drawn, "train", prefix, "--num_processes=2")
+    wait_for_work(process, prefix.parent)
+    workers = workers_of(process)
+    assert len(workers) >= 3
+    process.send_signal(sign)
+    _, error = process.communicate(timeout=60)
+    assert are_gone(workers)
+    if sign == signal.SIGTERM:
+        assert process.returncode == 143
+        assert error.splitlines()[-1] == "Interrupted (SIGTERM)."
+        assert os.listdir(prefix.parent) == []

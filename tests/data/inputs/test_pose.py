@@ -337,11 +337,7 @@ def test_colors_change_in_training_alone(tmp_path):
 
     def crops(is_training: bool, augmentation: dict) -> list[np.ndarray]:
         source = _input(
-            is_training,
-            augmentation=augmentation,
-            input_path=path,
-            global_batch_size=1,
-            crop_with_opencv=False,
+            is_training, augmentation=augmentation, input_path=path, global_batch_size=1
         )
         batches = source.dataset().repeat().take(2)
         return [images[0].numpy() for images, _ in batches]

@@ -276,7 +276,7 @@ def test_same_files_from_several_processes(dataset, tmp_path):
 
 def test_the_end_of_a_process_is_a_sentence():
     with (
-        pytest.raises(UserError, match="A process that draws ended too early"),
+        pytest.raises(UserError, match="One of 2 processes .--num_workers. was killed"),
         synthetic._mapper(2) as map_images,
     ):
         list(map_images(os._exit, [1]))

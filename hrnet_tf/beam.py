@@ -1,0 +1,153 @@
+"""Apache Beam: the flags of commands that can work on it, and its faults in sentences.
+
+Nothing of it is imported before a command was given --runner.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import importlib.util
+import io
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from absl import flags
+
+from hrnet_tf import command_line
+from hrnet_tf.messages import UserError, did_you_mean, one_line, shortened
+
+_LONGEST_REASON = 300  # characters
+
+
+class BeamError(UserError):
+    """A runner that is not there, options that it does not have, a failed pipeline."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BeamOptions:
+    """Where a pipeline runs.
+
+    Attributes:
+        runner: Beam's name of a runner, or the path of its class.
+        options: Further options of the pipeline, each --name=value.
+    """
+
+    runner: str
+    options: Sequence[str] = ()
+
+    def check(self) -> None:
+        """Raises `BeamError` if Beam, the runner or an option is not there."""
+        self._runner()
+        self._parsed()
+
+    def run(self, build: Callable[[Any], None]) -> None:
+        """Runs the pipeline that `build` adds to, to its end; raises `BeamError`.
+
+        Whatever else ends this, a signal for example, cancels the pipeline first.
+        """
+        beam = _import("apache_beam")
+        pipeline = beam.Pipeline(runner=self._runner(), options=self._parsed())
+        build(pipeline)
+        try:
+            result = pipeline.run()
+            try:
+                state = result.wait_until_finish()
+            except BaseException:
+                # Not every runner can.
+                with contextlib.suppress(Exception):
+                    result.cancel()
+                raise
+        except Exception as error:
+            raise BeamError(
+                f"The pipeline failed on {self.runner}: {_reason(error)}."
+            ) from error
+        if state not in (None, "DONE"):
+            raise BeamError(f"The pipeline ended on {self.runner} as {state}.")
+
+    def _runner(self) -> Any:
+        runners = _import("apache_beam.runners.runner")
+        try:
+            return runners.create_runner(self.runner)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise BeamError(
+                f"--runner={self.runner} is not installed: {one_line(error)}."
+            ) from None
+
+    def _parsed(self) -> Any:
+        options = _import("apache_beam.options.pipeline_options")
+        parsed = options.PipelineOptions([f"--runner={self.runner}", *self.options])
+        told = io.StringIO()
+        try:
+            # It prints what it does not like, and ends.
+            with contextlib.redirect_stderr(told), _silent():
+                parsed.get_all_options()
+        except SystemExit:
+            fault = told.getvalue().strip().rpartition("error: ")[2]
+            raise BeamError(f"An option of Beam is wrong: {fault}.") from None
+        return parsed
+
+
+def define(flag: command_line.Flags, what: str) -> None:
+    """Defines --runner, beside which flags that are not known are Beam's."""
+    flag.string(
+        "runner",
+        f"{what} on this runner of Apache Beam, such as DirectRunner (this machine), "
+        "DataflowRunner, FlinkRunner or SparkRunner. All flags that are not listed "
+        "here are options of its pipeline then.",
+    )
+    flag.pass_on_beside("runner")
+
+
+def chosen(values: flags.FlagValues) -> BeamOptions | None:
+    """What the flags say, checked; None without --runner.
+
+    Raises:
+        BeamError: See `BeamOptions.check`.
+        UsageError: If an option is much like a flag of the command itself.
+    """
+    if values.runner is None:
+        return None
+    options = BeamOptions(values.runner, tuple(values.passed_on))
+    if importlib.util.find_spec("apache_beam") is None:
+        raise BeamError(
+            "--runner needs Apache Beam, which is not installed: pip install "
+            "'hrnet_tf[beam]'."
+        )
+    options.check()
+    known = _import("apache_beam.options.pipeline_options").PipelineOptions([])
+    for option in options.options:
+        name = command_line.flag_name(option)
+        if name not in known.get_all_options() and (
+            advice := did_you_mean(name, list(values))
+        ):
+            raise command_line.UsageError(f"There is no flag --{name}{advice}.")
+    return options
+
+
+def _import(name: str) -> Any:
+    """A module of Beam's, without what it tells of Google's packages that are missing.
+
+    Nor does it tell, later on, what happens within pipelines: `_reason` does.
+    """
+    with _silent():
+        module = importlib.import_module(name)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    return module
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of an error, which within a pipeline holds those of workers."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = ": ".join([type(error).__name__, *lines]) if len(lines) < 2 else lines[-1]
+    return shortened(told, _LONGEST_REASON).rstrip(".")

@@ -1,0 +1,113 @@
+"""Several processes do one command's work, and end with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hrnet_tf import processes
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+class Started:
+    """What `start` leaves in a process."""
+
+    by: object = None
+
+
+def start(value):
+    Started.by = value
+
+
+def look(number):
+    return number, Started.by, os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+
+
+def end(number):
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def test_work_is_done_by_processes_that_were_prepared(monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    with processes.pool(2, "--num", start, ["ready"]) as pool:
+        found = [pool.submit(look, number) for number in range(3)]
+        assert [one.result() for one in found] == [(n, "ready", "3") for n in range(3)]
+    assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+
+
+def test_a_killed_process_is_a_sentence():
+    begin = time.monotonic()
+    with (
+        pytest.raises(processes.WorkerError, match="One of 2 processes .--num. was ki"),
+        processes.pool(2, "--num", start, [None]) as pool,
+    ):
+        pool.submit(end, signal.SIGKILL).result()
+    assert time.monotonic() - begin < 30
+
+
+def test_errors_of_the_work_stay_what_they_are():
+    with (
+        pytest.raises(ZeroDivisionError),
+        processes.pool(1, "--num", start, [None]) as pool,
+    ):
+        pool.submit(divmod, 1, 0).result()
+
+
+PARENT = """
+import os, signal, sys, time
+from hrnet_tf import processes
+
+def begin():
+    print(os.getpid(), flush=True)
+
+if __name__ == "__main__":
+    try:
+        with processes.pool(2, "--num", begin) as pool:
+            for one in [pool.submit(time.sleep, 0.5) for _ in range(99)]:
+                one.result()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        os._exit(1)
+"""
+
+
+def is_running(pid):
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_processes_end_with_their_parent(tmp_path, sign):
+    """Ctrl-C reaches all of a terminal's processes: only one may answer."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    if sign == signal.SIGINT:
+        os.killpg(parent.pid, sign)
+    else:
+        parent.send_signal(sign)
+    output, error = parent.communicate(timeout=30)
+    deadline = time.monotonic() + 10
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(is_running, workers))
+    if sign == signal.SIGINT:
+        assert (output, error) == ("interrupted\n", "")
