@@ -23,6 +23,7 @@ from hrnet_tf.serving.pose.module import PoseModule
 from tests.conftest import TOY_BACKBONE
 
 CROP_SIZE = (64, 32)
+CROPS = np.random.default_rng(2).integers(0, 256, (16, *CROP_SIZE, 3), np.uint8)
 
 
 def lite(block: str) -> dict[str, Any]:
@@ -61,14 +62,41 @@ def build_module() -> Callable[..., tuple[PoseModule, PoseMetadata]]:
     """Returns a function of codec, flip test and backbone; modules are built once."""
 
     @functools.cache
-    def build(codec: str = "msra", flip_test: bool = False, backbone: str = "hrnet"):
+    def built(codec: str, flip_test: bool, backbone: str):
         task = pose.PoseTask()
         task.codec.override({"name": codec})
         task.model.override({"input_size": list(CROP_SIZE), **BACKBONES[backbone]})
         metadata = PoseMetadata.of_task(task, load_skeleton("coco17"), flip_test)
         return PoseModule(build_model(task), metadata), metadata
 
+    # However the arguments are given, they are the same to the cache.
+    def build(codec: str = "msra", flip_test: bool = False, backbone: str = "hrnet"):
+        return built(codec, flip_test, backbone)
+
     return build
+
+
+@pytest.fixture(scope="session")
+def mobile_file(build_module) -> Callable[..., bytes]:
+    """Returns the content of .tflite files, each converted once; 8 bits by CROPS.
+
+    Its arguments are quantisation, whether heatmaps are put out, and `build_module`'s.
+    """
+
+    @functools.cache
+    def converted(quantize: str, with_maps: bool, *network) -> bytes:
+        return tflite.convert(*build_module(*network), quantize, with_maps, CROPS)
+
+    def convert(
+        quantize: str = "none",
+        with_maps: bool = True,
+        codec: str = "msra",
+        flip_test: bool = False,
+        backbone: str = "hrnet",
+    ) -> bytes:
+        return converted(quantize, with_maps, codec, flip_test, backbone)
+
+    return convert
 
 
 @pytest.fixture(scope="session")
@@ -80,10 +108,10 @@ def saved_model_dir(build_module, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tflite_file(build_module, tmp_path_factory) -> Path:
+def tflite_file(mobile_file, tmp_path_factory) -> Path:
     """A float32 .tflite file with heatmaps."""
     path = tmp_path_factory.mktemp("tflite") / "pose.tflite"
-    path.write_bytes(tflite.convert(*build_module(), with_maps=True))
+    path.write_bytes(mobile_file())
     return path
 
 

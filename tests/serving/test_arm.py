@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hrnet_tf.serving import tflite
-from tests.serving.conftest import BACKBONES, CROP_SIZE
+from tests.serving.conftest import CROP_SIZE
 
 ARM_PYTHON = Path(sys.prefix, "arm/bin/python3")
 PROGRAM = Path(__file__).parents[2] / "docs/arm/run_tflite.py"
@@ -69,14 +68,23 @@ def assert_same(there: Outputs, here: Outputs, pixels: float) -> None:
 
 
 @needs_arm
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("quantize", ["none", "int8"])
+@pytest.mark.parametrize(
+    ("backbone", "quantize"),
+    [
+        ("hrnet", "none"),
+        ("lite", "int8"),
+        # QEMU takes seconds for each, and every operation of these is in those above.
+        pytest.param("hrnet", "int8", marks=pytest.mark.slow),
+        pytest.param("lite", "none", marks=pytest.mark.slow),
+        pytest.param("naive", "none", marks=pytest.mark.slow),
+        pytest.param("naive", "int8", marks=pytest.mark.slow),
+    ],
+)
 def test_keypoints_are_the_same_to_the_bit(
-    backbone, quantize, build_module, run, tmp_path
+    backbone, quantize, mobile_file, run, tmp_path
 ):
     path = tmp_path / "pose.tflite"
-    module = build_module(backbone=backbone)
-    path.write_bytes(tflite.convert(*module, quantize, True, CROPS[:, 0]))
+    path.write_bytes(mobile_file(quantize, backbone=backbone))
     assert_same(run(path, "cortex-a53"), run(path), 0)
 
 
@@ -91,10 +99,9 @@ def test_keypoints_are_the_same_to_the_bit(
         ("udp", "int8", 0.01),
     ],
 )
-def test_all_processors_agree(codec, quantize, pixels, build_module, run, tmp_path):
+def test_all_processors_agree(codec, quantize, pixels, mobile_file, run, tmp_path):
     path = tmp_path / "pose.tflite"
-    content = tflite.convert(*build_module(codec), quantize, True, CROPS[:, 0])
-    path.write_bytes(content)
+    path.write_bytes(mobile_file(quantize, codec=codec))
     here = run(path)
     # By what XNNPACK finds in them: nothing beyond ARMv8.0; fp16 and dot products; also
     # products of 8-bit matrices, and SVE2; also SME.

@@ -132,6 +132,7 @@ def test_the_file_says_what_is_in_float(quantizer, build_module, tmp_path, capsy
     )
 
 
+@pytest.mark.slow  # Measures every layer.
 def test_as_many_as_it_takes(quantizer, build_module, tmp_path, capsys):
     _, metadata = build_module()
     path = tmp_path / "m.tflite"

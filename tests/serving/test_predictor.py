@@ -118,7 +118,11 @@ def extreme_boxes() -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("udp", [False, True])
+@pytest.mark.parametrize(
+    # Another network to export in both forms.
+    "udp",
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+)
 def test_any_box_gets_finite_keypoints(udp, predictors, build_module, tmp_path):
     if udp:
         built = build_module("udp", True)

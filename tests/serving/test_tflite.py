@@ -3,8 +3,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from hrnet_tf.serving import tflite
-
-CROPS = np.random.default_rng(2).integers(0, 256, (6, 64, 32, 3), np.uint8)
+from tests.serving.conftest import CROPS
 
 
 def run(content: bytes, crop: np.ndarray) -> dict[str, np.ndarray]:
@@ -15,9 +14,9 @@ def run(content: bytes, crop: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("codec", "flip_test"), [("msra", False), ("dark", False), ("udp", True)]
 )
-def test_keypoints_are_shares_of_the_crop(codec, flip_test, build_module):
-    module, metadata = build_module(codec, flip_test)
-    outputs = run(tflite.convert(module, metadata), CROPS[0])
+def test_keypoints_are_shares_of_the_crop(codec, flip_test, build_module, mobile_file):
+    module, _ = build_module(codec, flip_test)
+    outputs = run(mobile_file("none", False, codec, flip_test), CROPS[0])
     assert list(outputs) == ["keypoints"]
     expected = module.predict_crops(CROPS[:1])["keypoints"][0].numpy()
     keypoints = outputs["keypoints"][0] * [32, 64, 1]
@@ -30,10 +29,8 @@ def test_keypoints_are_shares_of_the_crop(codec, flip_test, build_module):
     ("quantize", "error", "share_of_bytes"),
     [("float16", 0.02, 0.8), ("dynamic", 0.2, 0.7), ("int8", 0.3, 0.7)],
 )
-def test_quantised_heatmaps_are_close(quantize, error, share_of_bytes, build_module):
-    module, metadata = build_module()
-    whole = tflite.convert(module, metadata, with_maps=True)
-    small = tflite.convert(module, metadata, quantize, True, CROPS)
+def test_quantised_heatmaps_are_close(quantize, error, share_of_bytes, mobile_file):
+    whole, small = mobile_file(), mobile_file(quantize)
     assert len(small) < share_of_bytes * len(whole)
     expected = run(whole, CROPS[0])["heatmaps"]
     maps = run(small, CROPS[0])["heatmaps"]
@@ -41,9 +38,8 @@ def test_quantised_heatmaps_are_close(quantize, error, share_of_bytes, build_mod
     assert 0 < np.abs(maps - expected).mean() < error * expected.std()
 
 
-def test_int8_computes_with_8_bits_up_to_the_head(build_module):
-    content = tflite.convert(*build_module(), "int8", False, CROPS)
-    interpreter = Interpreter(model_content=content)
+def test_int8_computes_with_8_bits_up_to_the_head(mobile_file):
+    interpreter = Interpreter(model_content=mobile_file("int8"))
     interpreter.allocate_tensors()
     (image,) = interpreter.get_input_details()
     assert image["dtype"] == np.uint8

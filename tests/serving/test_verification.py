@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,15 +22,20 @@ def task(toy_data) -> PoseTask:
     return PoseTask(params.task)
 
 
+@pytest.fixture(scope="module")
+def records(task) -> list[dict[str, Any]]:
+    config = task.task_config
+    people = pose_input.PoseInput(
+        config.validation_data, config.codec, config.model.input_size, task.skeleton
+    )
+    return list(people.images())
+
+
 class Oracle:
     """Stands for an exported model that knows every person, or nearly."""
 
-    def __init__(self, task: PoseTask, shift: float = 0.0):
-        config = task.task_config
-        people = pose_input.PoseInput(
-            config.validation_data, config.codec, config.model.input_size, task.skeleton
-        )
-        self._records = list(people.images())
+    def __init__(self, records: list[dict[str, Any]], shift: float = 0.0):
+        self._records = records
         self._shift = shift
 
     def predict_people(self, image, boxes):
@@ -39,12 +46,16 @@ class Oracle:
         raise AssertionError("asked for people who are not in the records")
 
 
-@pytest.mark.parametrize("max_images", [0, 2])
-def test_checkpoint_and_export_see_the_same_people(task, max_images):
+@pytest.mark.parametrize(
+    # Another evaluation to trace.
+    "max_images",
+    [2, pytest.param(0, marks=pytest.mark.slow)],
+)
+def test_checkpoint_and_export_see_the_same_people(task, records, max_images):
     expected = pose_verification.score_checkpoint(task, task.build_model(), max_images)
     assert len(expected.image_ids) == (max_images or 4)
     exported = pose_verification.score_exported(
-        task, Oracle(task), expected, max_images
+        task, Oracle(records), expected, max_images
     )
     assert exported.image_ids == expected.image_ids
     assert exported.count == expected.count > 0
@@ -52,11 +63,11 @@ def test_checkpoint_and_export_see_the_same_people(task, max_images):
     verification.check_loss(expected, exported, 0.002)
 
 
-def test_a_loss_is_found(task):
-    image_ids = [int(record["image_id"]) for record in Oracle(task)._records]
+def test_a_loss_is_found(task, records):
+    image_ids = [int(record["image_id"]) for record in records]
     everyone = Score("AP", 1.0, 0, "", tuple(image_ids[:2]))
     perfect, shifted = (
-        pose_verification.score_exported(task, Oracle(task, shift), everyone, 2)
+        pose_verification.score_exported(task, Oracle(records, shift), everyone, 2)
         for shift in (0.0, 30.0)
     )
     assert perfect.value > 0.99 > 0.5 > shifted.value

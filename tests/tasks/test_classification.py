@@ -77,6 +77,7 @@ TOY_EXPERIMENT = {
         # Four steps take less time than tracing one.
         "train_tf_while_loop": False,
         "train_tf_function": False,
+        "eval_tf_function": False,
         "train_steps": 4,
         "steps_per_loop": 2,
         "summary_interval": 2,

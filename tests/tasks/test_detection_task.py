@@ -50,15 +50,9 @@ def weights(layer):
     return np.concatenate([np.ravel(v.numpy()) for v in layer.trainable_variables])
 
 
-@pytest.mark.parametrize(
-    "experiment",
-    [
-        "hrnet_retinanet_coco",
-        # Mask R-CNN is trained by a command in tests/test_detection_commands.py.
-        pytest.param("hrnet_fasterrcnn_coco", marks=pytest.mark.slow),
-        pytest.param("hrnet_cascadercnn_coco", marks=pytest.mark.slow),
-    ],
-)
+# Mask R-CNN is trained by a command in tests/test_detection_commands.py.
+@pytest.mark.slow  # Traces a step and an evaluation.
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_detectors_train_and_evaluate(experiment, parse, tmp_path):
     params = parse(experiment)
     task, model = build(params, tmp_path)

@@ -167,8 +167,23 @@ def test_weight_decay_has_the_gradient_of_torch():
     assert gradients[len(kernels) :] == [None] * len(others)
 
 
-def test_no_weight_decay_unless_asked():
-    assert not _task(_config()).build_model().losses
+@pytest.fixture(scope="module")
+def network() -> tuple[tf_keras.Model, list[np.ndarray]]:
+    """A model, and the weights that it was built with."""
+    model = _task(_config()).build_model()
+    return model, model.get_weights()
+
+
+@pytest.fixture
+def model(network) -> tf_keras.Model:
+    """A model as it was built."""
+    model, weights = network
+    model.set_weights(weights)
+    return model
+
+
+def test_no_weight_decay_unless_asked(model):
+    assert not model.losses
 
 
 @pytest.fixture(scope="module")
@@ -190,15 +205,17 @@ def _same(first: tf_keras.layers.Layer, second: tf_keras.layers.Layer) -> bool:
 
 
 @pytest.mark.parametrize("modules", ["all", "backbone"])
-def test_initialize_loads_what_is_asked(modules, trained):
+def test_initialize_loads_what_is_asked(modules, trained, network):
     source, path = trained
+    model, weights = network
     # From the checkpoint itself, or the latest one of a directory.
     for init_checkpoint in (path, str(pathlib.Path(path).parent)):
-        task = _task(
-            _config(init_checkpoint=init_checkpoint, init_checkpoint_modules=modules)
+        model.set_weights(weights)
+        assert not _same(model.backbone, source.backbone)
+        config = _config(
+            init_checkpoint=init_checkpoint, init_checkpoint_modules=modules
         )
-        model = task.build_model()
-        checkpoints.load_initial(model, task.task_config)
+        checkpoints.load_initial(model, config)
         assert _same(model.backbone, source.backbone)
         assert _same(model.head, source.head) == (modules == "all")
 
@@ -217,21 +234,19 @@ def test_backbone_of_another_dataset_starts_a_new_head(trained, tmp_path):
         checkpoints.load_initial(model, whole)
 
 
-def test_initialize_refuses_a_checkpoint_without_a_whole_backbone(tmp_path):
+def test_initialize_refuses_a_checkpoint_without_a_whole_backbone(model, tmp_path):
     path = tf.train.Checkpoint(backbone=tf.Module(), step=tf.Variable(1)).save(
         str(tmp_path / "ckpt")
     )
-    task = _task(_config(init_checkpoint=path, init_checkpoint_modules="backbone"))
+    config = _config(init_checkpoint=path, init_checkpoint_modules="backbone")
     with pytest.raises(ConfigError, match="only 0 of .* variables of backbone"):
-        checkpoints.load_initial(task.build_model(), task.task_config)
+        checkpoints.load_initial(model, config)
 
 
-def test_initialize_without_a_checkpoint_does_nothing():
+def test_initialize_without_a_checkpoint_does_nothing(model):
     for modules in ("all", "backbone"):
-        task = _task(_config(init_checkpoint_modules=modules))
-        model = task.build_model()
         before = copy.deepcopy(model.get_weights())
-        checkpoints.load_initial(model, task.task_config)
+        checkpoints.load_initial(model, _config(init_checkpoint_modules=modules))
         for old, new in zip(before, model.get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
 
@@ -313,10 +328,22 @@ class PerfectModel:
         return self._mirrored_heatmaps
 
 
+# The batches of what was read before: a pipeline takes longer to trace than to run.
+_read: dict[tuple[str, str, str], list] = {}
+
+
+def _batches(task, codec: str) -> list:
+    data = task.task_config.validation_data
+    key = (codec, data.input_path, data.detections_file)
+    if key not in _read:
+        _read[key] = list(task.build_inputs(data))
+    return _read[key]
+
+
 def _step_logs(task, codec="msra") -> list[dict[str, tf.Tensor]]:
     return [
         task.validation_step((images, labels), PerfectModel(codec, images, labels))
-        for images, labels in task.build_inputs(task.task_config.validation_data)
+        for images, labels in _batches(task, codec)
     ]
 
 
@@ -514,7 +541,8 @@ def _train(strategy: tf.distribute.Strategy, build_model) -> list[float]:
 @pytest.mark.parametrize(
     "build_model",
     [
-        _two_layer_model,
+        # In a process of its own.
+        pytest.param(_two_layer_model, marks=pytest.mark.slow),
         pytest.param(_hrnet, marks=pytest.mark.slow),  # Minutes of tracing.
     ],
 )

@@ -96,13 +96,27 @@ def test_whole_records_are_read(records, kind, role):
     read_all(config, data)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["delete", "folder", "cut_within_the_last", "flip_in_the_length"]
-    + ["flip_in_the_record", "flip_in_the_checksum"],
+DAMAGES = (
+    *("delete", "folder", "cut_within_the_last"),
+    *("flip_in_the_length", "flip_in_the_record", "flip_in_the_checksum"),
 )
+
+
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("classification", name) for name in DAMAGES),
+        *((kind, "flip_in_the_record") for kind in KINDS[:3]),
+        # Each traces a pipeline; what names the file and the record is one for all.
+        *(
+            pytest.param(kind, name, marks=pytest.mark.slow)
+            for kind in KINDS[:3]
+            for name in DAMAGES
+            if name != "flip_in_the_record"
+        ),
+    ],
+)
 def test_the_file_and_the_record_are_named(records, kind, role, name):
     config, data, files = records(kind, role)
     count = sum(1 for _ in tf.data.TFRecordDataset(files[1]))
@@ -339,7 +353,14 @@ def test_what_is_told_is_one_sentence(records, kind, name):
     assert str(error.value) == f"{files[1]}: record {number}{said}"
 
 
-@pytest.mark.parametrize("name", ["", "abc", "1" * 30, "1e400"])
+@pytest.mark.parametrize(
+    # Two pipelines to trace for each.
+    "name",
+    [
+        "abc",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("", "1" * 30, "1e400")),
+    ],
+)
 def test_ids_of_evaluated_images_are_numbers(records, name):
     change = set_bytes("image/source_id", name.encode())
     for role in ("train_data", "validation_data"):

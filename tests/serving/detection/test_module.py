@@ -1,6 +1,7 @@
 """Detectors as SavedModels and .tflite files, alone and with a pose model."""
 
 import dataclasses
+import functools
 import json
 from types import SimpleNamespace
 
@@ -12,16 +13,18 @@ from official.core import task_factory
 from signature_page import TFLITE, assert_documented
 
 from hrnet_tf import join as join_command
-from hrnet_tf.serving import saved_model, tflite
+from hrnet_tf.serving import loading, saved_model, tflite
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, fit
 from hrnet_tf.serving.detection.predictor import TFLiteDetectionPredictor
 from hrnet_tf.serving.loading import TFLITE_SIGNATURE, LoadedTFLite
+from hrnet_tf.serving.people import joining
 from hrnet_tf.serving.people.joining import JoiningError, join
 from hrnet_tf.serving.people.module import PeopleModule
 from hrnet_tf.serving.people.predictor import TwoStagePredictor
 from hrnet_tf.serving.predictors import load_predictor
 from hrnet_tf.serving.tflite_metadata import read_description
+from hrnet_tf.serving.verification import VerificationError
 from hrnet_tf.training.experiment import parse_config
 from tests.conftest import TOY_MASK_RCNN, draw_detector_weights
 
@@ -82,15 +85,20 @@ def saved(detector, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def predictor(saved):
+    return load_predictor(str(saved))
+
+
 def test_signatures_are_those_of_the_page(detector):
     _, _, module, _ = detector
     graphs = {**module.signatures(), TFLITE: module.mobile_function()}
     assert_documented("Detection", graphs)
 
 
-def test_bytes_to_objects_in_image_pixels(detector, saved):
+def test_bytes_to_objects_in_image_pixels(detector, predictor):
     _, expected, _, _ = detector
-    serve = tf.saved_model.load(str(saved)).signatures["serving_default"]
+    serve = predictor._model.signatures["serving_default"]
     found = serve(image_bytes=tf.constant([encoded(image) for image in images()]))
     assert set(found) == {"boxes", "classes", "scores", "num_detections", "masks"}
     np.testing.assert_array_equal(found["num_detections"], expected["num_detections"])
@@ -110,17 +118,16 @@ def test_bytes_to_objects_in_image_pixels(detector, saved):
         assert (lower_right > 0.9 * np.array([width, height])).any()
 
 
-def test_no_images_no_objects(saved):
-    signatures = tf.saved_model.load(str(saved)).signatures
+def test_no_images_no_objects(predictor):
+    signatures = predictor._model.signatures
     found = signatures["serving_default"](image_bytes=tf.zeros([0], tf.string))
     assert found["boxes"].shape == (0, 12, 4) and found["masks"].shape[0] == 0
     with pytest.raises(tf.errors.InvalidArgumentError):
         signatures["serving_default"](image_bytes=tf.constant([b"no image"]))
 
 
-def test_predictor(detector, saved):
+def test_predictor(detector, predictor):
     _, expected, _, metadata = detector
-    predictor = load_predictor(str(saved))
     assert dataclasses.replace(predictor.metadata, operators=None) == metadata
     assert predictor.metadata.detector == "mask_rcnn"
     for place, image in enumerate(images()):
@@ -132,11 +139,10 @@ def test_predictor(detector, saved):
         )
 
 
-def test_the_page_shows_objects(saved):
+def test_the_page_shows_objects(predictor):
     pytest.importorskip("gradio")
     from hrnet_tf.serving.page import show
 
-    predictor = load_predictor(str(saved))
     image = next(images())
     scores = predictor.predict_image(image).scores
     least = float(np.median(scores))
@@ -154,17 +160,16 @@ def test_maps_are_those_of_the_network(detector):
 
 
 @pytest.mark.slow
-def test_tflite_file_is_the_same_detector(detector, saved, tmp_path):
+def test_tflite_file_is_the_same_detector(detector, predictor, tmp_path):
     _, _, module, metadata = detector
     content = tflite.convert(module, metadata, "none")
     path = tmp_path / "detector.tflite"
     path.write_bytes(content)
     description = read_description(content, "it")
     assert DetectionMetadata.from_dict(description, "it") == metadata
-    predictor, reference = load_predictor(str(path)), load_predictor(str(saved))
     # Of the canvas' size, so that no resizing differs.
     image = cv2.resize(next(images()), (128, 128))
-    found, expected = predictor.predict(image), reference.predict(image)
+    found, expected = load_predictor(str(path)).predict(image), predictor.predict(image)
     assert_same(vars(found), vars(expected), atol=0.1)
 
 
@@ -255,6 +260,7 @@ def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp
                 assert not values[place, count:].numpy().any()
 
 
+@pytest.mark.slow  # Traces a joint model.
 def test_what_answers_otherwise_is_not_written(
     saved, saved_model_dir, tmp_path, monkeypatch, capsys
 ):
@@ -272,7 +278,28 @@ def test_what_answers_otherwise_is_not_written(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_the_wrong_models_are_not_joined(saved, saved_model_dir, tmp_path):
+@pytest.mark.parametrize("name", ["boxes", "box_scores", "keypoints", "scores"])
+def test_answers_of_a_joint_model_are_compared(name):
+    sizes = {"boxes": 4, "box_scores": 1, "keypoints": 51, "scores": 1}
+
+    def answers(**changed):
+        people = {key: np.zeros([2, size]) for key, size in sizes.items()}
+        return SimpleNamespace(
+            predict_image=lambda image: SimpleNamespace(**{**people, **changed})
+        )
+
+    # Of those that are found apart, it may leave out what is beyond its limit.
+    several = {key: np.zeros([3, size]) for key, size in sizes.items()}
+    joining._compare(answers(**several), answers(), max_people=2)
+    size = sizes[name]
+    for other in (np.full([2, size], 0.02), np.zeros([1, size])):
+        with pytest.raises(VerificationError, match=f"The joint model's {name} are"):
+            joining._compare(answers(), answers(**{name: other}), max_people=2)
+
+
+def test_the_wrong_models_are_not_joined(saved, saved_model_dir, tmp_path, monkeypatch):
+    # Each is loaded once.
+    monkeypatch.setattr(loading, "load_model", functools.cache(loading.load_model))
     rest = (str(tmp_path / "out"), 1, 0.3, 5, False)
     with pytest.raises(JoiningError, match="--detector=.*; it is a pose model"):
         join(str(saved_model_dir), str(saved_model_dir), *rest)

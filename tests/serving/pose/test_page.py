@@ -145,12 +145,11 @@ def test_pictures_are_measured_before_they_are_decoded(address, tmp_path):
         client.predict({"headers": BOX_COLUMNS, "data": []}, 0.2, api_name="/predict")
 
 
-def test_a_model_without_heatmaps(build_module, tmp_path):
-    from hrnet_tf.serving import tflite
+def test_a_model_without_heatmaps(mobile_file, tmp_path):
     from hrnet_tf.serving.pose.page import DemoPage, build_page
 
     path = tmp_path / "pose.tflite"
-    path.write_bytes(tflite.convert(*build_module()))
+    path.write_bytes(mobile_file(with_maps=False))
     predictor = load_predictor(str(path))
     _, heatmaps, rows = DemoPage(predictor).predict(IMAGE, [], 0.2)
     assert heatmaps is None and len(rows) == 17
