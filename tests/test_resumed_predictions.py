@@ -150,22 +150,24 @@ def test_wherever_it_was_cut_off_it_goes_on_to_the_same(run, tmp_path):
         assert shown == [n for n in range(first, NUM_IMAGES + 1) if n != BROKEN]
 
 
-def test_a_stopped_run_says_how_it_goes_on(run, tmp_path, monkeypatch):
-    expected = tmp_path / "expected"
-    run(out=expected)
-    monkeypatch.setattr(Model, "stops_at", 20)
-    code, told = run()
+def test_a_stopped_run_says_how_it_goes_on(run, tmp_path, photos, monkeypatch):
+    source, expected = tmp_path / "photos", tmp_path / "expected"
+    shutil.copytree(photos, source, ignore=shutil.ignore_patterns("0[1-4].png"))
+    run(source=source, out=expected)
+    monkeypatch.setattr(Model, "stops_at", 21)
+    code, told = run(source=source)
     assert code == 143
     assert "goes on from there with --resume" in told
     out = tmp_path / "out"
     assert not (out / "results.json").exists()
     before = names(out)
-    code, told = run()
+    (out / f".hrnet_tf.{10**9}.1.20.png").write_bytes(b"half a picture")
+    code, told = run(source=source)
     assert code == 1 and "is of a run that was broken off: go on with" in told
     monkeypatch.setattr(Model, "stops_at", None)
     Model.shown.clear()
-    code, told = run("--resume")
-    assert f"{len(before)} of 21 images have results." in told
+    code, told = run("--resume", source=source)
+    assert code == 0 and f"{len(before)} of 17 images have results." in told
     shown = {f"{number:02}.png" for group in Model.shown for number in group}
     assert not shown & set(before)
     assert read(out) == read(expected)

@@ -12,7 +12,7 @@ import errno
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.data.files import media, pictures
+from hrnet_tf.data.files.person_boxes import PersonBoxes
 from hrnet_tf.input_files import MAX_PIXELS
 from hrnet_tf.messages import one_line
 from hrnet_tf.output_files import OutputError, WriteError
@@ -80,6 +81,29 @@ DEFAULT_RULES = Rules()
 def block_size(predictor: Predictor) -> int:
     """How many images, one after the other, are a block."""
     return BATCH_SIZE if predictor.batches_any_sizes else 1
+
+
+def in_blocks(
+    inputs: Sequence[Input],
+    ids: Sequence[int],
+    boxes: PersonBoxes | None,
+    size: int,
+    but: Container[int] = (),
+) -> Iterator[list[Image]]:
+    """Yields images by the blocks that all of them are in, but for some places."""
+    for start in range(0, len(inputs), size):
+        places = range(start, min(start + size, len(inputs)))
+        block = [
+            Image(place, inputs[place], ids[place], _given(boxes, inputs[place]))
+            for place in places
+            if place not in but
+        ]
+        if block:
+            yield block
+
+
+def _given(boxes: PersonBoxes | None, file: Input) -> Boxes | None:
+    return Boxes.found(*boxes.of_image(file.name)) if boxes else None
 
 
 def line_of(image_id: int, file_name: str, rows: Rows) -> str:

@@ -15,12 +15,11 @@ from hrnet_tf.data.files import media
 from hrnet_tf.data.files.person_boxes import PersonBoxes
 from hrnet_tf.progress import Progress
 from hrnet_tf.serving import checksums, result_lines
-from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.image_results import (
     DEFAULT_RULES,
-    Image,
     Rules,
     block_size,
+    in_blocks,
     line_of,
     predict_blocks,
 )
@@ -28,6 +27,7 @@ from hrnet_tf.serving.inputs import Input, InputError, image_ids
 from hrnet_tf.serving.predictor import Predictor
 from hrnet_tf.serving.result_lines import ResultLines
 from hrnet_tf.serving.video_results import predict_video
+from hrnet_tf.training import run_files
 
 Failures = list[media.MediaError]
 
@@ -103,7 +103,9 @@ def _predict_images(
         left = len(inputs) - len(lines)
         if left < len(inputs):
             _log.info("%d of %d images have results.", len(lines), len(inputs))
-        blocks = _blocks(inputs, ids, boxes, size, lines)
+        if resume:
+            _remove_unfinished_pictures(inputs)
+        blocks = in_blocks(inputs, ids, boxes, size, lines)
         with _saying_what_is_there(lines), Progress(left, "Predicting") as progress:
             for block in predict_blocks(predictor, blocks, rules):
                 new = {}
@@ -119,27 +121,11 @@ def _predict_images(
         return lines.write_results(_results_of(output_dir)), failures
 
 
-def _blocks(
-    inputs: Sequence[Input],
-    ids: Sequence[int],
-    boxes: PersonBoxes | None,
-    size: int,
-    lines: ResultLines,
-) -> Iterator[list[Image]]:
-    """Yields the images that have no line, by the blocks that all images are in."""
-    for start in range(0, len(inputs), size):
-        places = range(start, min(start + size, len(inputs)))
-        block = [
-            Image(place, inputs[place], ids[place], _given(boxes, inputs[place]))
-            for place in places
-            if place not in lines
-        ]
-        if block:
-            yield block
-
-
-def _given(boxes: PersonBoxes | None, file: Input) -> Boxes | None:
-    return Boxes.found(*boxes.of_image(file.name)) if boxes else None
+def _remove_unfinished_pictures(inputs: Sequence[Input]) -> None:
+    """Removes what a process that was killed was writing."""
+    for folder in {os.path.dirname(file.output) for file in inputs}:
+        if os.path.isdir(folder):
+            run_files.remove_leftovers(folder)
 
 
 @contextlib.contextmanager
