@@ -150,16 +150,16 @@ def evaluate(data: str, model: str) -> measuring.Work:
 def predict(data: str, model: str) -> measuring.Work:
     """A folder's pictures, with the annotations' boxes."""
     from hrnet_tf.data.files.person_boxes import PersonBoxes
-    from hrnet_tf.serving import predicting
+    from hrnet_tf.serving import inputs, predicting
     from hrnet_tf.serving.predictors import load_predictor
 
     predictor = load_predictor(model)
     output_dir = f"{data}/predicted"
 
     def work() -> None:
-        inputs = predicting.find_inputs(f"{data}/images", output_dir)
+        files = inputs.find_inputs(f"{data}/images", output_dir)
         boxes = PersonBoxes(f"{data}/people.json", 1)
-        predicting.predict_all(predictor, inputs, output_dir, boxes)
+        predicting.predict_all(predictor, files, output_dir, boxes)
 
     return _once_warm(work)
 

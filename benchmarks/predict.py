@@ -110,17 +110,17 @@ def _summed_up(row: dict[str, Any]) -> dict[str, Any]:
 def ours(model: str, image_dir: str, boxes: str, output_dir: str) -> measuring.Work:
     """What `python -m hrnet_tf.predict` does once the model is loaded."""
     from hrnet_tf.data.files.person_boxes import PersonBoxes
-    from hrnet_tf.serving import predicting
+    from hrnet_tf.serving import inputs, predicting
     from hrnet_tf.serving.predictors import load_predictor
 
     predictor = load_predictor(model)
     people = PersonBoxes(boxes, 1)
-    inputs = predicting.find_inputs(image_dir, output_dir)
-    people.check([file.name for file in inputs])
+    files = inputs.find_inputs(image_dir, output_dir)
+    people.check([file.name for file in files])
 
     def work() -> None:
         shutil.rmtree(output_dir, ignore_errors=True)
-        predicting.predict_all(predictor, inputs, output_dir, people)
+        predicting.predict_all(predictor, files, output_dir, people)
 
     return work
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,9 +101,11 @@ def naming(path: str, partial: str) -> Iterator[None]:
 
 
 def partial_name(name: str) -> str:
-    """What a file or folder is called while this process writes it."""
-    # The end of the name alone: longer than the name itself could be too long.
-    return f".hrnet_tf.{os.getpid()}.{name[-_KEPT_OF_NAMES:]}"
+    """What a file or folder is called while this thread writes it."""
+    # The end of the name alone: longer than the name itself could be too long. Two
+    # threads may write names that end alike.
+    thread = threading.get_native_id()
+    return f".hrnet_tf.{os.getpid()}.{thread}.{name[-_KEPT_OF_NAMES:]}"
 
 
 @contextlib.contextmanager

@@ -35,42 +35,29 @@ the turned pictures; --exif=ignore takes the pixels as they are stored.
 image_id is that of the annotations. Without annotations it is the number at the end of
 the image's name; if two images would have the same or one has none, it is the image's
 place in alphabetical order, from 1.
+
+results.jsonl beside results.json has a line for each image, {"image_id", "file_name",
+"results"}, which is there as soon as its images are predicted. --resume goes on with
+what a run left that was broken off.
 """
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
-
-if TYPE_CHECKING:
-    from hrnet_tf.serving.predictor import Predictor
+from hrnet_tf.api import chosen_model
+from hrnet_tf.api.chosen_model import ChosenModel
 
 
 def define_flags() -> flags.FlagValues:
     """Returns the command's flags."""
     define = command_line.Flags()
-    define.string(
-        "model",
-        "A SavedModel's directory or a .tflite file, the directory of a run, a "
-        "checkpoint, or official weights.",
-        required=True,
-    )
+    chosen_model.define_flags(define)
     define.string("input", "An image, a folder or a video.", required=True)
     define.string("output_dir", "Where results are to be.", required=True)
-    define.string("boxes", "JSON file of people's boxes.")
-    define.boolean("whole_image", "Whether every image shows one person who fills it.")
-    define.string(
-        "detector",
-        "A detector to find people with, in a form that --model may have.",
-    )
-    define.integer(
-        "category_id",
-        "The category of people, in --boxes or among the detector's classes.",
-        default=1,
-    )
     define.float(
         "box_score_threshold",
         "Detected objects that score less are not drawn, nor given to a pose model.",
@@ -83,17 +70,14 @@ def define_flags() -> flags.FlagValues:
     )
     define.boolean("draw_boxes", "Whether to draw boxes and scores.", default=True)
     define.boolean(
-        "no_pictures", "Write results.json and label maps, but no pictures or video."
+        "no_pictures", "Write results and label maps, but no pictures or video."
     )
-    define.enum(
-        "exif",
-        ["apply", "ignore"],
-        "apply turns pictures by their EXIF orientation, as viewers do, and is the "
-        "default; ignore takes them as they are stored.",
-    )
-    define.max_pixels()
-    command_line.define_loading(define)
+    chosen_model.define_reading(define)
     define.boolean("overwrite", "Whether to replace existing output.")
+    define.boolean(
+        "resume",
+        "Whether to go on with what an earlier run with the same flags left, if any.",
+    )
     return define.values
 
 
@@ -104,34 +88,40 @@ def predict(values: flags.FlagValues) -> None:
         UserError: If the model, the input or the boxes cannot be used, if there is
             output already, or, at the end, if something could not be read.
     """
-    if sum(map(bool, (values.boxes, values.whole_image, values.detector))) > 1:
-        raise command_line.UsageError(_WHERE_PEOPLE_ARE)
-    command_line.check_num_threads(values, values.model, values.detector)
+    chosen_model.check_usage(values)
+    if values.overwrite and values.resume:
+        raise command_line.UsageError(
+            "--overwrite starts over and --resume goes on: give one of them."
+        )
 
     from hrnet_tf.data.files import media
     from hrnet_tf.data.files.person_boxes import PersonBoxes
-    from hrnet_tf.serving import predicting
+    from hrnet_tf.serving import inputs, predicting
+    from hrnet_tf.serving.image_results import Rules
 
-    boxes = PersonBoxes(values.boxes, values.category_id) if values.boxes else None
-    inputs = predicting.find_inputs(values.input, values.output_dir)
-    pictures = not values.no_pictures
-    predicting.check_outputs(inputs, values.output_dir, values.overwrite, pictures)
     is_video = media.is_video(values.input)
-    if is_video and values.exif:
-        raise command_line.UsageError("--exif goes with images; --input is a video.")
+    for flag in ("exif", "resume"):
+        if is_video and values[flag].value:
+            raise command_line.UsageError(
+                f"--{flag} goes with images; --input is a video."
+            )
+    boxes = PersonBoxes(values.boxes, values.category_id) if values.boxes else None
+    files = inputs.find_inputs(values.input, values.output_dir)
+    _check_output(values, files)
     if boxes and not is_video:
-        boxes.check([file.name for file in inputs])
-    exif = predicting.choose_exif([] if is_video else inputs, boxes, values.exif)
+        boxes.check([file.name for file in files])
+    exif = inputs.choose_exif([] if is_video else files, boxes, values.exif)
+    pictures = not values.no_pictures
     predicting.predict_all(
-        _load(values, is_video),
-        inputs,
+        ChosenModel.of(values, full_legend=is_video).load(),
+        files,
         values.output_dir,
         boxes,
-        exif,
-        pictures,
-        values.max_pixels,
+        Rules(exif, pictures, values.max_pixels),
+        _settings(values, exif),
+        values.resume,
     )
-    look = f"look at {inputs[0].output}, and " if pictures else ""
+    look = f"look at {files[0].output}, and " if pictures else ""
     what = f"{look}open the model as a page in the browser"
     next_steps.tell(what, "demo", *command_line.loading_flags(values))
 
@@ -141,65 +131,24 @@ def main(argv: Sequence[str]) -> int:
     return command_line.run(predict, define_flags(), argv)
 
 
-# The flags that say how predictions are told and drawn, by the fields of `Style`.
-_STYLE_FLAGS = {
-    "category_id": "category_id",
-    "keypoint_score_threshold": "score_threshold",
-    "box_score_threshold": "box_score_threshold",
-    "draw_boxes": "draw_boxes",
-}
+def _check_output(values: flags.FlagValues, files: Sequence[Any]) -> None:
+    """Refuses to replace the input, or what is there already."""
+    from hrnet_tf.serving import inputs, result_lines
 
-_WHERE_PEOPLE_ARE = (
-    "A pose model needs to know where people are. Give one of --detector=MODEL, "
-    "--boxes=FILE.json, or --whole_image if every image shows one person who fills it."
-)
+    is_continued = values.resume and result_lines.is_begun(values.output_dir)
+    may_replace = values.overwrite or is_continued
+    if not may_replace:
+        result_lines.check_none(values.output_dir)
+    results = result_lines.paths(values.output_dir)
+    inputs.check_outputs(files, may_replace, not values.no_pictures, results)
 
 
-def _load(values: flags.FlagValues, is_video: bool) -> "Predictor":
-    """Loads the model; refuses flags that do not go with it."""
-    from hrnet_tf.api.loading import load
-    from hrnet_tf.serving.metadata import ModelError
-    from hrnet_tf.serving.predictor import Style
+def _settings(values: flags.FlagValues, exif: str) -> dict[str, Any]:
+    """What decides about results, besides the model."""
+    from hrnet_tf.serving import checksums
 
-    style = Style(
-        **{field: values[flag].value for field, flag in _STYLE_FLAGS.items()},
-        full_legend=is_video,
-    )
-    predictor = load(values.model, style=style, **command_line.loading(values))
-    gives_people = bool(values.boxes) or values.whole_image
-    if predictor.needs_boxes and gives_people == bool(values.detector):
-        raise command_line.UsageError(_WHERE_PEOPLE_ARE)
-    for flag, is_given in (
-        ("--boxes and --whole_image go", gives_people),
-        ("--detector goes", values.detector),
-    ):
-        if is_given and not predictor.needs_boxes:
-            kind = predictor.metadata.task
-            raise command_line.UsageError(
-                f"{values.model} is a {kind} model: {flag} with pose models."
-            )
-    if values.detector:
-        from hrnet_tf.serving.people.predictor import TwoStagePredictor
-
-        detector = load(
-            values.detector,
-            num_threads=values.num_threads,
-            verify=not values.unverified,
-        )
-        try:
-            predictor = TwoStagePredictor(
-                detector, predictor, values.category_id, values.box_score_threshold
-            )
-        except ModelError as error:
-            raise ModelError(f"--detector={values.detector}: {error}") from error
-    for field, flag in _STYLE_FLAGS.items():
-        is_used = field in predictor.style_fields
-        if not is_used and not values[flag].using_default_value:
-            raise command_line.UsageError(
-                f"--{flag} changes nothing here: leave it out. {values.model} is a "
-                f"{predictor.metadata.task} model."
-            )
-    return predictor
+    boxes = checksums.fingerprint([values.boxes]) if values.boxes else None
+    return {"file of boxes": boxes, **chosen_model.settings_of(values), "--exif": exif}
 
 
 if __name__ == "__main__":

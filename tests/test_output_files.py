@@ -1,5 +1,6 @@
 import json
 import os
+import threading
 import time
 
 import pytest
@@ -115,3 +116,16 @@ def test_long_messages_are_looked_through_in_time():
 def test_other_messages_are_no_failure_to_write():
     error = tf.errors.UnknownError(None, None, "shapes do not fit; try again")
     assert output_files.failure_to_write(error) is None
+
+
+def test_threads_that_write_names_which_end_alike_do_not_meet(tmp_path):
+    paths = [tmp_path / f"{letter}{'0' * 99}.txt" for letter in "ab"]
+    with written_whole(paths[0]) as partial:
+        thread = threading.Thread(
+            target=output_files.write_json, args=(paths[1], "second")
+        )
+        with open(partial, "w") as file:
+            thread.start()
+            thread.join()
+            file.write("first")
+    assert [path.read_text() for path in paths] == ["first", '"second"']

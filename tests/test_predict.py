@@ -7,41 +7,18 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from fake_pose import FakePredictor
 from PIL import Image
 
 from hrnet_tf import predict
 from hrnet_tf.api import loading
 from hrnet_tf.data.files import media
-from hrnet_tf.data.vocabularies.skeletons import load_skeleton
-from hrnet_tf.serving import predicting
+from hrnet_tf.serving import image_results
 from hrnet_tf.serving.metadata import ModelError
-from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
+from hrnet_tf.serving.pose.predictor import PosePrediction
 from hrnet_tf.serving.predictor import DEFAULT_STYLE
 
-SKELETON = load_skeleton("coco17")
-
-
-class FakePredictor(PosePredictor):
-    """Puts all keypoints on the middle of the box."""
-
-    has_heatmaps = False
-
-    class metadata:
-        task = "pose"
-        skeleton = SKELETON
-
-    def __init__(self, style):
-        self.style = style
-
-    def predict_crop(self, crop):
-        raise AssertionError("not asked for")
-
-    def predict_people(self, image, boxes):
-        assert image.dtype == np.uint8 and image.ndim == 3
-        middles = boxes[:, np.newaxis, :2] + boxes[:, np.newaxis, 2:] / 2
-        keypoints = np.ones((len(boxes), 17, 3), np.float32)
-        keypoints[..., :2] = middles
-        return keypoints, np.full(len(boxes), 0.8, np.float32)
+RESULTS = ["results.json", "results.jsonl", "results.settings.json"]
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +63,7 @@ def test_whole_images(photos, tmp_path, capsys):
         assert row["score"] == pytest.approx(0.8)
     out = tmp_path / "out"
     files = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
-    assert files == ["1.jpg", "2.png", "more/3.bmp.png", "results.json"]
+    assert files == ["1.jpg", "2.png", "more/3.bmp.png", *RESULTS]
     picture = media.read_image(str(out / "2.png"))
     assert picture.shape == (60, 80, 3)
     assert np.abs(picture[28:33, 38:43].astype(int) - 90).max() > 50  # Drawn on.
@@ -170,7 +147,7 @@ def test_images_that_are_shown_together_have_a_limit(
     batches, many, tmp_path, monkeypatch
 ):
     # 05.png alone has as many pixels as a group may have.
-    monkeypatch.setattr(predicting, "_MOST_PIXELS", 20 * 25)
+    monkeypatch.setattr(image_results, "_MOST_PIXELS", 20 * 25)
     for number in (1, 2, 3, 8, 9):
         (many / f"{number:02}.png").unlink()
     cv2.imwrite(str(many / "06.png"), np.full((10, 30, 3), 90, np.uint8))
@@ -273,7 +250,7 @@ def test_a_full_disk_ends_it_with_one_sentence(photos, tmp_path, capsys, monkeyp
     def fail(path, image):
         raise OSError(errno.ENOSPC, "No space left on device", path)
 
-    monkeypatch.setattr(predicting.visualization, "write_image", fail)
+    monkeypatch.setattr(image_results.visualization, "write_image", fail)
     assert run(tmp_path, f"--input={photos}", "--whole_image") == 1
     error = capsys.readouterr().err
     assert error.count("No space left on device") == 1 and "Traceback" not in error
@@ -299,10 +276,8 @@ def test_without_pictures_there_are_results_alone(photos, tmp_path):
     flags = ["--whole_image", "--no_pictures"]
     assert run(tmp_path, f"--input={photos}", *flags) == 0
     assert len(read_results(tmp_path)) == 3
-    assert [path.name for path in sorted(earlier.parent.iterdir())] == [
-        "1.jpg",
-        "results.json",
-    ]
+    names = [path.name for path in sorted(earlier.parent.iterdir())]
+    assert names == ["1.jpg", *RESULTS]
     assert earlier.read_bytes() == b"stays"
     assert run(tmp_path, f"--input={photos}", *flags) == 1  # Results exist already.
 
@@ -311,7 +286,8 @@ def test_without_pictures_there_are_results_alone(photos, tmp_path):
         writer.write(np.full((48, 64, 3), 90, np.uint8))
     output = f"--output_dir={tmp_path}/film"
     assert run(tmp_path, f"--input={tmp_path}/v.mp4", *flags, output) == 0
-    assert [path.name for path in (tmp_path / "film").iterdir()] == ["results.json"]
+    names = sorted(path.name for path in (tmp_path / "film").iterdir())
+    assert names == RESULTS[:2]  # Nobody goes on with a video.
 
 
 def test_label_maps_are_named_by_their_path(photos, tmp_path, monkeypatch, capsys):
@@ -327,7 +303,8 @@ def test_label_maps_are_named_by_their_path(photos, tmp_path, monkeypatch, capsy
     ]
     for path in paths:
         assert (media.read_image(str(tmp_path / "out" / path)) == 7).all()
-    (tmp_path / "out/results.json").unlink()
+    for name in RESULTS:
+        (tmp_path / "out" / name).unlink()
     assert run(tmp_path, *flags) == 1  # They are results, too.
     assert "1.jpg.labels.png exists already" in capsys.readouterr().err
 

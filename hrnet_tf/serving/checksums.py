@@ -13,9 +13,9 @@ hrnet_tf.json says `"checksum": "sha256"`, so that a checksum that was lost is m
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from hrnet_tf.input_files import open_input, read_bytes
+from hrnet_tf.input_files import names_in, open_input, read_bytes
 from hrnet_tf.messages import listed
 from hrnet_tf.serving.metadata import FILE_NAME, ModelError
 
@@ -110,6 +110,26 @@ def check_folder(folder: str) -> None:
                 f"{folder} is not as it was exported: {listed(shown_names)} "
                 f"{'is' if len(names) == 1 else 'are'} {mistake}; {_ADVICE}"
             )
+
+
+def fingerprint(paths: Iterable[str]) -> str:
+    """One SHA-256 of all that is in the files of models, wherever these lie.
+
+    Each path is a file, the folder of a SavedModel, or the prefix of a checkpoint,
+    which may be at an address.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        folder, prefix = os.path.split(path)
+        names = [prefix]
+        if os.path.isdir(path):
+            folder, names = path, _contents(path)
+        elif not os.path.exists(path):
+            names = [n for n in names_in(folder) if n.startswith(f"{prefix}.")]
+        for name in sorted(names):
+            if not os.path.isdir(os.path.join(folder, name)):
+                digest.update(f"{_digest(folder, name)}\n".encode())
+    return digest.hexdigest()
 
 
 def lost(path: str) -> ModelError:

@@ -148,8 +148,13 @@ class Predictor(abc.ABC, Generic[P]):
         self._model = model
 
     def __repr__(self) -> str:
+        return f"<{' '.join([self.metadata.task, 'model', *self.sources])}>"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The paths of what it was loaded from."""
         path = getattr(getattr(self, "_model", None), "path", "")
-        return f"<{self.metadata.task} model{f' {path}' if path else ''}>"
+        return (path,) if path else ()
 
     @overload
     def predict(

@@ -6,8 +6,9 @@ a large one alone.
 """
 
 import collections
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -16,33 +17,34 @@ Result = TypeVar("Result")
 Expected = TypeVar("Expected", bound=Exception)
 
 _THREADS = 2
-# How many items are read ahead, and wait to be written: at least one group.
+# How many items are read ahead, and wait to be written: at least one block.
 _AHEAD = 3
 _BEHIND = 3
 
 
 def in_stages(
-    items: Iterable[Item],
+    blocks: Iterable[Sequence[Item]],
     weight: Callable[[Item], float],
     read: Callable[[Item], Any],
     look: Callable[[list[Item], list[Any]], list[Any]],
     write: Callable[[Item, Any], Result],
     expected: type[Expected],
-    group_size: int = 1,
-) -> Iterator[Result | Expected]:
+    block_size: int = 1,
+) -> Generator[Result | Expected, None, None]:
     """Yields a result for each item, in their order.
 
     Args:
-        items: What to work on.
-        weight: The memory that an item takes, as a share of what a group of them may
-            take. One that takes all or more is in memory alone.
+        blocks: What to work on. Items of a block are looked at together, as far as
+            their weight allows, and never with those of others.
+        weight: The memory that an item takes, as a share of what is looked at together
+            may take. One that takes all or more is in memory alone.
         read: The first stage. Runs in another thread.
         look: The second, with items and what `read` returned for each; returns as many
             findings. Runs in this thread. If it fails, each item is looked at alone.
         write: The third, with what `look` found. Runs in another thread.
         expected: An error of this kind, raised by any stage, is the item's result.
             Other errors are raised when their item's turn comes.
-        group_size: The most items that are looked at together.
+        block_size: The most items that a block has.
     """
 
     def attempt(stage: Callable[..., Any], *arguments: Any) -> Any:
@@ -71,8 +73,10 @@ def in_stages(
         pairs = zip(group, findings, strict=True)
         return [submit(write, *pair) for pair in pairs]
 
-    groups = _in_groups(items, weight, group_size)
-    ahead, behind = (math.ceil(count / group_size) for count in (_AHEAD, _BEHIND))
+    groups = itertools.chain.from_iterable(
+        _in_groups(block, weight) for block in blocks
+    )
+    ahead, behind = (math.ceil(count / block_size) for count in (_AHEAD, _BEHIND))
     try:
         for group, contents in _read_ahead(groups, read, submit, ahead):
             if contents is None:
@@ -125,15 +129,15 @@ def _look_at(
 
 
 def _in_groups(
-    items: Iterable[Item], weight: Callable[[Item], float], group_size: int
+    block: Sequence[Item], weight: Callable[[Item], float]
 ) -> Iterator[tuple[list[Item], bool]]:
     """Yields items that follow one another, and whether it is a large one alone."""
     group: list[Item] = []
     total = 0.0
-    for item in items:
+    for item in block:
         more = weight(item)
         is_large = more >= 1
-        if group and (is_large or len(group) == group_size or total + more > 1):
+        if group and (is_large or total + more > 1):
             yield group, False
             group, total = [], 0.0
         if is_large:

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from hrnet_tf.input_files import names_in
 from hrnet_tf.output_files import PARTIAL, naming, partial_name
 
@@ -15,6 +13,8 @@ from hrnet_tf.output_files import PARTIAL, naming, partial_name
 @contextlib.contextmanager
 def written(path: str) -> Iterator[str]:
     """Yields a name beside `path`, which becomes the file's name at the end."""
+    import tensorflow as tf
+
     folder, name = os.path.split(path)
     partial = os.path.join(folder, partial_name(name))
     try:
@@ -28,6 +28,8 @@ def written(path: str) -> Iterator[str]:
 
 def write_json(path: str, content: Mapping[str, Any]) -> None:
     """Writes a JSON file."""
+    import tensorflow as tf
+
     with written(path) as partial, tf.io.gfile.GFile(partial, "w") as file:
         json.dump(content, file, indent=2, sort_keys=True)
         file.write("\n")
@@ -43,6 +45,8 @@ def remove_leftovers(folder: str) -> None:
 
 def _remove(path: str) -> None:
     """Removes a file, or a folder with all that is in it."""
+    import tensorflow as tf
+
     if tf.io.gfile.isdir(path):
         tf.io.gfile.rmtree(path)
     else:

@@ -14,24 +14,28 @@ class Fault(Exception):
     pass
 
 
-def run(count, read=None, look=None, write=None, is_large=None, group_size=1):
-    """Stages for single items; `look` is called with each of a group."""
+def blocks_of(count, size):
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def run(count, read=None, look=None, write=None, is_large=None, block_size=1):
+    """Stages for single items; `look` is called with each of a block."""
     look = look or (lambda item, contents: contents * 2)
     return stages.in_stages(
-        range(count),
+        blocks_of(count, block_size),
         lambda item: 1.0 if is_large and is_large(item) else 0.1,
         read or (lambda item: item + 100),
         lambda group, contents: [look(*p) for p in zip(group, contents, strict=True)],
         write or (lambda item, found: (item, found)),
         Fault,
-        group_size,
+        block_size,
     )
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 30])
 @pytest.mark.parametrize("large", [(), (0,), (3, 4), range(30)])
-@pytest.mark.parametrize("group_size", [1, 4])
-def test_results_are_in_order(count, large, group_size):
+@pytest.mark.parametrize("block_size", [1, 4])
+def test_results_are_in_order(count, large, block_size):
     def read(item):
         time.sleep(0.002 * (item % 3))
         return item + 100
@@ -40,7 +44,7 @@ def test_results_are_in_order(count, large, group_size):
         time.sleep(0.002 * (item % 2))
         return item, found
 
-    results = run(count, read, None, write, lambda item: item in large, group_size)
+    results = run(count, read, None, write, lambda item: item in large, block_size)
     assert list(results) == [(item, 2 * (item + 100)) for item in range(count)]
 
 
@@ -64,26 +68,29 @@ def test_the_next_is_read_and_the_last_written_meanwhile():
     assert list(run(3, read, look, write)) == [None] * 3
 
 
-def groups_of(count, weight, group_size):
+def groups_of(blocks, weight):
     groups = []
 
     def look(group, contents):
         groups.append(group)
         return contents
 
-    results = stages.in_stages(
-        range(count), weight, int, look, lambda *_: None, Fault, group_size
-    )
-    assert list(results) == [None] * count
+    size = max(map(len, blocks))
+    results = stages.in_stages(blocks, weight, int, look, lambda *_: None, Fault, size)
+    assert list(results) == [None] * sum(map(len, blocks))
     return groups
 
 
-def test_items_are_looked_at_together_up_to_a_number_and_a_weight():
-    assert groups_of(7, lambda item: 0.0, 3) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert groups_of(5, lambda item: 0.4, 3) == [[0, 1], [2, 3], [4]]
-    assert groups_of(3, lambda item: float(item == 1), 4) == [[0], [1], [2]]
-    large = groups_of(5, lambda item: 1.5 if item == 2 else 0.3, 4)
+def test_items_of_a_block_are_looked_at_together_up_to_a_weight():
+    assert groups_of(blocks_of(7, 3), lambda _: 0.0) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert groups_of([range(5)], lambda _: 0.4) == [[0, 1], [2, 3], [4]]
+    large = groups_of([range(5)], lambda item: 1.5 if item == 2 else 0.3)
     assert large == [[0, 1], [2], [3, 4]]
+    # What one block leaves free is not for the next.
+    assert groups_of([[0, 1, 2], [3], [4, 5]], lambda _: 0.4) == [
+        *([0, 1], [2]),
+        *([3], [4, 5]),
+    ]
 
 
 def test_a_fault_takes_none_of_its_group_with_it():
@@ -102,7 +109,7 @@ def test_a_fault_takes_none_of_its_group_with_it():
 
     results = list(
         stages.in_stages(
-            range(8), lambda item: 0.0, read, look, lambda *_: _, Fault, group_size=4
+            blocks_of(8, 4), lambda item: 0.0, read, look, lambda *_: _, Fault, 4
         )
     )
     assert [n for n, r in enumerate(results) if isinstance(r, Fault)] == [1, 5]
@@ -175,8 +182,8 @@ def left_of(contents):
     return len(contents)
 
 
-@pytest.mark.parametrize("group_size", [1, 4])
-def test_what_was_written_is_not_in_memory_any_more(group_size):
+@pytest.mark.parametrize("block_size", [1, 4])
+def test_what_was_written_is_not_in_memory_any_more(block_size):
     contents, beside = weakref.WeakSet(), {}
     large = (6, 7, 13)
 
@@ -193,7 +200,7 @@ def test_what_was_written_is_not_in_memory_any_more(group_size):
         lambda item, content: content,
         lambda item, content: item,
         lambda item: item in large,
-        group_size,
+        block_size,
     )
     assert list(results) == list(range(15))
     assert beside == dict.fromkeys(large, 0)
@@ -216,7 +223,7 @@ def test_faults_that_are_kept_keep_no_content(stage, is_large):
             raise Fault(f"{item} failed") from error
 
     stages = {"look": lambda item, content: content, stage: fail}
-    faults = list(run(5, read, **stages, is_large=lambda _: is_large, group_size=2))
+    faults = list(run(5, read, **stages, is_large=lambda _: is_large, block_size=2))
     assert list(map(str, faults)) == [f"{item} failed" for item in range(5)]
     assert left_of(contents) == 0
 

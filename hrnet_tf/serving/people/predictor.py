@@ -62,6 +62,10 @@ class TwoStagePredictor(Predictor[PosePrediction]):
         self.batches_any_sizes = pose.batches_any_sizes
         self._detector, self._pose = detector, pose
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (*self._detector.sources, *self._pose.sources)
+
     def predict_image(
         self, image: np.ndarray, boxes: Boxes | None = None
     ) -> PosePrediction:

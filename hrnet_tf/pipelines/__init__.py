@@ -1,0 +1,1 @@
+"""Pipelines for Apache Beam, which run on this machine or on many."""
