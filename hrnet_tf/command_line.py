@@ -199,7 +199,8 @@ def define_loading(define: Flags) -> None:
     )
     define.integer(
         "num_threads",
-        "CPU threads for a .tflite file; as many as there are cores if not given.",
+        "CPU threads for a .tflite file. If not given, as many as there are cores; for "
+        "folders one less, which reads and writes.",
         least=1,
     )
     define_unverified(define)

@@ -41,6 +41,8 @@ results.jsonl beside results.json has a line for each image, {"image_id", "file_
 what a run left that was broken off.
 """
 
+import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -112,8 +114,14 @@ def predict(values: flags.FlagValues) -> None:
         boxes.check([file.name for file in files])
     exif = inputs.choose_exif([] if is_video else files, boxes, values.exif)
     pictures = not values.no_pictures
+    chosen = ChosenModel.of(values, full_legend=is_video)
+    if not is_video and not values.num_threads:
+        # A core reads, draws and writes other images meanwhile.
+        num_threads = max(1, (os.cpu_count() or 1) - 1)
+        loading = {**chosen.loading, "num_threads": num_threads}
+        chosen = dataclasses.replace(chosen, loading=loading)
     predicting.predict_all(
-        ChosenModel.of(values, full_legend=is_video).load(),
+        chosen.load(),
         files,
         values.output_dir,
         boxes,

@@ -541,7 +541,7 @@ def test_flags_about_the_model_are_those_of_load(photos, tmp_path, monkeypatch, 
         "label_set": None,
         "input_size": (64, 32),
         "flip_test": True,
-        "num_threads": None,
+        "num_threads": max(1, os.cpu_count() - 1),
         "verify": False,
     }
     # The next command is about the same model.

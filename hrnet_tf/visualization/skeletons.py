@@ -248,7 +248,7 @@ def _line_widths(
     """
     side = max(canvas.shape)
     width = max(np.clip(0.018 * size, 0.003 * side, 0.011 * side), pixel)
-    widths = np.full(len(points), width)
+    widths = np.full(len(points), width, np.float64)
     shown = points[visible]
     if len(shown) > _NEIGHBOURS:
         distances = np.linalg.norm(shown[:, np.newaxis] - shown, axis=-1)
