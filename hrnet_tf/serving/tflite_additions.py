@@ -1,9 +1,9 @@
 """Additions whose sum is needed with and without ReLU, as XNNPACK runs them fast.
 
 The converter makes a ReLU part of the addition before it, unless something else reads
-the sum, too, as in Lite-HRNet's fusions. XNNPACK has no 8-bit ReLU that stands alone: it
-would part the graph, and take 25 times as long as the addition. To add once more, with
-the ReLU inside, costs less.
+the sum, too, as in Lite-HRNet's fusions. XNNPACK has no 8-bit ReLU that stands alone:
+it would part the graph, and take 25 times as long as the addition. To add once more,
+with the ReLU inside, costs less.
 """
 
 import copy
