@@ -46,7 +46,7 @@ def upsample(
     if method == "nearest" and training:
         return _repeat_pixels(x, factor)
     if method == "nearest":
-        return tf_keras.backend.resize_images(x, factor, factor, "channels_last")
+        return _join_copies(x, factor)
     if size is None:
         size = [side * factor for side in spatial_size(x)]
     if method == "bilinear":
@@ -63,14 +63,36 @@ def upsample(
 def _repeat_pixels(x: tf.Tensor, factor: int) -> tf.Tensor:
     """The nearest-neighbour resize of [B, H, W, C] in operations that XLA can train.
 
-    XLA has no gradient of the resize. Exported models keep the resize all the same:
-    mobile GPUs refuse tensors of more than four dimensions.
+    XLA has no gradient of the resize itself.
     """
     height, width = spatial_size(x)
     channels = x.shape[-1]
     x = tf.reshape(x, [-1, height, 1, width, 1, channels])
     x = tf.tile(x, [1, 1, factor, 1, factor, 1])
     return tf.reshape(x, [-1, height * factor, width * factor, channels])
+
+
+def _join_copies(x: tf.Tensor, factor: int) -> tf.Tensor:
+    """The nearest-neighbour resize of [B, H, W, C] in operations that phones run fast.
+
+    XNNPACK has no such resize, which would part a network's graph wherever there is
+    one. Mobile GPUs refuse the five dimensions of `_repeat_pixels`, and the quantiser
+    its tiles.
+    """
+    height, width = spatial_size(x)
+    channels = x.shape[-1]
+    x = _copies(x, factor, axis=3)
+    x = tf.reshape(x, [-1, height, 1, width * factor * channels])
+    x = _copies(x, factor, axis=2)
+    return tf.reshape(x, [-1, height * factor, width * factor, channels])
+
+
+def _copies(x: tf.Tensor, count: int, axis: int) -> tf.Tensor:
+    """Copies of a tensor side by side."""
+    # XNNPACK joins at most five.
+    if count > 4 and count % 2 == 0:
+        return _copies(tf.concat([x, x], axis), count // 2, axis)
+    return tf.concat([x] * count, axis)
 
 
 def spatial_size(x: tf.Tensor) -> list[int | tf.Tensor]:

@@ -33,15 +33,16 @@ def halves(x: tf.Tensor) -> list[tf.Tensor]:
 def join_shuffled(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Joins two tensors [B, H, W, C / 2]; their channels take turns.
 
-    This is the channel shuffle of ShuffleNet with two groups. It stays within four
-    dimensions, more than which mobile GPUs refuse. XNNPACK transposes in a ninth of the
-    time that a concatenation along a last axis of single numbers takes it.
+    This is the channel shuffle of ShuffleNet with two groups: a transposition of two
+    rows, each a whole tensor. For XNNPACK that is faster than one of two rows for each
+    pixel, and than joining along a last axis of single numbers. It stays within four
+    dimensions, more than which mobile GPUs refuse.
     """
     height, width = spatial_size(first)
     half = first.shape[-1]
-    x = tf.concat([first, second], axis=-1)
-    x = tf.reshape(x, [-1, height * width, 2, half])
-    x = tf.transpose(x, [0, 1, 3, 2])
+    x = tf.concat([first, second], axis=1)
+    x = tf.reshape(x, [-1, 2, height, width * half])
+    x = tf.transpose(x, [0, 2, 3, 1])
     return tf.reshape(x, [-1, height, width, 2 * half])
 
 

@@ -20,6 +20,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from hrnet_tf.messages import UserError
 from hrnet_tf.progress import Progress
+from hrnet_tf.serving.tflite_additions import activate_additions
 from hrnet_tf.serving.tflite_graphs import kind_of, name_of, pack, unpack
 
 SIGNATURE = "serving_default"
@@ -83,6 +84,7 @@ class Quantizer:
         samples = [{"image": np.stack([image] * size)} for image in images]
         if not samples:
             raise ValueError("int8 needs images to calibrate with; there are none.")
+        content = activate_additions(content)
         if not _layers(content, part):
             raise UserError(
                 "int8 is for backbones and decoders of HRNet and Lite-HRNet, and this "
@@ -158,7 +160,10 @@ def _layers(
             continue
         kind = kind_of(model, operation)
         places = [makers[index] for index in operation.inputs if index in makers]
-        place = places[0] if places and kind in _MOVES else len(layers)
+        # Copies of one tensor, joined, are a resize.
+        is_copied = kind == "CONCATENATION" and len(set(operation.inputs)) == 1
+        is_moved = places and (kind in _MOVES or is_copied)
+        place = places[0] if is_moved else len(layers)
         if place == len(layers):
             layers.append(Layer(name, kind))
         else:

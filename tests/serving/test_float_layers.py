@@ -97,7 +97,7 @@ def test_what_only_moves_numbers_belongs_to_who_made_them(quantizer):
     # The first has nothing before it that has 8 bits.
     pads = [layer for layer in quantizer.layers if layer.kind == "PAD"]
     assert pads == [quantizer.layers[0]]
-    assert "RESIZE_NEAREST_NEIGHBOR" not in kinds
+    assert "CONCATENATION" not in kinds  # Copies side by side: nearest neighbours.
     assert sum(len(layer.moves) for layer in quantizer.layers) > 5
 
 

@@ -85,10 +85,19 @@ def test_the_graph_is_one_for_phones(codec, backbone, quantize, mobile_file):
     used = {names[code.builtinCode] for code in model.operatorCodes}
     assert "CONV_2D" in used
     forbidden = {"CUSTOM", "GATHER_ND", "WHERE", "WHILE", "IF", "ADD_N"}
+    # XNNPACK, for CPUs, has none: it would part the graph.
+    forbidden |= {"RESIZE_NEAREST_NEIGHBOR"}
     forbidden |= {name for name in names.values() if "NON_MAX" in name}
     assert not used & forbidden
     assert all(code.customCode is None for code in model.operatorCodes)
     assert len(model.subgraphs) == 1
+    for operation in model.subgraphs[0].operators:
+        made = model.subgraphs[0].tensors[operation.outputs[0]]
+        is_relu = (
+            names[model.operatorCodes[operation.opcodeIndex].builtinCode] == "RELU"
+        )
+        # Nor has XNNPACK an 8-bit ReLU.
+        assert not (is_relu and made.type == schema.TensorType.INT8)
     for tensor in model.subgraphs[0].tensors:
         assert tensor.shape is None or len(tensor.shape) <= 4, tensor.name
         assert tensor.shapeSignature is None or min(tensor.shapeSignature) >= 0

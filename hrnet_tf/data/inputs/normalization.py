@@ -18,7 +18,14 @@ def normalize_image(image: "tf.Tensor") -> "tf.Tensor":
 
     std = np.array(IMAGE_STD, np.float32)
     scale, offset = 1.0 / (255.0 * std), np.array(IMAGE_MEAN, np.float32) / std
-    return tf.cast(image, tf.float32) * scale - offset
+    x = tf.cast(image, tf.float32)
+    if not x.shape.is_fully_defined():
+        return x * scale - offset
+    # As in .tflite files: XNNPACK multiplies rows in a fraction of the time of pixels.
+    *outer, width, channels = x.shape
+    rows = tf.reshape(x, [*outer, 1, width * channels])
+    rows = rows * np.tile(scale, width) - np.tile(offset, width)
+    return tf.reshape(rows, x.shape)
 
 
 def denormalize_image(image: np.ndarray) -> np.ndarray:
