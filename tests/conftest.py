@@ -106,6 +106,20 @@ def fuzz() -> Callable[..., None]:
     return run
 
 
+@pytest.fixture(scope="session")
+def network_cache() -> Any:
+    """The networks of official weights that were built so far."""
+    from network_cache import NetworkCache
+
+    return NetworkCache()
+
+
+@pytest.fixture
+def built_once(network_cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes networks that earlier tests converted, as they were built."""
+    network_cache.use_in_this_test(monkeypatch)
+
+
 TOY_BACKBONE = {
     "hrnet": {
         "model_id": "custom",

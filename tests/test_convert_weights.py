@@ -11,6 +11,8 @@ SPEC = backbones.HRNetSpec(
     width=2, modules=[1, 1, 1], blocks=1, layer1_planes=4, layer1_blocks=1, stem_width=4
 )
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, np.ndarray]:

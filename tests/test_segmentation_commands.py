@@ -28,6 +28,15 @@ def run_dir(parsing_command, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def tflite_file(run_dir, tmp_path_factory):
+    """The run as a .tflite file."""
+    folder = tmp_path_factory.mktemp("tflite")
+    flags = [f"--model_dir={run_dir}", "--format=tflite", "--noverify"]
+    assert export.main(["export", *flags, f"--output_dir={folder}"]) == 0
+    return folder / "segmentation_custom_96x96.tflite"
+
+
 def test_training_leaves_scores_and_pictures(run_dir):
     metrics = json.loads((run_dir / "metrics.json").read_text())
     assert metrics["step"] == 4
@@ -140,6 +149,7 @@ def test_a_run_is_exported_and_predicts(run_dir, parsing_data, tmp_path, capsys)
     assert "--boxes and --whole_image go with pose models" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # Calibrates, and evaluates twice.
 def test_int8_is_calibrated_and_compared(run_dir, tmp_path, capsys):
     flags = [f"--model_dir={run_dir}", "--format=tflite", "--quantize=int8"]
     flags += ["--calibration_samples=4", "--verification_images=3", "--max_loss=0.1"]
@@ -155,16 +165,17 @@ def test_int8_is_calibrated_and_compared(run_dir, tmp_path, capsys):
     assert "--input_size=96 must be HEIGHT,WIDTH" in capsys.readouterr().err
 
 
-def test_a_video_gets_a_legend(run_dir, tmp_path, parsing_data):
+def test_a_video_gets_a_legend(tflite_file, tmp_path, parsing_data):
     path = str(tmp_path / "film.avi")
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 5, (96, 96))
     for name in sorted((parsing_data / "images/val").iterdir())[:3]:
         writer.write(cv2.resize(cv2.imread(str(name)), (96, 96)))
     writer.release()
-    flags = [f"--model_dir={run_dir}", "--format=tflite", "--noverify"]
-    assert export.main(["export", *flags, f"--output_dir={tmp_path}"]) == 0
-    model = tmp_path / "segmentation_custom_96x96.tflite"
-    flags = [f"--model={model}", f"--input={path}", f"--output_dir={tmp_path}/out"]
+    flags = [
+        f"--model={tflite_file}",
+        f"--input={path}",
+        f"--output_dir={tmp_path}/out",
+    ]
     assert predict.main(["predict", *flags]) == 0
     capture = cv2.VideoCapture(str(tmp_path / "out/film.mp4"))
     frames = 0
@@ -188,13 +199,11 @@ def test_every_gpu_needs_a_whole_share_of_a_batch(parsing_data):
     assert "task.train_data.global_batch_size" not in str(error.value)
 
 
-def test_the_page_shows_classes(run_dir, tmp_path):
+def test_the_page_shows_classes(tflite_file):
     gradio = pytest.importorskip("gradio")
     from hrnet_tf.serving import page
 
-    flags = [f"--model_dir={run_dir}", "--format=tflite", "--noverify"]
-    assert export.main(["export", *flags, f"--output_dir={tmp_path}"]) == 0
-    predictor = load_predictor(str(tmp_path / "segmentation_custom_96x96.tflite"))
+    predictor = load_predictor(str(tflite_file))
     image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     picture, rows = page.show(predictor, image, 0.3)
     assert picture.shape[0] == 90 and picture.shape[1] > 120  # The legend.

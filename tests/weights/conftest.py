@@ -17,6 +17,11 @@ import safetensors.numpy
 TESTDATA = pathlib.Path(__file__).parents[1] / "testdata"
 
 
+@pytest.fixture(autouse=True)
+def always_built_once(built_once):
+    """All tests of this room share the networks that they convert."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Official:
     """One network.

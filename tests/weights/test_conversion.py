@@ -350,7 +350,11 @@ def test_a_checkpoint_that_reads_back_otherwise_is_not_left(
 
 @pytest.mark.parametrize(
     "name, experiment",
-    [(POSE, "hrnet_pose_coco"), ("cls_hrnet_c4", "hrnet_imagenet")],
+    [
+        (POSE, "hrnet_pose_coco"),
+        # Builds two networks.
+        pytest.param("cls_hrnet_c4", "hrnet_imagenet", marks=pytest.mark.slow),
+    ],
 )
 def test_the_yaml_configures_an_experiment_that_takes_the_checkpoint(
     name, experiment, official, tmp_path
@@ -411,15 +415,12 @@ def test_the_yaml_says_what_the_weights_need(name, modules, keys, official, tmp_
     assert task["model"]["norm_activation"]["norm_epsilon"] == 1e-5
 
 
-def test_another_kind_of_lite_network_is_named(official):
-    path = official("litehrnet_c8").path
-    for model_id in ("wider_naive18", "w32"):
-        with pytest.raises(WeightsError) as caught:
-            load_pytorch_checkpoint(path, model_id=model_id)
-        assert f"is not of {model_id} but of custom: its " in str(caught.value)
-        assert "begin 8 wide, with [1, 2, 1] modules of lite blocks in" in str(
-            caught.value
-        )
+@pytest.mark.parametrize("model_id", ["wider_naive18", "w32"])
+def test_another_kind_of_lite_network_is_named(model_id, official):
+    with pytest.raises(WeightsError) as caught:
+        load_pytorch_checkpoint(official("litehrnet_c8").path, model_id=model_id)
+    assert f"is not of {model_id} but of custom: its " in str(caught.value)
+    assert "begin 8 wide, with [1, 2, 1] modules of lite blocks in" in str(caught.value)
 
 
 def test_the_first_transition_of_published_lite_networks_has_its_official_names():
