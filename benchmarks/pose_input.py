@@ -68,7 +68,9 @@ def main() -> None:
         help=f"of a round, rounded up to batches of {BATCH_SIZE}",
     )
     parser.add_argument(
-        "--crop_with_opencv", action="store_true", help="train_data.crop_with_opencv"
+        "--crop_with_tensorflow",
+        action="store_true",
+        help="train_data.crop_with_opencv=false",
     )
     arguments = parser.parse_args()
     if bool(arguments.annotations) != bool(arguments.image_dir):
@@ -111,7 +113,7 @@ def _whole_batches(text: str) -> int:
 def race(data: dict[str, str], arguments: argparse.Namespace) -> measuring.Rounds:
     """Lets both loaders, and the stages of ours, take turns."""
     given = {"data": data, "crops": arguments.crops}
-    own = {**given, "opencv": arguments.crop_with_opencv}
+    own = {**given, "opencv": not arguments.crop_with_tensorflow}
     workers = arguments.workers or measuring.num_cores()
     return measuring.take_turns(
         __file__,

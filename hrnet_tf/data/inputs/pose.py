@@ -15,7 +15,7 @@ The pieces fit `official.core.input_reader.InputReader`:
     batch (people -> batches, the last one of an evaluation padded)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -145,7 +145,13 @@ class PoseInput:
         """Turns a dataset of `decode`'s images into a dataset of people's crops."""
         # Images without people to crop need not be decoded.
         dataset = dataset.filter(_has_people)
-        dataset = dataset.map(self._crop_image, num_parallel_calls=tf.data.AUTOTUNE)
+        warp_crops = (
+            opencv_crops.warp_crops if self._calls_opencv() else affine.warp_crops
+        )
+        dataset = dataset.map(
+            lambda image: self._crop_image(image, warp_crops),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
         dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
         if self._data.is_training and self._data.crop_shuffle_buffer_size > 1:
             dataset = dataset.shuffle(
@@ -169,7 +175,17 @@ class PoseInput:
         ids = {"image_id": PADDING_ID, "person_id": PADDING_ID}
         return batch_per_replica(dataset, self._data, input_context, ids)
 
-    def _crop_image(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _calls_opencv(self) -> bool:
+        """Whether OpenCV crops; where the pipeline is not run, it cannot be called."""
+        chosen = self._data.crop_with_opencv
+        if chosen is None:
+            # Parameter servers make their pipelines in a graph.
+            chosen = tf.executing_eagerly() and not self._data.enable_tf_data_service
+        return chosen and self._data.is_training
+
+    def _crop_image(
+        self, record: dict[str, tf.Tensor], warp_crops: Callable[..., tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
         """Decodes one image and crops its people; tensors gain a leading axis P."""
         center, size = affine.box_to_center_size(
             record["boxes"],
@@ -193,8 +209,6 @@ class PoseInput:
             )
         # EXIF orientation is ignored, as in COCO's annotations.
         image = decode_image(record["encoded"])
-        by_opencv = self._data.is_training and self._data.crop_with_opencv
-        warp_crops = opencv_crops.warp_crops if by_opencv else affine.warp_crops
         crops = warp_crops(image, matrices, self._crop_size)
         crop_keypoints = affine.transform_points(
             affine.invert_affine(matrices), keypoints[..., :2]

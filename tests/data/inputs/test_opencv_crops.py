@@ -53,12 +53,28 @@ def test_training_alone_uses_opencv(monkeypatch):
 
     monkeypatch.setattr(opencv_crops, "warp_crops", warp_crops)
     for is_training in (True, False):
-        for crop_with_opencv in (True, False):
+        for crop_with_opencv in (True, False, None):
             data = PoseData(is_training=is_training, crop_with_opencv=crop_with_opencv)
-            source = PoseInput(data, Codec(), CROP_SIZE, load_skeleton("coco17"))
-            source.crop_people(tf.data.Dataset.from_tensors(source.decode(record())))
-            assert bool(used) == (is_training and crop_with_opencv)
+            crop_people(data, record())
+            assert bool(used) == (is_training and crop_with_opencv is not False)
             used.clear()
+
+
+def test_pipelines_that_run_elsewhere_do_not_call_opencv_unasked(monkeypatch):
+    monkeypatch.setattr(opencv_crops, "warp_crops", None)
+    content = record()
+    crop_people(PoseData(is_training=True, enable_tf_data_service=True), content)
+
+    @tf.function(autograph=False)
+    def on_parameter_servers():
+        crop_people(PoseData(is_training=True), content)
+
+    on_parameter_servers.get_concrete_function()
+
+
+def crop_people(data, content):
+    source = PoseInput(data, Codec(), CROP_SIZE, load_skeleton("coco17"))
+    source.crop_people(tf.data.Dataset.from_tensors(content).map(source.decode))
 
 
 def record():

@@ -337,7 +337,11 @@ def test_colors_change_in_training_alone(tmp_path):
 
     def crops(is_training: bool, augmentation: dict) -> list[np.ndarray]:
         source = _input(
-            is_training, augmentation=augmentation, input_path=path, global_batch_size=1
+            is_training,
+            augmentation=augmentation,
+            input_path=path,
+            global_batch_size=1,
+            crop_with_opencv=False,
         )
         batches = source.dataset().repeat().take(2)
         return [images[0].numpy() for images, _ in batches]
