@@ -190,6 +190,8 @@ def test_people_that_nobody_can_be_are_told(tmp_path, changes, told_):
         "iscrowd": 0,
         "num_keypoints": 1,
         "keypoints": [1.0, 2.0, 2.0],
+        "region": None,
+        "normalizer": 0.0,
     }
     serialized = encode_image_record(
         encoded=b"",
