@@ -296,8 +296,7 @@ def _run(
             print(f"{description}\nFlags:\n{values.get_help()}", flush=True)
         return 0
     _show_log()
-    for name, value in _TENSORFLOW.items():
-        os.environ.setdefault(name, value)
+    prepare_tensorflow()
     try:
         rest = values(list(argv))
         if len(rest) > 1:
@@ -330,6 +329,12 @@ def _run(
         _tell(f"Interrupted{f' ({error})' if str(error) else ''}.")
         return getattr(error, "exit_code", 128 + signal.SIGINT)
     return 0
+
+
+def prepare_tensorflow() -> None:
+    """Decides what nobody has decided of TensorFlow, before it is imported."""
+    for name, value in _TENSORFLOW.items():
+        os.environ.setdefault(name, value)
 
 
 def _tell(text: str) -> None:

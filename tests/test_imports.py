@@ -3,7 +3,8 @@
 Imports run one way (rooms are the sub-packages and top-level modules of hrnet_tf):
 
     official <- configs, ops <- modeling, losses, data, evaluation <- weights, tasks
-             <- training <- serving, inspection <- api, command-line modules
+             <- training <- serving, inspection <- api <- pipelines,
+                command-line modules
 
 Rooms between two arrows do not import each other, except that evaluation reads
 annotations with data's readers. Within data: vocabularies <- files <- records <-
@@ -45,6 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = (
     | {"beam": {"command_line", "messages"}}
     | {"next_steps": set()}
     | {"command_line": {"messages", "signals", "input_files", "output_files"}}
+    | {"beam_workers": {"signals"}}
+    | {"beam_runners": {"beam_workers", "command_line", "messages"}}
     | {"visualization": HELPERS}
     | dict.fromkeys(("modeling", "losses"), BASE | HELPERS)
     | {"evaluation": BASE | HELPERS | {"data"}}
@@ -57,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = (
     | {"serving": BASE | HELPERS | MIDDLE | {"tasks", "training", "visualization"}}
 )
 MAY_IMPORT["api"] = set(MAY_IMPORT)
+MAY_IMPORT["pipelines"] = set(MAY_IMPORT)
 COMMAND_MAY_IMPORT = set(MAY_IMPORT)
 # Commands of another room than the one whose folder they lie in, where users look.
 OTHER_COMMANDS = {"hrnet_tf.data.inspect"}
