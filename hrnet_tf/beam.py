@@ -70,8 +70,9 @@ class BeamOptions:
         try:
             return runners.create_runner(self.runner)
         except (ImportError, AttributeError, ValueError) as error:
+            reason = one_line(error).rstrip(".")
             raise BeamError(
-                f"--runner={self.runner} is not installed: {one_line(error)}."
+                f"--runner={self.runner} is not installed: {reason}."
             ) from None
 
     def _parsed(self) -> Any:

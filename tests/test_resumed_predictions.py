@@ -173,6 +173,23 @@ def test_a_stopped_run_says_how_it_goes_on(run, tmp_path, photos, monkeypatch):
     assert read(out) == read(expected)
 
 
+@pytest.mark.parametrize("settings", [None, b"{}"])
+def test_a_run_that_was_killed_before_its_first_line_begins_again(
+    settings, run, tmp_path
+):
+    run()
+    out = tmp_path / "out"
+    whole = read(out)
+    (out / "results.json").unlink()
+    (out / "results.jsonl").write_bytes(b"")
+    (out / "results.settings.json").unlink()
+    if settings is not None:
+        (out / "results.settings.json").write_bytes(settings)
+    code, told = run("--resume")
+    assert code == 1 and "1 could not be read:" in told
+    assert read(out) == whole
+
+
 def test_without_anything_to_go_on_with_it_begins(run, tmp_path):
     run("--resume")
     assert len(names(tmp_path / "out")) == 20
@@ -239,6 +256,8 @@ def test_other_boxes_are_refused(run, tmp_path, photos):
         (b'"01.png"', b'"00.png"', "has results of '00.png' as image 1, and --input"),
         (b'"results": [', b'"results": {', "results.jsonl: line 1 is damaged: start"),
         (b'"results"', b'"result"', "results.jsonl: line 1 is damaged: start"),
+        (b'"results": [', b'"results": [1, ', "results.jsonl: line 1 is damaged:"),
+        (b'"01.png"', b'["01.png"]', "results.jsonl: line 1 is damaged: start"),
         (b"{", b"\0", "results.jsonl: line 1 is damaged: start over with --overwr"),
     ],
 )

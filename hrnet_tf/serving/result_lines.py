@@ -56,6 +56,11 @@ class ResultLines:
     def __contains__(self, place: object) -> bool:
         return isinstance(place, int) and self.offsets[place] != _NOWHERE
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in the file."""
+        return self._end == 0
+
     def append(self, lines: Mapping[int, str]) -> None:
         """Appends lines, by the places of their images, as one piece.
 
@@ -157,8 +162,12 @@ def continued(
             another process.
     """
     with opened(os.path.join(output_dir, LINES), len(inputs)) as lines:
-        _check_settings(output_dir, settings)
-        _take_up(lines, inputs, ids, block_size)
+        if lines.is_empty:
+            # A run that was killed at once may have left no settings, or older ones.
+            write_json(os.path.join(output_dir, SETTINGS), settings, indent=1)
+        else:
+            _check_settings(output_dir, settings)
+            _take_up(lines, inputs, ids, block_size)
         yield lines
 
 
@@ -227,12 +236,14 @@ def _take_up(
     lines.cut(end)
 
 
-def _image_of(line: bytes, where: str) -> tuple[Any, Any]:
+def _image_of(line: bytes, where: str) -> tuple[str, Any]:
     """The name and the id of a line's image; `where` it is says a message."""
     try:
         found = json.loads(line)
-        if isinstance(found["results"], list):
-            return found["file_name"], found["image_id"]
+        name, rows = found["file_name"], found["results"]
+        are_rows = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        if isinstance(name, str) and are_rows:
+            return name, found["image_id"]
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise ResumeError(f"{where} is damaged: {_AGAIN}.")

@@ -405,6 +405,7 @@ def test_what_beam_does_not_have_is_named(
     prefix = f"--output_prefix={tmp_path}/records/train"
     found = convert(coco_pose, *flags_of(coco_pose, drawn), prefix, *flags)
     assert found[0] == code and found[2].startswith(sentence), found[2]
+    assert ".." not in found[2]
     assert not (tmp_path / "records").exists()
 
 
