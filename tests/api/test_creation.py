@@ -9,6 +9,8 @@ from tests.api.conftest import pose_variables, write_official
 
 SMALL = "hrnet_w18_small_v1"
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 
 def test_models_are_listed_by_pattern():
     assert hrnet_tf.list_models("*w18*") == [
@@ -55,6 +57,7 @@ def test_features_are_those_of_the_four_branches():
     }
 
 
+@pytest.mark.slow  # Builds a network of hundreds of layers, twice.
 def test_a_lite_network_answers_too(tmp_path):
     model = hrnet_tf.create_model(
         "hrnet_naive18", "pose", num_keypoints=3, input_shape=(64, 96, 3)

@@ -278,25 +278,29 @@ def test_what_cannot_be_loaded_is_named(exported, run_dir, tmp_path):
         hrnet_tf.load(damaged)
 
 
-def test_models_without_an_answer_to_draw_are_named(tmp_path):
-    model = hrnet_tf.create_model("hrnet_w18_small_v1", features_only=True)
+@pytest.fixture(scope="module")
+def body():
+    """A network without a head."""
+    return hrnet_tf.create_model("hrnet_w18_small_v1", features_only=True)
+
+
+def test_models_without_an_answer_to_draw_are_named(body, tmp_path):
     path = tmp_path / "body.safetensors"
-    write_official(path, official_layout.backbone_variables(model))
+    write_official(path, official_layout.backbone_variables(body))
     with pytest.raises(hrnet_tf.UserError, match=r"hrnet_tf.create_model as weights"):
         hrnet_tf.load(path)
     again = hrnet_tf.create_model(
         "hrnet_w18_small_v1", features_only=True, weights=path
     )
-    for one, other in zip(model.weights, again.weights, strict=True):
+    for one, other in zip(body.weights, again.weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert isinstance(again, tf_keras.Model)
 
 
-def test_flags_of_the_converter_are_named_as_such(tmp_path):
-    model = hrnet_tf.create_model("hrnet_w18_small_v1", features_only=True)
+def test_flags_of_the_converter_are_named_as_such(body, tmp_path):
     path = tmp_path / "other.safetensors"
     more = {"surplus.weight": tf.Variable(tf.zeros([3]))}
-    write_official(path, {**dict(official_layout.backbone_variables(model)), **more})
+    write_official(path, {**dict(official_layout.backbone_variables(body)), **more})
     with pytest.raises(hrnet_tf.UserError, match="flags of hrnet_tf.convert_weights"):
         hrnet_tf.load(path)
 

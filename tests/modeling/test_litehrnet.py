@@ -42,7 +42,8 @@ def shaken(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
 @pytest.mark.parametrize(
     "model_id, parameters",
     [
-        ("lite18", 1_130_769),
+        # These have more layers.
+        pytest.param("lite18", 1_130_769, marks=pytest.mark.slow),
         pytest.param("lite30", 1_763_717, marks=pytest.mark.slow),
         ("naive18", 760_365),
         pytest.param("wider_naive18", 1_318_625, marks=pytest.mark.slow),
