@@ -251,7 +251,7 @@ def _build(
     """Adds all steps to an empty pipeline."""
     from hrnet_tf.pipelines.work_list import read_line
 
-    inference = RunInference(KeyedModelHandler(handler))
+    inference: RunInference = RunInference(KeyedModelHandler(handler))
     found, broken = (
         pipeline
         | "Read the work list" >> beam.io.ReadFromText(listed)
