@@ -3,10 +3,11 @@
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hrnet_tf.input_files import names_in
+from hrnet_tf.input_files import is_remote, names_in
 from hrnet_tf.output_files import PARTIAL, naming, partial_name
 
 
@@ -45,6 +46,13 @@ def remove_leftovers(folder: str) -> None:
 
 def _remove(path: str) -> None:
     """Removes a file, or a folder with all that is in it."""
+    if not is_remote(path):
+        # Predictions with .tflite files do without TensorFlow.
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
+        return
     import tensorflow as tf
 
     if tf.io.gfile.isdir(path):

@@ -52,3 +52,15 @@ def test_files_are_written_under_a_name_of_the_process(tmp_path):
         with open(path, "w") as file:
             file.write("a: 1")
     assert os.listdir(tmp_path) == ["params.yaml"]
+
+
+def test_leftovers_on_this_machine_are_removed_without_tensorflow(tmp_path):
+    (tmp_path / f".hrnet_tf.{10**9}.1.a.jpg").write_bytes(b"half a picture")
+    (tmp_path / f".hrnet_tf.{10**9}.1.export").mkdir()
+    script = (
+        "import sys; from hrnet_tf.training import run_files; "
+        f"run_files.remove_leftovers({str(tmp_path)!r}); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert not os.listdir(tmp_path)
