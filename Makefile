@@ -3,8 +3,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Two processes: much of a test's time is spent on tracing graphs, on one core.
-PYTEST_FLAGS ?= -n 2
+# Two processes: much of a test's time is spent on tracing graphs, on one core. Each
+# begins with one half of the tests, so that what the tests of a room share is made once.
+PYTEST_FLAGS ?= -n 2 --dist worksteal
 
 # The data set that `make demo` draws. configs/pose/synthetic.flags reads it from here.
 DEMO_DATA = data/synthetic
@@ -43,7 +44,7 @@ help:
 	@echo 'make clean-demo  remove what make demo drew and trained'
 	@echo
 	@echo 'PYTHON=python3.12       the Python that $(VENV) is made with'
-	@echo 'PYTEST_FLAGS="-n 2"     arguments for pytest; these are the default ones'
+	@echo 'PYTEST_FLAGS="-n 0 -x"  arguments for pytest, in place of "-n 2 --dist worksteal"'
 
 # ---- set-up ----
 

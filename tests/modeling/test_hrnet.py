@@ -204,7 +204,11 @@ def test_bilinear_fusion_takes_any_size(method, known):
 # ---- saving ----
 
 
-@pytest.mark.parametrize("filename", ["weights.weights.h5", "checkpoint"])
+@pytest.mark.parametrize(
+    # Two more networks to build.
+    "filename",
+    ["checkpoint", pytest.param("weights.weights.h5", marks=pytest.mark.slow)],
+)
 def test_weights_survive_saving(tmp_path, filename):
     backbone, copy = tiny_hrnet(), tiny_hrnet()
     randomise(backbone)
@@ -235,7 +239,11 @@ def test_config_survives_json():
 # ---- precision ----
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    # Two more networks to build.
+    "dtype",
+    ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)],
+)
 def test_mixed_precision(dtype):
     tf_keras.utils.set_random_seed(0)
     reference = tiny_hrnet(settings=ConvSettings(kernel_initializer="kaiming"))

@@ -19,6 +19,8 @@ from hrnet_tf.modeling.lite_module import LiteModule
 from hrnet_tf.modeling.litehrnet import LiteHRNet
 
 TINY = backbones.LiteHRNetSpec(width=8, modules=[1, 1, 1], blocks=1, stem_width=4)
+# Where whole networks are built: naive ones have fewer kinds of layers.
+BLOCKS = ["lite", pytest.param("naive", marks=pytest.mark.slow)]
 
 
 def branches(count: int, width: int = 8, size: int = 16) -> list[tf.Tensor]:
@@ -39,14 +41,14 @@ def shaken(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     return layer
 
 
+@pytest.mark.slow  # Networks of hundreds of layers.
 @pytest.mark.parametrize(
     "model_id, parameters",
     [
-        # These have more layers.
-        pytest.param("lite18", 1_130_769, marks=pytest.mark.slow),
-        pytest.param("lite30", 1_763_717, marks=pytest.mark.slow),
+        ("lite18", 1_130_769),
+        ("lite30", 1_763_717),
         ("naive18", 760_365),
-        pytest.param("wider_naive18", 1_318_625, marks=pytest.mark.slow),
+        ("wider_naive18", 1_318_625),
     ],
 )
 def test_parameters_are_those_of_the_official_networks(model_id, parameters):
@@ -220,7 +222,7 @@ def tiny_pose(block: str, input_size=(64, 64)) -> task_models.TaskModel:
     return task_models.build_pose(backbone, 3, input_size=input_size)
 
 
-@pytest.mark.parametrize("block", backbones.LITE_BLOCKS)
+@pytest.mark.parametrize("block", BLOCKS)
 def test_a_whole_model_survives_saving(block, tmp_path):
     model = tiny_pose(block).model
     model.save(tmp_path / "pose.keras")
@@ -229,7 +231,7 @@ def test_a_whole_model_survives_saving(block, tmp_path):
     np.testing.assert_array_equal(copy(images), model(images))
 
 
-@pytest.mark.parametrize("block", backbones.LITE_BLOCKS)
+@pytest.mark.parametrize("block", BLOCKS)
 def test_images_of_any_size_are_answered_as_those_of_one(block):
     model = tiny_pose(block, (None, None)).model
     infer = tf.function(
@@ -245,7 +247,7 @@ def test_images_of_any_size_are_answered_as_those_of_one(block):
         )
 
 
-@pytest.mark.parametrize("block", backbones.LITE_BLOCKS)
+@pytest.mark.parametrize("block", BLOCKS)
 def test_heatmaps_are_float32_under_mixed_precision(block):
     reference = tiny_pose(block).model
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")

@@ -148,7 +148,11 @@ def test_whole_model_survives_saving(tmp_path):
 # ---- precision and training ----
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    # Two more networks to build.
+    "dtype",
+    ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)],
+)
 def test_heatmaps_are_float32_under_mixed_precision(dtype):
     tf_keras.utils.set_random_seed(0)
     reference = tiny_model()

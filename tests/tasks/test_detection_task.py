@@ -50,10 +50,19 @@ def weights(layer):
     return np.concatenate([np.ravel(v.numpy()) for v in layer.trainable_variables])
 
 
-# Mask R-CNN is trained by a command in tests/test_detection_commands.py.
-@pytest.mark.slow  # Traces a step and an evaluation.
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_detectors_train_and_evaluate(experiment, parse, tmp_path):
+@pytest.mark.parametrize(
+    ("experiment", "as_graph"),
+    [
+        # Tracing takes longer than the steps.
+        ("hrnet_retinanet_coco", lambda function: function),
+        # Mask R-CNN is trained by a command in tests/test_detection_commands.py.
+        *(
+            pytest.param(experiment, tf.function, marks=pytest.mark.slow)
+            for experiment in EXPERIMENTS
+        ),
+    ],
+)
+def test_detectors_train_and_evaluate(experiment, as_graph, parse, tmp_path):
     params = parse(experiment)
     task, model = build(params, tmp_path)
     optimizer = task.create_optimizer(params.trainer.optimizer_config, params.runtime)
@@ -65,7 +74,7 @@ def test_detectors_train_and_evaluate(experiment, parse, tmp_path):
         "head": model.head if "retinanet" in experiment else model.rpn_head,
     }
     before = {name: weights(part) for name, part in parts.items()}
-    step = tf.function(
+    step = as_graph(
         functools.partial(
             task.train_step, model=model, optimizer=optimizer, metrics=metrics
         )
@@ -76,7 +85,7 @@ def test_detectors_train_and_evaluate(experiment, parse, tmp_path):
         assert not np.array_equal(before[name], weights(part)), name
 
     assert task.build_metrics(training=False) == []
-    validate = tf.function(functools.partial(task.validation_step, model=model))
+    validate = as_graph(functools.partial(task.validation_step, model=model))
     state = None
     for inputs in task.build_inputs(params.task.validation_data):
         outputs = {name: (value,) for name, value in validate(inputs).items()}

@@ -541,8 +541,7 @@ def _train(strategy: tf.distribute.Strategy, build_model) -> list[float]:
 @pytest.mark.parametrize(
     "build_model",
     [
-        # In a process of its own.
-        pytest.param(_two_layer_model, marks=pytest.mark.slow),
+        _two_layer_model,
         pytest.param(_hrnet, marks=pytest.mark.slow),  # Minutes of tracing.
     ],
 )
