@@ -109,6 +109,8 @@ def chosen(values: flags.FlagValues) -> BeamOptions | None:
     """
     if values.runner is None:
         return None
+    if not values.runner:
+        raise command_line.UsageError("--runner names none, such as DirectRunner.")
     options = BeamOptions(values.runner, tuple(values.passed_on))
     if importlib.util.find_spec("apache_beam") is None:
         raise BeamError(

@@ -104,7 +104,7 @@ def _predict_images(
         if left < len(inputs):
             _log.info("%d of %d images have results.", len(lines), len(inputs))
         if resume:
-            _remove_unfinished_pictures(inputs)
+            _remove_unfinished(inputs, output_dir)
         blocks = in_blocks(inputs, ids, boxes, size, lines)
         with _saying_what_is_there(lines), Progress(left, "Predicting") as progress:
             for block in predict_blocks(predictor, blocks, rules):
@@ -121,9 +121,9 @@ def _predict_images(
         return lines.write_results(_results_of(output_dir)), failures
 
 
-def _remove_unfinished_pictures(inputs: Sequence[Input]) -> None:
+def _remove_unfinished(inputs: Sequence[Input], output_dir: str) -> None:
     """Removes what a process that was killed was writing."""
-    for folder in {os.path.dirname(file.output) for file in inputs}:
+    for folder in {output_dir, *(os.path.dirname(file.output) for file in inputs)}:
         if os.path.isdir(folder):
             run_files.remove_leftovers(folder)
 

@@ -135,6 +135,9 @@ def begun(
     os.makedirs(output_dir, exist_ok=True)
     with opened(os.path.join(output_dir, LINES), num_places) as lines:
         lines.cut(0)
+        # Killed from here on, a run must not look as if it had ended.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(output_dir, RESULTS))
         write_json(os.path.join(output_dir, SETTINGS), settings, indent=1)
         yield lines
 

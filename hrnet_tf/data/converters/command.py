@@ -21,6 +21,9 @@ _PRELOAD = ("hrnet_tf.data.converters.crews", "hrnet_tf.data.records.pose")
 # Enough files for several workers to read their own, and for shuffling large sets.
 LEAST_SHARDS, IMAGES_PER_SHARD = 8, 1000
 
+# Each takes hundreds of megabytes.
+_MOST_PROCESSES = 256
+
 
 class ConverterFlags(command_line.Flags):
     """Defines a converter's flags; the common ones are defined already."""
@@ -52,6 +55,7 @@ class ConverterFlags(command_line.Flags):
             "same. One has several threads, others one each.",
             1,
             least=1,
+            most=_MOST_PROCESSES,
         )
         beam.define(self, "Convert")
         self.enum(
