@@ -4,11 +4,11 @@ Runs a model on all images that patterns or a list name, with Apache Beam (pip i
 'hrnet_tf[beam]'): in this process by default, in several with
 
   python -m hrnet_tf.batch --model=exported/pose/1 --boxes=boxes.json \
-    --input='photos/*.jpg' --output=predicted/people \
+    --input='photos/*.jpg' --output=predicted/people --runner=DirectRunner \
     --direct_running_mode=multi_processing --direct_num_workers=2
 
-and on any of Beam's runners with --runner. All options of Beam can be given beside the
-flags below, as --name=value.
+and on any of Beam's runners with --runner, beside which all of its options can be
+given, as --name=value.
 
 Models, --boxes, --detector and --whole_image are those of hrnet_tf.predict. Images are
 read through TensorFlow's file systems (gs://, hdfs:// and more), and so is a list of
@@ -30,13 +30,13 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hrnet_tf import beam_runners, beam_workers, command_line
+from hrnet_tf import beam, beam_workers, command_line
 from hrnet_tf.api import chosen_model
 from hrnet_tf.api.chosen_model import ChosenModel
 
 
 def define_flags() -> flags.FlagValues:
-    """Returns the command's flags, without the options of Beam."""
+    """Returns the command's flags."""
     define = command_line.Flags()
     chosen_model.define_flags(define)
     define.float(
@@ -61,10 +61,11 @@ def define_flags() -> flags.FlagValues:
     )
     chosen_model.define_reading(define)
     define.boolean("overwrite", "Whether to replace existing output.")
+    beam.define(define, "Predicts", "DirectRunner")
     return define.values
 
 
-def batch(values: flags.FlagValues, beam_arguments: Sequence[str]) -> None:
+def batch(values: flags.FlagValues) -> None:
     """Predicts everything that can be read.
 
     Raises:
@@ -72,7 +73,8 @@ def batch(values: flags.FlagValues, beam_arguments: Sequence[str]) -> None:
             there is output already, or, at the end, if something could not be read.
     """
     _check_usage(values)
-    options = beam_runners.options_of(beam_arguments)
+    options = beam.chosen(values)
+    assert options
 
     from hrnet_tf.data.files.person_boxes import PersonBoxes
     from hrnet_tf.pipelines import found_images, prediction, shards
@@ -112,13 +114,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     if beam_workers.are_asked_for(argv):
         return beam_workers.run_again_if_lost("hrnet_tf.batch", argv)
-    values = define_flags()
-    own, beam_arguments = beam_runners.split(argv, values)
-
-    def run(values: flags.FlagValues) -> None:
-        batch(values, beam_arguments)
-
-    return command_line.run(run, values, own)
+    return command_line.run(batch, define_flags(), argv)
 
 
 def _check_usage(values: flags.FlagValues) -> None:

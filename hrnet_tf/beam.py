@@ -41,10 +41,18 @@ class BeamOptions:
         self._runner()
         self._parsed()
 
-    def run(self, build: Callable[[Any], None]) -> None:
+    def with_quiet_workers(self) -> "BeamOptions":
+        """The same, with workers that log errors alone, unless an option says more."""
+        name = "--default_sdk_harness_log_level"
+        if any(option.startswith(name) for option in self.options):
+            return self
+        return BeamOptions(self.runner, (*self.options, f"{name}=ERROR"))
+
+    def run(self, build: Callable[[Any], None]) -> Any:
         """Runs the pipeline that `build` adds to, to its end; raises `BeamError`.
 
-        Whatever else ends this, a signal for example, cancels the pipeline first.
+        Returns what Beam tells of it, such as its metrics. Whatever else ends this, a
+        signal for example, cancels the pipeline first.
         """
         beam = _import("apache_beam")
         pipeline = beam.Pipeline(runner=self._runner(), options=self._parsed())
@@ -64,6 +72,7 @@ class BeamOptions:
             ) from error
         if state not in (None, "DONE"):
             raise BeamError(f"The pipeline ended on {self.runner} as {state}.")
+        return result
 
     def _runner(self) -> Any:
         runners = _import("apache_beam.runners.runner")
@@ -89,19 +98,20 @@ class BeamOptions:
         return parsed
 
 
-def define(flag: command_line.Flags, what: str) -> None:
+def define(flag: command_line.Flags, what: str, default: str | None = None) -> None:
     """Defines --runner, beside which flags that are not known are Beam's."""
     flag.string(
         "runner",
         f"{what} on this runner of Apache Beam, such as DirectRunner (this machine), "
         "DataflowRunner, FlinkRunner or SparkRunner. All flags that are not listed "
         "here are options of its pipeline then.",
+        default,
     )
     flag.pass_on_beside("runner")
 
 
 def chosen(values: flags.FlagValues) -> BeamOptions | None:
-    """What the flags say, checked; None without --runner.
+    """What the flags say, checked; None without a runner.
 
     Raises:
         BeamError: See `BeamOptions.check`.
@@ -114,8 +124,8 @@ def chosen(values: flags.FlagValues) -> BeamOptions | None:
     options = BeamOptions(values.runner, tuple(values.passed_on))
     if importlib.util.find_spec("apache_beam") is None:
         raise BeamError(
-            "--runner needs Apache Beam, which is not installed: pip install "
-            "'hrnet_tf[beam]'."
+            f"{'--runner' if values['runner'].present else 'This'} needs Apache Beam, "
+            "which is not installed: pip install 'hrnet_tf[beam]'."
         )
     options.check()
     known = _import("apache_beam.options.pipeline_options").PipelineOptions([])

@@ -93,7 +93,8 @@ def watched(clean: Callable[[], None]) -> Iterator[None]:
         clean()
         # What fails without a reason of its own does so for a worker that is lost: the
         # hook above is about to be called.
-        if isinstance(error, Exception) and "Traceback" not in str(error):
+        reason = str(error.__cause__ or error)
+        if isinstance(error, Exception) and "Traceback" not in reason:
             time.sleep(_PATIENCE if _STARTED in os.environ else 0)
         raise
     finally:

@@ -47,7 +47,6 @@ MAY_IMPORT: dict[str, set[str]] = (
     | {"next_steps": set()}
     | {"command_line": {"messages", "signals", "input_files", "output_files"}}
     | {"beam_workers": {"signals"}}
-    | {"beam_runners": {"beam_workers", "command_line", "messages"}}
     | {"visualization": HELPERS}
     | dict.fromkeys(("modeling", "losses"), BASE | HELPERS)
     | {"evaluation": BASE | HELPERS | {"data"}}

@@ -22,15 +22,14 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
-from hrnet_tf import beam_runners
+from hrnet_tf import beam_workers
 from hrnet_tf.api.chosen_model import ChosenModel
+from hrnet_tf.beam import BeamOptions
 from hrnet_tf.command_line import prepare_tensorflow
 from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.output_files import failure_to_write, partial_name
 
 if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
-
     from hrnet_tf.data.files.person_boxes import PersonBoxes
     from hrnet_tf.pipelines.work_list import Entries
     from hrnet_tf.serving.image_results import Rules
@@ -208,7 +207,7 @@ def predict(
     boxes: "PersonBoxes | None",
     rules: "Rules",
     output: Output,
-    options: "PipelineOptions",
+    options: BeamOptions,
 ) -> Counts:
     """Predicts images on the runner that the options name; replaces earlier shards.
 
@@ -240,7 +239,8 @@ def predict(
 
     shards.remove(shards.existing(output.prefix))
     build = functools.partial(_build, listed, handler, output)
-    result = beam_runners.run(options, build, clean)
+    with beam_workers.watched(clean):
+        result = options.with_quiet_workers().run(build)
     clean()
     return _counts_of(result)
 
