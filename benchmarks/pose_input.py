@@ -207,8 +207,11 @@ def _take(batches: Any, crops: int) -> None:
         pass
 
 
-def pipeline(data: dict[str, str], opencv: bool = False) -> Any:
-    """Our `PoseInput` of these people, whose records it writes if there are none."""
+def pipeline(data: dict[str, str], opencv: bool = False, **more: Any) -> Any:
+    """Our `PoseInput` of these people, whose records it writes if there are none.
+
+    `more` are fields of its configuration.
+    """
     from hrnet_tf.configs import pose as pose_config
     from hrnet_tf.data.converters import coco_pose
     from hrnet_tf.data.inputs import pose as pose_input
@@ -227,6 +230,7 @@ def pipeline(data: dict[str, str], opencv: bool = False) -> Any:
             shuffle_buffer_size=64,
             crop_shuffle_buffer_size=64,
             crop_with_opencv=opencv,
+            **more,
         ),
         pose_config.Codec(),
         CROP_SIZE,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -145,3 +146,45 @@ def test_a_signal_to_one_worker_stops_both(tmp_path, toy_command):
     assert f"Saved {newest}; the same command goes on from there." in chief[2]
     assert "Traceback" not in chief[2] + other[2]
     assert not (model_dir / "run.lock").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_ends_the_other_and_the_same_command_goes_on(
+    victim, tmp_path, toy_command
+):
+    model_dir = tmp_path / "run"
+    changes = (
+        "runtime.distribution_strategy=multi_worker_mirrored",
+        "trainer.train_steps=60",
+        "trainer.checkpoint_interval=2",
+    )
+    command = toy_command(
+        model_dir, "--mode=train", f"--params_override={','.join(changes)}"
+    )
+
+    def kill_one(workers: list[subprocess.Popen]) -> None:
+        deadline = time.monotonic() + TIME_LIMIT
+        while not checkpoint_files(model_dir):
+            assert time.monotonic() < deadline and workers[victim].poll() is None
+            time.sleep(0.1)
+        time.sleep(1)
+        workers[victim].kill()
+
+    workers = run_workers(command, meanwhile=kill_one)
+    assert workers[victim][0] == -signal.SIGKILL
+    code, _, error = workers[1 - victim]
+    newest = whole_checkpoints.newest(str(model_dir))
+    assert code == 1 and "Traceback" not in error
+    assert error.splitlines()[-1] == (
+        f"Another worker (worker {victim}) has ended or cannot be reached, so that "
+        "this one had to stop: what it printed last may say why. Start all workers "
+        f"again: the same command goes on from {newest}."
+    )
+    step = int(newest.rpartition("-")[2])
+    assert 0 < step < 60
+    for code, _, error in run_workers(command):
+        assert code == 0, error
+        assert f"Training: {4 * (60 - step)}/{4 * (60 - step)} images" in error
+    assert "ckpt-60.index" in checkpoint_files(model_dir)

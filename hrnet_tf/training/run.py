@@ -78,7 +78,10 @@ def run(
     strategy = _make_strategy(params.runtime)
     is_chief = strategy.extended.should_checkpoint
     output = sys.stdout
-    with contextlib.ExitStack() as stack:
+    with (
+        workers.naming_lost(strategy, model_dir),
+        contextlib.ExitStack() as stack,
+    ):
         writes = trains and is_chief
         guard = _writing(model_dir) if writes else run_lock.unmoved(model_dir)
         check_kept = stack.enter_context(guard)

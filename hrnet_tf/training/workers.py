@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,42 @@ import tensorflow as tf
 
 from hrnet_tf import signals
 from hrnet_tf.input_files import names_in
+from hrnet_tf.training.actions import TrainingError
 from hrnet_tf.weights import whole_checkpoints
+
+# Of TensorFlow's messages: what workers do together was given up, and whom they blame.
+_GIVEN_UP = re.compile(r"Collective ops is aborted|stopped sending heartbeats")
+_TASK = re.compile(r"/job:(\w+)/(?:replica:0/)?task:(\d+)")
+
+
+@contextlib.contextmanager
+def naming_lost(strategy: tf.distribute.Strategy, model_dir: str) -> Iterator[None]:
+    """Turns TensorFlow's errors about a worker that has ended into one sentence.
+
+    Raises:
+        TrainingError: Where TensorFlow has found that another worker does not answer:
+            at once if its process has ended, or else some ten seconds later.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not are_several(strategy) or not _GIVEN_UP.search(error.message):
+            raise
+        resolver = strategy.cluster_resolver
+        own = (resolver.task_type, str(resolver.task_id))
+        others = [task for task in _TASK.findall(error.message) if task != own]
+        who = " ".join(others[0]) if others else "of this run"
+        whole = whole_checkpoints.survey(model_dir).prefix
+        raise TrainingError(
+            f"Another worker ({who}) has ended or cannot be reached, so that this one "
+            "had to stop: what it printed last may say why. Start all workers again: "
+            + (
+                f"the same command goes on from {whole}."
+                if whole
+                else f"the same command begins anew, since {model_dir} has no "
+                "checkpoint yet."
+            )
+        ) from error
 
 
 @contextlib.contextmanager
@@ -39,6 +75,10 @@ def are_several(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+# TensorFlow warns of functions that are no graphs.
+_identity = tf.function(tf.identity, [tf.TensorSpec([], tf.float32)])
+
+
 def stop_signal(strategy: tf.distribute.Strategy) -> int | None:
     """The signal that a worker has received, if any: all get the same answer.
 
@@ -49,6 +89,6 @@ def stop_signal(strategy: tf.distribute.Strategy) -> int | None:
         return received
     own = tf.constant(1.0 if received else 0.0)
     asked = strategy.reduce(
-        tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.identity(own)), axis=None
+        tf.distribute.ReduceOp.SUM, strategy.run(_identity, [own]), axis=None
     )
     return (received or signal.SIGTERM) if asked.numpy() > 0 else None
