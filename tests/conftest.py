@@ -160,11 +160,11 @@ TOY_EXPERIMENT = {
     },
     "runtime": {"distribution_strategy": "one_device"},
 }
-# A training in graphs, as those of users are.
-TRACED = "--params_override=" + ",".join(
-    f"trainer.{name}=true"
-    for name in ("train_tf_while_loop", "train_tf_function", "eval_tf_function")
+# A training in graphs, as those of users are: fields of `trainer`, and the flag.
+IN_GRAPHS = dict.fromkeys(
+    ("train_tf_while_loop", "train_tf_function", "eval_tf_function"), True
 )
+TRACED = "--params_override=" + ",".join(f"trainer.{name}=true" for name in IN_GRAPHS)
 
 
 @pytest.fixture(scope="session")
@@ -209,6 +209,16 @@ def toy_command(toy_data) -> Callable[..., list[str]]:
             f"--model_dir={model_dir}",
             *more,
         ]
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def traced_command(toy_command) -> Callable[..., list[str]]:
+    """As `toy_command`, but of a training in graphs."""
+
+    def command(model_dir: Path | str, *more: str) -> list[str]:
+        return toy_command(model_dir, TRACED, *more)
 
     return command
 
@@ -348,6 +358,7 @@ def detection_data(toy_data) -> Path:
         },
         "evaluation": {"num_pictures": 2},
     }
+    experiment["trainer"].update(IN_GRAPHS)
     experiment["trainer"]["optimizer_config"]["warmup"] = {
         "linear": {"warmup_steps": 1, "warmup_learning_rate": 0.0001}
     }

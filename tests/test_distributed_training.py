@@ -72,14 +72,14 @@ def result_scores(model_dir: Path) -> list[float]:
 
 
 @pytest.mark.slow
-def test_two_workers_train_evaluate_and_continue(tmp_path, toy_command):
+def test_two_workers_train_evaluate_and_continue(tmp_path, traced_command):
     model_dir = tmp_path / "run"
     two_workers = "runtime.distribution_strategy=multi_worker_mirrored"
 
     def run(train_steps: int) -> tuple[str, str, str]:
         """The chief's standard output, and the standard error of both."""
         chief, other = run_workers(
-            toy_command(
+            traced_command(
                 model_dir,
                 f"--params_override={two_workers},trainer.train_steps={train_steps}",
             )
@@ -109,7 +109,7 @@ def test_two_workers_train_evaluate_and_continue(tmp_path, toy_command):
 
     # And one process alone restores what two have written.
     scores = result_scores(model_dir)
-    code = train.main(["train", *toy_command(model_dir, "--mode=eval")])
+    code = train.main(["train", *traced_command(model_dir, "--mode=eval")])
     assert code == 0
     assert json.loads((model_dir / "metrics.json").read_text())["step"] == 6
     assert result_scores(model_dir) == pytest.approx(scores, rel=1e-3)
@@ -117,7 +117,7 @@ def test_two_workers_train_evaluate_and_continue(tmp_path, toy_command):
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_a_signal_to_one_worker_stops_both(tmp_path, toy_command):
+def test_a_signal_to_one_worker_stops_both(tmp_path, traced_command):
     model_dir = tmp_path / "run"
     changes = (
         "runtime.distribution_strategy=multi_worker_mirrored",
@@ -136,7 +136,7 @@ def test_a_signal_to_one_worker_stops_both(tmp_path, toy_command):
         workers[1].terminate()
 
     chief, other = run_workers(
-        toy_command(
+        traced_command(
             model_dir, "--mode=train", f"--params_override={','.join(changes)}"
         ),
         meanwhile=stop_one,

@@ -72,10 +72,10 @@ def run_here(capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_what_was_trained(number, tmp_path, toy_command, run_here):
+def test_a_signal_saves_what_was_trained(number, tmp_path, traced_command, run_here):
     folder = tmp_path / "run"
     in_one_loop = "trainer.steps_per_loop=1000000,trainer.summary_interval=1000000"
-    command = toy_command(folder, "--mode=train", f"--params_override={FOREVER}")
+    command = traced_command(folder, "--mode=train", f"--params_override={FOREVER}")
     with started([*command, f"--params_override={in_one_loop}"]) as (process, stderr):
         wait_for("First step", process, stderr)
         time.sleep(30)
@@ -96,9 +96,9 @@ def test_a_signal_saves_what_was_trained(number, tmp_path, toy_command, run_here
     assert code == 0 and f"step={step + 2}/{step + 2}" in line
 
 
-def test_a_signal_while_compiling_loses_nothing(tmp_path, toy_command):
+def test_a_signal_while_compiling_loses_nothing(tmp_path, traced_command):
     folder = tmp_path / "run"
-    command = toy_command(folder, "--mode=train", f"--params_override={FOREVER}")
+    command = traced_command(folder, "--mode=train", f"--params_override={FOREVER}")
     with started(command) as (process, stderr):
         wait_for("First step", process, stderr)
         process.terminate()
@@ -108,11 +108,11 @@ def test_a_signal_while_compiling_loses_nothing(tmp_path, toy_command):
     assert whole_checkpoints.survey(str(folder)).newest is None
 
 
-def test_a_signal_in_an_evaluation_saves_what_was_trained(tmp_path, toy_command):
+def test_a_signal_in_an_evaluation_saves_what_was_trained(tmp_path, traced_command):
     folder = tmp_path / "run"
     ema = "ema.average_decay=0.99,trainer.optimizer_config.ema.dynamic_decay=false"
     intervals = "trainer.validation_interval=6,trainer.checkpoint_interval=2"
-    command = toy_command(
+    command = traced_command(
         folder,
         f"--params_override={FOREVER}",
         f"--params_override=trainer.optimizer_config.{ema},{intervals}",
@@ -143,9 +143,9 @@ def test_a_signal_in_an_evaluation_saves_what_was_trained(tmp_path, toy_command)
     assert distance(weights) < distance(averages) / 4
 
 
-def test_a_second_run_is_refused(tmp_path, toy_command, run_here):
+def test_a_second_run_is_refused(tmp_path, traced_command, run_here):
     folder = tmp_path / "run"
-    command = toy_command(folder, "--mode=train", f"--params_override={FOREVER}")
+    command = traced_command(folder, "--mode=train", f"--params_override={FOREVER}")
     with started(command) as (process, stderr):
         wait_for("First step", process, stderr)
         code, line = run_here(command)
@@ -180,21 +180,23 @@ def small_files(size: int) -> Iterator[None]:
         (700_000, "predictions.png"),
     ],
 )
-def test_a_full_disk_is_a_sentence(size, path, tmp_path, toy_command, run_here):
+def test_a_full_disk_is_a_sentence(size, path, tmp_path, traced_command, run_here):
     folder = tmp_path / "run"
     code, line = run_here(
-        toy_command(folder, "--mode=train", "--params_override=trainer.train_steps=2")
+        traced_command(
+            folder, "--mode=train", "--params_override=trainer.train_steps=2"
+        )
     )
     assert code == 0, line
     before = (folder / "ckpt-2.index").read_bytes()
     with small_files(size):
-        code, line = run_here(toy_command(folder))
+        code, line = run_here(traced_command(folder))
     assert code == 1
     assert f"{folder}/{path}: File too large" in line
     newest = "ckpt-4" if path == "predictions.png" else "ckpt-2"
     assert f"goes on from {folder}/{newest}" in line
     assert (folder / "ckpt-2.index").read_bytes() == before
-    code, line = run_here(toy_command(folder))
+    code, line = run_here(traced_command(folder))
     assert code == 0, line
     assert whole_checkpoints.newest(str(folder)) == f"{folder}/ckpt-4"
     assert not [name for name in os.listdir(folder) if name.startswith(".")]
@@ -202,7 +204,7 @@ def test_a_full_disk_is_a_sentence(size, path, tmp_path, toy_command, run_here):
 
 @pytest.mark.parametrize("moves", [False, True])
 def test_a_directory_that_goes_away(
-    moves, tmp_path, toy_command, run_here, monkeypatch
+    moves, tmp_path, traced_command, run_here, monkeypatch
 ):
     folder = tmp_path / "run"
     report = actions.ReportProgress.__call__
@@ -216,7 +218,9 @@ def test_a_directory_that_goes_away(
 
     monkeypatch.setattr(actions.ReportProgress, "__call__", remove)
     code, line = run_here(
-        toy_command(folder, "--mode=train", "--params_override=trainer.train_steps=8")
+        traced_command(
+            folder, "--mode=train", "--params_override=trainer.train_steps=8"
+        )
     )
     assert code == 1 and f"{folder}/run.lock is gone" in line
     assert not list(folder.glob("ckpt-*"))
@@ -225,9 +229,9 @@ def test_a_directory_that_goes_away(
 
 
 @pytest.mark.parametrize("below", ["", "/run"])
-def test_a_file_in_place_of_the_directory(below, tmp_path, toy_command, run_here):
+def test_a_file_in_place_of_the_directory(below, tmp_path, traced_command, run_here):
     path = tmp_path / "file"
     path.write_text("mine")
-    code, line = run_here(toy_command(f"{path}{below}"))
+    code, line = run_here(traced_command(f"{path}{below}"))
     assert code == 1 and f"{path}{below}" in line
     assert path.read_text() == "mine"

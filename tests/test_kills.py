@@ -23,6 +23,7 @@ import yaml
 from processes import killed_at_the_end
 
 from hrnet_tf.weights import whole_checkpoints
+from tests.conftest import IN_GRAPHS
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -63,6 +64,7 @@ def command(toy_data, tmp_path_factory) -> Callable[[Path], list[str]]:
             },
         },
         "trainer": {
+            **IN_GRAPHS,
             "train_steps": LAST_STEP,
             # Evaluations count from where a run goes on: so all come at the same steps.
             "checkpoint_interval": 4,

@@ -34,7 +34,6 @@ from hrnet_tf.data.vocabularies import skeletons
 from hrnet_tf.evaluation.coco_keypoints import METRICS
 from hrnet_tf.training import actions
 from hrnet_tf.weights import whole_checkpoints
-from tests.conftest import TRACED
 
 REPO = Path(__file__).resolve().parents[1]
 TABLE_HEAD = "    AP   AP50   AP75    APM    APL     AR   AR50   AR75    ARM    ARL"
@@ -90,16 +89,15 @@ def run_here(capsys):
 
 
 @pytest.fixture(scope="session")
-def trained(toy_command, tmp_path_factory):
+def trained(traced_command, tmp_path_factory):
     """Four steps, evaluated after two and after four, in a process of its own.
 
     Returns the model directory, standard output and standard error.
     """
     model_dir = tmp_path_factory.mktemp("trained")
-    command = toy_command(
+    command = traced_command(
         model_dir,
         "--mode=train_and_eval",
-        TRACED,
         override(
             "trainer.validation_interval=2",
             "runtime.distribution_strategy=mirrored",
@@ -424,14 +422,14 @@ def make_pipe(path: Path) -> None:
 
 
 @pytest.mark.slow  # A training.
-def test_a_run_does_not_wait_for_pipes(trained_dir, toy_command, run_here):
+def test_a_run_does_not_wait_for_pipes(trained_dir, traced_command, run_here):
     (newest,) = (trained_dir / "best_checkpoint").glob("*.index")
     for path in (
         *(trained_dir / name for name in ("checkpoint", "params.yaml", "run.json")),
         *(trained_dir / "ckpt-4.data-00000-of-00001", newest),
     ):
         make_pipe(path)
-    code, _, stderr = run_here(toy_command(trained_dir, "--mode=train"))
+    code, _, stderr = run_here(traced_command(trained_dir, "--mode=train"))
     assert code == 0, stderr
     assert "ckpt-4.data-00000-of-00001 is a pipe, not a file" in stderr
     assert (trained_dir / "params.yaml").is_file()
@@ -462,7 +460,7 @@ def test_a_damaged_checkpoint_that_is_named_is_refused(
 
 @pytest.mark.slow  # Traces evaluations.
 def test_an_evaluation_does_not_look_for_what_it_does_not_use(
-    trained_dir, toy_command, run_here
+    trained_dir, traced_command, run_here
 ):
     best = tf.train.latest_checkpoint(trained_dir / "best_checkpoint")
     unused = override(
@@ -472,7 +470,7 @@ def test_an_evaluation_does_not_look_for_what_it_does_not_use(
     )
     for flags in ([f"--checkpoint={best}"], []):
         code, stdout, stderr = run_here(
-            toy_command(trained_dir, "--mode=eval", unused, *flags)
+            traced_command(trained_dir, "--mode=eval", unused, *flags)
         )
         assert code == 0, stderr
         assert "Evaluation at step" in stdout and "decay_steps" not in stderr
@@ -503,8 +501,8 @@ def checkpoint_steps(model_dir: Path) -> list[int]:
 
 
 @pytest.mark.slow  # Two trainings in processes of their own.
-def test_continues_after_a_kill(tmp_path, toy_command, run_here):
-    command = toy_command(tmp_path, "--mode=train", LONG_RUN)
+def test_continues_after_a_kill(tmp_path, traced_command, run_here):
+    command = traced_command(tmp_path, "--mode=train", LONG_RUN)
     with killed_at_the_end(start_process(command)) as process:
         while process.poll() is None and checkpoint_steps(tmp_path)[-1:] < [8]:
             time.sleep(0.01)
@@ -538,11 +536,11 @@ def test_continues_after_a_kill(tmp_path, toy_command, run_here):
 
 @pytest.mark.slow  # Traces two trainings.
 def test_a_changed_learning_rate_counts_when_a_run_goes_on(
-    tmp_path, toy_command, run_here
+    tmp_path, traced_command, run_here
 ):
     def command(rate: float, steps: int) -> list[str]:
         path = "trainer.optimizer_config.learning_rate"
-        return toy_command(
+        return traced_command(
             tmp_path,
             "--mode=train",
             override(
@@ -639,9 +637,9 @@ def test_stops_when_the_loss_is_above_its_bound_too_often():
 
 @pytest.mark.slow  # Traces a step and an evaluation of its own.
 def test_trains_in_bfloat16_and_evaluates_averaged_weights(
-    tmp_path, toy_command, run_here
+    tmp_path, traced_command, run_here
 ):
-    command = toy_command(
+    command = traced_command(
         tmp_path,
         override(
             "trainer.optimizer_config.ema.average_decay=0.9",
@@ -668,9 +666,9 @@ def test_trains_in_bfloat16_and_evaluates_averaged_weights(
 
 
 @pytest.mark.slow
-def test_trains_in_float16_with_a_scaled_loss(tmp_path, toy_command, run_here):
+def test_trains_in_float16_with_a_scaled_loss(tmp_path, traced_command, run_here):
     code, _, stderr = run_here(
-        toy_command(
+        traced_command(
             tmp_path,
             "--mode=train",
             override(
@@ -687,7 +685,7 @@ def test_trains_in_float16_with_a_scaled_loss(tmp_path, toy_command, run_here):
 
 @pytest.mark.slow  # Two trainings.
 def test_fine_tunes_on_keypoints_of_ones_own(
-    trained, tmp_path, toy_data, toy_command, run_here
+    trained, tmp_path, toy_data, traced_command, run_here
 ):
     kept = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]
     skeleton_path = tmp_path / "star5.yaml"
@@ -720,7 +718,7 @@ def test_fine_tunes_on_keypoints_of_ones_own(
         )
     model_dir = tmp_path / "run"
     code, stdout, stderr = run_here(
-        toy_command(
+        traced_command(
             model_dir,
             override(
                 f"task.init_checkpoint={trained[0]}",

@@ -51,18 +51,19 @@ def weights(layer):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "as_graph"),
+    ("experiment", "is_traced"),
     [
         # Tracing takes longer than the steps.
-        ("hrnet_retinanet_coco", lambda function: function),
+        ("hrnet_retinanet_coco", False),
         # Mask R-CNN is trained by a command in tests/test_detection_commands.py.
         *(
-            pytest.param(experiment, tf.function, marks=pytest.mark.slow)
+            pytest.param(experiment, True, marks=pytest.mark.slow)
             for experiment in EXPERIMENTS
         ),
     ],
 )
-def test_detectors_train_and_evaluate(experiment, as_graph, parse, tmp_path):
+def test_detectors_train_and_evaluate(experiment, is_traced, parse, tmp_path):
+    as_graph = tf.function if is_traced else lambda function: function
     params = parse(experiment)
     task, model = build(params, tmp_path)
     optimizer = task.create_optimizer(params.trainer.optimizer_config, params.runtime)

@@ -20,7 +20,7 @@ def copied(toy_data, tmp_path):
 
 
 @pytest.fixture
-def run(toy_command, copied, tmp_path, capsys):
+def run(traced_command, copied, tmp_path, capsys):
     """Trains on the copy; returns the exit code and what was told."""
 
     def run(*changes, role="train_data"):
@@ -28,7 +28,7 @@ def run(toy_command, copied, tmp_path, capsys):
         pattern = f"task.{role}.input_path={copied}/{split}-*"
         overrides = f"--params_override={','.join([pattern, *changes])}"
         capsys.readouterr()
-        arguments = toy_command(tmp_path / "model", overrides)
+        arguments = traced_command(tmp_path / "model", overrides)
         return train.main(["train", *arguments]), capsys.readouterr().err
 
     return run
