@@ -9,6 +9,7 @@ from official.vision.tasks import image_classification as _classification_task
 
 from hrnet_tf.configs import classification as _classification_config
 from hrnet_tf.configs import detection as _detection_config
+from hrnet_tf.configs import keypoint_data as _keypoint_data_config
 from hrnet_tf.configs import pose as _pose_config
 from hrnet_tf.configs import segmentation as _segmentation_config
 from hrnet_tf.configs import stock as _stock_config

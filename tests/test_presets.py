@@ -15,8 +15,13 @@ from hrnet_tf.training.experiment import parse_config
 from hrnet_tf.training.validation import trainer, validate
 
 REPO = Path(__file__).resolve().parents[1]
-EXPERIMENTS = {"pose": "hrnet_pose_coco", "classification": "hrnet_imagenet"}
+EXPERIMENTS = {
+    "pose": "hrnet_pose_coco",
+    "face": "hrnet_face_wflw",
+    "classification": "hrnet_imagenet",
+}
 SEGMENTATION = ("cityscapes", "pascal_context", "lip")
+KEYPOINT_DATA = ("mpii", "crowdpose", "ap10k", "wholebody")
 NO_CONFIGURATION = ("skeleton_example.yaml", "classes_example.yaml")
 PRESETS = sorted(
     path
@@ -28,6 +33,8 @@ PRESETS = sorted(
 def experiment_of(path: Path) -> str:
     if path.parent.name == "detection":
         return "hrnet_maskrcnn_coco"
+    if path.parent.name == "pose" and path.name.startswith(KEYPOINT_DATA):
+        return f"hrnet_pose_{path.name.split('_')[0]}"
     if path.parent.name != "segmentation":
         return EXPERIMENTS[path.parent.name]
     data_sets = [name for name in SEGMENTATION if path.name.startswith(name)]
@@ -86,17 +93,21 @@ def test_the_2x_schedule_is_twice_as_long():
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in PRESETS if re.match(r"coco_\w+_\d|mobile", path.name)],
+    [path for path in PRESETS if re.search(r"_\d+x\d+$", path.stem)],
     ids=lambda path: path.name,
 )
 def test_presets_of_pose_are_what_their_names_say(path):
-    params = parse_config("hrnet_pose_coco", [str(path)])
+    params = parse_config(experiment_of(path), [str(path)])
     assert path.stem == "{}_{}_{}x{}".format(
         path.stem.split("_")[0],
         params.task.model.backbone.get().model_id,
         *params.task.model.input_size,
     )
-    assert params.task.codec.sigma == (3 if "384" in path.stem else 2)
+    if path.parent.name == "pose":
+        assert params.task.codec.sigma == (3 if "384" in path.stem else 2)
+    data_set = path.stem.split("_")[0]
+    if not path.name.startswith(("coco", "mobile")):
+        assert data_set in params.task.skeleton
 
 
 @pytest.mark.parametrize(
@@ -116,18 +127,36 @@ def test_presets_of_segmentation_are_what_their_names_say(path):
 
 
 # What files of a family leave to the defaults of their experiment, and count on.
+_PAPER = {
+    "task.codec.name": "msra",
+    "task.train_data.global_batch_size": 128,
+    "task.validation_data.global_batch_size": 128,
+    "task.validation_data.detections_file": "",
+    "trainer.train_steps": 245700,
+    "trainer.validation_interval": 11700,
+    "trainer.checkpoint_interval": 1170,
+    "trainer.optimizer_config.learning_rate.stepwise.boundaries": [198900, 234000],
+    "trainer.optimizer_config.learning_rate.stepwise.values": [1e-3, 1e-4, 1e-5],
+}
+_MMPOSE = {
+    "task.codec.name": "msra",
+    "task.model.decoder.type": "hrnetv1",
+    "task.train_data.global_batch_size": 512,
+    "task.train_data.augmentation.shift": 0.16,
+    "task.train_data.augmentation.shift_probability": 0.3,
+    "task.train_data.augmentation.distribution": "truncated_normal",
+    "task.train_data.augmentation.scale": 0.5,
+    "task.train_data.augmentation.rotation": 80,
+    "task.train_data.augmentation.half_body_probability": 0.3,
+    "task.evaluation.flip_test": True,
+    "trainer.optimizer_config.learning_rate.stepwise.values": [5e-4, 5e-5, 5e-6],
+    "trainer.optimizer_config.warmup.type": "linear",
+    "trainer.optimizer_config.warmup.linear.warmup_steps": 500,
+    "trainer.optimizer_config.warmup.linear.warmup_learning_rate": 5e-7,
+}
 RECIPES = {
-    "pose/*_w[0-9]*_*.yaml": {
-        "task.codec.name": "msra",
-        "task.train_data.global_batch_size": 128,
-        "task.validation_data.global_batch_size": 128,
-        "task.validation_data.detections_file": "",
-        "trainer.train_steps": 245700,
-        "trainer.validation_interval": 11700,
-        "trainer.checkpoint_interval": 1170,
-        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [198900, 234000],
-        "trainer.optimizer_config.learning_rate.stepwise.values": [1e-3, 1e-4, 1e-5],
-    },
+    "pose/coco_w[0-9]*_*.yaml": _PAPER,
+    "pose/mobile_w[0-9]*_*.yaml": _PAPER,
     **{
         f"pose/*{network}_*.yaml": {
             "task.codec.name": "msra",
@@ -148,6 +177,66 @@ RECIPES = {
             ],
         }
         for network in ("lite18", "lite30", "naive18")
+    },
+    "pose/mpii_*.yaml": {
+        "task.codec.name": "msra",
+        "task.train_data.global_batch_size": 128,
+        "task.train_data.augmentation.rotation": 30,
+        "task.train_data.augmentation.scale": 0.25,
+        "task.train_data.augmentation.distribution": "normal",
+        "task.train_data.augmentation.half_body_probability": 0,
+        "task.evaluation.flip_test": True,
+        "trainer.train_steps": 36330,
+        "trainer.validation_interval": 1730,
+        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [29410, 34600],
+        "trainer.optimizer_config.learning_rate.stepwise.values": [1e-3, 1e-4, 1e-5],
+    },
+    "pose/crowdpose_*.yaml": {**_MMPOSE, "trainer.train_steps": 17640},
+    "pose/ap10k_*.yaml": {**_MMPOSE, "trainer.train_steps": 3570},
+    "pose/wholebody_*.yaml": {**_MMPOSE, "trainer.train_steps": 61320},
+    # The larger network is trained with batches of 256.
+    "pose/wholebody_w48_384x288.yaml": {
+        "task.train_data.global_batch_size": 256,
+        "trainer.train_steps": 122850,
+        "trainer.validation_interval": 5850,
+        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [99450, 117000],
+    },
+    "face/*.yaml": {
+        "task.codec.name": "msra",
+        "task.codec.sigma": 1.5,
+        "task.model.decoder.type": "hrnetv2",
+        "task.model.decoder.hrnetv2.upsampling": "bilinear",
+        "task.model.backbone.hrnet.multi_scale_output": True,
+        "task.model.backbone.hrnet.fuse_upsampling": "bilinear",
+        "task.model.norm_activation.norm_momentum": 0.99,
+        "task.init_checkpoint_modules": "backbone",
+        "task.train_data.global_batch_size": 16,
+        "task.train_data.augmentation.rotation": 30,
+        "task.train_data.augmentation.scale": 0.25,
+        "task.train_data.augmentation.distribution": "uniform",
+        "task.train_data.augmentation.half_body_probability": 0,
+        "task.evaluation.flip_test": False,
+        "trainer.train_steps": 28080,
+        "trainer.validation_interval": 468,
+        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [14040, 23400],
+        "trainer.optimizer_config.learning_rate.stepwise.values": [1e-4, 1e-5, 1e-6],
+    },
+    "face/300w_w18_256x256.yaml": {
+        "task.codec.sigma": 1.0,
+        "trainer.train_steps": 11760,
+        "trainer.validation_interval": 196,
+        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [5880, 9800],
+    },
+    "face/cofw_w18_256x256.yaml": {
+        "trainer.train_steps": 5040,
+        "trainer.validation_interval": 84,
+        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [2520, 4200],
+    },
+    "face/aflw_w18_256x256.yaml": {
+        "trainer.train_steps": 75000,
+        "trainer.validation_interval": 1250,
+        "trainer.optimizer_config.learning_rate.stepwise.boundaries": [37500, 62500],
+        "trainer.optimizer_config.learning_rate.stepwise.values": [2e-4, 2e-5, 2e-6],
     },
     # The largest network is the exception, with batches of 96.
     "pose/coco_w48_384x288.yaml": {

@@ -1,6 +1,7 @@
 """Top-down human pose: its configuration and the `hrnet_pose_coco` experiment."""
 
 import dataclasses
+from typing import Any
 
 from official.core import config_definitions as cfg
 from official.core import exp_factory
@@ -14,6 +15,9 @@ from hrnet_tf.configs.color import Color
 # People with labelled keypoints in COCO train2017 after the official filtering; with
 # the batch size it turns the paper's epochs into steps.
 COCO_TRAIN_PEOPLE = 149813
+
+# What the scale and rotation of a crop may be drawn from.
+DISTRIBUTIONS = ("normal", "uniform", "truncated_normal")
 
 
 @dataclasses.dataclass
@@ -66,9 +70,15 @@ class Augmentation(hyperparams.Config):
             makes it 0.69. In [0, 1].
         half_body_padding: Factor on the half body's box, in place of `box_padding`. In
             [0.1, 10].
-        scale: The crop is scaled by N(1, scale), clipped to 1 - scale and 1 + scale. In
-            [0, 1).
-        rotation: It is turned by N(0, rotation) degrees, clipped to twice that. In [0,
+        shift_probability: Chance to move the crop. In [0, 1].
+        shift: It is moved by what is drawn between -shift and shift, normally
+            distributed and cut there, times its width and height. In [0, 1].
+        distribution: Of scale and rotation: `normal` as in the official code of pose,
+            `uniform` as in that of faces, or `truncated_normal` as in MMPose.
+        scale: `normal`: the crop is scaled by N(1, scale), clipped to 1 - scale and 1 +
+            scale; otherwise by what is drawn between these. In [0, 1).
+        rotation: `normal`: it is turned by N(0, rotation) degrees, clipped to twice
+            that; otherwise by what is drawn between -rotation and rotation. In [0,
             360].
         rotation_probability: Chance to be turned at all. In [0, 1].
         flip_probability: Chance to be mirrored, left and right keypoints swapped. In
@@ -80,6 +90,9 @@ class Augmentation(hyperparams.Config):
     half_body_min_keypoints: int = 8
     half_body_upper_probability: float = 0.69
     half_body_padding: float = 1.5
+    shift_probability: float = 0.0
+    shift: float = 0.0
+    distribution: str = "normal"
     scale: float = 0.35
     rotation: float = 45.0
     rotation_probability: float = 0.6
@@ -176,7 +189,8 @@ class PoseTask(cfg.TaskConfig):
     """The pose task.
 
     Attributes:
-        skeleton: `coco17`, `mpii16` or a YAML file that describes your own.
+        skeleton: The name of one that is built in, such as `coco17` or `mpii16`, or a
+            YAML file that describes your own.
         weight_decay: Factor of L2 regularisation on all kernels. The paper's pose
             recipe has none, and adding it is known to ruin training. In [0, 1000].
         loss: What is made small besides.
@@ -206,6 +220,36 @@ class PoseTask(cfg.TaskConfig):
     allow_image_summary: bool = True
 
 
+def experiment(
+    task: PoseTask,
+    *,
+    train_people: int,
+    learning_rate: float,
+    epochs: int = 210,
+    boundaries: tuple[int, int] = (170, 200),
+    validation_epochs: int = 10,
+    warmup: dict[str, Any] | None = None,
+) -> cfg.ExperimentConfig:
+    """A recipe counted in epochs of `train_people`: Adam, divided by ten twice."""
+    steps_per_epoch = train_people // task.train_data.global_batch_size
+
+    def steps(epochs: int) -> int:
+        return epochs * steps_per_epoch
+
+    return recipes.experiment(
+        task,
+        train_steps=steps(epochs),
+        checkpoint_interval=steps_per_epoch,
+        validation_interval=steps(validation_epochs),
+        metric="keypoint_AP",
+        optimizer={"adam": {"epsilon": 1e-8}},
+        learning_rate=recipes.stepwise(
+            learning_rate, [steps(boundary) for boundary in boundaries]
+        ),
+        warmup=warmup,
+    )
+
+
 @exp_factory.register_config_factory("hrnet_pose_coco")
 def hrnet_pose_coco() -> cfg.ExperimentConfig:
     """The paper's COCO recipe: W32, 256x192, 210 epochs of batch 128.
@@ -213,18 +257,4 @@ def hrnet_pose_coco() -> cfg.ExperimentConfig:
     Official experiments/coco/hrnet/w32_256x192_adam_lr1e-3.yaml. Learning-rate
     boundaries and `train_steps` are counted in steps: change them with the batch size.
     """
-    task = PoseTask()
-    steps_per_epoch = COCO_TRAIN_PEOPLE // task.train_data.global_batch_size
-
-    def steps(epochs: int) -> int:
-        return epochs * steps_per_epoch
-
-    return recipes.experiment(
-        task,
-        train_steps=steps(210),
-        checkpoint_interval=steps_per_epoch,
-        validation_interval=steps(10),
-        metric="keypoint_AP",
-        optimizer={"adam": {"epsilon": 1e-8}},
-        learning_rate=recipes.stepwise(1e-3, [steps(170), steps(200)]),
-    )
+    return experiment(PoseTask(), train_people=COCO_TRAIN_PEOPLE, learning_rate=1e-3)

@@ -1,8 +1,11 @@
-"""Random changes of people's crops: half body, scale, rotation, mirror.
+"""Random changes of people's crops: half body, shift, scale, rotation, mirror.
 
 They change the affine map from crop to image, not pixels, so that the image is sampled
-once. Official lib/dataset/JointsDataset.py; the order and the defaults are its own.
+once. Official lib/dataset/JointsDataset.py; the order and the defaults are its own. A
+shift, which it has not, and what `distribution` changes are those of other data sets.
 """
+
+import math
 
 import tensorflow as tf
 
@@ -41,18 +44,12 @@ def augment_people(
         keypoints, center, size, augmentation, skeleton, crop_size
     )
 
-    scale = tf.clip_by_value(
-        1.0 + augmentation.scale * tf.random.normal(people),
-        1.0 - augmentation.scale,
-        1.0 + augmentation.scale,
-    )
-    rotation = augmentation.rotation * tf.clip_by_value(
-        tf.random.normal(people), -2.0, 2.0
-    )
+    center = _shift(center, size, augmentation)
+    scale, rotation = _scale_and_rotation(people, augmentation)
     is_rotated = _chance(augmentation.rotation_probability, people)
     matrices = affine.crop_to_image_matrix(
         center,
-        size * scale[:, tf.newaxis],
+        size * (1.0 + scale)[:, tf.newaxis],
         tf.where(is_rotated, rotation, 0.0),
         crop_size,
         udp=udp,
@@ -114,6 +111,45 @@ def _half_body(
         augmentation.half_body_padding,
     )
     return tf.where(applies, middle, center), tf.where(applies, half_size, size)
+
+
+def _shift(
+    center: tf.Tensor, size: tf.Tensor, augmentation: pose_config.Augmentation
+) -> tf.Tensor:
+    """MMPose's `RandomBBoxTransform`: some centres, moved by a share of their size."""
+    if augmentation.shift_probability <= 0 or augmentation.shift <= 0:
+        return center
+    share = augmentation.shift * _truncated_normal(tf.shape(center))
+    moves = _chance(augmentation.shift_probability, tf.shape(center)[:1])
+    return tf.where(moves[:, tf.newaxis], center + share * size, center)
+
+
+def _scale_and_rotation(
+    people: tf.Tensor, augmentation: pose_config.Augmentation
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """What is added to scales of 1, and the degrees to turn by, [P] each."""
+    if augmentation.distribution == "normal":
+        scale = tf.clip_by_value(
+            augmentation.scale * tf.random.normal(people),
+            -augmentation.scale,
+            augmentation.scale,
+        )
+        rotation = tf.clip_by_value(tf.random.normal(people), -2.0, 2.0)
+        return scale, augmentation.rotation * rotation
+    if augmentation.distribution == "uniform":
+        drawn = tf.random.uniform(tf.concat([[2], people], axis=0), -1.0, 1.0)
+    else:
+        drawn = _truncated_normal(tf.concat([[2], people], axis=0))
+    return augmentation.scale * drawn[0], augmentation.rotation * drawn[1]
+
+
+def _truncated_normal(shape: tf.Tensor) -> tf.Tensor:
+    """Standard normal variables, of those in [-1, 1] (SciPy's `truncnorm`)."""
+    # TensorFlow's own is cut at 2. A normal variable's share below x is (1 +
+    # erf(x / sqrt 2)) / 2; here that share is drawn, between those of -1 and 1.
+    limit = math.erf(math.sqrt(0.5))
+    drawn = tf.random.uniform(shape, -limit, limit)
+    return math.sqrt(2.0) * tf.math.erfinv(drawn)
 
 
 def _chance(probability: float, people: tf.Tensor) -> tf.Tensor:

@@ -15,6 +15,7 @@ from hrnet_tf.data.files.coco_people import Person
 from hrnet_tf.data.files.detections import DetectionsError, load_detections
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
+from hrnet_tf.data.inputs.pose_augmentation import augment_people
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
@@ -314,6 +315,56 @@ def test_probabilities_of_zero_and_one():
     assert always["mirrored"].all()
     assert (np.abs(always["rotation"]) > 0).all()
     assert np.abs(always["rotation"]).max() < 20.01
+
+
+def _many_draws(**augmentation) -> dict[str, np.ndarray]:
+    """What 20000 crops of 100x50 pixels are moved, scaled and turned by."""
+    people = 20000
+    _, matrices = augment_people(
+        tf.zeros([people, COCO.num_keypoints, 3]),
+        tf.zeros([people, 2]),
+        tf.tile([[100.0, 50.0]], [people, 1]),
+        pose_config.Augmentation(**{**NO_AUGMENTATION, **augmentation}),
+        COCO,
+        crop_size=(32, 64),
+        udp=False,
+    )
+    matrices = matrices.numpy()
+    centers = matrices @ [32.0, 16.0, 1.0]
+    return {
+        "shift": centers / [100.0, 50.0],
+        "scale": np.hypot(matrices[:, 0, 0], matrices[:, 1, 0]) / (100 / 64) - 1,
+        "rotation": np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0])),
+    }
+
+
+# Standard deviations of U(-1, 1) and of a normal variable cut at -1 and 1.
+@pytest.mark.parametrize(
+    ("distribution", "deviation"), [("uniform", 0.577), ("truncated_normal", 0.540)]
+)
+def test_scale_and_rotation_may_be_drawn_from_other_distributions(
+    distribution, deviation
+):
+    draws = _many_draws(
+        distribution=distribution, scale=0.5, rotation=80.0, rotation_probability=1.0
+    )
+    for drawn in (draws["scale"] / 0.5, draws["rotation"] / 80):
+        assert 0.99 < np.abs(drawn).max() < 1.001
+        assert np.mean(np.abs(drawn) > 0.999) < 0.01  # Not heaped up at the bounds.
+        assert drawn.mean() == pytest.approx(0, abs=0.02)
+        assert drawn.std() == pytest.approx(deviation, abs=0.012)
+    # Each is drawn on its own.
+    assert abs(np.corrcoef(draws["scale"], draws["rotation"])[0, 1]) < 0.05
+
+
+def test_crops_may_be_moved():
+    shift = _many_draws(shift=0.16, shift_probability=0.3)["shift"]
+    moved = np.abs(shift).max(axis=1) > 1e-5
+    assert moved.mean() == pytest.approx(0.3, abs=0.02)
+    assert 0.155 < np.abs(shift).max() < 0.1601
+    np.testing.assert_allclose(shift[moved].std(axis=0), 0.54 * 0.16, rtol=0.05)
+    assert abs(np.corrcoef(shift[moved].T)[0, 1]) < 0.05
+    assert np.abs(_many_draws(shift=0.16)["shift"]).max() < 1e-5
 
 
 @pytest.mark.parametrize("codec", heatmaps.CODECS)

@@ -3,7 +3,7 @@
 Keys are ends of dotted paths; the longest one that a path ends with counts.
 """
 
-from hrnet_tf.configs import segmentation
+from hrnet_tf.configs import pose, segmentation
 from hrnet_tf.losses.heatmap import LOSSES
 from hrnet_tf.ops.codecs import CODECS
 from hrnet_tf.training.validation.ranges.kinds import (
@@ -47,6 +47,9 @@ POSE: dict[str, Range] = {
     "augmentation.half_body_min_keypoints": between(0, 1000),
     "augmentation.half_body_upper_probability": SHARE,
     "augmentation.half_body_padding": between(0.1, 10),
+    "augmentation.shift_probability": SHARE,
+    "augmentation.shift": SHARE,
+    "augmentation.distribution": one_of(pose.DISTRIBUTIONS),
     "augmentation.scale": SHARE_BELOW_1,
     "augmentation.rotation": between(0, 360),
     "augmentation.rotation_probability": SHARE,
