@@ -36,7 +36,7 @@ help:
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
-	@echo 'make benchmark   speed beside peers, about four minutes; docs/speed.md has more'
+	@echo 'make benchmark   speed beside peers, about ten minutes; docs/speed.md has more'
 	@echo 'make docs        build the pages of docs/ into site/; dead links fail'
 	@echo 'make lock        compile requirements.lock from setup.cfg, and docs/requirements.txt'
 	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'

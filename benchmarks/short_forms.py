@@ -3,7 +3,7 @@
     python benchmarks/short_forms.py --json=benchmarks.json
     python benchmarks/short_forms.py --readme=benchmarks.json
 
-Less than four minutes on two idle cores. Each line is of two contenders that took turns
+Less than ten minutes on two idle cores. Each line is of two contenders that took turns
 in one run; above 1, ours is faster. Their long forms, and what else they print, are in
 the files themselves. A benchmark that fails or does not end is named, the others go on,
 and the exit code is 1. With --readme nothing is measured: the numbers of an earlier run
