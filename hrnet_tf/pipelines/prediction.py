@@ -78,12 +78,14 @@ class Counts(NamedTuple):
 
 
 def load(chosen: ChosenModel) -> "Predictor[Any]":
-    """Loads the model, once in a process."""
+    """Loads the model, once in a process, from wherever it is."""
     prepare_tensorflow()
+    from hrnet_tf.pipelines.fetched_models import fetched
+
     key = repr(chosen)
     with _TURN:
         if key not in _LOADED:
-            _LOADED[key] = chosen.load()
+            _LOADED[key] = fetched(chosen).load()
         return _LOADED[key]
 
 

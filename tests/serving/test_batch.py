@@ -1,15 +1,25 @@
 """`hrnet_tf.batch` finds what `hrnet_tf.predict` does, or says why not."""
 
+import contextlib
 import glob
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
+from processes import killed_at_the_end
 
 pytest.importorskip("apache_beam")
 
 from hrnet_tf import batch, predict
+from hrnet_tf.pipelines import found_images, prediction
+from hrnet_tf.serving.pose.predictor import PosePredictor
 
 BAD = "broken.jpg"
 
@@ -75,3 +85,133 @@ def test_earlier_output_stays(photos, tflite_file, tmp_path, capsys):
     assert batch.main(["", *flags, f"--output={tmp_path}/people"]) == 1
     assert "exists already" in capsys.readouterr().err
     assert earlier.read_text() == "earlier\n"
+
+
+def test_models_and_images_may_be_at_addresses(
+    photos, saved_model_dir, tflite_file, tmp_path
+):
+    """That is, on file systems which TensorFlow alone knows, such as its memory."""
+    for path in (tflite_file, *photos.iterdir()):
+        tf.io.gfile.copy(str(path), f"ram://given/{path.name}", overwrite=True)
+    (tmp_path / "list.txt").write_text("ram://given/3.png\n\nram://given/1.png\n")
+    for model in (f"ram://given/{tflite_file.name}", f"file://{saved_model_dir}"):
+        prefix = tmp_path / model.rpartition("/")[2]
+        flags = [f"--model={model}", "--whole_image", f"--output={prefix}"]
+        assert batch.main(["", *flags, f"--input_list={tmp_path}/list.txt"]) == 0
+        found = [json.loads(line) for line in lines_of(f"{prefix}-0*.jsonl")]
+        assert [row["file_name"] for row in found] == ["1.png", "3.png"]
+    listed = [file.name for file in found_images.find_images(["ram://given"], None, "")]
+    assert listed == ["0.png", "1.png", "2.png", "3.png", "4.png", BAD]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["photos"], ["0.png", "1.png", "sub/7.png"]),
+        (["photos/*.png"], ["0.png", "1.png"]),
+        (["photos/*/*.png", "photos/0.png"], ["0.png", "sub/7.png"]),
+        (["photos/sub/7.png"], ["7.png"]),
+        (["photos/sub", "other"], ["other/9.png", "photos/sub/7.png"]),
+    ],
+)
+def test_names_are_below_what_all_have_in_common(given, names, tmp_path, monkeypatch):
+    for name in ("photos/0.png", "photos/1.png", "photos/sub/7.png", "other/9.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "photos/notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    for folder in ("", f"{tmp_path}/"):
+        paths = [f"{folder}{path}" for path in given]
+        files = found_images.find_images([*paths, paths[0]], None, "out")
+        assert [file.name for file in files] == names
+        assert all(tf.io.gfile.exists(file.path) for file in files)
+
+
+def test_names_that_lead_out_of_a_folder_are_refused(tmp_path):
+    (tmp_path / "list.txt").write_text("../a.png\nb.png\n")
+    with pytest.raises(
+        found_images.PatternError, match=r"'\.\./a\.png' in the results"
+    ):
+        found_images.find_images([], str(tmp_path / "list.txt"), "out")
+
+
+def test_a_model_that_fails_leaves_a_reason_for_each_image(
+    photos, tflite_file, tmp_path, monkeypatch, capsys
+):
+    def fail(*arguments):
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(PosePredictor, "predict_batch", fail)
+    monkeypatch.setattr(prediction, "_LOADED", {})
+    flags = [f"--model={tflite_file}", "--whole_image", f"--input={photos}/*.png"]
+    assert batch.main(["", *flags, f"--output={tmp_path}/people"]) == 1
+    assert "5 images could not be read" in capsys.readouterr().err
+    reasons = {json.loads(x)["reason"] for x in lines_of(f"{tmp_path}/people.failed-*")}
+    assert reasons == {"no such thing"}
+
+
+def test_a_full_disk_ends_the_pipeline_and_leaves_nothing(
+    photos, tflite_file, tmp_path, monkeypatch, capsys
+):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PosePredictor, "predict_batch", fail)
+    monkeypatch.setattr(prediction, "_LOADED", {})
+    flags = [f"--model={tflite_file}", "--whole_image", f"--input={photos}/*.png"]
+    assert batch.main(["", *flags, f"--output={tmp_path}/out/people"]) == 1
+    told = capsys.readouterr().err
+    assert "The pipeline failed on DirectRunner" in told and "No space left" in told
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.parametrize("seconds", [0, 2, 6])
+def test_a_killed_worker_leaves_each_image_once(
+    seconds, photos, saved_model_dir, tmp_path
+):
+    for number in range(40):
+        for name in ("0.png", "1.png", "2.png"):
+            copy = tmp_path / f"many/{number}/{name}"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((photos / name).read_bytes())
+    given = [f"--model={saved_model_dir}", "--whole_image", f"--input={tmp_path}/many"]
+    run = [f"--output={tmp_path}/out/people", "--runner=DirectRunner"]
+    run += ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hrnet_tf.batch", *given, *run],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with killed_at_the_end(process):
+        while not workers_below(process.pid):
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(seconds)
+        os.kill(workers_below(process.pid)[0], signal.SIGKILL)
+        _, told = process.communicate(timeout=500)
+    assert process.returncode == 0, told
+    assert "Starts again: attempt 2 of 3." in told
+    names = [json.loads(x)["file_name"] for x in lines_of(f"{tmp_path}/out/people-*")]
+    assert len(names) == 120 and len(set(names)) == 120
+    shards = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert shards == [f"people-0000{n}-of-00002.jsonl" for n in (0, 1)]
+
+
+def workers_below(pid):
+    """Beam's worker processes that descend from a process, without their shells."""
+    parents, workers = {}, []
+    for path in glob.glob("/proc/[0-9]*"):
+        with contextlib.suppress(OSError):
+            with open(f"{path}/stat") as file:
+                parents[int(path[6:])] = int(file.read().rpartition(")")[2].split()[1])
+            with open(f"{path}/cmdline") as file:
+                words = file.read().split("\0")
+            if words[1:3] == ["-m", "apache_beam.runners.worker.sdk_worker_main"]:
+                workers.append(int(path[6:]))
+
+    def is_below(child):
+        return child == pid or (child in parents and is_below(parents[child]))
+
+    return [worker for worker in sorted(workers) if is_below(worker)]
