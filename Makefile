@@ -20,11 +20,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all benchmark docs lock audit clean clean-demo
+.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all benchmark docs lock audit clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
 	@echo 'make env-convert add PyTorch to $(VENV), to read and test .pth checkpoints'
+	@echo 'make env-beam    add Apache Beam, for batch predictions on many machines'
 	@echo 'make env-triton  add a Triton server, to try and test docs/triton'
 	@echo 'make env-arm     add a Python for ARM and QEMU, to try .tflite files as on a phone'
 	@echo 'make demo        train a small HRNet on drawn people; results in runs/synthetic'
@@ -75,6 +76,10 @@ TORCH ?= torch==2.13.0
 
 env-convert: $(STAMP)
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
+
+# Apache Beam, for batch predictions and converters on many machines.
+env-beam: $(STAMP)
+	$(BIN)/python -m pip install --quiet 'apache-beam==2.77.*'
 
 # A Triton server, to try and test docs/triton with. Its Python backend needs NumPy 1: an
 # environment of its own holds both, and takes all else from $(VENV).
