@@ -73,8 +73,9 @@ class Augmentation(hyperparams.Config):
         shift_probability: Chance to move the crop. In [0, 1].
         shift: It is moved by what is drawn between -shift and shift, normally
             distributed and cut there, times its width and height. In [0, 1].
-        distribution: Of scale and rotation: `normal` as in the official code of pose,
-            `uniform` as in that of faces, or `truncated_normal` as in MMPose.
+        distribution: How scale and rotation are drawn. `normal` as in the official
+            code of pose, `uniform` as in that of faces, or `truncated_normal` as in
+            MMPose.
         scale: `normal`: the crop is scaled by N(1, scale), clipped to 1 - scale and 1 +
             scale; otherwise by what is drawn between these. In [0, 1).
         rotation: `normal`: it is turned by N(0, rotation) degrees, clipped to twice
