@@ -61,7 +61,8 @@ def define_flags() -> flags.FlagValues:
     )
     add.integer(
         "num_keypoints",
-        "Keypoints of pose networks; 17, as in COCO, if not given.",
+        "Keypoints of pose and face networks; if not given, 17, as in COCO, and 98, as "
+        "in WFLW.",
         least=1,
     )
     add.integer(

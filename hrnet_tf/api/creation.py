@@ -28,6 +28,9 @@ _PREFIX = "hrnet_"
 
 _BACKBONE = "backbone"
 
+# What official weights of a task are called if not by its name.
+_TRAINED_AS = {"segmentation_ocr": "segmentation", "face": "pose"}
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,10 +70,11 @@ def create_model(
 
     Args:
         name: The network, see `list_models`; its "hrnet_" may be left out.
-        task: pose, classification, segmentation, segmentation_ocr or detection (the
-            backbone and its pyramid, which all detectors share). If None,
-            classification, unless `features_only`.
-        num_keypoints: Keypoints of a pose network; COCO's 17 if None.
+        task: pose, face (landmarks), classification, segmentation, segmentation_ocr or
+            detection (the backbone and its pyramid, which all detectors share). If
+            None, classification, unless `features_only`.
+        num_keypoints: Keypoints of a pose network, COCO's 17 if None, or landmarks of a
+            face, WFLW's 98 if None.
         num_classes: Classes; if None, ImageNet's 1000, or Cityscapes' 19.
         weights: An official .pth or .safetensors file of this network, or the prefix of
             a checkpoint that `hrnet_tf.convert_weights` or a training of this network
@@ -86,7 +90,7 @@ def create_model(
         0.406), over the deviation (0.229, 0.224, 0.225). It gives, not normalised by a
         softmax:
 
-        - pose: heatmaps [B, H/4, W/4, K];
+        - pose and face: heatmaps [B, H/4, W/4, K];
         - classification: logits [B, classes];
         - segmentation: {"logits": [B, H/4, W/4, classes]};
         - detection: levels {"2": [B, H/4, W/4, 256], ..., "6"};
@@ -207,7 +211,7 @@ def _load(built: TaskModel, task: str, path: str, source: Network | str) -> None
     if not isinstance(source, str):
         theirs = source.model.weights
         is_same = [v.shape for v in theirs] == [v.shape for v in built.model.weights]
-        if source.task == task.removesuffix("_ocr") and is_same:
+        if source.task == _TRAINED_AS.get(task, task) and is_same:
             built.model.set_weights([v.numpy() for v in theirs])
         else:
             _load_body(built.backbone, source.variables, path)

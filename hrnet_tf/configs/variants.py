@@ -90,6 +90,7 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = types.MappingProxyType(
     {
         "pose": Recipe((256, 192), "keypoints", 17),
+        "face": Recipe((256, 256), "keypoints", 98),
         "classification": Recipe((224, 224), "classes", 1000),
         "segmentation": Recipe((1024, 2048), "classes", 19),
         "segmentation_ocr": Recipe((1024, 2048), "classes", 19),

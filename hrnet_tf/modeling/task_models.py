@@ -1,7 +1,7 @@
-"""The whole networks of the four tasks, as the official repositories build them.
+"""The whole networks of all tasks, as the official repositories build them.
 
-One function per task. Published networks of a task differ in the variant of the
-backbone, the widths of the decoder and the number of keypoints or classes.
+One function per kind of model. Published networks of a task differ in the variant of
+the backbone, the widths of the decoder and the number of keypoints or classes.
 """
 
 import dataclasses
@@ -113,6 +113,10 @@ def build(
         config = backbones.HRNet(model_id=model_id, **options)
         return backbones.Backbone(type="hrnet", hrnet=config)
 
+    if task == "face":
+        body = backbone(fuse_upsampling="bilinear")
+        mixed = decoders.Decoder(type="hrnetv2")
+        return build_pose(body, num_outputs, input_size=input_size, decoder=mixed)
     if task == "classification":
         body = backbone(classification_neck=True)
         return build_classification(body, num_outputs, input_size)
@@ -147,14 +151,15 @@ def build_pose(
     num_keypoints: int,
     kernel_size: int = 1,
     input_size: ImageSize = ANY_SIZE,
+    decoder: decoders.Decoder | None = None,
 ) -> TaskModel:
-    """The decoder of the backbone's family, and a heatmap head.
+    """A decoder, by default that of the backbone's family, and a heatmap head.
 
     The head is one `kernel_size` x `kernel_size` convolution.
     """
     config = pose.PoseModel(
         backbone=backbone,
-        decoder=decoders.Decoder(type=POSE_DECODERS[backbone.type]),
+        decoder=decoder or decoders.Decoder(type=POSE_DECODERS[backbone.type]),
         head=pose.HeatmapHead(kernel_size=kernel_size),
     )
     config.override({"input_size": list(input_size)})

@@ -1,3 +1,3 @@
 """The codecs of heatmaps by name; `heatmaps` computes them."""
 
-CODECS = ("msra", "dark", "udp")
+CODECS = ("msra", "msra_floor", "dark", "udp")

@@ -5,6 +5,8 @@ shifts every keypoint by a fraction of a pixel:
 
   msra  The official HRNet code. The Gaussian sits on the nearest heatmap pixel;
         decoding moves the peak a quarter pixel towards its larger neighbour.
+  msra_floor  The official code of faces. As msra, but the Gaussian sits on the heatmap
+        pixel that the keypoint lies in, and keypoints decode to the middle of a pixel.
   dark  The Gaussian sits at the exact position; decoding blurs the map and takes a
         second-order Taylor step on its logarithm (Zhang et al., "Distribution-Aware
         Coordinate Representation for Human Pose Estimation", CVPR 2020).
@@ -12,7 +14,8 @@ shifts every keypoint by a fraction of a pixel:
         share their corner pixels (Huang et al., "The Devil is in the Details", CVPR
         2020). Its crops come from `affine.crop_to_image_matrix(..., udp=True)`.
 
-For msra and dark, crop = heatmap * stride; for udp, crop = heatmap * (crop size - 1) /
+For msra and dark, crop = heatmap * stride; for msra_floor, crop = (heatmap + 1/2) *
+stride; for udp, crop = heatmap * (crop size - 1) /
 (heatmap size - 1). Points are (x, y); sizes are (height, width).
 
 `flip_back`, and `decode` with the reader `Masks`, use only operations that mobile GPU
@@ -28,6 +31,10 @@ import tensorflow as tf
 
 from hrnet_tf.ops.codecs import CODECS
 from hrnet_tf.ops.map_readers import Gathers, MapReader
+
+# Those that decode by the quarter shift, and those whose mirrored heatmaps are off.
+_QUARTER_SHIFTED = ("msra", "msra_floor")
+_SHIFTED = ("msra", "dark")
 
 # Gaussians reach this many sigmas from their centre pixel, in x and in y.
 _WINDOW_SIGMAS = 3
@@ -84,8 +91,9 @@ def encode(
     keypoints = tf.cast(keypoints, tf.float32)
     x, y = keypoints[..., 0] / scale_x, keypoints[..., 1] / scale_y
     # Truncation towards zero, not floor: the official rounding of negative positions.
-    nearest_x = tf.cast(tf.cast(x + 0.5, tf.int32), tf.float32)
-    nearest_y = tf.cast(tf.cast(y + 0.5, tf.int32), tf.float32)
+    offset = 0.0 if codec == "msra_floor" else 0.5
+    nearest_x = tf.cast(tf.cast(x + offset, tf.int32), tf.float32)
+    nearest_y = tf.cast(tf.cast(y + offset, tf.int32), tf.float32)
 
     radius = int(_WINDOW_SIGMAS * sigma)
     inside = (
@@ -96,7 +104,7 @@ def encode(
     )
     weights = tf.cast(inside & (tf.cast(visible, tf.float32) > 0), tf.float32)
 
-    if codec == "msra":
+    if codec in _QUARTER_SHIFTED:
         x, y = nearest_x, nearest_y
     columns = _gaussian(width, x, nearest_x, sigma, radius)
     rows = _gaussian(height, y, nearest_y, sigma, radius) * weights[..., tf.newaxis, :]
@@ -117,16 +125,16 @@ def decode(
     The peak is the first maximum in row-major order. A keypoint whose maximum is not
     positive decodes to (0, 0) (official lib/core/inference.py, `get_max_preds`).
 
-    Refinement is the official quarter shift (`get_final_preds`) for msra, and for dark
-    and udp the Taylor step of their papers, taken where the log-heatmap curves
-    downwards in every direction.
+    Refinement is the official quarter shift (`get_final_preds`) for msra and
+    msra_floor, and for dark and udp the Taylor step of their papers, taken where the
+    log-heatmap curves downwards in every direction.
 
     Args:
         codec: One of `CODECS`, the one that encoded the training targets.
         heatmaps: [N, h, w, K], h and w static. Decoded in float32.
         stride: Crop pixels per heatmap pixel; the crop is (h * stride, w * stride).
         sigma: Standard deviation of the training targets in heatmap pixels. Sets the
-            blur of dark and udp, 11 pixels wide for 2 and 17 for 3; msra ignores it.
+            blur of dark and udp, 11 pixels wide for 2 and 17 for 3; others ignore it.
         refine: False returns the pixel of the peak itself.
         reader: `Masks` for a graph that a mobile GPU shall run, otherwise `Gathers`.
 
@@ -143,12 +151,14 @@ def decode(
     x, y, scores = reader.peak(heatmaps)
     if not refine:
         step_x, step_y = 0.0, 0.0
-    elif codec == "msra":
+    elif codec in _QUARTER_SHIFTED:
         step_x, step_y = _quarter_shift(heatmaps, x, y, reader)
     else:
         step_x, step_y = _taylor_step(codec, heatmaps, x, y, scores, sigma, reader)
 
     scale_x, scale_y = _heatmap_to_crop_scale(codec, (height, width), stride)
+    if codec == "msra_floor":
+        x, y = x + 0.5, y + 0.5
     found = tf.cast(scores > 0.0, tf.float32)
     keypoints = tf.concat(
         [(x + step_x) * scale_x * found, (y + step_y) * scale_y * found], axis=1
@@ -165,8 +175,8 @@ def flip_back(
     `flip_permutation` has the keypoint that takes each place after a mirror.
     `shift_one_pixel` moves the result one column to the right, the first column staying
     (official `SHIFT_HEATMAP`). Needed for msra and dark: there, at stride 4, mirrored
-    heatmaps show keypoints 3/4 of a heatmap pixel too far left. Wrong for udp, which
-    mirrors exactly.
+    heatmaps show keypoints 3/4 of a heatmap pixel too far left. Wrong for udp and
+    msra_floor, which mirror exactly.
     """
     # Along the last axis a gather copies number by number. Here it copies [h] at once,
     # which takes 0.4 of the time, both transpositions included.
@@ -191,7 +201,7 @@ def average_with_mirrored(
     mirrored = network(tf.reverse(images, axis=[2]))
     return 0.5 * (
         network(images)
-        + flip_back(mirrored, flip_permutation, shift_one_pixel=codec != "udp")
+        + flip_back(mirrored, flip_permutation, shift_one_pixel=codec in _SHIFTED)
     )
 
 

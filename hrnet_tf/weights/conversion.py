@@ -8,6 +8,7 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +35,12 @@ INPLACE_ABN_EPSILON = 1e-5
 # bit in an exponent seldom does.
 _LARGEST = 1_000_000
 
+# How the official code of faces makes targets, and evaluates.
+_OFFICIAL_FACES = {
+    "codec": {"name": "msra_floor"},
+    "evaluation": {"flip_test": False},
+}
+
 # How the names begin of what training code saves beside the network.
 _TRAINING_PREFIXES = (
     "loss.",
@@ -54,6 +61,8 @@ class Conversion:
     network: Network
     notes: list[str]  # what was found out or decided on the way
     left_out: list[str]  # what an allowed partial load left out
+    # Fields of the task, beside those of its model, that its publisher's code shows.
+    usage: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def load_pytorch_checkpoint(
@@ -121,7 +130,19 @@ def load_pytorch_checkpoint(
         )
     _check_numbers(path, tensors, network, choice)
     _assign(tensors, network)
-    return Conversion(path, network, notes, left_out)
+    usage = {}
+    if network.finds_faces and official_names.is_openmmlab(raw):
+        notes.append(
+            "It finds landmarks of faces, with the codec msra unless its publisher "
+            "names dark or udp: set task.codec.name then."
+        )
+    elif network.finds_faces:
+        usage = _OFFICIAL_FACES
+        notes.append(
+            "It finds landmarks of faces, with the codec msra_floor, as its official "
+            "code does."
+        )
+    return Conversion(path, network, notes, left_out, usage)
 
 
 def write_checkpoint(conversion: Conversion, prefix: str) -> None:
@@ -364,6 +385,7 @@ def _config_file(conversion: Conversion, checkpoint: str) -> str:
             "init_checkpoint": f"./{checkpoint}",
             "init_checkpoint_modules": modules.get(network.task, "all"),
             "model": network.config,
+            **conversion.usage,
         }
     }
     name = os.path.basename(conversion.source)

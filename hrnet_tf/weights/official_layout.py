@@ -79,12 +79,16 @@ def backbone_variables(backbone: ParallelBackbone) -> Named:
             yield from _classification_neck(layer)
 
 
-def decoder_variables(decoder: tf_keras.layers.Layer) -> Named:
-    """Yields every variable of one of HRNet's representations."""
+def decoder_variables(decoder: tf_keras.layers.Layer, mix: str = "last_layer") -> Named:
+    """Yields every variable of one of HRNet's representations.
+
+    `mix` is what HRNetV2 and the last layer are called together: `last_layer` in
+    segmentation, `head` of faces.
+    """
     if isinstance(decoder, HRNetV1):
         return
     elif isinstance(decoder, HRNetV2):
-        yield from _conv_norm(decoder.mix, "last_layer.0", "last_layer.1")
+        yield from _pair(decoder.mix, mix)
     elif isinstance(decoder, HRNetV2p):
         yield from _conv(decoder.reduction_conv, "neck.reduction_conv.0")
         for number, conv in enumerate(decoder.level_convs.values()):

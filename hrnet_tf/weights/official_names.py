@@ -24,6 +24,8 @@ _TELLTALES = {
     "cls_head.weight": "segmentation",
     "classifier.weight": "classification",
     "final_layer.weight": "pose",
+    # Faces.
+    "head.3.weight": "pose",
 }
 
 # A body's first convolution, and one that no other network with such a first one has.
@@ -40,6 +42,9 @@ _OPENMMLAB = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"^backbone\.", ""),
+        # Faces: convolution, norm and convolution, which mmpose 1.x numbers otherwise.
+        (r"^keypoint_head\.final_layer\.([013])\.", r"head.\1."),
+        (r"^head\.conv_layers\.([01])\.", r"head.\1."),
         (r"^(?:keypoint_)?head\.final_layer\.", "final_layer."),
         (r"^neck\.reduction_conv\.(?:0|conv)\.", "neck.reduction_conv.0."),
         (r"^neck\.fpn_conv\.(\d+)\.(?:conv\.)?", r"neck.fpn_conv.\1."),
@@ -110,7 +115,14 @@ def to_official_names(tensors: Mapping[str, T]) -> dict[str, T] | None:
     for name, tensor in tensors.items():
         inner = name.removeprefix(outer)
         renamed[_from_openmmlab(inner) if is_mm else inner] = tensor
+    if is_mm and "head.0.weight" in renamed:
+        return {_of_head(name): tensor for name, tensor in renamed.items()}
     return renamed
+
+
+def _of_head(name: str) -> str:
+    """The official name of a head's last layer, where mmpose 1.x numbers the others."""
+    return re.sub(r"^final_layer\.", "head.3.", name)
 
 
 def is_body(name: str) -> bool:

@@ -14,7 +14,7 @@ import tf_keras
 from official.modeling import hyperparams
 
 from hrnet_tf.configs import backbones, decoders
-from hrnet_tf.configs.variants import CUSTOM
+from hrnet_tf.configs.variants import CUSTOM, RECIPES
 from hrnet_tf.modeling import task_models
 from hrnet_tf.weights import official_layout, official_names
 from hrnet_tf.weights.errors import WeightsError
@@ -45,6 +45,7 @@ class Network:
             `decoder`, `head` and `model`.
         variables: All variables by official name.
         config: The fields of `task.model` that the weights need, as plain values.
+        finds_faces: Whether it is the network of landmarks of faces.
     """
 
     task: str
@@ -53,6 +54,7 @@ class Network:
     parts: dict[str, tf_keras.layers.Layer]
     variables: dict[str, tf.Variable]
     config: dict[str, Any]
+    finds_faces: bool = False
 
 
 def build_network(task: str, tensors: Tensors, align_corners: bool) -> Network:
@@ -93,15 +95,23 @@ def _backbone_config(
             raise WeightsError(f"Its network cannot be built: {error}") from error
         return backbone
     proof = f"stage4.{spec.modules[2] - 1}.fuse_layers.1.0.0.0.weight"
-    if proof not in tensors and task not in ("pose", "backbone"):
+    kind = "face" if task == "pose" and _is_face(tensors) else task
+    if proof not in tensors and kind not in ("pose", "backbone"):
         raise WeightsError(
-            f"The tensor {proof} is missing; {task} networks need all branches."
+            f"The tensor {proof} is missing; {kind} networks need all branches."
         )
     chosen.multi_scale_output = proof in tensors
     chosen.classification_neck = task == "classification"
     if "last_layer.3.weight" in tensors or "cls_head.weight" in tensors:
         chosen.fuse_upsampling = _bilinear(align_corners)
+    elif _is_face(tensors):
+        chosen.fuse_upsampling = _bilinear(align_corners=False)
     return backbone
+
+
+def _is_face(tensors: Tensors) -> bool:
+    """Whether a pose network finds landmarks of faces: all branches, mixed."""
+    return "head.3.weight" in tensors
 
 
 def _bilinear(align_corners: bool) -> str:
@@ -115,26 +125,36 @@ def _build_backbone(backbone: backbones.Backbone, tensors: Tensors) -> Network:
 
 
 def _build_pose(backbone: backbones.Backbone, tensors: Tensors) -> Network:
+    is_face = backbone.type == "hrnet" and _is_face(tensors)
+    last = "head.3" if is_face else "final_layer"
     num_keypoints, _, kernel_size, _ = shape_of(
-        tensors, "final_layer.weight", most=_MOST_OUTPUTS
+        tensors, f"{last}.weight", most=_MOST_OUTPUTS
     )
     if kernel_size > _LARGEST_KERNEL:
         raise WeightsError(
-            f"The tensor final_layer.weight has a kernel {kernel_size} high; the most "
-            f"is {_LARGEST_KERNEL}."
+            f"The tensor {last}.weight has a kernel {kernel_size} high; the most is "
+            f"{_LARGEST_KERNEL}."
         )
-    model = task_models.build_pose(backbone, num_keypoints, kernel_size).model
-    # HRNet's is the one that pose networks have unless told otherwise.
-    kind = task_models.POSE_DECODERS[backbone.type]
-    decoder = {} if backbone.type == "hrnet" else {"decoder": {"type": kind}}
-    return _network(
+    kind = "hrnetv2" if is_face else task_models.POSE_DECODERS[backbone.type]
+    decoder = decoders.Decoder(type=kind)
+    model = task_models.build_pose(
+        backbone, num_keypoints, kernel_size, decoder=decoder
+    ).model
+    # HRNetV1's is the one that pose networks have unless told otherwise.
+    chosen = {} if kind == "hrnetv1" else {"decoder": _chosen(decoder)}
+    network = _network(
         "pose",
         backbone,
         model,
         {**model.checkpoint_items, "model": model},
-        {**decoder, "head": {"kernel_size": kernel_size}},
-        {"final_layer": model.head.conv},
+        {**chosen, "head": {"kernel_size": kernel_size}},
+        {last: model.head.conv},
     )
+    if is_face:
+        # Of pose networks, which otherwise compute the first branch alone.
+        network.config["backbone"]["hrnet"]["multi_scale_output"] = True
+        network.config["input_size"] = list(RECIPES["face"].input_size)
+    return dataclasses.replace(network, finds_faces=is_face)
 
 
 def _build_classification(backbone: backbones.Backbone, tensors: Tensors) -> Network:
@@ -221,7 +241,8 @@ def _network(
     norm_activation = backbones.official_norm_activation()
     variables = dict(official_layout.backbone_variables(parts["backbone"]))
     if "decoder" in parts:
-        variables.update(official_layout.decoder_variables(parts["decoder"]))
+        mix = "head" if task == "pose" else "last_layer"
+        variables.update(official_layout.decoder_variables(parts["decoder"], mix))
     for name, layer in (outputs or {}).items():
         variables.update(official_layout.output_variables(layer, name))
     return Network(

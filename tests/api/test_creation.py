@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 import hrnet_tf
-from hrnet_tf.weights import conversion
+from hrnet_tf.weights import conversion, official_layout
 from tests.api.conftest import pose_variables, write_official
 
 SMALL = "hrnet_w18_small_v1"
@@ -29,6 +29,7 @@ def test_models_are_listed_by_pattern():
         ("classification", {"num_classes": 7}, [2, 7]),
         ("pose", {}, [2, 16, 24, 17]),
         ("pose", {"num_keypoints": 5}, [2, 16, 24, 5]),
+        ("face", {"num_keypoints": 19}, [2, 16, 24, 19]),
         ("segmentation", {}, {"logits": [2, 16, 24, 19]}),
         ("segmentation_ocr", {"num_classes": 3}, None),
         ("detection", {}, {"2": [2, 16, 24, 256], "6": [2, 1, 1, 256]}),
@@ -104,6 +105,24 @@ def test_weights_are_those_of_the_file(weights, form):
     )
     for one, other in zip(found.weights, weights[2].weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_weights_of_faces_are_those_of_the_file(tmp_path):
+    model = hrnet_tf.create_model(SMALL, "face", num_keypoints=19)
+    tensors = {
+        **dict(official_layout.backbone_variables(model.backbone)),
+        **dict(official_layout.decoder_variables(model.decoder, "head")),
+        **dict(official_layout.output_variables(model.head.conv, "head.3")),
+    }
+    path = tmp_path / "HR18-AFLW.safetensors"
+    write_official(path, tensors)
+    found = hrnet_tf.create_model(SMALL, "face", num_keypoints=19, weights=path)
+    for one, other in zip(found.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    loaded = hrnet_tf.load(path)
+    assert list(loaded.metadata.skeleton.keypoints[:1]) == ["right_eyebrow_outer"]
+    assert loaded.metadata.codec.name == "msra_floor"
+    assert tuple(loaded.metadata.input_size) == (256, 256)
 
 
 @pytest.mark.parametrize("form", [0, 1])

@@ -10,6 +10,7 @@ from official.vision.modeling import factory
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.configs import backbones, pose
 from hrnet_tf.modeling import complexity, pose_model
+from hrnet_tf.modeling.heads import HeatmapHead
 
 SIZES = json.loads(
     (pathlib.Path(__file__).parents[1] / "testdata" / "model_sizes.json").read_text()
@@ -30,6 +31,20 @@ def test_pose_networks_are_as_large_as_the_official_ones(model_id):
         assert complexity.count_parameters(model) == expected["params"]
         macs = complexity.count_macs(model, (height, width))
         assert macs == expected["conv_linear_macs"]
+
+
+@pytest.mark.slow  # A large network.
+def test_networks_of_faces_are_as_large_as_the_official_ones():
+    config = exp_factory.get_exp_config("hrnet_face_wflw").task.model
+    model = pose_model.build_pose_model(config, num_keypoints=98)
+    assert complexity.count_macs(model, (256, 256)) == 4_693_650_432
+    assert complexity.count_parameters(model) == 9_662_528
+    # Other landmarks change the head alone: 270 weights and an offset for each.
+    body = 9_662_528 - complexity.count_parameters(model.head)
+    for keypoints, parameters in ((68, 9_654_398), (29, 9_643_829), (19, 9_641_119)):
+        head = HeatmapHead(keypoints)
+        head({"2": tf.zeros([1, 1, 1, 270])})
+        assert body + complexity.count_parameters(head) == parameters
 
 
 # Those of four stages of many modules take five seconds and more each.

@@ -86,7 +86,10 @@ def test_flip_back_equals_the_official_one():
 
 # Margin: the Gaussian fits. Bounds are in crop pixels: the nearest heatmap pixel is at
 # most 2 crop pixels away, and a symmetric target gives the quarter shift no direction.
-@pytest.mark.parametrize("codec, bound", [("msra", 2.0), ("dark", 0.01), ("udp", 0.01)])
+@pytest.mark.parametrize(
+    "codec, bound",
+    [("msra", 2.0), ("msra_floor", 2.0), ("dark", 0.01), ("udp", 0.01)],
+)
 @pytest.mark.parametrize("crop_size, sigma", RECIPES)
 def test_decoding_inverts_encoding(codec, bound, crop_size, sigma):
     keypoints = interior_keypoints(crop_size, margin=12 * sigma)
@@ -132,7 +135,7 @@ def test_image_keypoints_survive_the_way_through_crop_and_heatmap(codec):
     decoded, _ = heatmaps.decode(codec, targets)
     back = affine.transform_points(matrix, decoded)
     largest_scale = size[:, 1].max() / 255
-    quantisation = 2.0 * np.sqrt(2) if codec == "msra" else 0.02
+    quantisation = 2.0 * np.sqrt(2) if codec.startswith("msra") else 0.02
     distance = np.linalg.norm(back - keypoints, axis=-1)
     assert distance.max() <= quantisation * largest_scale + 1e-2
 
@@ -142,6 +145,7 @@ def test_codecs_place_the_last_heatmap_pixel_differently():
     maps[0, 63, 47, 0] = 1.0
     for codec, expected in [
         ("msra", [188.0, 252.0]),
+        ("msra_floor", [190.0, 254.0]),
         ("dark", [188.0, 252.0]),
         ("udp", [191.0, 255.0]),
     ]:
@@ -180,6 +184,8 @@ def test_weight_is_zero_when_unlabelled_or_out_of_reach(codec):
         [80.0, 290.0],
     ]
     visible = [2.0, 0.0, 1.0, 1.0, 1.0, 1.0]
+    if codec == "msra_floor":
+        keypoints = np.add(keypoints, 2)  # Pixels reach half a pixel further.
     targets, weights = heatmaps.encode(codec, keypoints, visible, (256, 192), 2.0)
     np.testing.assert_array_equal(weights, [1, 0, 1, 1, 0, 0])
     np.testing.assert_array_equal(np.max(targets, (0, 1)) > 0, [1, 0, 1, 0, 0, 0])
@@ -305,6 +311,43 @@ def test_msra_targets_of_the_mirrored_crop_flip_back_one_column_off():
     np.testing.assert_allclose(unshifted[:, :, :-1], targets[:, :, 1:], atol=1e-6)
 
 
+def test_msra_floor_is_the_official_codec_of_faces():
+    """HRNet-Facial-Landmark-Detection: `transform_pixel`, `get_preds`, `decode_preds`.
+
+    There a landmark (x, y) of a crop of 256 pixels is that of a map of 64, truncated;
+    the peak's pixel, moved by a quarter, and half a pixel more go back.
+    """
+    keypoints = np.array([[40.0, 43.9], [41.2, 80.0], [199.5, 0.4]])
+    targets, _ = heatmaps.encode("msra_floor", keypoints, [1, 1, 1], (256, 256), 1.5)
+    for index, (x, y) in enumerate((keypoints / 4).astype(int)):
+        rows, columns = np.mgrid[:64, :64]
+        far = np.maximum(abs(rows - y), abs(columns - x)) > 4
+        expected = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * 1.5**2))
+        np.testing.assert_allclose(
+            targets[..., index], np.where(far, 0, expected), atol=1e-6
+        )
+    maps = np.zeros((1, 64, 64, 1), np.float32)
+    maps[0, 20, 10], maps[0, 20, 11], maps[0, 19, 10] = 1.0, 0.5, 0.4
+    (decoded,), _ = heatmaps.decode("msra_floor", maps)
+    np.testing.assert_allclose(decoded, [[4 * 10.75, 4 * 20.25]])
+    # None is found where no number is positive.
+    (decoded,), _ = heatmaps.decode("msra_floor", np.zeros_like(maps))
+    np.testing.assert_array_equal(decoded, [[0, 0]])
+
+
+def test_msra_floor_targets_of_the_mirrored_crop_flip_back_exactly():
+    keypoints = np.floor(interior_keypoints((256, 192), margin=32))
+    targets, _ = heatmaps.encode(
+        "msra_floor", keypoints, np.ones((32, 17)), (256, 192), 2.0
+    )
+    mirrored = mirrored_targets("msra_floor", keypoints)
+    maps = iter([mirrored, targets])
+    averaged = heatmaps.average_with_mirrored(
+        lambda _: next(maps), tf.zeros([32, 8, 8, 3]), FLIP, "msra_floor"
+    )
+    np.testing.assert_allclose(averaged, targets, atol=1e-6)
+
+
 @pytest.mark.parametrize("codec", heatmaps.CODECS)
 def test_encoding_runs_in_tf_data(codec):
     keypoints = interior_keypoints((64, 48), margin=0, count=3).astype(np.float32)
@@ -382,9 +425,9 @@ def test_half_precision_heatmaps_decode_in_float32(codec):
 
 
 def test_unknown_codec_is_refused():
-    with pytest.raises(ValueError, match="'gaussian'.*msra, dark, udp"):
+    with pytest.raises(ValueError, match="'gaussian'.*msra, msra_floor, dark, udp"):
         heatmaps.encode("gaussian", [[1.0, 1.0]], [1.0], (256, 192), 2.0)
-    with pytest.raises(ValueError, match="'gaussian'.*msra, dark, udp"):
+    with pytest.raises(ValueError, match="'gaussian'.*msra, msra_floor, dark, udp"):
         heatmaps.decode("gaussian", np.zeros((1, 64, 48, 1)))
 
 

@@ -359,7 +359,7 @@ def _evaluate(task, step_logs: list[dict]) -> dict:
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
-@pytest.mark.parametrize("codec", heatmaps.CODECS)
+@pytest.mark.parametrize("codec", ["msra", "dark", "udp"])
 def test_perfect_heatmaps_are_a_perfect_evaluation(codec, flip_test, dataset, tmp_path):
     config = _config(
         dataset,

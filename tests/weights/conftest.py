@@ -1,11 +1,13 @@
 """Networks of the official PyTorch code, 4 or 8 channels wide, with what they answer.
 
 tests/testdata/*_c4.npz and *_c8.npz hold weights under `weights/`, official names and
-all, an input and outputs; tensors are NCHW, kernels OIHW. The classification head is
-too large to keep: its weights are drawn by `draw_head`, from their names alone.
+all, an input and outputs; tensors are NCHW, kernels OIHW. Where weights are too large
+to keep, they are drawn by `_draw`, from their names alone: those of the classification
+head, and all of the network of faces, whose file holds their `shapes`.
 """
 
 import dataclasses
+import json
 import pathlib
 import zlib
 from collections.abc import Callable
@@ -55,6 +57,8 @@ def official(tmp_path_factory) -> Callable[[str], Official]:
             }
             if name.startswith("cls"):
                 weights.update(draw_head())
+            for key, shape in json.loads(str(arrays.pop("shapes", "{}"))).items():
+                weights[key] = _draw(key, tuple(shape))
             path = str(folder / f"{name}.safetensors")
             safetensors.numpy.save_file(weights, path)
             outputs = {key: _channels_last(array) for key, array in arrays.items()}

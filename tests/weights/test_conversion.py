@@ -352,6 +352,7 @@ def test_a_checkpoint_that_reads_back_otherwise_is_not_left(
     "name, experiment",
     [
         (POSE, "hrnet_pose_coco"),
+        ("face_hrnetv2_c4", "hrnet_face_wflw"),
         # Builds two networks.
         pytest.param("cls_hrnet_c4", "hrnet_imagenet", marks=pytest.mark.slow),
     ],
@@ -366,7 +367,7 @@ def test_the_yaml_configures_an_experiment_that_takes_the_checkpoint(
     assert config.task.init_checkpoint == prefix
     assert config.task.init_checkpoint_modules == "all"
     config.task.model.input_size = list(expected.images.shape[1:])
-    model = _build(config.task)
+    model = _build(config.task, num_outputs=6 if "face" in name else 17)
     restoring.load_modules(model, prefix, config.task.init_checkpoint_modules)
     (output,) = [expected.outputs[key] for key in ("heatmaps", "logits")
                  if key in expected.outputs]  # fmt: skip
@@ -390,10 +391,10 @@ def test_both_files_can_be_moved(official, tmp_path, monkeypatch):
     assert config.task.init_checkpoint == str(moved / "ckpt")
 
 
-def _build(task) -> tf_keras.Model:
+def _build(task, num_outputs: int) -> tf_keras.Model:
     if hasattr(task, "skeleton"):
         task.model.input_size = task.model.input_size[:2]
-        return build_pose_model(task.model, num_keypoints=17)
+        return build_pose_model(task.model, num_outputs)
     from official.core import task_factory
 
     return task_factory.get_task(task).build_model()

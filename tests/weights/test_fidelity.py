@@ -40,6 +40,14 @@ def test_pose(official):
     assert_equal_to_official(heatmaps, expected.outputs["heatmaps"])
 
 
+def test_face(official):
+    expected = official("face_hrnetv2_c4")
+    network = convert(expected)
+    assert network.task == "pose" and network.finds_faces
+    heatmaps = network.model(expected.images, training=False)
+    assert_equal_to_official(heatmaps, expected.outputs["heatmaps"])
+
+
 def test_classification(official):
     expected = official("cls_hrnet_c4")
     network = convert(expected)

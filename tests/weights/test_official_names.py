@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hrnet_tf.weights.conversion import load_pytorch_checkpoint
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.weights.conversion import load_pytorch_checkpoint, write_checkpoint
+from hrnet_tf.weights.errors import WeightsError
 from hrnet_tf.weights.official_names import (
     find_task,
     is_openmmlab,
@@ -61,6 +64,18 @@ STYLES = {
     "mmpose 1.x": (
         "pose_hrnetv1_c4",
         IN_BACKBONE | {r"^final_layer": "head.final_layer"},
+    ),
+    "mmpose 0.x, faces": (
+        "face_hrnetv2_c4",
+        IN_BACKBONE | {r"^head\.": "keypoint_head.final_layer."},
+    ),
+    "mmpose 1.x, faces": (
+        "face_hrnetv2_c4",
+        IN_BACKBONE
+        | {
+            r"^head\.([01])\.": r"head.conv_layers.\1.",
+            r"^head\.3\.": "head.final_layer.",
+        },
     ),
     "mmpose 0.x, Lite-HRNet": ("litehrnet_c8", {}),
     "mmpose 1.x, Lite-HRNet": (
@@ -128,6 +143,7 @@ def test_publishers_names_become_the_official_ones(style, official):
         ("seg_hrnetv2_ocr_c4_align_true", "segmentation"),
         ("det_hrnetv2p_c4", "detection"),
         ("litehrnet_c8", "pose"),
+        ("face_hrnetv2_c4", "pose"),
     ],
 )
 def test_the_task_shows_in_the_tensors(name, task, official):
@@ -160,6 +176,36 @@ def test_mmsegmentation_has_no_biases_before_norms(style, biases, official, tmp_
     assert any(f"without the biases {biases[0]}" in note for note in conversion.notes)
     decoder = conversion.network.config["decoder"]
     assert decoder[decoder["type"]]["upsampling"] == "bilinear"
+
+
+@pytest.mark.parametrize("style", ["official", "mmpose 0.x, faces"])
+def test_faces_are_decoded_as_their_publisher_does(style, official, tmp_path):
+    name, rules = STYLES.get(style, ("face_hrnetv2_c4", {}))
+    path = str(tmp_path / "face.safetensors")
+    safetensors.numpy.save_file(rename(official(name).weights, rules), path)
+    prefix = str(tmp_path / "ckpt")
+    write_checkpoint(load_pytorch_checkpoint(path), prefix)
+    task = parse_config("hrnet_pose_coco", [f"{prefix}.yaml"]).task
+    is_official = style == "official"
+    assert task.codec.name == ("msra_floor" if is_official else "msra")
+    assert task.evaluation.flip_test is not is_official
+    assert task.model.input_size == [256, 256]
+    assert task.model.decoder.type == "hrnetv2"
+    hrnet = task.model.backbone.hrnet
+    assert hrnet.multi_scale_output and hrnet.fuse_upsampling == "bilinear"
+
+
+def test_half_a_network_of_faces_is_refused(official, tmp_path):
+    weights = official("face_hrnetv2_c4").weights
+    path = str(tmp_path / "face.safetensors")
+    left = {
+        name: value
+        for name, value in weights.items()
+        if not name.startswith("stage4.0.fuse_layers.1.")
+    }
+    safetensors.numpy.save_file(left, path)
+    with pytest.raises(WeightsError, match="face networks need all branches"):
+        load_pytorch_checkpoint(path)
 
 
 def test_timm_publishes_classification_without_biases_too(official, tmp_path):

@@ -203,7 +203,7 @@ def _centre_of(crop: np.ndarray, color: np.ndarray) -> np.ndarray | None:
     return np.array([x.mean(), y.mean()]) if x.size >= 5 else None
 
 
-@pytest.mark.parametrize("codec", heatmaps.CODECS)
+@pytest.mark.parametrize("codec", ["msra", "udp"])
 def test_pixels_and_keypoints_move_together(codec):
     image, colors = _dots()
     source = _input(
@@ -367,7 +367,7 @@ def test_crops_may_be_moved():
     assert np.abs(_many_draws(shift=0.16)["shift"]).max() < 1e-5
 
 
-@pytest.mark.parametrize("codec", heatmaps.CODECS)
+@pytest.mark.parametrize("codec", ["msra", "udp"])
 def test_without_augmentation_training_sees_the_crops_of_an_evaluation(codec):
     records = [_record([_person()])]
     source = _input(is_training=True, codec=codec, augmentation=NO_AUGMENTATION)
@@ -530,7 +530,7 @@ def test_only_labelled_single_people_are_cropped(is_training):
     assert (crops[0]["visible"] == 1).all()
 
 
-@pytest.mark.parametrize("codec", heatmaps.CODECS)
+@pytest.mark.parametrize("codec", ["msra", "udp"])
 def test_keypoints_in_one_place_do_not_break_half_body(codec, tmp_path):
     person = _person(keypoints=np.broadcast_to(FIGURE[:1], FIGURE.shape))
     path = _write(tmp_path / "a", [_record([person])])
