@@ -293,6 +293,19 @@ def test_the_picture_to_look_at_is_named(capsys):
     assert out.startswith("Next, look at runs/a/predictions.png, and export the model:")
 
 
+@pytest.mark.parametrize("skeleton", ["coco17", *coco_pose._RECIPES])
+def test_published_data_are_trained_on_as_published(skeleton):
+    values = coco_pose.define_flags()
+    needed = ("--image_dir=a", "--annotations=a.json", "--output_prefix=records/train")
+    values(["command", f"--skeleton={skeleton}", *needed])
+    parsed = train.define_flags()
+    parsed(["command", "--model_dir=runs/a", *coco_pose.training(values, None)])
+    task = parse_config(
+        parsed.experiment, parsed.config_file, parsed.params_override
+    ).task
+    assert task.skeleton == skeleton
+
+
 def test_runs_that_are_not_exported_have_curves(capsys):
     next_steps.tell_of_curves("runs/a")
     assert capsys.readouterr().out.endswith(" -m tensorboard.main --logdir=runs/a\n")

@@ -85,12 +85,22 @@ def convert(values: flags.FlagValues) -> command.ConversionSummary:
     )
 
 
+# The experiment and the configuration of any data set, and of those that are published.
+_ANY = ("hrnet_pose_coco", "small_data")
+_RECIPES = {
+    "crowdpose14": ("hrnet_pose_crowdpose", "crowdpose_w32_256x192"),
+    "ap10k17": ("hrnet_pose_ap10k", "ap10k_w32_256x256"),
+    "coco_wholebody133": ("hrnet_pose_wholebody", "wholebody_w32_256x192"),
+}
+
+
 def training(values: flags.FlagValues, _: object) -> list[str]:
     """The flags of a training on the records."""
     file = command.validation_file(values)
+    experiment, config = _RECIPES.get(values.skeleton, _ANY)
     return [
-        "--experiment=hrnet_pose_coco",
-        "--config_file=configs/pose/small_data.yaml",
+        f"--experiment={experiment}",
+        f"--config_file=configs/pose/{config}.yaml",
         next_steps.change("task.skeleton", values.skeleton),
         next_steps.change("task.evaluation.annotation_file", file),
     ]
