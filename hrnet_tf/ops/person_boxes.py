@@ -1,4 +1,4 @@
-"""Boxes of people, and the upright crops of them, without TensorFlow.
+"""Boxes of people, and the crops of them, without TensorFlow.
 
 What `affine` computes in graphs: a .tflite file has crops made around it, and then
 TensorFlow need not be imported, which takes seconds.
@@ -60,17 +60,17 @@ def crop_to_image_matrices(
     return matrices
 
 
-def crop_upright(
+def warp_crops(
     image: np.ndarray, matrices: np.ndarray, crop_size: tuple[int, int]
 ) -> np.ndarray:
-    """The crops that `affine.warp_aligned_crops` makes.
+    """The crops that `affine.warp_crops` makes, by OpenCV.
 
     To a grey level with OpenCV 5, to some with versions before it, which place samples
     on a grid of 1/32 pixel.
 
     Args:
         image: uint8 [H, W, 3].
-        matrices: float32 [P, 2, 3] from `crop_to_image_matrices`.
+        matrices: float32 [P, 2, 3], from pixels of the crops to those of the image.
         crop_size: (height, width) of the crops in pixels.
 
     Returns:

@@ -29,7 +29,7 @@ def test_crops_are_those_of_graphs(crop_size, udp):
     expected = affine.crop_to_image_matrix(center, size, 0.0, crop_size, udp)
     assert matrices.dtype == np.float32
     np.testing.assert_allclose(matrices, expected, rtol=1e-5, atol=1e-4)
-    crops = person_boxes.crop_upright(image, matrices, crop_size)
+    crops = person_boxes.warp_crops(image, matrices, crop_size)
     graphs = affine.warp_aligned_crops(image, expected, crop_size).numpy()
     assert crops.dtype == np.uint8
     differences = np.abs(crops.astype(int) - graphs)
@@ -40,4 +40,4 @@ def test_crops_are_those_of_graphs(crop_size, udp):
 def test_nobody_has_no_crops():
     matrices = person_boxes.crop_to_image_matrices(BOXES[:0], (64, 48), PADDING)
     image = np.zeros([9, 9, 3], np.uint8)
-    assert person_boxes.crop_upright(image, matrices, (64, 48)).shape == (0, 64, 48, 3)
+    assert person_boxes.warp_crops(image, matrices, (64, 48)).shape == (0, 64, 48, 3)

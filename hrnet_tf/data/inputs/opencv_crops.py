@@ -6,11 +6,10 @@ there; with versions before OpenCV 5, which place samples on a grid of 1/32 pixe
 few. Official PyTorch code trains with these.
 """
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
-_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+from hrnet_tf.ops import person_boxes
 
 
 def warp_crops(
@@ -22,10 +21,7 @@ def warp_crops(
     """
 
     def warp(image: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-        crops = np.empty((len(matrices), *crop_size, 3), np.uint8)
-        for crop, matrix in zip(crops, matrices, strict=True):
-            cv2.warpAffine(image, matrix, crop_size[::-1], dst=crop, flags=_FLAGS)
-        return crops
+        return person_boxes.warp_crops(image, matrices, crop_size)
 
     crops = tf.numpy_function(warp, [image, crop_to_image], tf.uint8, stateful=False)
     return tf.ensure_shape(crops, [None, *crop_size, 3])

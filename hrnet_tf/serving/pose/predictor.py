@@ -226,7 +226,7 @@ class PosePredictor(Predictor[PosePrediction]):
         matrices = person_boxes.crop_to_image_matrices(
             boxes, size, self.metadata.box_padding, self._is_udp
         )
-        return person_boxes.crop_upright(image, matrices, size), matrices
+        return person_boxes.warp_crops(image, matrices, size), matrices
 
     @property
     def _is_udp(self) -> bool:
