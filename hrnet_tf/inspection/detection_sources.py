@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.data.converters.coco_images import AnnotatedImage
+from hrnet_tf.data.converters.coco_images import AnnotatedImage, FolderImages
 from hrnet_tf.data.converters.coco_instances import ObjectsEncoder
 from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.coco_objects import read_coco_objects
@@ -69,7 +69,7 @@ class AnnotatedObjects(Annotated[Objects]):
         self._objects, self._categories = content.objects, content.categories
         super().__init__(options, content)
         self._encoder = ObjectsEncoder(
-            self._image_dir,
+            FolderImages(self._image_dir, self._rules),
             self._rules,
             self._categories,
             1024 if options.include_masks else None,

@@ -1,16 +1,58 @@
-"""Images of a COCO file with their annotations, as items to encode."""
+"""Annotated images, as items to encode, and where their files are."""
 
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+from hrnet_tf.data.converters.conversion import require_folder
 from hrnet_tf.data.converters.encoder import Encoded, RecordEncoder
+from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.faults import EntryRef
-from hrnet_tf.data.files.images import ImageRules, path_below
+from hrnet_tf.data.files.images import ImageRules, path_below, read_image_file
 
 Annotation = TypeVar("Annotation")
+
+
+class Images(Protocol):
+    """Where annotated images are. All raise `Unusable`."""
+
+    def size(self, name: str) -> tuple[int, int]:
+        """The height and width of an image, without decoding it."""
+
+    def read(self, image: ImageEntry) -> bytes:
+        """The bytes of an image that decodes to its annotated size."""
+
+    def paths(self, name: str) -> list[str]:
+        """The files whose EXIF orientation counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderImages:
+    """The image files of a folder. Raises `ConversionError` without the folder."""
+
+    folder: str
+    rules: ImageRules
+
+    def __post_init__(self) -> None:
+        require_folder(self.folder, "image folder")
+
+    def size(self, name: str) -> tuple[int, int]:
+        (path,) = self.paths(name)
+        header = pictures.look_at(path)
+        if header is None:
+            # It says why, or else it is a picture all the same.
+            return read_image_file(path, rules=self.rules)[1:]
+        if self.rules.exif == "apply" and header.orientation >= 5:
+            return header.width, header.height
+        return header.height, header.width
+
+    def read(self, image: ImageEntry) -> bytes:
+        return read_annotated_image(image, self.folder, self.rules)
+
+    def paths(self, name: str) -> list[str]:
+        return [path_below(self.folder, name, self.rules.allow_outside)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,15 +64,15 @@ class AnnotatedImage(Generic[Annotation]):
 
 
 @dataclasses.dataclass(frozen=True)
-class CocoEncoder(RecordEncoder[AnnotatedImage[Annotation]], Generic[Annotation]):
+class AnnotatedEncoder(RecordEncoder[AnnotatedImage[Annotation]], Generic[Annotation]):
     """Reads an image's file; a subclass makes the record.
 
     Attributes:
-        image_dir: The folder of the images.
+        source: Where the images are.
         rules: How they are read.
     """
 
-    image_dir: str
+    source: Images
     rules: ImageRules
 
     @abc.abstractmethod
@@ -38,12 +80,10 @@ class CocoEncoder(RecordEncoder[AnnotatedImage[Annotation]], Generic[Annotation]
         """The serialised `tf.train.Example`, given the bytes of the image's file."""
 
     def encode(self, item: AnnotatedImage[Annotation]) -> Encoded:
-        encoded = read_annotated_image(item.image, self.image_dir, self.rules)
-        return Encoded(self.make_record(item, encoded))
+        return Encoded(self.make_record(item, self.source.read(item.image)))
 
     def paths_of(self, item: AnnotatedImage[Annotation]) -> list[str]:
-        name, allow_outside = item.image.file_name, self.rules.allow_outside
-        return [path_below(self.image_dir, name, allow_outside)]
+        return self.source.paths(item.image.file_name)
 
     def entry_of(self, item: AnnotatedImage[Annotation]) -> EntryRef:
         return item.image.ref

@@ -17,9 +17,13 @@ import tensorflow as tf
 from official.vision.data import tfrecord_lib
 from pycocotools import mask as coco_mask
 
-from hrnet_tf.data.converters.coco_images import AnnotatedImage, CocoEncoder
+from hrnet_tf.data.converters.coco_images import (
+    AnnotatedEncoder,
+    AnnotatedImage,
+    FolderImages,
+)
 from hrnet_tf.data.converters.command import ConversionSummary
-from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
+from hrnet_tf.data.converters.conversion import RecordConversion
 from hrnet_tf.data.files.coco_annotations import shared_names
 from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError
@@ -81,7 +85,7 @@ def convert(
     prefix exist already, or it names none.
     """
     conversion = RecordConversion(output_prefix, **options)
-    require_folder(image_dir, "image folder")
+    source = FolderImages(image_dir, conversion.rules)
     dataset = read_coco_objects(
         annotations, include_masks, conversion.faults, area_from
     )
@@ -93,7 +97,7 @@ def convert(
     written = conversion.write_records(
         images,
         ObjectsEncoder(
-            image_dir,
+            source,
             conversion.rules,
             dataset.categories,
             max_mask_side if include_masks else None,
@@ -119,7 +123,7 @@ def convert(
 
 
 @dataclasses.dataclass(frozen=True)
-class ObjectsEncoder(CocoEncoder[CocoObject]):
+class ObjectsEncoder(AnnotatedEncoder[CocoObject]):
     """Makes the record of an image and its objects.
 
     Attributes:

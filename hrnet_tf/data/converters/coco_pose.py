@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from hrnet_tf.data.converters.coco_images import FolderImages
 from hrnet_tf.data.converters.conversion import RecordConversion
-from hrnet_tf.data.converters.people import FolderImages, PoseSummary, write_people
+from hrnet_tf.data.converters.people import PoseSummary, write_people
 from hrnet_tf.data.files.coco_people import read_coco_people
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records.conversions import Choices

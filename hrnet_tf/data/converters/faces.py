@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
+from hrnet_tf.data.converters.coco_images import FolderImages
 from hrnet_tf.data.converters.listed_people import ListConversion
-from hrnet_tf.data.converters.people import FolderImages, PoseSummary
+from hrnet_tf.data.converters.people import PoseSummary
 from hrnet_tf.data.files.cofw_mat import CofwFile
 from hrnet_tf.data.files.face_lists import FACE_SETS, read_coco_faces, read_list
 from hrnet_tf.data.files.faults import ConversionError

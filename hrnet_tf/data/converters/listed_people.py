@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hrnet_tf.data.converters.coco_images import Images
 from hrnet_tf.data.converters.conversion import RecordConversion
 from hrnet_tf.data.converters.crews import read_ahead
-from hrnet_tf.data.converters.people import Images, PoseSummary, write_people
+from hrnet_tf.data.converters.people import PoseSummary, write_people
 from hrnet_tf.data.files.coco_people import people_of
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.listed_people import ListedPerson, to_coco

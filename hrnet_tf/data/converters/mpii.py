@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
+from hrnet_tf.data.converters.coco_images import FolderImages
 from hrnet_tf.data.converters.listed_people import ListConversion
-from hrnet_tf.data.converters.people import FolderImages, PoseSummary
+from hrnet_tf.data.converters.people import PoseSummary
 from hrnet_tf.data.files.mpii_list import read_mpii
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 

@@ -2,22 +2,21 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from hrnet_tf.data.converters.coco_images import AnnotatedImage
+from hrnet_tf.data.converters.coco_images import (
+    AnnotatedEncoder,
+    AnnotatedImage,
+    Images,
+)
 from hrnet_tf.data.converters.command import ConversionSummary
-from hrnet_tf.data.converters.conversion import RecordConversion, require_folder
-from hrnet_tf.data.converters.encoder import Encoded, RecordEncoder
-from hrnet_tf.data.files import pictures
+from hrnet_tf.data.converters.conversion import RecordConversion
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
     is_partly_outside,
-    read_annotated_image,
     shared_names,
 )
 from hrnet_tf.data.files.coco_people import CocoPeople, Person
-from hrnet_tf.data.files.faults import EntryRef
-from hrnet_tf.data.files.images import ImageRules, path_below, read_image_file
 from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.pose import encode_image_record
 
@@ -67,46 +66,6 @@ class PoseSummary(ConversionSummary):
         return "\n".join(lines)
 
 
-class Images(Protocol):
-    """Where the images of annotated people are. All raise `Unusable`."""
-
-    def size(self, name: str) -> tuple[int, int]:
-        """The height and width of an image, without decoding it."""
-
-    def read(self, image: ImageEntry) -> bytes:
-        """The bytes of an image that decodes to its annotated size."""
-
-    def paths(self, name: str) -> list[str]:
-        """The files whose EXIF orientation counts."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderImages:
-    """The image files of a folder. Raises `ConversionError` without the folder."""
-
-    folder: str
-    rules: ImageRules
-
-    def __post_init__(self) -> None:
-        require_folder(self.folder, "image folder")
-
-    def size(self, name: str) -> tuple[int, int]:
-        (path,) = self.paths(name)
-        header = pictures.look_at(path)
-        if header is None:
-            # It says why, or else it is a picture all the same.
-            return read_image_file(path, rules=self.rules)[1:]
-        if self.rules.exif == "apply" and header.orientation >= 5:
-            return header.width, header.height
-        return header.height, header.width
-
-    def read(self, image: ImageEntry) -> bytes:
-        return read_annotated_image(image, self.folder, self.rules)
-
-    def paths(self, name: str) -> list[str]:
-        return [path_below(self.folder, name, self.rules.allow_outside)]
-
-
 def write_people(
     conversion: RecordConversion,
     images: Sequence[ImageEntry],
@@ -127,15 +86,13 @@ def write_people(
 
 
 @dataclasses.dataclass(frozen=True)
-class _PeopleEncoder(RecordEncoder[AnnotatedImage[Person]]):
-    source: Images
-    rules: ImageRules
+class _PeopleEncoder(AnnotatedEncoder[Person]):
     keypoints_per_person: int
 
-    def encode(self, item: AnnotatedImage[Person]) -> Encoded:
+    def make_record(self, item: AnnotatedImage[Person], encoded: bytes) -> bytes:
         image = item.image
-        record = encode_image_record(
-            encoded=self.source.read(image),
+        return encode_image_record(
+            encoded=encoded,
             image_id=image.id,
             filename=image.file_name,
             height=image.height,
@@ -143,13 +100,6 @@ class _PeopleEncoder(RecordEncoder[AnnotatedImage[Person]]):
             people=item.annotations,
             keypoints_per_person=self.keypoints_per_person,
         )
-        return Encoded(record)
-
-    def paths_of(self, item: AnnotatedImage[Person]) -> list[str]:
-        return self.source.paths(item.image.file_name)
-
-    def entry_of(self, item: AnnotatedImage[Person]) -> EntryRef:
-        return item.image.ref
 
 
 def _summary(

@@ -30,7 +30,7 @@ _LARGEST_COORDINATE = 1e9
 class CofwFile(contextlib.AbstractContextManager):
     """One file, open until its `with` block ends; images are named by their numbers.
 
-    Also where `converters.people` takes the images from.
+    Also where converters take the images from; see `converters.coco_images`.
     """
 
     def __init__(self, path: str, faces: FaceSet):
