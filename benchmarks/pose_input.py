@@ -63,7 +63,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--crops",
-        type=_whole_batches,
+        type=whole_batches,
         default=1024,
         help=f"of a round, rounded up to batches of {BATCH_SIZE}",
     )
@@ -105,7 +105,7 @@ def main() -> None:
     print(f"Milliseconds of CPU for each crop\n\n{measuring.markdown(stages)}")
 
 
-def _whole_batches(text: str) -> int:
+def whole_batches(text: str) -> int:
     """A flag's value that is a number, made one of whole batches."""
     return BATCH_SIZE * math.ceil(flag_values.count(text) / BATCH_SIZE)
 
@@ -178,7 +178,7 @@ def ours(
     """Our training pipeline; a round takes some batches from it."""
     batches = iter(pipeline(data, opencv).dataset())
     return functools.partial(
-        _take, map(_on_device(), batches) if targets else batches, crops
+        take, map(_on_device(), batches) if targets else batches, crops
     )
 
 
@@ -199,10 +199,11 @@ def official(data: dict[str, str], crops: int, workers: int) -> measuring.Work:
 
     people = official_loader.OfficialStyle(data["image_dir"], data["annotations"])
     batches = official_loader.batches(people, BATCH_SIZE, workers)
-    return functools.partial(_take, batches, crops)
+    return functools.partial(take, batches, crops)
 
 
-def _take(batches: Any, crops: int) -> None:
+def take(batches: Any, crops: int) -> None:
+    """Waits for `crops` crops of an iterator over batches."""
     for _ in itertools.islice(batches, crops // BATCH_SIZE):
         pass
 

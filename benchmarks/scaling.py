@@ -179,7 +179,7 @@ def service(
     """Crops for training from one worker of a service, and from several."""
     # Whoever comes first would write them.
     measuring.run_once(__file__, "records", data=data)
-    crops = pose_input._whole_batches(str(arguments.crops))
+    crops = pose_input.whole_batches(str(arguments.crops))
     contenders = {
         str(count): measuring.Contender(
             "serve", {"data": data, "workers": count, "crops": crops}
@@ -219,7 +219,7 @@ def serve(data: dict[str, str], workers: int, crops: int) -> measuring.Work:
 
     def work() -> None:
         assert dispatcher
-        pose_input._take(batches, crops)
+        pose_input.take(batches, crops)
 
     return work
 

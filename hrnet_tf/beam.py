@@ -110,6 +110,13 @@ def define(flag: command_line.Flags, what: str, default: str | None = None) -> N
     flag.pass_on_beside("runner")
 
 
+def given(values: flags.FlagValues) -> BeamOptions | None:
+    """What the flags say, which `chosen` has checked; None without a runner."""
+    if values.runner is None:
+        return None
+    return BeamOptions(values.runner, tuple(values.passed_on))
+
+
 def chosen(values: flags.FlagValues) -> BeamOptions | None:
     """What the flags say, checked; None without a runner.
 
@@ -117,23 +124,22 @@ def chosen(values: flags.FlagValues) -> BeamOptions | None:
         BeamError: See `BeamOptions.check`.
         UsageError: If an option is much like a flag of the command itself.
     """
-    if values.runner is None:
+    options = given(values)
+    if options is None:
         return None
-    if not values.runner:
+    if not options.runner:
         raise command_line.UsageError("--runner names none, such as DirectRunner.")
-    options = BeamOptions(values.runner, tuple(values.passed_on))
     if importlib.util.find_spec("apache_beam") is None:
         raise BeamError(
             f"{'--runner' if values['runner'].present else 'This'} needs Apache Beam, "
             "which is not installed: pip install 'hrnet_tf[beam]'."
         )
     options.check()
-    known = _import("apache_beam.options.pipeline_options").PipelineOptions([])
+    of_beam = _import("apache_beam.options.pipeline_options").PipelineOptions([])
+    known = of_beam.get_all_options()
     for option in options.options:
         name = command_line.flag_name(option)
-        if name not in known.get_all_options() and (
-            advice := did_you_mean(name, list(values))
-        ):
+        if name not in known and (advice := did_you_mean(name, list(values))):
             raise command_line.UsageError(f"There is no flag --{name}{advice}.")
     return options
 

@@ -5,7 +5,7 @@ Whatever TensorFlow can read counts: files of this machine, gs://, hdfs:// and s
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
@@ -71,7 +71,7 @@ def _expand(pattern: str) -> tuple[str, list[str]]:
             root = path if os.path.isdir(path) else os.path.dirname(path)
             return root, media.find_images(path)
         if is_remote(pattern) and tf.io.gfile.isdir(pattern):
-            return pattern, _images_among(_files_below(pattern), pattern)
+            return pattern, media.find_images(pattern)
         wildcard = _WILDCARDS.search(pattern)
         if wildcard:
             found = _images_among(tf.io.gfile.glob(pattern), pattern)
@@ -83,11 +83,6 @@ def _expand(pattern: str) -> tuple[str, list[str]]:
             f"{pattern} cannot be looked at: {one_line(error.message)}."
         ) from None
     raise PatternError(f"There is no file or folder {pattern}.")
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    for parent, _, names in tf.io.gfile.walk(folder):
-        yield from (os.path.join(parent, name) for name in names)
 
 
 def _images_among(files: Iterable[str], pattern: str) -> list[str]:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hrnet_tf.input_files import names_in
 from hrnet_tf.output_files import OutputError
+from hrnet_tf.training import run_files
 
 
 def check_prefix(prefix: str, overwrite: bool) -> str:
@@ -47,10 +48,8 @@ def temporary(prefix: str) -> set[str]:
 def remove(paths: Iterable[str]) -> None:
     """Removes files, and folders with all that is in them, as far as they are there."""
     for path in paths:
-        if tf.io.gfile.isdir(path):
-            tf.io.gfile.rmtree(path)
-        elif tf.io.gfile.exists(path):
-            tf.io.gfile.remove(path)
+        if tf.io.gfile.exists(path):
+            run_files.remove(path)
 
 
 def _beside(prefix: str, pattern: str) -> list[str]:

@@ -41,10 +41,10 @@ def remove_leftovers(folder: str) -> None:
     for name in names_in(folder):
         match = PARTIAL.fullmatch(name)
         if match and not _is_running(int(match["pid"])):
-            _remove(os.path.join(folder, name))
+            remove(os.path.join(folder, name))
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
     """Removes a file, or a folder with all that is in it."""
     if not is_remote(path):
         # Predictions with .tflite files do without TensorFlow.

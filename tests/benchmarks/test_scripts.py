@@ -250,7 +250,7 @@ def test_records_are_written_before_they_are_read(monkeypatch, capsys):
 
 
 def test_a_round_of_training_input_is_whole_batches():
-    assert list(map(pose_input._whole_batches, ["1", "32", "33"])) == [32, 32, 64]
+    assert list(map(pose_input.whole_batches, ["1", "32", "33"])) == [32, 32, 64]
 
 
 def test_a_benchmark_that_does_not_end_is_ended(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hrnet_tf import join, predict
 from hrnet_tf.messages import UserError
@@ -200,7 +201,7 @@ def test_a_pipe_does_not_hang(verify, folder, tmp_path):
 def test_no_file_of_a_folder_is_overlooked(name, verify, folder, monkeypatch):
     os.mkfifo(folder / name)
     # TensorFlow may wait for a pipe for ever.
-    monkeypatch.setattr(loading.tf.saved_model, "load", lambda path: pytest.fail(path))
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: pytest.fail(path))
     sentence = f"{name} is no part of what" if verify else f"{name} is a pipe"
     with pytest.raises(UserError, match=sentence):
         load_predictor(str(folder), verify=verify)

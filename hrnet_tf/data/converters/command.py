@@ -109,7 +109,7 @@ def options(values: flags.FlagValues) -> dict[str, Any]:
         *("max_pixels", "allow_outside", "num_processes"),
     )
     given = {name: values[name].value for name in names if name in values}
-    return {**given, "beam": beam.chosen(values)}
+    return {**given, "beam": beam.given(values)}
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -26,6 +26,7 @@ from hrnet_tf.data.files.person_extras import (
     named_keypoints,
     read_normalizer,
     read_region,
+    told_of_list,
 )
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.messages import shown, shown_at
@@ -328,15 +329,10 @@ def _check_can_be_cropped(person: Person, image: ImageEntry, faults: Faults) -> 
 
 def _check_keypoints(keypoints: Any, num_keypoints: int) -> None:
     if not isinstance(keypoints, list) or len(keypoints) != 3 * num_keypoints:
-        received = (
-            f"has {len(keypoints)} numbers"
-            if isinstance(keypoints, list)
-            else f"is {shown(keypoints)}"
-        )
         raise Unusable(
             "wrong number of keypoint values",
-            f"keypoints {received}; the skeleton's {num_keypoints} keypoints need "
-            f"{3 * num_keypoints} (x, y, v of each).",
+            f"keypoints {told_of_list(keypoints)}; the skeleton's {num_keypoints} "
+            f"keypoints need {3 * num_keypoints} (x, y, v of each).",
         )
     if not is_number_list(keypoints):
         raise Unusable(

@@ -50,19 +50,21 @@ def join_whole_body(entry: dict[str, Any], num_keypoints: int) -> int | None:
     for name, count in _WHOLE_BODY.items():
         part = parts[name]
         if not isinstance(part, list) or len(part) != 3 * count:
-            received = (
-                f"has {len(part)} numbers"
-                if isinstance(part, list)
-                else f"is {shown(part, none='missing')}"
-            )
             raise Unusable(
                 "wrong number of keypoint values",
-                f"{name} {received}; COCO-WholeBody has {3 * count}, x, y and v of "
-                f"{count} keypoints.",
+                f"{name} {told_of_list(part, none='missing')}; COCO-WholeBody has "
+                f"{3 * count}, x, y and v of {count} keypoints.",
             )
     body = parts["keypoints"] or []
     entry["keypoints"] = [x for name in parts for x in entry.pop(name)]
     return sum(visibility in (1, 2) for visibility in body[2::3])
+
+
+def told_of_list(value: Any, none: str = "null") -> str:
+    """What is said of a value that should be a list of another length."""
+    if isinstance(value, list):
+        return f"has {len(value)} numbers"
+    return f"is {shown(value, none=none)}"
 
 
 def read_region(entry: dict[str, Any]) -> list[float] | None:
