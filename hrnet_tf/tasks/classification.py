@@ -39,7 +39,7 @@ class ClassificationTask(image_classification.ImageClassificationTask):
         self, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         is_class = is_within(labels, 0, self.task_config.model.num_classes - 1)
-        with tf.control_dependencies([require(is_class, "a label names no class")]):
+        with tf.control_dependencies([require({"a label names no class": is_class})]):
             return tf.identity(images), labels
 
     def read_record(

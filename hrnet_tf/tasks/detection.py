@@ -26,9 +26,9 @@ from hrnet_tf.data.records.checks import (
     require,
 )
 from hrnet_tf.data.records.instances import (
-    check_mask_values,
     check_records,
     consistency,
+    mask_values,
     read_categories,
 )
 from hrnet_tf.evaluation.coco_files import (
@@ -97,11 +97,11 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
         is_class = is_within(
             labels["gt_classes"], -1, self.task_config.model.num_classes - 1
         )
-        checks = [
-            check_mask_values(labels["gt_masks"]),
-            require(is_class, "a class is beyond task.model.num_classes"),
-        ]
-        with tf.control_dependencies(checks):
+        conditions = {
+            **mask_values(labels["gt_masks"]),
+            "a class is beyond task.model.num_classes": is_class,
+        }
+        with tf.control_dependencies([require(conditions)]):
             return tf.identity(images), labels
 
     def read_record(self, data: cfg.DataConfig, serialized: tf.Tensor) -> Any:
@@ -113,7 +113,7 @@ class DetectionTask(EvaluatedTask[COCOInstanceEvaluator]):
         )
         record = decoder.decode(checked(serialized, self._check(data)))
         if self.has_masks:
-            check_mask_values(record["groundtruth_instance_masks"])
+            require(mask_values(record["groundtruth_instance_masks"]))
         return record
 
     def _check(self, data: cfg.DataConfig) -> Check:

@@ -18,7 +18,7 @@ from hrnet_tf.configs import segmentation as segmentation_config
 from hrnet_tf.data.inputs.batching import batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
 from hrnet_tf.data.records import segmentation as segmentation_records
-from hrnet_tf.data.records.shards import AGAIN
+from hrnet_tf.data.records.checks import Conditions, require
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
 from hrnet_tf.ops import affine
 from hrnet_tf.ops.dense_prediction import resized_size
@@ -103,7 +103,7 @@ class SegmentationInput:
             record["labels_encoded"], channels=1, expand_animations=False
         )
         labels = tf.ensure_shape(labels, [None, None, 1])[..., 0]
-        with tf.control_dependencies(self._checks(image, labels)):
+        with tf.control_dependencies([require(self._conditions(image, labels))]):
             labels = tf.identity(labels)
         if self._drop_background:
             labels = tf.where(labels == IGNORE, tf.cast(0, tf.uint8), labels)
@@ -114,24 +114,18 @@ class SegmentationInput:
             labels = tf.where(labels == IGNORE, ignored, labels)
         return {"image": tf.ensure_shape(image, [None, None, 3]), "labels": labels}
 
-    def _checks(self, image: tf.Tensor, labels: tf.Tensor) -> list[tf.Operation]:
-        """Checks what would otherwise be learned wrongly, without a word."""
+    def _conditions(self, image: tf.Tensor, labels: tf.Tensor) -> Conditions:
+        """What would otherwise be learned wrongly, without a word."""
         is_known = (labels < self._num_stored_classes) | (labels == IGNORE)
-        return [
-            tf.debugging.assert_equal(
-                tf.shape(image)[:2],
-                tf.shape(labels),
-                message=f"The labels have another size than the image; {AGAIN}.",
-            ),
-            tf.debugging.assert_equal(
-                tf.reduce_all(is_known),
-                True,
-                message=(
-                    f"The labels hold a number beyond {self._num_stored_classes - 1}, "
-                    f"the last class, that is not {IGNORE}; {AGAIN}."
-                ),
-            ),
-        ]
+        unknown = (
+            f"The labels hold a number beyond {self._num_stored_classes - 1}, the last "
+            f"class, that is not {IGNORE}"
+        )
+        is_same_size = tf.shape(image)[:2] == tf.shape(labels)
+        return {
+            "The labels have another size than the image": is_same_size,
+            unknown: is_known,
+        }
 
     def augment(
         self, example: dict[str, tf.Tensor]

@@ -9,7 +9,13 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from hrnet_tf.data.records.shards import AGAIN, RecordError, damaged, read_serialized
+from hrnet_tf.data.records.shards import (
+    AGAIN,
+    ASSERTION,
+    RecordError,
+    damaged,
+    read_serialized,
+)
 from hrnet_tf.messages import one_line
 
 # What TensorFlow adds to sentences: where they come from, and what was compared.
@@ -17,7 +23,6 @@ _HEAD = re.compile(
     r"^(\{\{.*?\}\} *|Error in user-defined function passed to \S+ transformation with "
     r"iterator: \S+ *)+"
 )
-_ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?= \[|$)")
 _MISSING = re.compile(r"Feature: (.*) \(data type: \w+\) is required but")
 _OPERATIONS = re.compile(r" \[\[|\[Op:| Error in (?!user-defined)|, while ")
 
@@ -76,7 +81,7 @@ def _as_read(path: str) -> RecordError | None:
 def _about(path: str, number: int, error: tf.errors.OpError) -> RecordError:
     """The error about what a record holds; assertions bring their own advice."""
     message = one_line(error.message)
-    assertion = _ASSERTION.search(message)
+    assertion = ASSERTION.search(message)
     if assertion and assertion.group(1).endswith("."):
         return RecordError(f"{path}: record {number}: {assertion.group(1)}")
     reason = assertion.group(1) if assertion else _OPERATIONS.split(message)[0]

@@ -5,14 +5,14 @@ detector would train on them as if the images were empty.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
 from official.core import input_reader
 
-from hrnet_tf.data.records.checks import Check, is_within, require
+from hrnet_tf.data.records.checks import Check, Conditions, is_within
 from hrnet_tf.data.records.shards import check_first_record, read_examples
 from hrnet_tf.ops.images import decode_image
 
@@ -93,23 +93,21 @@ def consistency(num_classes: int | None, with_masks: bool, with_numbers: bool) -
     are looked at if `num_classes` is given, and ids if they must be numbers.
     """
 
-    def check(serialized: tf.Tensor) -> list[tf.Operation]:
+    def check(serialized: tf.Tensor) -> Conditions:
         record = _parse(serialized, with_masks)
-        checks = [*_one_length(record, num_classes, with_masks), *_boxes(record)]
+        conditions = {**_one_length(record, num_classes, with_masks), **_boxes(record)}
         if with_masks:
-            checks.append(_mask_sizes(record))
+            conditions |= _mask_sizes(record)
         if num_classes is not None:
             fault = (
                 f"{CLASSES} is not from 1 to {num_classes - 1}, as "
                 "task.model.num_classes says"
             )
-            checks.append(
-                require(is_within(record[CLASSES], 1, num_classes - 1), fault)
-            )
+            conditions[fault] = is_within(record[CLASSES], 1, num_classes - 1)
         if with_numbers:
             is_number = tf.strings.regex_full_match(record[IMAGE_ID], "[0-9]{1,18}")
-            checks.append(require(is_number, f"{IMAGE_ID} is no number"))
-        return checks
+            conditions[f"{IMAGE_ID} is no number"] = is_number
+        return conditions
 
     return check
 
@@ -130,33 +128,36 @@ def _parse(serialized: tf.Tensor, with_masks: bool) -> dict[str, tf.Tensor]:
 
 def _one_length(
     record: dict[str, tf.Tensor], num_classes: int | None, with_masks: bool
-) -> Iterator[tf.Operation]:
+) -> Conditions:
     count = tf.size(record[BOXES])
     needed = [*COORDINATES, *([CLASSES] if num_classes else [])]
+    conditions = {}
     for key in [*needed, AREAS, CROWDS, *([MASKS] if with_masks else [])]:
         found = tf.size(record[key])
         may_miss = (found == 0) & (key in (AREAS, CROWDS))
         fault = f"{key} is not of as many objects as {BOXES}"
-        yield require((found == count) | may_miss, fault)
+        conditions[fault] = (found == count) | may_miss
+    return conditions
 
 
-def _boxes(record: dict[str, tf.Tensor]) -> Iterator[tf.Operation]:
+def _boxes(record: dict[str, tf.Tensor]) -> Conditions:
+    conditions = {}
     for key in COORDINATES:
         is_near = is_within(record[key], -_MARGIN, 1 + _MARGIN)
-        yield require(is_near, f"{key} is not from 0 to 1")
+        conditions[f"{key} is not from 0 to 1"] = is_near
     for least, most in (COORDINATES[:2], COORDINATES[2:]):
         same = tf.minimum(tf.size(record[least]), tf.size(record[most]))
         is_ordered = record[least][:same] <= record[most][:same]
-        yield require(is_ordered, f"{most} is below {least}")
+        conditions[f"{most} is below {least}"] = is_ordered
     is_area = is_within(record[AREAS], 0, tf.float32.max)
-    yield require(is_area, f"{AREAS} is negative or no number")
-    yield require(is_within(record[CROWDS], 0, 1), f"{CROWDS} is neither 0 nor 1")
+    conditions[f"{AREAS} is negative or no number"] = is_area
+    conditions[f"{CROWDS} is neither 0 nor 1"] = is_within(record[CROWDS], 0, 1)
     for key in SIDES:
-        fault = f"{key} is below 1"
-        yield require((record[key] >= 1) | (record[key] == -1), fault)
+        conditions[f"{key} is below 1"] = (record[key] >= 1) | (record[key] == -1)
+    return conditions
 
 
-def _mask_sizes(record: dict[str, tf.Tensor]) -> tf.Operation:
+def _mask_sizes(record: dict[str, tf.Tensor]) -> Conditions:
     """Masks may be smaller than the image, but not of another shape."""
     # The header of a PNG file; what is shorter cannot be decoded anyway.
     header = tf.strings.substr(tf.strings.join([record[MASKS], "\0" * 24]), 0, 24)
@@ -167,12 +168,12 @@ def _mask_sizes(record: dict[str, tf.Tensor]) -> tf.Operation:
     is_png = tf.strings.substr(header, 1, 3) == "PNG"
     is_unknown = (height < 1) | (width < 1) | ~is_png
     is_like_the_image = is_unknown | (difference <= height + width)
-    return require(is_like_the_image, f"{MASKS} has another shape than the image")
+    return {f"{MASKS} has another shape than the image": is_like_the_image}
 
 
-def check_mask_values(masks: tf.Tensor) -> tf.Operation:
-    """Fails if decoded masks, or shares of their pixels, are above 1."""
-    return require(masks <= 1 + _ROUNDING, f"{MASKS} holds other numbers than 0 and 1")
+def mask_values(masks: tf.Tensor) -> Conditions:
+    """No decoded mask, or share of its pixels, is above 1."""
+    return {f"{MASKS} holds other numbers than 0 and 1": masks <= 1 + _ROUNDING}
 
 
 def read_images(data: cfg.DataConfig) -> tf.data.Dataset:

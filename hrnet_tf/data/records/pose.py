@@ -13,9 +13,9 @@ import tensorflow as tf
 from official.vision.data.tfrecord_lib import convert_to_feature
 
 from hrnet_tf.data.files.coco_people import Person
-from hrnet_tf.data.records.checks import is_within, require
+from hrnet_tf.data.records.checks import Conditions, is_within, require
 from hrnet_tf.data.records.examples import serialize
-from hrnet_tf.data.records.shards import AGAIN, check_first_record
+from hrnet_tf.data.records.shards import check_first_record
 
 IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
 IMAGE_FILENAME = "image/filename"  # bytes: file_name of the annotation file
@@ -128,17 +128,15 @@ def parse_image_record(
             PERSON_NORMALIZER: float_list,
         },
     )
-    same_skeleton = tf.debugging.assert_equal(
-        record[KEYPOINTS_PER_PERSON],
-        tf.constant(num_keypoints, tf.int64),
-        message=(
-            f"The records do not hold {num_keypoints} keypoints per person, as the "
-            "configured skeleton does: convert the data with the same skeleton "
-            "(python -m hrnet_tf.data.coco_pose --skeleton=...), or configure the "
-            "skeleton that they were converted with."
-        ),
+    other_skeleton = (
+        f"The records do not hold {num_keypoints} keypoints per person, as the "
+        "configured skeleton does: convert the data with the same skeleton "
+        "(python -m hrnet_tf.data.coco_pose --skeleton=...), or configure the "
+        "skeleton that they were converted with."
     )
-    with tf.control_dependencies([same_skeleton, *_consistency(record)]):
+    is_same_skeleton = record[KEYPOINTS_PER_PERSON] == num_keypoints
+    check = require({other_skeleton: is_same_skeleton, **_consistency(record)})
+    with tf.control_dependencies([check]):
         keypoints = tf.reshape(record[PERSON_KEYPOINTS], [-1, num_keypoints, 3])
         encoded = tf.identity(record[IMAGE_ENCODED])
     missing = tf.size(record[PERSON_ID]) - tf.size(record[PERSON_NORMALIZER])
@@ -158,44 +156,33 @@ def parse_image_record(
     }
 
 
-def _consistency(record: dict[str, tf.Tensor]) -> list[tf.Operation]:
-    """Checks what would otherwise be cropped or scored wrongly, without a word."""
+def _consistency(record: dict[str, tf.Tensor]) -> Conditions:
+    """What would otherwise be cropped or scored wrongly, without a word."""
     num_people = tf.size(record[PERSON_ID])
+    per_person = 3 * tf.cast(record[KEYPOINTS_PER_PERSON], tf.int32)
     lengths = {
         PERSON_BBOX: 4 * num_people,
         PERSON_AREA: num_people,
         PERSON_ISCROWD: num_people,
         PERSON_NUM_KEYPOINTS: num_people,
-        PERSON_KEYPOINTS: (
-            3 * num_people * tf.cast(record[KEYPOINTS_PER_PERSON], tf.int32)
-        ),
+        PERSON_KEYPOINTS: num_people * per_person,
+        PERSON_REGION: 4 * num_people,
+        PERSON_NORMALIZER: num_people,
     }
-    checks = [
-        tf.debugging.assert_equal(
-            tf.size(record[key]),
-            length,
-            message=f"{key} is not of the people that {PERSON_ID} names; {AGAIN}.",
-        )
-        for key, length in lengths.items()
-    ]
-    for key, length in zip(_OPTIONAL, (4 * num_people, num_people), strict=True):
+    conditions = {}
+    for key, length in lengths.items():
         found = tf.size(record[key])
+        may_miss = (found == 0) & (key in _OPTIONAL)
         fault = f"{key} is not of the people that {PERSON_ID} names"
-        checks.append(require((found == 0) | (found == length), fault))
+        conditions[fault] = (found == length) | may_miss
     for key in (PERSON_BBOX, PERSON_AREA, PERSON_KEYPOINTS, *_OPTIONAL):
-        is_finite = tf.reduce_all(tf.math.is_finite(record[key]))
-        message = f"{key} holds NaN or infinities; {AGAIN}."
-        checks.append(tf.debugging.assert_equal(is_finite, True, message=message))
+        conditions[f"{key} holds NaN or infinities"] = tf.math.is_finite(record[key])
     for key, values, least, most in _ranges(record):
         fault = f"{key} is not from {least} to {most:g}"
-        checks.append(require(is_within(values, least, most), fault))
+        conditions[fault] = is_within(values, least, most)
     for key, least in ((IMAGE_ID, 0), (IMAGE_HEIGHT, 1), (IMAGE_WIDTH, 1)):
-        message = f"{key} is missing or below {least}; {AGAIN}."
-        bound = tf.constant(least, tf.int64)
-        checks.append(
-            tf.debugging.assert_greater_equal(record[key], bound, message=message)
-        )
-    return checks
+        conditions[f"{key} is missing or below {least}"] = record[key] >= least
+    return conditions
 
 
 def _ranges(

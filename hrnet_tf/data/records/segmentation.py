@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from official.vision.data.tfrecord_lib import convert_to_feature
 
+from hrnet_tf.data.records.checks import require
 from hrnet_tf.data.records.examples import serialize
 from hrnet_tf.data.records.shards import (
     RecordError,
@@ -74,27 +75,20 @@ def parse_image_record(serialized: tf.Tensor, num_classes: int) -> dict[str, tf.
         },
     )
     count = record[NUM_CLASSES]
-    checks = [
-        tf.debugging.assert_equal(
-            tf.where(count == 0, tf.constant(num_classes, tf.int64), count),
-            tf.constant(num_classes, tf.int64),
-            message=(
-                f"The records do not hold labels of {num_classes} classes, as "
-                "task.label_set (one more with task.drop_background) does: convert "
-                "the data with the same label set, or configure the one that they "
-                "were converted with."
-            ),
-        ),
-        tf.debugging.assert_greater(
-            tf.strings.length(record[LABELS_ENCODED]),
-            0,
-            message=(
-                f"The records hold no labels ({LABELS_ENCODED}): convert the data with "
-                "python -m hrnet_tf.data.segmentation_folder or one of its siblings."
-            ),
-        ),
-    ]
-    with tf.control_dependencies(checks):
+    other_classes = (
+        f"The records do not hold labels of {num_classes} classes, as task.label_set "
+        "(one more with task.drop_background) does: convert the data with the same "
+        "label set, or configure the one that they were converted with."
+    )
+    no_labels = (
+        f"The records hold no labels ({LABELS_ENCODED}): convert the data with "
+        "python -m hrnet_tf.data.segmentation_folder or one of its siblings."
+    )
+    conditions = {
+        other_classes: (count == 0) | (count == num_classes),
+        no_labels: tf.strings.length(record[LABELS_ENCODED]) > 0,
+    }
+    with tf.control_dependencies([require(conditions)]):
         return {
             "encoded": tf.identity(record[IMAGE_ENCODED]),
             "labels_encoded": tf.identity(record[LABELS_ENCODED]),

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
@@ -18,6 +19,9 @@ class RecordError(UserError):
 
 # What to do about damaged records of any kind.
 AGAIN = "convert the data again with --overwrite"
+
+# What an assertion says, and TensorFlow adds to it.
+ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?= \[|$)")
 
 # The bytes at the beginning of a record that tell how many follow.
 _LENGTH = 8
@@ -42,8 +46,9 @@ def check_first_record(
             f"{files[0]} is damaged or not a TFRecord file: {advice}."
         ) from error
     except tf.errors.InvalidArgumentError as error:
-        # The sentence stands first; TensorFlow adds the tensors that it compared.
-        sentence = error.message.strip().splitlines()[0]
+        message = one_line(error.message)
+        assertion = ASSERTION.search(message)
+        sentence = assertion.group(1) if assertion else message
         raise RecordError(f"{files[0]}: {sentence}") from error
     raise RecordError(f"{files[0]} and all files beside it hold no record.")
 
