@@ -31,6 +31,9 @@ _MOVES = {
     "TRANSPOSE",
 }
 
+# Activations below are taken for 0: their layer is dead.
+_ZERO = 1e-6
+
 
 class Layer(NamedTuple):
     """An operation that may compute with 8 bits.
@@ -93,7 +96,8 @@ class Quantizer:
         self._content = content
         self._part = part
         with _quietly():
-            self._ranges = _recipe(content, [part]).calibrate({SIGNATURE: samples})
+            ranges = _recipe(content, [part]).calibrate({SIGNATURE: samples})
+        self._ranges = {name: _not_empty(found) for name, found in ranges.items()}
         # The quantiser knows not every kind.
         self.layers = _layers(self.quantized(), part, schema.TensorType.INT8)
 
@@ -138,6 +142,16 @@ def _recipe(content: bytes, parts: Iterable[str], in_float: Iterable[str] = ()) 
             part, everything, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
         )
     return recipe
+
+
+def _not_empty(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A tensor's range; to 1 if it was always 0, as after the ReLU of a dead layer.
+
+    The quantiser would give it a scale of 4e-12, with which XNNPACK refuses the file.
+    """
+    if max(np.abs(found["min"]).max(), np.abs(found["max"]).max()) > _ZERO:
+        return found
+    return {**found, "max": np.ones_like(found["max"])}
 
 
 def _names(layer: Layer) -> list[str]:

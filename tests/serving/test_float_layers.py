@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from hrnet_tf.messages import UserError
 from hrnet_tf.serving import (
@@ -89,6 +90,27 @@ def test_maps_without_deviation_have_an_error_all_the_same():
     zeros, ones = np.zeros([1, 2], np.float32), np.ones([1, 2], np.float32)
     assert tflite_quantization._error([zeros], [zeros]) == 0
     assert np.isfinite(tflite_quantization._error([zeros], [ones]))
+
+
+def with_a_dead_layer(image: tf.Tensor) -> dict[str, tf.Tensor]:
+    """A ReLU lets nothing pass, so that nothing tells its range."""
+    x = tf.cast(image, tf.float32) / 255.0
+    with tf.name_scope("net"):
+        alive = tf.nn.relu(tf.nn.conv2d(x, tf.ones([1, 1, 3, 4]), 1, "SAME"))
+        squeezed = tf.nn.conv2d(alive, -tf.ones([1, 1, 4, 2]), 1, "SAME")
+        excited = tf.nn.conv2d(tf.nn.relu(squeezed), tf.ones([1, 1, 2, 4]), 1, "SAME")
+        features = alive + tf.nn.relu(excited + 1.0)
+    return {"keypoints": tf.reduce_mean(features, [1, 2])}
+
+
+def test_a_dead_layer_has_8_bits_that_run():
+    content = quantizer_of(with_a_dead_layer).quantized()
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    run = interpreter.get_signature_runner("serving_default")
+    expected = 1 + np.mean(CROPS[:1] / 255, axis=(1, 2)).sum()
+    found = run(image=CROPS[:1])["keypoints"]
+    np.testing.assert_allclose(found, np.full([1, 4], expected), rtol=0.01)
 
 
 def test_what_only_moves_numbers_belongs_to_who_made_them(quantizer):
