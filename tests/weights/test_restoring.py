@@ -1,6 +1,9 @@
+import functools
 import gc
 import logging
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +115,13 @@ def classifier(tmp_path_factory):
     return model, save(model, tmp_path_factory.mktemp("classifier"))
 
 
+@pytest.fixture(scope="module")
+def posed(tmp_path_factory):
+    """A pose model and its checkpoint, for tests that change neither."""
+    model = pose_model()
+    return model, save(model, tmp_path_factory.mktemp("posed"))
+
+
 @pytest.mark.parametrize(
     "build, fresh",
     [
@@ -173,9 +183,8 @@ def test_a_directory_stands_for_its_latest_checkpoint(tmp_path):
     np.testing.assert_array_equal(model.head.conv.bias, np.ones(5))
 
 
-def test_a_pose_backbone_is_too_small_for_segmentation(tmp_path):
-    source = pose_model()
-    path = save(source, tmp_path)
+def test_a_pose_backbone_is_too_small_for_segmentation(posed):
+    source, path = posed
     model = segmentation_model()
     have, want = len(source.backbone.variables), len(model.backbone.variables)
     with pytest.raises(CheckpointError) as error:
@@ -187,19 +196,20 @@ def test_a_pose_backbone_is_too_small_for_segmentation(tmp_path):
     assert "It holds backbone, decoder, head, model." in message
 
 
-def test_a_head_of_another_size_is_refused(tmp_path):
-    path = save(pose_model(num_keypoints=5), tmp_path)
+def test_a_head_of_another_size_is_refused(posed):
+    _, path = posed
     with pytest.raises(CheckpointError, match="with 5 keypoints, .* with 7 keypoints"):
         load_modules(pose_model(num_keypoints=7), path, "all")
 
 
-def test_tensorflow_does_not_list_what_our_sentence_says(tmp_path, caplog, monkeypatch):
+def test_tensorflow_does_not_list_what_our_sentence_says(posed, caplog, monkeypatch):
     log = tf.get_logger()
     monkeypatch.setattr(log, "filters", [])
-    path = save(pose_model(), tmp_path)
+    _, path = posed
+    model = pose_model(kernel_size=3)
     for _ in range(2):
         with pytest.raises(CheckpointError, match="hape"):
-            load_modules(pose_model(kernel_size=3), path, "all")
+            load_modules(model, path, "all")
         gc.collect()
     assert not caplog.messages
     assert len(log.filters) == 1
@@ -215,15 +225,14 @@ def test_tensorflow_does_not_list_what_our_sentence_says(tmp_path, caplog, monke
         ("decoder", "'decoder' of this model has no variables"),
     ],
 )
-def test_modules_that_cannot_be_loaded_are_refused(modules, sentence, tmp_path):
-    model = pose_model()
-    path = save(model, tmp_path)
+def test_modules_that_cannot_be_loaded_are_refused(modules, sentence, posed):
+    model, path = posed
     with pytest.raises(CheckpointError, match=sentence):
         load_modules(model, path, modules)
 
 
-def test_a_checkpoint_that_is_missing_is_refused(tmp_path):
-    model = pose_model()
+def test_a_checkpoint_that_is_missing_is_refused(posed, tmp_path):
+    model, _ = posed
     with pytest.raises(CheckpointError, match="There is no checkpoint .*nothing"):
         load_modules(model, str(tmp_path / "nothing"))
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
@@ -237,9 +246,12 @@ def test_a_checkpoint_that_is_missing_is_refused(tmp_path):
         *((DATA, 0), (DATA, 0.5), (DATA, "pipe"), (DATA, None)),
     ],
 )
-def test_a_checkpoint_that_is_not_whole_is_called_damaged(suffix, kept, tmp_path):
-    model = pose_model()
-    path = save(model, tmp_path)
+def test_a_checkpoint_that_is_not_whole_is_called_damaged(
+    suffix, kept, posed, tmp_path
+):
+    model, whole = posed
+    shutil.copytree(Path(whole).parent, tmp_path, dirs_exist_ok=True)
+    path = str(tmp_path / "ckpt")
     file = Path(path + suffix)
     if kept in (None, "pipe"):
         file.unlink()
@@ -305,6 +317,12 @@ HELD = {
 }
 
 
+@pytest.fixture(scope="module")
+def network() -> Callable[[str], tf_keras.Model]:
+    """Returns the networks of HELD, each built once: what is refused changes none."""
+    return functools.cache(lambda name: HELD[name][0]())
+
+
 @pytest.mark.parametrize(
     "written, asked",
     [
@@ -318,13 +336,12 @@ HELD = {
         ("more blocks", "naive"),
     ],
 )
-def test_networks_of_two_kinds_are_both_named(written, asked, tmp_path):
-    make, held = HELD[written]
+def test_networks_of_two_kinds_are_both_named(written, asked, network, tmp_path):
     prefix = str(tmp_path / "ckpt")
-    tf.train.Checkpoint(**make().checkpoint_items).write(prefix)
-    make, wanted = HELD[asked]
+    tf.train.Checkpoint(**network(written).checkpoint_items).write(prefix)
     with pytest.raises(CheckpointError) as caught:
-        load_modules(make(), prefix)
+        load_modules(network(asked), prefix)
+    held, wanted = (HELD[name][1] for name in (written, asked))
     assert f"it holds {held}, and the model is {wanted}. Give" in str(caught.value)
 
 
