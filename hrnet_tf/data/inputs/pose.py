@@ -62,6 +62,8 @@ class PoseInput:
         if data.detections_file and not data.is_training:
             self._detections = read_detections(data, category_ids)
 
+    # Nothing here branches in Python on a tensor, and to convert it all takes long.
+    @tf.autograph.experimental.do_not_convert
     def dataset(
         self, input_context: tf.distribute.InputContext | None = None
     ) -> tf.data.Dataset:

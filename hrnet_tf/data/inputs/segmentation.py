@@ -47,6 +47,8 @@ class SegmentationInput:
         self._drop_background = drop_background
         self._ignore_label = ignore_label
 
+    # Nothing here branches in Python on a tensor, and to convert it all takes long.
+    @tf.autograph.experimental.do_not_convert
     def dataset(
         self, input_context: tf.distribute.InputContext | None = None
     ) -> tf.data.Dataset:
