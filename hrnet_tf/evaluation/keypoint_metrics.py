@@ -37,8 +37,12 @@ def is_better_lower(name: str) -> bool:
     return name.startswith((nme.NME, nme.FAILURE_RATE))
 
 
-def normalizer_of(config: Evaluation, skeleton: Skeleton) -> Normalizer:
-    """What `pck` and `nme` divide errors by. Raises `NormalizerError`."""
+def normalizer_of(config: Evaluation, skeleton: Skeleton) -> Normalizer | None:
+    """What errors are divided by; None for `oks`. Raises `NormalizerError`."""
+    if config.metric == "oks":
+        return None
+    if config.metric == "pckh":
+        return pck.HEAD_SIZE
     otherwise = BBOX_SIDE if config.metric == "pck" else ""
     return find_normalizer(config.normalizer, skeleton, otherwise)
 
@@ -50,7 +54,8 @@ def build_evaluator(
     box_source: str = GROUND_TRUTH,
 ) -> PeopleEvaluator:
     """An evaluator that has seen no predictions yet. Raises `NormalizerError`."""
-    if config.metric == "oks":
+    normalizer = normalizer_of(config, skeleton)
+    if normalizer is None:
         return COCOKeypointEvaluator(
             truth,
             skeleton.sigmas,
@@ -62,5 +67,4 @@ def build_evaluator(
     if config.metric == "pckh":
         return PCKhEvaluator(truth, skeleton, config.thresholds, box_source)
     measuring = NMEEvaluator if config.metric == "nme" else PCKEvaluator
-    normalizer = normalizer_of(config, skeleton)
     return measuring(truth, skeleton, normalizer, config.thresholds, box_source)

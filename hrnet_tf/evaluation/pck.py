@@ -24,6 +24,7 @@ from hrnet_tf.evaluation.people import GROUND_TRUTH
 THRESHOLDS = (0.2,)
 # The names of MPII's two figures, and the thresholds of the official code.
 MPII_THRESHOLDS = {"PCKh@0.5": 0.5, "PCKh@0.1": 0.11}
+HEAD_SIZE = Normalizer("head sizes of the annotations", ANNOTATIONS)
 # MPII's groups of joints; of two, the mean counts.
 MPII_GROUPS: dict[str, tuple[str, ...]] = {
     "head": ("head_top",),
@@ -99,8 +100,7 @@ class PCKhEvaluator(MeasuringEvaluator):
         box_source: str = GROUND_TRUTH,
     ):
         """Without `thresholds`, they are MPII's."""
-        normalizer = Normalizer("head sizes of the annotations", ANNOTATIONS)
-        super().__init__(truth, skeleton, normalizer, box_source)
+        super().__init__(truth, skeleton, HEAD_SIZE, box_source)
         self._thresholds = _head_thresholds(thresholds)
         self._is_official = not thresholds
         self._groups = {

@@ -176,15 +176,14 @@ class PoseTask(EvaluatedTask[PeopleEvaluator]):
 
     def report(self) -> Report:
         evaluation = self.task_config.evaluation
-        told = {
+        told: dict[str, str | bool] = {
             "metric": evaluation.metric,
             "box_source": self.box_source,
             "flip_test": evaluation.flip_test,
             "codec": self.task_config.codec.name,
             "annotation_file": evaluation.annotation_file,
         }
-        if evaluation.metric in ("pck", "nme"):
-            normalizer = keypoint_metrics.normalizer_of(evaluation, self.skeleton)
+        if normalizer := keypoint_metrics.normalizer_of(evaluation, self.skeleton):
             told["normalizer"] = normalizer.words
         return Report(
             evaluation.annotation_file, self._format_table, {**told, **facts(self)}

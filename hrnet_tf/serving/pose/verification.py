@@ -7,7 +7,8 @@ import tensorflow as tf
 import tf_keras
 
 from hrnet_tf.data.inputs.pose import PoseInput
-from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
+from hrnet_tf.evaluation import keypoint_metrics
+from hrnet_tf.evaluation.people import PREDICTED, PeopleEvaluator
 from hrnet_tf.ops import affine
 from hrnet_tf.ops.images import decode_image
 from hrnet_tf.serving.pose.predictor import PosePredictor
@@ -17,8 +18,6 @@ from hrnet_tf.serving.verification import (
     evaluate_exported,
 )
 from hrnet_tf.tasks.pose import PoseTask
-
-_READ = ("image_id", "keypoints", "box_score", "area")
 
 
 def score_checkpoint(task: PoseTask, model: tf_keras.Model, max_images: int) -> Score:
@@ -31,9 +30,9 @@ def score_checkpoint(task: PoseTask, model: tf_keras.Model, max_images: int) -> 
     """
     evaluator = task.build_evaluator()
     image_ids, num_people = evaluate_checkpoint(
-        task, model, evaluator, _READ, max_images
+        task, model, evaluator, PREDICTED, max_images
     )
-    return _score(evaluator, image_ids, max_images, num_people)
+    return _score(task, evaluator, image_ids, max_images, num_people)
 
 
 def score_exported(
@@ -57,6 +56,7 @@ def score_exported(
         _, size = affine.box_to_center_size(boxes, width / height, data.box_padding)
         return {
             "image_id": np.full(len(boxes), int(record["image_id"])),
+            "person_id": record["person_id"].numpy(),
             "keypoints": keypoints,
             "box_score": record["scores"].numpy(),
             "area": np.prod(size, axis=-1),
@@ -67,11 +67,12 @@ def score_exported(
     num_people = evaluate_exported(
         predict, images.images(), evaluator, checkpoint.image_ids
     )
-    return _score(evaluator, checkpoint.image_ids, max_images, num_people)
+    return _score(task, evaluator, checkpoint.image_ids, max_images, num_people)
 
 
 def _score(
-    evaluator: COCOKeypointEvaluator,
+    task: PoseTask,
+    evaluator: PeopleEvaluator,
     image_ids: tuple[int, ...],
     max_images: int,
     num_people: int,
@@ -80,4 +81,9 @@ def _score(
     is_limited = 0 < max_images <= len(image_ids)
     metrics = evaluator.evaluate(image_ids if is_limited else None)
     sample = f"{num_people} people in {len(image_ids)} images"
-    return Score("AP", metrics["keypoint_AP"], num_people, sample, image_ids)
+    metric = keypoint_metrics.names(task.task_config.evaluation)[0]
+    return Score(
+        *(metric.removeprefix("keypoint_"), metrics[metric]),
+        *(num_people, sample, image_ids),
+        is_better_lower=keypoint_metrics.is_better_lower(metric),
+    )
