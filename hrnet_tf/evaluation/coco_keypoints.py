@@ -53,6 +53,8 @@ class COCOKeypointEvaluator(PeopleEvaluator):
             labelled people but received no prediction. Those people count as missed.
     """
 
+    main_metric = METRICS[0]
+
     def __init__(
         self,
         truth: Truth[CocoPeople],

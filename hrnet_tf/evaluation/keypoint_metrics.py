@@ -32,7 +32,7 @@ def names(config: Evaluation) -> list[str]:
     return _NAMES[config.metric](config.thresholds)
 
 
-def is_better_lower(name: str) -> bool:
+def lower_is_better(name: str) -> bool:
     """Whether a metric is an error: the lower, the better."""
     return name.startswith((nme.NME, nme.FAILURE_RATE))
 

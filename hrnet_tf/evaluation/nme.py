@@ -34,6 +34,8 @@ def names(thresholds: Sequence[float]) -> list[str]:
 class NMEEvaluator(MeasuringEvaluator):
     """NME, failure rate and AUC."""
 
+    main_metric = NME
+    lower_is_better = True
     unit = "faces"
     of_missed = "NME is of the others, and they count as failures"
 

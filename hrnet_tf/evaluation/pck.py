@@ -65,6 +65,7 @@ class PCKEvaluator(MeasuringEvaluator):
     ):
         super().__init__(truth, skeleton, normalizer, box_source)
         self._thresholds = thresholds or THRESHOLDS
+        self.main_metric = names(self._thresholds)[0]
 
     def score(self, distances: Distances) -> dict[str, float]:
         metrics = {}
@@ -102,6 +103,7 @@ class PCKhEvaluator(MeasuringEvaluator):
         """Without `thresholds`, they are MPII's."""
         super().__init__(truth, skeleton, HEAD_SIZE, box_source)
         self._thresholds = _head_thresholds(thresholds)
+        self.main_metric = next(iter(self._thresholds))
         self._is_official = not thresholds
         self._groups = {
             group: [skeleton.keypoints.index(name) for name in members]

@@ -14,7 +14,7 @@ carry the name of the box source, and tables print it.
 import abc
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,7 +42,12 @@ class PeopleEvaluator(abc.ABC):
             a detector's file.
         category_id: The category that results name; the first one if several are
             evaluated as one.
+        main_metric: The name of the metric that models are compared by.
+        lower_is_better: Whether that metric is an error.
     """
+
+    main_metric: str
+    lower_is_better: ClassVar[bool] = False
 
     def __init__(self, truth: Truth[CocoPeople], num_keypoints: int, box_source: str):
         self.truth = truth

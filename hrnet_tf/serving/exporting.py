@@ -241,7 +241,7 @@ def _has_maps(export: Export, exporter: Exporter) -> bool:
 def _max_loss(export: Export, expected: Score | None) -> float:
     if export.max_loss is not None:
         return export.max_loss
-    is_error = expected is not None and expected.is_better_lower
+    is_error = expected is not None and expected.lower_is_better
     return MAX_LOSS[export.quantize] * (OF_ERRORS if is_error else 1)
 
 
@@ -254,7 +254,7 @@ def _check_loss(export: Export, expected: Score, received: Score) -> None:
         _max_loss(export, expected),
         advice if is_advised else "",
     )
-    if expected.value <= 0 and not expected.is_better_lower:
+    if expected.value <= 0 and not expected.lower_is_better:
         print(
             f"The checkpoint itself has no {expected.metric} on these images, so that "
             "this comparison says nothing."

@@ -40,7 +40,7 @@ class Score:
         count: What was predicted: people or images.
         sample: On what, in words.
         image_ids: The images that were counted, of kinds that have ids.
-        is_better_lower: Whether the metric is an error.
+        lower_is_better: Whether the metric is an error.
     """
 
     metric: str
@@ -48,12 +48,12 @@ class Score:
     count: int
     sample: str
     image_ids: tuple[int, ...]
-    is_better_lower: bool = False
+    lower_is_better: bool = False
 
     def loss(self, other: "Score") -> float:
         """What another model loses: how much worse it is; below 0 if it is better."""
         lost = self.value - other.value
-        return -lost if self.is_better_lower else lost
+        return -lost if self.lower_is_better else lost
 
 
 def evaluate_checkpoint(

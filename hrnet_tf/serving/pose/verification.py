@@ -7,7 +7,6 @@ import tensorflow as tf
 import tf_keras
 
 from hrnet_tf.data.inputs.pose import PoseInput
-from hrnet_tf.evaluation import keypoint_metrics
 from hrnet_tf.evaluation.people import PREDICTED, PeopleEvaluator
 from hrnet_tf.ops import affine
 from hrnet_tf.ops.images import decode_image
@@ -32,7 +31,7 @@ def score_checkpoint(task: PoseTask, model: tf_keras.Model, max_images: int) -> 
     image_ids, num_people = evaluate_checkpoint(
         task, model, evaluator, PREDICTED, max_images
     )
-    return _score(task, evaluator, image_ids, max_images, num_people)
+    return _score(evaluator, image_ids, max_images, num_people)
 
 
 def score_exported(
@@ -67,11 +66,10 @@ def score_exported(
     num_people = evaluate_exported(
         predict, images.images(), evaluator, checkpoint.image_ids
     )
-    return _score(task, evaluator, checkpoint.image_ids, max_images, num_people)
+    return _score(evaluator, checkpoint.image_ids, max_images, num_people)
 
 
 def _score(
-    task: PoseTask,
     evaluator: PeopleEvaluator,
     image_ids: tuple[int, ...],
     max_images: int,
@@ -81,9 +79,8 @@ def _score(
     is_limited = 0 < max_images <= len(image_ids)
     metrics = evaluator.evaluate(image_ids if is_limited else None)
     sample = f"{num_people} people in {len(image_ids)} images"
-    metric = keypoint_metrics.names(task.task_config.evaluation)[0]
+    metric = evaluator.main_metric
     return Score(
         *(metric.removeprefix("keypoint_"), metrics[metric]),
-        *(num_people, sample, image_ids),
-        is_better_lower=keypoint_metrics.is_better_lower(metric),
+        *(num_people, sample, image_ids, evaluator.lower_is_better),
     )

@@ -48,7 +48,7 @@ def mistakes(
         truth = yield from _evaluation_mistakes(task)
         yield from inputs.completeness_mistakes(params, "people")
     yield from trainer.best_metric_mistakes(
-        params.trainer, _metrics(task, truth), keypoint_metrics.is_better_lower
+        params.trainer, _metrics(task, truth), keypoint_metrics.lower_is_better
     )
 
 

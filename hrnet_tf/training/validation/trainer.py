@@ -111,7 +111,7 @@ def _profile_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
 def best_metric_mistakes(
     trainer: cfg.TrainerConfig,
     metrics: Iterable[str],
-    is_better_lower: Callable[[str], bool] = lambda metric: False,
+    lower_is_better: Callable[[str], bool] = lambda metric: False,
 ) -> Iterator[str]:
     """Checks that the best checkpoint is chosen by a metric that the task reports.
 
@@ -121,7 +121,7 @@ def best_metric_mistakes(
         return
     metric, allowed = trainer.best_checkpoint_eval_metric, list(metrics)
     yield from choices.one_of("trainer.best_checkpoint_eval_metric", metric, allowed)
-    is_error = metric == VALIDATION_LOSS or is_better_lower(metric)
+    is_error = metric == VALIDATION_LOSS or lower_is_better(metric)
     sense = "lower" if is_error else "higher"
     received = trainer.best_checkpoint_metric_comp
     if metric in allowed and received != sense:
