@@ -200,7 +200,7 @@ def _tell(
     person, keypoint = found.far[0]
     pair = pairs.pairs[person]
     print(
-        f"{len(found.far)} pairs lie further apart than 5 times the usual, such as "
+        f"Pairs further apart than 5 times the usual: {len(found.far)}, such as "
         f"{skeleton.keypoints[keypoint]} of annotations {pair.first.id} and "
         f"{pair.second.id} on {pair.file_name}: sides swapped, or another person? They "
         "count; correct them if they are mistakes.",
