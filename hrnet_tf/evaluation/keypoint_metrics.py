@@ -66,5 +66,5 @@ def build_evaluator(
         )
     if config.metric == "pckh":
         return PCKhEvaluator(truth, skeleton, config.thresholds, box_source)
-    measuring = NMEEvaluator if config.metric == "nme" else PCKEvaluator
-    return measuring(truth, skeleton, normalizer, config.thresholds, box_source)
+    given = truth, skeleton, normalizer, config.thresholds, box_source
+    return NMEEvaluator(*given) if config.metric == "nme" else PCKEvaluator(*given)

@@ -24,6 +24,8 @@ class MeasuringEvaluator(PeopleEvaluator):
 
     # What one annotation is of, in the plural, for tables.
     unit = "people"
+    # What becomes of people of whom nothing was predicted, for a warning.
+    of_missed = "their keypoints count as missed"
 
     def __init__(
         self,
@@ -84,6 +86,3 @@ class MeasuringEvaluator(PeopleEvaluator):
                 self.truth.path,
                 self.of_missed,
             )
-
-    # What becomes of people of whom nothing was predicted, for the warning.
-    of_missed = "their keypoints count as missed"
