@@ -158,7 +158,7 @@ class Evaluation(hyperparams.Config):
             `normalizer`; `bbox_side`, the longer side of the box; `bbox_size`, the root
             of its width times height. Empty: the skeleton's, or else of `pck` the
             longer side.
-        thresholds: What an error is compared with, in such lengths: up to it a keypoint
+        thresholds: What an error is compared with, in such lengths. Up to it a keypoint
             is right with `pckh` and `pck`, above it a face has failed with `nme`.
             Empty: 0.2 for `pck`, 0.1 for `nme`, and MPII's two for `pckh`, of which the
             official code has 0.11 where it says 0.1. Each in [0.0001, 10].

@@ -31,6 +31,7 @@ from hrnet_tf.data.vocabularies.skeletons import (
     LEAST_SIGMA,
     Skeleton,
     load_skeleton,
+    skeleton_from_spec,
 )
 from hrnet_tf.messages import UserError, listed
 
@@ -117,20 +118,23 @@ def estimate(values: flags.FlagValues) -> None:
 
 
 def _described(path: str) -> Skeleton:
+    """The keypoints of the first category that names some."""
     from hrnet_tf.data.files import coco_annotations
-    from hrnet_tf.data.vocabularies.described import described_skeleton
 
     content = coco_annotations.load(path, coco_annotations.without_outline)
-    named = [
-        entry
-        for entry in content["categories"]
-        if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list)
-    ]
-    if not any(entry["keypoints"] for entry in named):
-        raise SigmaError(
-            f"No category in {path} names its keypoints; give them with --skeleton."
-        )
-    return described_skeleton(named, 0)
+    for category in content["categories"]:
+        names = category.get("keypoints") if isinstance(category, dict) else None
+        if not names:
+            continue
+        for known in BUILT_IN.values():
+            if names == list(known.keypoints):
+                return known
+        # Sides do not matter here.
+        spec = {"name": "described", "keypoints": names, "flip_pairs": []}
+        return skeleton_from_spec(spec, f"of {path}")
+    raise SigmaError(
+        f"No category in {path} names its keypoints; give them with --skeleton."
+    )
 
 
 def _read(path: str, skeleton: Skeleton, values: flags.FlagValues) -> Any:

@@ -753,7 +753,8 @@ def test_a_detector_s_category_must_be_annotated(tmp_path):
         data.validate("task.evaluation.category_id=2")
 
 
-def test_how_crowded_images_are_is_read_where_it_is_told(data):
+def test_how_crowded_images_are_is_read_where_it_is_told(tmp_path):
+    data = Data(tmp_path)
     for image, index in zip(data.content["images"], (0.05, 1, "many"), strict=True):
         image["crowdIndex"] = index
     data.write()

@@ -80,7 +80,5 @@ def _score(
     metrics = evaluator.evaluate(image_ids if is_limited else None)
     sample = f"{num_people} people in {len(image_ids)} images"
     metric = evaluator.main_metric
-    return Score(
-        *(metric.removeprefix("keypoint_"), metrics[metric]),
-        *(num_people, sample, image_ids, evaluator.lower_is_better),
-    )
+    name, is_error = metric.removeprefix("keypoint_"), evaluator.lower_is_better
+    return Score(name, metrics[metric], num_people, sample, image_ids, is_error)

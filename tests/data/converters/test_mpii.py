@@ -128,7 +128,7 @@ def test_people_become_records_and_annotations(dataset):
 
 
 def test_pckh_of_the_written_annotations_is_that_of_the_mat(dataset):
-    """From the official files to the official score, of predictions some of them off."""
+    """From official files to the official score, of predictions that are partly off."""
     summary = dataset.convert()
     truth = read_people(summary.annotations, SKELETON, input_path=f"{summary.files[0]}")
     mat = dataset.truth
