@@ -89,7 +89,7 @@ def test_errors_are_lost_the_other_way_round(task, records):
         for shift in (0.0, 3.0)
     )
     assert perfect.metric == "NME" and perfect.lower_is_better
-    assert 0 == pytest.approx(perfect.value, abs=1e-6) < shifted.value
+    assert perfect.value < 1e-6 < shifted.value
     verification.check_loss(shifted, perfect, 0.0)
     with pytest.raises(VerificationError, match="loses .* NME .* nothing was written"):
         verification.check_loss(perfect, shifted, 0.002)
