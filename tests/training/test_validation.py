@@ -499,9 +499,15 @@ def test_metrics_of_annotated_boxes_refuse_a_detector_s(good, tmp_path):
     assert any("'pckh', which is of annotated boxes" in s for s in sentences)
 
 
-def test_the_best_checkpoint_may_be_chosen_by_crowding_where_it_is_known(
-    good, tmp_path
-):
+def test_an_evaluation_alone_may_compute_another_metric(good):
+    """It keeps no best checkpoint."""
+    pck = [*good, "task.evaluation.metric=pck"]
+    check(pck, "eval")
+    for mode in ("train", "train_and_eval", "continuous_eval"):
+        assert "best_checkpoint_eval_metric" in refusal(pck, mode)[0]
+
+
+def test_the_best_checkpoint_may_be_the_best_in_crowds(good, tmp_path):
     content = json.loads(json.dumps(ANNOTATIONS))
     content["images"][0]["crowdIndex"] = 0.3
     (tmp_path / "val.json").write_text(json.dumps(content))
