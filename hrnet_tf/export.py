@@ -121,8 +121,8 @@ def define_flags() -> flags.FlagValues:
     )
     define.boolean(
         "verify",
-        "Whether to compare the AP or mIoU of checkpoint and exported model on "
-        "validation data.",
+        "Whether to compare checkpoint and exported model on validation data, by AP or "
+        "whatever evaluations compute.",
         default=True,
     )
     define.integer(
@@ -133,8 +133,9 @@ def define_flags() -> flags.FlagValues:
     )
     define.float(
         "max_loss",
-        "AP or mIoU that the exported model may lose; more is an error. By default "
-        "0.002, and 0.01 for bfloat16, dynamic and int8.",
+        "What the exported model may lose of AP, mIoU or whatever evaluations compute; "
+        "more is an error. By default 0.002, and 0.01 for bfloat16, dynamic and int8; "
+        "of NME a tenth of that.",
     )
     define.boolean("overwrite", "Whether to replace existing output.")
     define.boolean("pipeline", _MOVED)

@@ -164,7 +164,7 @@ def test_says_what_it_measured(run_dir, tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert run(*flags, "--noverify", "--overwrite", "--heatmaps") == 0
-    assert "AP or mIoU not compared" in capsys.readouterr().out
+    assert "Accuracy not compared" in capsys.readouterr().out
     assert load_predictor(str(path)).has_heatmaps
 
 

@@ -30,7 +30,13 @@ def hrnet_pose_mpii() -> cfg.ExperimentConfig:
     augmentation.half_body_probability = 0.0
     augmentation.scale = 0.25
     augmentation.rotation = 30.0
-    return pose.experiment(task, train_people=MPII_TRAIN_PEOPLE, learning_rate=1e-3)
+    task.evaluation.metric = "pckh"
+    return pose.experiment(
+        task,
+        train_people=MPII_TRAIN_PEOPLE,
+        learning_rate=1e-3,
+        metric="PCKh@0.5",
+    )
 
 
 @exp_factory.register_config_factory("hrnet_face_wflw")
@@ -51,6 +57,7 @@ def hrnet_face_wflw() -> cfg.ExperimentConfig:
     augmentation.scale = 0.25
     augmentation.rotation = 30.0
     task.evaluation.flip_test = False
+    task.evaluation.metric = "nme"
     return pose.experiment(
         task,
         train_people=WFLW_TRAIN_FACES,
@@ -58,6 +65,8 @@ def hrnet_face_wflw() -> cfg.ExperimentConfig:
         epochs=60,
         boundaries=(30, 50),
         validation_epochs=1,
+        metric="NME",
+        lower_is_better=True,
     )
 
 

@@ -19,6 +19,9 @@ COCO_TRAIN_PEOPLE = 149813
 # What the scale and rotation of a crop may be drawn from.
 DISTRIBUTIONS = ("normal", "uniform", "truncated_normal")
 
+# What an evaluation may compute.
+METRICS = ("oks", "pckh", "pck", "nme")
+
 
 @dataclasses.dataclass
 class HeatmapHead(hyperparams.Config):
@@ -147,12 +150,25 @@ class Evaluation(hyperparams.Config):
         area_from: `box` or `segmentation`, where the area of people comes from who
             have none; `crowdpose` for 0.53 of the box of all, as CrowdPose's evaluation
             has it. Empty: as the records were converted.
+        metric: `oks`, COCO's AP; `pckh`, the share of keypoints that are off by less
+            than half a head, as for MPII; `pck`, the same by another length; or `nme`,
+            the mean error of faces' landmarks. All but `oks` are of annotated boxes.
+        normalizer: The length that `pck` and `nme` divide errors by: two keypoints
+            [name, name], whose distance it is; `annotations`, what these have as
+            `normalizer`; `bbox_side`, the longer side of the box; `bbox_size`, the root
+            of its width times height. Empty: the skeleton's, or else of `pck` the
+            longer side.
+        thresholds: What an error is compared with, in such lengths. Up to it a keypoint
+            is right with `pckh` and `pck`, above it a face has failed with `nme`.
+            Empty: 0.2 for `pck`, 0.1 for `nme`, and MPII's two for `pckh`, of which the
+            official code has 0.11 where it says 0.1. Each in [0.0001, 10].
         flip_test: Whether to average heatmaps with those of the mirrored crop.
         keypoint_score_threshold: A person's score is its box's score times the mean of
             the keypoint scores above this. In [0, 1].
         oks_nms_threshold: If two people in one image have a higher object keypoint
             similarity than this, the lower-scoring one is dropped. In [0, 1].
-        soft_oks_nms: Whether to lower scores of similar people instead.
+        soft_oks_nms: Whether to lower scores of similar people instead. Like the two
+            before, with `oks` alone.
         num_pictures: Images drawn to `predictions.png` in the model directory after an
             evaluation; 0 for none. In [0, 1000].
     """
@@ -160,6 +176,9 @@ class Evaluation(hyperparams.Config):
     annotation_file: str = ""
     category_id: int | list[int] | None = None
     area_from: str = ""
+    metric: str = "oks"
+    normalizer: str | list[str] = ""
+    thresholds: list[float] = dataclasses.field(default_factory=list)
     flip_test: bool = True
     keypoint_score_threshold: float = 0.2
     oks_nms_threshold: float = 0.9
@@ -230,8 +249,13 @@ def experiment(
     boundaries: tuple[int, int] = (170, 200),
     validation_epochs: int = 10,
     warmup: dict[str, Any] | None = None,
+    metric: str = "keypoint_AP",
+    lower_is_better: bool = False,
 ) -> cfg.ExperimentConfig:
-    """A recipe counted in epochs of `train_people`: Adam, divided by ten twice."""
+    """A recipe counted in epochs of `train_people`: Adam, divided by ten twice.
+
+    `metric` chooses the best checkpoint.
+    """
     steps_per_epoch = train_people // task.train_data.global_batch_size
 
     def steps(epochs: int) -> int:
@@ -242,7 +266,8 @@ def experiment(
         train_steps=steps(epochs),
         checkpoint_interval=steps_per_epoch,
         validation_interval=steps(validation_epochs),
-        metric="keypoint_AP",
+        metric=metric,
+        lower_is_better=lower_is_better,
         optimizer={"adam": {"epsilon": 1e-8}},
         learning_rate=recipes.stepwise(
             learning_rate, [steps(boundary) for boundary in boundaries]

@@ -26,13 +26,15 @@ def experiment(
     checkpoint_interval: int,
     validation_interval: int,
     metric: str,
+    lower_is_better: bool = False,
     optimizer: dict[str, Any],
     learning_rate: dict[str, Any],
     warmup: dict[str, Any] | None = None,
 ) -> cfg.ExperimentConfig:
     """An experiment on several GPUs that keeps its best and its latest checkpoints.
 
-    Intervals are in steps; the best checkpoint has the highest `metric`. The fields of
+    Intervals are in steps; the best checkpoint has the highest `metric`, or the lowest
+    if `lower_is_better`. The fields of
     `optimizer`, `learning_rate` and `warmup` stand under the name of their type alone:
     {"sgd": {"momentum": 0.9}}.
     """
@@ -51,7 +53,7 @@ def experiment(
             max_to_keep=2,
             best_checkpoint_export_subdir="best_checkpoint",
             best_checkpoint_eval_metric=metric,
-            best_checkpoint_metric_comp="higher",
+            best_checkpoint_metric_comp="lower" if lower_is_better else "higher",
             optimizer_config=optimization.OptimizationConfig(
                 {key: {"type": next(iter(one)), **one} for key, one in choices.items()}
             ),

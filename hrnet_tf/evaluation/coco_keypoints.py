@@ -10,36 +10,31 @@ similarity. Source: official lib/dataset/coco.py; the metric is pycocotools' COC
     for batch in batches:
         evaluator.update(predict(batch))
     metrics = evaluator.evaluate()
-    print(format_table(metrics, evaluator.box_source, True, "msra"))
+    print(evaluator.format_table(metrics, flip_test=True, codec="msra"))
 
-The boxes that people were cropped from decide as much as the model does: ground-truth
-boxes and a detector's boxes give different AP for the same weights. So the evaluator
-carries the name of the box source, and the table prints it.
+On images whose annotations tell how crowded they are, AP is told by that, too
+(crowding.py).
 """
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools.coco import COCO
 
-from hrnet_tf import output_files
 from hrnet_tf.data.files.coco_people import CocoPeople
-from hrnet_tf.evaluation import coco_metrics
-from hrnet_tf.evaluation.coco_files import Truth, check_images, index
-from hrnet_tf.evaluation.coco_metrics import format_value
-from hrnet_tf.messages import UserError
+from hrnet_tf.evaluation import coco_metrics, crowding
+from hrnet_tf.evaluation.coco_files import Truth, index
+from hrnet_tf.evaluation.coco_metrics import UNDEFINED, format_value
+from hrnet_tf.evaluation.people import GROUND_TRUTH, PeopleEvaluator
 from hrnet_tf.ops import oks
 
 # In the order of pycocotools' `stats` for keypoints.
 _COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 METRICS = tuple(f"keypoint_{column}" for column in _COLUMNS)
-
-
-class PredictionError(UserError):
-    """Predictions that cannot be scored."""
+# AP by crowding.
+LEVELS = tuple(f"keypoint_AP_{level}" for level in crowding.LEVELS)
 
 
 class _KeptPerson(NamedTuple):
@@ -50,15 +45,15 @@ class _KeptPerson(NamedTuple):
     score: float
 
 
-class COCOKeypointEvaluator:
+class COCOKeypointEvaluator(PeopleEvaluator):
     """Collects predicted people and computes COCO keypoint AP and AR.
 
     Attributes:
-        category_id: the category that results name; the first one if several are
-            evaluated as one.
         images_without_prediction: after `evaluate`, the sorted ids of images that hold
             labelled people but received no prediction. Those people count as missed.
     """
+
+    main_metric = METRICS[0]
 
     def __init__(
         self,
@@ -67,114 +62,69 @@ class COCOKeypointEvaluator:
         keypoint_score_threshold: float = 0.2,
         oks_nms_threshold: float = 0.9,
         soft_oks_nms: bool = False,
-        box_source: str = "ground truth",
+        box_source: str = GROUND_TRUTH,
     ):
         """Takes the ground truth, from `coco_files.read_people`.
 
         `configs.pose.Evaluation` describes the thresholds and `soft_oks_nms`, which
         keeps at most 20 people. `sigmas` are the K falloff constants of the skeleton's
-        keypoints. `box_source` says where boxes come from, for printing: "ground truth"
-        or the name of a detector's file.
+        keypoints.
         """
-        self.box_source = box_source
+        super().__init__(truth, len(sigmas), box_source)
         self.images_without_prediction: list[int] = []
         self._sigmas = np.asarray(sigmas, np.float64)
         self._keypoint_score_threshold = keypoint_score_threshold
         self._oks_nms_threshold = oks_nms_threshold
         self._nms = oks.soft_oks_nms if soft_oks_nms else oks.oks_nms
-        self._annotation_file = truth.path
-        self.category_id = truth.content.category_ids[0]
         self._ground_truth = _ground_truth(truth.content)
-        self.reset()
 
     def reset(self) -> None:
-        """Forgets all predictions."""
-        self._batches: list[dict[str, np.ndarray]] = []
+        super().reset()
         self._kept: list[_KeptPerson] | None = None
 
     def update(self, predictions: Mapping[str, Any]) -> None:
-        """Adds one batch of predicted people.
-
-        Args:
-            predictions: arrays over the batch:
-                image_id [B] int; rows below zero are padding and are ignored.
-                keypoints [B, K, 3] float (x, y, score), pixels of the original image.
-                box_score [B] float, the detector's score (1 for ground-truth boxes).
-                area [B] float, width x height of the padded box that was cropped, in
-                    square pixels of the original image.
-
-        Raises:
-            ValueError: a wrong shape.
-            PredictionError: a number that is not finite.
-            AnnotationFileError: an image that the annotation file does not list.
-        """
-        image_id = np.asarray(predictions["image_id"], np.int64)
-        batch_size = len(image_id)
-        expected_shapes = {
-            "keypoints": (batch_size, len(self._sigmas), 3),
-            "box_score": (batch_size,),
-            "area": (batch_size,),
-        }
-        real = image_id >= 0
-        batch: dict[str, np.ndarray] = {"image_id": image_id[real]}
-        for name, shape in expected_shapes.items():
-            values = np.asarray(predictions[name])
-            if values.dtype != np.float32:
-                values = values.astype(np.float64)
-            if values.shape != shape:
-                raise ValueError(
-                    f"predictions['{name}'] has shape {values.shape}, expected {shape} "
-                    f"for {batch_size} people and a skeleton of {len(self._sigmas)} "
-                    "keypoints."
-                )
-            batch[name] = values[real]
-            # COCOeval would match a person at NaN with any ground truth: a diverged
-            # model would seem a perfect one.
-            broken = np.nonzero(~np.isfinite(batch[name]))[0]
-            if broken.size:
-                raise PredictionError(
-                    f"The predicted {name} are NaN or infinite in image "
-                    f"{batch['image_id'][broken[0]]}: the model has probably diverged."
-                )
-        image_ids = batch["image_id"].tolist()
-        check_images(self._annotation_file, self._ground_truth.imgs, image_ids)
-        self._batches.append(batch)
+        super().update(predictions)
         self._kept = None
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """Predictions after rescoring and OKS-NMS, in COCO's results format.
+        """Predictions after rescoring and OKS-NMS, see `PeopleEvaluator.results`.
 
-        Each has image_id, category_id, keypoints (flat x, y, score times K, pixels of
-        the original image) and score. Ordered by image id, best person first. There is
-        no `bbox`, as in the official results: COCOeval then takes a person's size from
-        the keypoints.
+        In an image, the best person is first. There is no `bbox`, as in the official
+        results: COCOeval then takes a person's size from the keypoints.
         """
         return [
             {**self._result(person), "keypoints": person.keypoints.tolist()}
             for person in self._kept_people()
         ]
 
-    def write_results(self, path: str | os.PathLike[str]) -> None:
-        """Writes `results` as JSON, ready for COCO's evaluation server."""
-        output_files.write_json(path, self.results)
-
     def evaluate(self, image_ids: Iterable[int] | None = None) -> dict[str, float]:
         """Computes the metrics on `image_ids`, or all images of the annotation file.
 
         Returns:
-            The ten `METRICS` as floats in [0, 1]. A metric without any ground truth is
-            -1, as in pycocotools: APM is -1 where no labelled person has an area of
-            32^2 to 96^2 pixels, APL where none is larger. Without predictions the
-            metrics are 0.
+            The ten `METRICS` as floats in [0, 1], and the three `LEVELS` if the
+            annotation file tells how crowded images are. A metric without any ground
+            truth is -1, as in pycocotools: APM is -1 where no labelled person has an
+            area of 32^2 to 96^2 pixels, APL where none is larger. Without predictions
+            the metrics are 0.
         """
         results = [self._result(person) for person in self._kept_people()]
         evaluated = set(self._ground_truth.imgs if image_ids is None else image_ids)
         self._count_images_without_prediction(results, evaluated)
+        metrics = dict(zip(METRICS, self._stats(results, evaluated), strict=True))
+        levels = crowding.images_by_level(self.truth.content.crowd_index)
+        for level, images in levels.items():
+            ap = UNDEFINED
+            if some := images & evaluated:
+                ap, *_ = self._stats(results, some)
+            metrics[f"keypoint_AP_{level}"] = ap
+        return metrics
+
+    def _stats(self, results: list[dict[str, Any]], image_ids: set[int]) -> list[float]:
         evaluation = coco_metrics.evaluate(
-            self._ground_truth, results, "keypoints", evaluated, self._sigmas
+            self._ground_truth, results, "keypoints", image_ids, self._sigmas
         )
-        return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
+        return list(map(float, evaluation.stats))
 
     def _result(self, person: "_KeptPerson") -> dict[str, Any]:
         return {
@@ -190,14 +140,7 @@ class COCOKeypointEvaluator:
         return self._kept
 
     def _suppressed_people(self) -> Iterable["_KeptPerson"]:
-        if not self._batches:
-            return
-        people = {
-            name: np.concatenate([batch[name] for batch in self._batches])
-            for name in self._batches[0]
-        }
-        # One array takes less than those of all batches.
-        self._batches = [people.copy()]
+        people = self.people()
         for name in ("keypoints", "box_score", "area"):
             people[name] = people[name].astype(np.float64)
         scores = oks.rescore(
@@ -240,29 +183,29 @@ class COCOKeypointEvaluator:
                 "prediction (boxes: %s); their people count as missed.",
                 len(self.images_without_prediction),
                 len(labelled),
-                self._annotation_file,
+                self.truth.path,
                 self.box_source,
             )
 
-
-def format_table(
-    metrics: Mapping[str, float], box_source: str, flip_test: bool, codec: str
-) -> str:
-    """Lays the metrics of `evaluate` out as a plain-text table of a few lines.
-
-    Its first line tells what AP depends on besides the network.
-    """
-    numbers = [metrics[name] for name in METRICS]
-    values = [format_value(number) for number in numbers]
-    lines = [
-        f"COCO keypoints, boxes: {box_source}, flip test: "
-        f"{'on' if flip_test else 'off'}, codec: {codec}",
-        " ".join(f"{column:>6}" for column in _COLUMNS),
-        " ".join(f"{value:>6}" for value in values),
-    ]
-    if "-" in values:
-        lines.append("-: no labelled person of that size in the annotation file")
-    return "\n".join(lines)
+    def format_table(
+        self, metrics: Mapping[str, float], flip_test: bool, codec: str
+    ) -> str:
+        values = [format_value(metrics[name]) for name in METRICS]
+        lines = [
+            f"COCO keypoints, {self._circumstances(flip_test, codec)}",
+            " ".join(f"{column:>6}" for column in _COLUMNS),
+            " ".join(f"{value:>6}" for value in values),
+        ]
+        if "-" in values:
+            lines.append("-: no labelled person of that size in the annotation file")
+        levels = zip(crowding.LEVELS, LEVELS, strict=True)
+        if told := [
+            f"{level} {format_value(metrics[name])}"
+            for level, name in levels
+            if name in metrics
+        ]:
+            lines.append(f"AP by crowding (crowdIndex of images): {', '.join(told)}")
+        return "\n".join(lines)
 
 
 def _ground_truth(people: CocoPeople) -> COCO:

@@ -50,3 +50,13 @@ def evaluate(
 def format_value(value: float) -> str:
     """A metric as a table shows it; "-" if it is undefined."""
     return "-" if value == UNDEFINED else f"{value:.3f}"
+
+
+def format_percent(value: float) -> str:
+    """A share as a table shows it, in percent; "-" if it is undefined."""
+    return "-" if value == UNDEFINED else f"{100 * value:.2f}"
+
+
+def mean(values: np.ndarray) -> float:
+    """The mean; `UNDEFINED` of nothing."""
+    return float(values.mean()) if values.size else UNDEFINED

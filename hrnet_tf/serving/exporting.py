@@ -16,7 +16,7 @@ from hrnet_tf.output_files import check_output, written_whole
 from hrnet_tf.serving import float_layers, saved_model, tflite, verification
 from hrnet_tf.serving.exporter import Exporter, Options
 from hrnet_tf.serving.float_layers import Int8
-from hrnet_tf.serving.formats import MAX_LOSS
+from hrnet_tf.serving.formats import MAX_LOSS, OF_ERRORS
 from hrnet_tf.serving.graphs import MobileModule
 from hrnet_tf.serving.kind import Kind
 from hrnet_tf.serving.loading import (
@@ -47,7 +47,8 @@ class Export:
         quantization_report: Whether what layers lose by int8 is told.
         verify: Whether checkpoint and exported model are compared on validation data.
         verification_images: On how many images; 0 for all.
-        max_loss: AP or mIoU that the exported model may lose; None for the usual.
+        max_loss: What the exported model may lose of AP, mIoU or whatever evaluations
+            compute; None for the usual.
         overwrite: Whether to replace existing output.
     """
 
@@ -226,29 +227,34 @@ def _write_int8(
     def loss() -> float:
         assert expected is not None  # The command sees to that.
         received = exporter.score_exported(load_predictor(path), expected)
-        return expected.value - received.value
+        return expected.loss(received)
 
     quantizer = tflite.quantizer(module, _has_maps(export, exporter), int8.images)
-    return float_layers.write(
-        path, quantizer, exporter.metadata, int8, loss, _max_loss(export)
-    )
+    max_loss = _max_loss(export, expected)
+    return float_layers.write(path, quantizer, exporter.metadata, int8, loss, max_loss)
 
 
 def _has_maps(export: Export, exporter: Exporter) -> bool:
     return getattr(export.options, exporter.maps, False)
 
 
-def _max_loss(export: Export) -> float:
-    return MAX_LOSS[export.quantize] if export.max_loss is None else export.max_loss
+def _max_loss(export: Export, expected: Score | None) -> float:
+    if export.max_loss is not None:
+        return export.max_loss
+    is_error = expected is not None and expected.lower_is_better
+    return MAX_LOSS[export.quantize] * (OF_ERRORS if is_error else 1)
 
 
 def _check_loss(export: Export, expected: Score, received: Score) -> None:
     advice = " --float_layers=auto keeps the layers in float that lose most."
     is_advised = export.quantize == "int8" and not export.float_layers
     verification.check_loss(
-        expected, received, _max_loss(export), advice if is_advised else ""
+        expected,
+        received,
+        _max_loss(export, expected),
+        advice if is_advised else "",
     )
-    if expected.value <= 0:
+    if expected.value <= 0 and not expected.lower_is_better:
         print(
             f"The checkpoint itself has no {expected.metric} on these images, so that "
             "this comparison says nothing."
@@ -287,12 +293,13 @@ def _print_table(
     if score:
         print(f"{score.sample}, {exporter.circumstances}")
     else:
-        print("AP or mIoU not compared (--noverify).")
+        print("Accuracy not compared (--noverify).")
     metric = score.metric if score else ""
-    print(f"{'':22}{metric:>7}{'MB':>8}   ms per {exporter.sample}")
+    width = max(len(metric) + 1, 7)
+    print(f"{'':22}{metric:>{width}}{'MB':>8}   ms per {exporter.sample}")
     for name, row_score, num_bytes, latency in rows:
         value = f"{row_score.value:.4f}" if row_score else "-"
-        print(f"{name:22}{value:>7}{num_bytes / 1e6:>8.1f}   {latency}")
+        print(f"{name:22}{value:>{width}}{num_bytes / 1e6:>8.1f}   {latency}")
 
 
 def size_in_bytes(path: str) -> int:

@@ -1,8 +1,8 @@
 """Which layers of an 8-bit .tflite file stay in float: chosen by what was measured.
 
 Layers are ordered by what each loses when it alone has 8 bits. As many of the worst as
-it takes stay in float, until the file loses no more than it may of the checkpoint's AP
-or mIoU.
+it takes stay in float, until the file loses no more than it may of the checkpoint's AP,
+mIoU or whatever evaluations compute.
 """
 
 import dataclasses

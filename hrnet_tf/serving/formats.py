@@ -10,7 +10,7 @@ QUANTIZATIONS = {
     "bfloat16": ("saved_model",),
 }
 
-# What an exported model may lose of the checkpoint's AP or mIoU.
+# What an exported model may lose of the checkpoint's AP, PCK or mIoU.
 MAX_LOSS = {
     "none": 0.002,
     "float16": 0.002,
@@ -18,6 +18,8 @@ MAX_LOSS = {
     "int8": 0.01,
     "bfloat16": 0.01,
 }
+# Of an error such as NME, which are ten times as small, a tenth of that.
+OF_ERRORS = 0.1
 
 # The number of layers that stay in float in 8-bit files, where it is to be found out.
 AUTO = "auto"

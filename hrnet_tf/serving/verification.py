@@ -35,11 +35,12 @@ class Score:
     """How well a model did.
 
     Attributes:
-        metric: What is compared, AP or mIoU.
+        metric: What is compared, such as AP or mIoU.
         value: The metric.
         count: What was predicted: people or images.
         sample: On what, in words.
         image_ids: The images that were counted, of kinds that have ids.
+        lower_is_better: Whether the metric is an error.
     """
 
     metric: str
@@ -47,6 +48,12 @@ class Score:
     count: int
     sample: str
     image_ids: tuple[int, ...]
+    lower_is_better: bool = False
+
+    def loss(self, other: "Score") -> float:
+        """What another model loses: how much worse it is; below 0 if it is better."""
+        lost = self.value - other.value
+        return -lost if self.lower_is_better else lost
 
 
 def evaluate_checkpoint(
@@ -129,13 +136,13 @@ def check_loss(
     Args:
         checkpoint: The score of the checkpoint.
         exported: That of the exported model.
-        max_loss: How much lower it may be.
+        max_loss: How much worse it may be.
         advice: What can be done, at the end of the message.
 
     Raises:
-        VerificationError: If its metric is lower by more than `max_loss`.
+        VerificationError: If its metric is worse by more than `max_loss`.
     """
-    loss = checkpoint.value - exported.value
+    loss = checkpoint.loss(exported)
     if exported.count != checkpoint.count:
         raise VerificationError(
             f"The checkpoint predicted {checkpoint.sample} and the exported model "

@@ -1,7 +1,7 @@
 """The top-down pose task: wires the pose model, its data, loss and evaluation."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from hrnet_tf.data.inputs.batching import PADDING_ID
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.data.records.pose import parse_image_record
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+from hrnet_tf.evaluation import keypoint_metrics
 from hrnet_tf.evaluation.coco_files import Truth, facts, read_people
-from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator, format_table
+from hrnet_tf.evaluation.people import GROUND_TRUTH, PREDICTED, PeopleEvaluator
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.losses.heatmap import heatmap_loss
 from hrnet_tf.losses.weight_decay import weight_decay
@@ -38,7 +39,7 @@ _SUMMARY_CROPS = 8
 
 
 @task_factory.register_task_cls(pose_config.PoseTask)
-class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
+class PoseTask(EvaluatedTask[PeopleEvaluator]):
     """Trains and evaluates a `PoseModel` on people's crops."""
 
     unit = "crop"
@@ -55,7 +56,7 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
     @property
     def box_source(self) -> str:
         """Whose boxes an evaluation uses; AP depends on it."""
-        return self.task_config.validation_data.detections_file or "ground truth"
+        return self.task_config.validation_data.detections_file or GROUND_TRUTH
 
     def build_model(self) -> tf_keras.Model:
         return build_pose_model(
@@ -126,6 +127,7 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         keypoints = affine.transform_points(labels["crop_to_image"], keypoints)
         logs = {
             "image_id": labels["image_id"],
+            "person_id": labels["person_id"],
             "keypoints": tf.concat([keypoints, scores[..., tf.newaxis]], axis=-1),
             "box_score": labels["box_score"],
             "area": labels["area"],
@@ -167,28 +169,29 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
         truth.log()
         return truth
 
-    def build_evaluator(self) -> COCOKeypointEvaluator:
-        evaluation = self.task_config.evaluation
-        return COCOKeypointEvaluator(
-            self.truth,
-            self.skeleton.sigmas,
-            keypoint_score_threshold=evaluation.keypoint_score_threshold,
-            oks_nms_threshold=evaluation.oks_nms_threshold,
-            soft_oks_nms=evaluation.soft_oks_nms,
-            box_source=self.box_source,
+    def build_evaluator(self) -> PeopleEvaluator:
+        return keypoint_metrics.build_evaluator(
+            self.task_config.evaluation, self.truth, self.skeleton, self.box_source
         )
 
     def report(self) -> Report:
-        annotation_file = self.task_config.evaluation.annotation_file
-        protocol = {
+        evaluation = self.task_config.evaluation
+        told: dict[str, str | bool] = {
+            "metric": evaluation.metric,
             "box_source": self.box_source,
-            "flip_test": self.task_config.evaluation.flip_test,
+            "flip_test": evaluation.flip_test,
             "codec": self.task_config.codec.name,
+            "annotation_file": evaluation.annotation_file,
         }
+        if normalizer := keypoint_metrics.normalizer_of(evaluation, self.skeleton):
+            told["normalizer"] = normalizer.words
         return Report(
-            annotation_file,
-            functools.partial(format_table, **protocol),
-            {**protocol, "annotation_file": annotation_file, **facts(self)},
+            evaluation.annotation_file, self._format_table, {**told, **facts(self)}
+        )
+
+    def _format_table(self, metrics: Mapping[str, float]) -> str:
+        return self._evaluator.format_table(
+            metrics, self.task_config.evaluation.flip_test, self.task_config.codec.name
         )
 
     def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:
@@ -204,7 +207,7 @@ class PoseTask(EvaluatedTask[COCOKeypointEvaluator]):
             ]
             grid = visualization.image_grid(overlays, columns=4)
             evaluation.summaries["heatmaps"] = grid
-        people = gather(outputs, ("image_id", "keypoints", "box_score", "area"))
+        people = gather(outputs, PREDICTED)
         self._evaluator.update(people)
         return np.count_nonzero(people["image_id"] != PADDING_ID)
 

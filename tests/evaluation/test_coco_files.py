@@ -751,3 +751,19 @@ def test_a_detector_s_category_must_be_annotated(tmp_path):
         ConfigError, match=r"category 2 \(task.evaluation.category_id\).*: 1 \(person\)"
     ):
         data.validate("task.evaluation.category_id=2")
+
+
+def test_how_crowded_images_are_is_read_where_it_is_told(tmp_path):
+    data = Data(tmp_path)
+    for image, index in zip(data.content["images"], (0.05, 1, "many"), strict=True):
+        image["crowdIndex"] = index
+    data.write()
+    truth = coco_files.read_people(data.annotations, data.skeleton)
+    assert truth.content.crowd_index == {0: 0.05, 1: 1.0}
+    (warning,) = truth.content.warnings
+    assert "crowdIndex of 1 images" in warning and data.annotations in warning
+    for image in data.content["images"]:
+        del image["crowdIndex"]
+    data.write()
+    truth = coco_files.read_people(data.annotations, data.skeleton)
+    assert not truth.content.crowd_index and not truth.content.warnings

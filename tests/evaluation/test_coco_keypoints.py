@@ -332,10 +332,11 @@ def test_written_results_are_the_results(tmp_path, annotation_file, annotations)
     assert {file.name for file in tmp_path.iterdir()} == {"people.json", "results.json"}
 
 
-def test_table_shows_the_metrics_and_the_box_source():
+def test_table_shows_the_metrics_and_the_box_source(annotation_file):
     metrics = {name: 0.1 * i for i, name in enumerate(coco_keypoints.METRICS)}
     metrics["keypoint_APM"] = -1.0
-    table = coco_keypoints.format_table(metrics, "detector.json", True, "dark")
+    evaluator = make_evaluator(annotation_file, box_source="detector.json")
+    table = evaluator.format_table(metrics, flip_test=True, codec="dark")
     title, names, values, note = table.splitlines()
     assert title == "COCO keypoints, boxes: detector.json, flip test: on, codec: dark"
     assert names.split()[:5] == ["AP", "AP50", "AP75", "APM", "APL"]

@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,25 @@ def test_a_loss_is_found(task, records):
     )
     assert perfect.value > 0.99 > 0.5 > shifted.value
     with pytest.raises(VerificationError, match="loses .* AP .* nothing was written"):
+        verification.check_loss(perfect, shifted, 0.002)
+
+
+def test_errors_are_lost_the_other_way_round(task, records):
+    """NME beside NME: the exported model loses if it has more."""
+    of_faces = copy.deepcopy(task.task_config)
+    of_faces.evaluation.metric = "nme"
+    of_faces.evaluation.normalizer = "bbox_size"
+    faces = PoseTask(of_faces)
+    image_ids = [int(record["image_id"]) for record in records]
+    everyone = Score("NME", 0.0, 0, "", tuple(image_ids[:2]), lower_is_better=True)
+    perfect, shifted = (
+        pose_verification.score_exported(faces, Oracle(records, shift), everyone, 2)
+        for shift in (0.0, 3.0)
+    )
+    assert perfect.metric == "NME" and perfect.lower_is_better
+    assert perfect.value < 1e-6 < shifted.value
+    verification.check_loss(shifted, perfect, 0.0)
+    with pytest.raises(VerificationError, match="loses .* NME .* nothing was written"):
         verification.check_loss(perfect, shifted, 0.002)
 
 

@@ -1,6 +1,7 @@
 """The pose task wires model, data, loss and evaluation as the trainer calls them."""
 
 import copy
+import dataclasses
 import json
 import os
 import pathlib
@@ -429,6 +430,46 @@ def test_replicas_are_scored_together(dataset, tmp_path):
     assert (tmp_path / "results.json").read_text() == results
 
 
+@pytest.mark.parametrize(
+    ("metric", "name", "best"),
+    [
+        # A target of msra is off by half a heatmap pixel, here 3 to 4 of the image.
+        ("nme", "NME", 0.0),
+        ("pck", "PCK@0.2", 1.0),
+        ("pckh", "PCKh@0.5", 1.0),
+    ],
+)
+def test_other_metrics_are_of_the_annotated_people(
+    metric, name, best, dataset, tmp_path
+):
+    """Whichever replica has seen them."""
+    chosen = {"metric": metric, "normalizer": ["left_shoulder", "right_hip"]}
+    task = _task(_config(dataset, evaluation=chosen), tmp_path)
+    if metric == "pckh":
+        task.truth = _with_heads(task.truth)
+    first, second = _step_logs(task)
+    logs = _evaluate(task, [first, second])
+    assert logs[name] == pytest.approx(best, abs=0.06)
+    assert _evaluate(task, [[second, first]])[name] == logs[name]
+    assert "image/predictions" in logs and (tmp_path / "results.json").exists()
+    report = task.report()
+    assert report.facts["metric"] == metric and "normalizer" in report.facts
+    assert "5 " in report.format_table(logs).splitlines()[0]
+    # Wrong places are found, too.
+    first["keypoints"] += 40
+    assert abs(_evaluate(task, [first, second])[name] - best) > 0.2
+
+
+def _with_heads(truth):
+    """The truth with heads of 30 pixels."""
+    people = {
+        image_id: [dataclasses.replace(person, normalizer=30.0) for person in some]
+        for image_id, some in truth.content.people.items()
+    }
+    content = dataclasses.replace(truth.content, people=people)
+    return dataclasses.replace(truth, content=content)
+
+
 def test_evaluations_do_not_add_up(dataset, tmp_path):
     task = _task(_config(dataset), tmp_path)
     first, second = _step_logs(task)
@@ -448,6 +489,7 @@ def test_report_names_boxes_and_annotations(dataset):
     report = _task(_config(dataset)).report()
     assert report.data == str(dataset / "people.json")
     assert report.facts == {
+        "metric": "oks",
         "box_source": "ground truth",
         "flip_test": True,
         "codec": "msra",

@@ -213,7 +213,8 @@ def test_precision_and_recall_are_measured(classes, override, words):
     message = check_classes(
         *classes,
         "task.evaluation.precision_and_recall_thresholds=[0.5]",
-        "trainer.best_checkpoint_eval_metric=validation_loss",
+        "trainer.best_checkpoint_eval_metric=validation_loss,"
+        "trainer.best_checkpoint_metric_comp=lower",
         override,
     )
     assert words in message

@@ -386,11 +386,132 @@ def test_unimplemented_mode(good):
 
 def test_validation_loss_needs_ground_truth_boxes(good, tmp_path):
     (tmp_path / "boxes.json").write_text("[]")
-    metric = "trainer.best_checkpoint_eval_metric=validation_loss"
+    metric = (
+        "trainer.best_checkpoint_eval_metric=validation_loss,"
+        "trainer.best_checkpoint_metric_comp=lower"
+    )
     check([*good, metric])
     boxes = f"task.validation_data.detections_file={tmp_path}/boxes.json"
     with pytest.raises(ConfigError, match="best_checkpoint_eval_metric"):
         check([*good, metric, boxes])
+
+
+NME = (
+    "task.evaluation.metric=nme",
+    "task.evaluation.normalizer=[left_eye, right_eye]",
+    "trainer.best_checkpoint_eval_metric=NME",
+    "trainer.best_checkpoint_metric_comp=lower",
+)
+PCKH = (
+    "task.evaluation.metric=pckh",
+    "trainer.best_checkpoint_eval_metric=PCKh@0.5",
+)
+
+
+def refusal(overrides, mode="train_and_eval"):
+    with pytest.raises(ConfigError) as error:
+        check(overrides, mode)
+    return str(error.value).splitlines()
+
+
+def label(tmp_path, **changes):
+    """Changes the annotation of the one person there is."""
+    content = json.loads(json.dumps(ANNOTATIONS))
+    content["annotations"][0].update(changes)
+    (tmp_path / "val.json").write_text(json.dumps(content))
+
+
+def test_metrics_have_what_they_need(good, tmp_path):
+    label(tmp_path, keypoints=[9, 9, 2, 9, 5, 2, 5, 9, 2, *[0] * 42], normalizer=9)
+    check([*good, *NME])
+    check([*good, *PCKH])
+    check([*good, *PCKH, "task.evaluation.thresholds=[0.5, 0.2]"])
+    check([*good, *PCKH, "trainer.best_checkpoint_eval_metric=PCKh@0.1"])
+    pck = "task.evaluation.metric=pck,trainer.best_checkpoint_eval_metric=PCK@0.2"
+    check([*good, pck])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["task.evaluation.metric=pkch"], ["'pkch'", "did you mean 'pckh'"]),
+        (
+            [*NME, "task.evaluation.normalizer=[left_eye, chin]"],
+            ["task.evaluation.normalizer", "'chin'", "coco17"],
+        ),
+        (
+            [*NME, "task.evaluation.normalizer=''"],
+            ["task.evaluation.normalizer is empty", "coco17"],
+        ),
+        (
+            [*NME, "task.evaluation.normalizer=bbox"],
+            ["task.evaluation.normalizer is 'bbox'", "did you mean"],
+        ),
+        (
+            # Nobody has both eyes labelled.
+            NME,
+            ["val.json", "'nme'", "left_eye–right_eye", "task.evaluation.normalizer"],
+        ),
+        (PCKH, ["val.json", "'pckh'", "gt_valid.mat"]),
+        (
+            ["task.evaluation.metric=pck"],
+            ["best_checkpoint_eval_metric is 'keypoint_AP'", "PCK@0.2"],
+        ),
+        (
+            [
+                "task.evaluation.metric=nme,task.evaluation.normalizer=bbox_size",
+                "trainer.best_checkpoint_eval_metric=NME",
+            ],
+            ["best_checkpoint_metric_comp is 'higher'", "lower NME", "set it to lower"],
+        ),
+        (
+            ["trainer.best_checkpoint_metric_comp=lower"],
+            ["'lower'", "higher keypoint_AP", "set it to higher"],
+        ),
+        (
+            ["trainer.best_checkpoint_eval_metric=keypoint_AP_hard"],
+            ["best_checkpoint_eval_metric", "keypoint_AP_hard"],
+        ),
+        (
+            [
+                "task.evaluation.metric=pck,task.evaluation.thresholds=[0.2, 0.2]",
+                "trainer.best_checkpoint_eval_metric=PCK@0.2",
+            ],
+            ["task.evaluation.thresholds", "repeats"],
+        ),
+        (
+            ["task.evaluation.thresholds=[0]"],
+            ["task.evaluation.thresholds", "[0.0001, 10]"],
+        ),
+    ],
+)
+def test_metrics_that_cannot_be_computed(good, overrides, told):
+    (sentence,) = refusal([*good, *overrides])
+    assert all(part in sentence for part in told), sentence
+
+
+def test_metrics_of_annotated_boxes_refuse_a_detector_s(good, tmp_path):
+    label(tmp_path, normalizer=9)
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.9}]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    detected = f"task.validation_data.detections_file={tmp_path}/boxes.json"
+    sentences = refusal([*good, *PCKH, detected])
+    assert any("'pckh', which is of annotated boxes" in s for s in sentences)
+
+
+def test_an_evaluation_alone_may_compute_another_metric(good):
+    """It keeps no best checkpoint."""
+    pck = [*good, "task.evaluation.metric=pck"]
+    check(pck, "eval")
+    for mode in ("train", "train_and_eval", "continuous_eval"):
+        assert "best_checkpoint_eval_metric" in refusal(pck, mode)[0]
+
+
+def test_the_best_checkpoint_may_be_the_best_in_crowds(good, tmp_path):
+    content = json.loads(json.dumps(ANNOTATIONS))
+    content["images"][0]["crowdIndex"] = 0.3
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    check([*good, "trainer.best_checkpoint_eval_metric=keypoint_AP_hard"])
 
 
 @pytest.mark.parametrize("modules", ["all", "backbone", "decoder", "[decoder]"])

@@ -24,6 +24,7 @@ from hrnet_tf.data.files.person_extras import (
     check_region,
     join_whole_body,
     named_keypoints,
+    read_crowd_index,
     read_normalizer,
     read_region,
     told_of_list,
@@ -84,6 +85,8 @@ class CocoPeople:
     other_category_annotations: int
     people_of_unusable_images: int
     warnings: list[str]  # about what looks odd but was used
+    # How crowded images are, by id, from 0 to 1; of files that tell, as CrowdPose's.
+    crowd_index: dict[int, float] = dataclasses.field(default_factory=dict)
 
 
 def read_coco_people(
@@ -132,6 +135,7 @@ def people_of(
     def read(entry: Any, images: dict[int, ImageEntry]) -> tuple[ImageEntry, Person]:
         return read_person(entry, images, skeleton.num_keypoints, faults, area_from)
 
+    crowd_index = read_crowd_index(path, content["images"], warnings)
     images, people, num_without_image = coco_annotations.read_entries(
         path, content, read, faults, is_other
     )
@@ -146,7 +150,12 @@ def people_of(
     if own and not any(isinstance(e, dict) and "keypoints" in e for e in own):
         raise ConversionError(no_keypoints(path, category_ids))
     return CocoPeople(
-        images, people, category_ids, num_others, num_without_image, warnings
+        *(images, people, category_ids, num_others, num_without_image, warnings),
+        {
+            image.id: crowd_index[image.id]
+            for image in images
+            if image.id in crowd_index
+        },
     )
 
 

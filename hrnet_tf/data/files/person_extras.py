@@ -1,20 +1,23 @@
-"""What some data sets' annotations of people have beside COCO's.
+"""What some data sets' annotations of people and images have beside COCO's.
 
-COCO-WholeBody keeps the keypoints of feet, face and hands in lists of their own. The
-annotations that our converters write of other data sets' lists have, for each person,
-`region` (the part of the image that is cropped) and `normalizer` (the length that
-errors are divided by), both in pixels.
+COCO-WholeBody keeps the keypoints of feet, face and hands in lists of their own.
+CrowdPose says of each image how crowded it is (`crowdIndex`). The annotations that our
+converters write of other data sets' lists have, for each person, `region` (the part of
+the image that is cropped) and `normalizer` (the length that errors are divided by),
+both in pixels.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from hrnet_tf.data.files.coco_annotations import as_id
 from hrnet_tf.data.files.coco_masks import is_number_list
 from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.messages import shown
 
 REGION, NORMALIZER = "region", "normalizer"
+CROWD_INDEX = "crowdIndex"
 
 # COCO-WholeBody's lists in the order of its evaluation, and their keypoints; the first
 # is COCO's own.
@@ -108,3 +111,25 @@ def read_normalizer(entry: dict[str, Any]) -> float:
             "where it is not known.",
         )
     return normalizer
+
+
+def read_crowd_index(
+    path: str, images: list[Any], warnings: list[str]
+) -> dict[int, float]:
+    """How crowded images are, from 0 to 1 by id, of those that tell.
+
+    Adds a warning if some tell what cannot be.
+    """
+    told = [image for image in images if isinstance(image, dict)]
+    told = [image for image in told if CROWD_INDEX in image]
+    found = {}
+    for image in told:
+        index, image_id = image[CROWD_INDEX], as_id(image.get("id"))
+        if image_id is not None and is_number_list([index]) and 0 <= index <= 1:
+            found[image_id] = float(index)
+    if len(found) < len(told):
+        warnings.append(
+            f"Warning: {CROWD_INDEX} of {len(told) - len(found)} images in {path} is "
+            "no number from 0 to 1; AP by crowding is without them."
+        )
+    return found

@@ -10,12 +10,14 @@ reads your own from a YAML file of the same kind:
     limb_colors: [[255, 109, 0], [0, 200, 83]]    # RGB of each; by sides by default
     sigmas: {rim_left: 0.04, ...}   # or a list in keypoint order; 0.05 by default
     upper_body: [rim_left, rim_right]
+    normalizer: [rim_left, rim_right]   # errors are divided by their distance
 
 Only `name` and `keypoints` are required. Without `flip_pairs` every keypoint is its
 own mirror image, and `flip_pairs: auto` derives them from names such as left_eye and
 right_eye; without `limbs` only dots are drawn; without `upper_body` the
-half-body augmentation is off. The order of `keypoints` is the order of the keypoint
-triples in the annotation file and of the network's output channels.
+half-body augmentation is off; without `normalizer`, which may be one of `NORMALIZERS`,
+NME has to be told what errors are divided by. The order of `keypoints` is the order of
+the keypoint triples in the annotation file and of the network's output channels.
 """
 
 import dataclasses
@@ -33,6 +35,10 @@ DEFAULT_SIGMA = 0.05
 # Beyond these, no similarity lies between 0 and 1.
 LEAST_SIGMA, LARGEST_SIGMA = 0.0001, 10
 MOST_KEYPOINTS = 1000
+# What errors may be divided by, besides the distance of two keypoints: the annotations'
+# own `normalizer`, the longer side of the box, or the root of width times height.
+ANNOTATIONS, BBOX_SIDE, BBOX_SIZE = "annotations", "bbox_side", "bbox_size"
+NORMALIZERS = (ANNOTATIONS, BBOX_SIDE, BBOX_SIZE)
 
 Color = tuple[int, int, int]
 
@@ -59,6 +65,8 @@ class Skeleton:
             all others are the lower body. Empty: no half-body augmentation.
         unlisted_pairs: Keypoints that are mirror images by their names alone.
         given_limb_colors: An RGB triple per limb; empty: they follow from the sides.
+        normalizer: What evaluations divide errors by, unless they are told: one of
+            `NORMALIZERS`, the names of two keypoints, or nothing.
     """
 
     name: str
@@ -71,6 +79,7 @@ class Skeleton:
         default=(), compare=False
     )
     given_limb_colors: tuple[Color, ...] = ()
+    normalizer: str | tuple[str, str] = dataclasses.field(default="", compare=False)
 
     @property
     def num_keypoints(self) -> int:
@@ -98,6 +107,8 @@ class Skeleton:
         }
         if self.given_limb_colors:
             spec["limb_colors"] = [list(color) for color in self.given_limb_colors]
+        if given := self.normalizer:
+            spec["normalizer"] = given if isinstance(given, str) else list(given)
         return spec
 
     @property
@@ -177,6 +188,7 @@ def skeleton_from_spec(spec: Any, source: str) -> Skeleton:
             reader.keypoints,
             None if spec.get("flip_pairs") is None else flip_pairs,
         ),
+        normalizer=reader.normalizer(),
     )
     colors = reader.limb_colors(len(skeleton.limbs))
     # Exported models list all colours, also those that follow from the sides.
@@ -190,7 +202,7 @@ class _SpecReader:
 
     _ALLOWED = (
         *("name", "keypoints", "flip_pairs", "limbs", "limb_colors", "sigmas"),
-        "upper_body",
+        *("upper_body", "normalizer"),
     )
 
     def __init__(self, spec: Any, source: str):
@@ -353,6 +365,20 @@ class _SpecReader:
                 raise self._error(f"upper_body[{place}]", f"repeats {shown(name)}.")
             indices.append(index)
         return tuple(indices)
+
+    def normalizer(self) -> str | tuple[str, str]:
+        given = self._spec.get("normalizer")
+        if given is None or given in NORMALIZERS:
+            return given or ""
+        if isinstance(given, list) and len(given) == 2 and given[0] != given[1]:
+            for place, name in enumerate(given):
+                self._keypoint(f"normalizer[{place}]", name)
+            return given[0], given[1]
+        raise self._error(
+            "normalizer",
+            f"is {shown(given)}{did_you_mean(given, NORMALIZERS)}; it must be two "
+            f"keypoints [name, name] or one of {', '.join(NORMALIZERS)}.",
+        )
 
     def _list(self, key: str, allowed: str) -> list:
         value = self._spec.get(key)

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from hrnet_tf.data.inputs.pose import PoseInput
-from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
+from hrnet_tf.evaluation.people import PREDICTED, PeopleEvaluator
 from hrnet_tf.ops import affine
 from hrnet_tf.ops.images import decode_image
 from hrnet_tf.serving.pose.predictor import PosePredictor
@@ -17,8 +17,6 @@ from hrnet_tf.serving.verification import (
     evaluate_exported,
 )
 from hrnet_tf.tasks.pose import PoseTask
-
-_READ = ("image_id", "keypoints", "box_score", "area")
 
 
 def score_checkpoint(task: PoseTask, model: tf_keras.Model, max_images: int) -> Score:
@@ -31,7 +29,7 @@ def score_checkpoint(task: PoseTask, model: tf_keras.Model, max_images: int) -> 
     """
     evaluator = task.build_evaluator()
     image_ids, num_people = evaluate_checkpoint(
-        task, model, evaluator, _READ, max_images
+        task, model, evaluator, PREDICTED, max_images
     )
     return _score(evaluator, image_ids, max_images, num_people)
 
@@ -57,6 +55,7 @@ def score_exported(
         _, size = affine.box_to_center_size(boxes, width / height, data.box_padding)
         return {
             "image_id": np.full(len(boxes), int(record["image_id"])),
+            "person_id": record["person_id"].numpy(),
             "keypoints": keypoints,
             "box_score": record["scores"].numpy(),
             "area": np.prod(size, axis=-1),
@@ -71,7 +70,7 @@ def score_exported(
 
 
 def _score(
-    evaluator: COCOKeypointEvaluator,
+    evaluator: PeopleEvaluator,
     image_ids: tuple[int, ...],
     max_images: int,
     num_people: int,
@@ -80,4 +79,6 @@ def _score(
     is_limited = 0 < max_images <= len(image_ids)
     metrics = evaluator.evaluate(image_ids if is_limited else None)
     sample = f"{num_people} people in {len(image_ids)} images"
-    return Score("AP", metrics["keypoint_AP"], num_people, sample, image_ids)
+    metric = evaluator.main_metric
+    name, is_error = metric.removeprefix("keypoint_"), evaluator.lower_is_better
+    return Score(name, metrics[metric], num_people, sample, image_ids, is_error)

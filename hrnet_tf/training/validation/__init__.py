@@ -8,6 +8,7 @@ The module of a task's name offers `mistakes(params, trains, evaluates)`; tasks 
 Garden without such a module use `garden.mistakes`.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 
 from official.core import config_definitions as cfg
@@ -36,6 +37,7 @@ def validate(
     is evaluated; `continues` says that a training goes on from its checkpoint. Raises
     `ConfigError` with one sentence and line per mistake.
     """
+    checked = _without_best(params) if mode == "eval" else params
     # Values of a wrong type or size would only confuse the checks of what they mean.
     mistakes = list(type_mistakes(params, value_mistakes=value_mistakes))
     if not mistakes:
@@ -47,7 +49,7 @@ def validate(
             *trainer_mistakes(params, trains),
             *runtime_mistakes(params, trains, evaluates),
             *(init_checkpoint_mistakes(params.task) if starts else ()),
-            *task_mistakes(params, trains, evaluates),
+            *task_mistakes(checked, trains, evaluates),
         ]
     if mistakes:
         # Two checks may come upon one damaged record.
@@ -56,3 +58,10 @@ def validate(
         params.validate()
     except KeyError as error:
         raise ConfigError(f"A restriction of the experiment: {error.args[0]}") from None
+
+
+def _without_best(params: cfg.ExperimentConfig) -> cfg.ExperimentConfig:
+    """The same for an evaluation alone, which keeps no best checkpoint."""
+    params = copy.deepcopy(params)
+    params.trainer.best_checkpoint_export_subdir = ""
+    return params

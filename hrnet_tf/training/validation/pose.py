@@ -13,9 +13,15 @@ from hrnet_tf.data.files.detections import DetectionsError
 from hrnet_tf.data.inputs.pose import read_detections
 from hrnet_tf.data.records.image_ids import ImageIds
 from hrnet_tf.data.records.pose import IMAGE_ID
-from hrnet_tf.data.vocabularies.skeletons import SkeletonError, load_skeleton
-from hrnet_tf.evaluation import coco_files, coco_keypoints
+from hrnet_tf.data.vocabularies.skeletons import (
+    ANNOTATIONS,
+    SkeletonError,
+    load_skeleton,
+)
+from hrnet_tf.evaluation import coco_files, coco_keypoints, keypoint_metrics
 from hrnet_tf.evaluation.coco_files import Truth
+from hrnet_tf.evaluation.distances import NormalizerError
+from hrnet_tf.evaluation.matched import AnnotatedPeople
 from hrnet_tf.training.validation import backbone, inputs, trainer
 
 _log = logging.getLogger(__name__)
@@ -35,14 +41,45 @@ def mistakes(
         yield from _data_mistakes("task.train_data", task.train_data)
         yield from inputs.cache_mistakes(task.train_data, "person")
         yield from _opencv_mistakes(params)
+    yield from _metric_mistakes(task)
+    truth = None
     if evaluates:
         yield from _data_mistakes("task.validation_data", task.validation_data)
-        yield from _evaluation_mistakes(task)
+        truth = yield from _evaluation_mistakes(task)
         yield from inputs.completeness_mistakes(params, "people")
+    yield from trainer.best_metric_mistakes(
+        params.trainer, _metrics(task, truth), keypoint_metrics.lower_is_better
+    )
+
+
+def _metrics(task: pose.PoseTask, truth: Truth[CocoPeople] | None) -> Iterator[str]:
+    """The names of what an evaluation computes."""
+    yield from keypoint_metrics.names(task.evaluation)
+    is_oks = task.evaluation.metric == "oks"
+    if is_oks and (truth is None or truth.content.crowd_index):
+        yield from coco_keypoints.LEVELS
     # A detector's boxes have no targets, so there is no loss.
-    losses = [] if task.validation_data.detections_file else ["validation_loss"]
-    metrics = [*coco_keypoints.METRICS, *losses]
-    yield from trainer.best_metric_mistakes(params.trainer, metrics)
+    if not task.validation_data.detections_file:
+        yield trainer.VALIDATION_LOSS
+
+
+def _metric_mistakes(task: pose.PoseTask) -> Iterator[str]:
+    """Checks what metrics but `oks` need besides annotations."""
+    evaluation = task.evaluation
+    key, metric = "task.evaluation", evaluation.metric
+    if metric != "oks" and task.validation_data.detections_file:
+        yield (
+            f"{key}.metric is {metric!r}, which is of annotated boxes; leave "
+            "task.validation_data.detections_file empty, or set the metric to oks."
+        )
+    if len(set(evaluation.thresholds)) < len(evaluation.thresholds):
+        yield f"{key}.thresholds is {evaluation.thresholds}; it repeats one."
+    try:
+        keypoint_metrics.normalizer_of(evaluation, load_skeleton(task.skeleton))
+    except NormalizerError as error:
+        yield f"{key}.normalizer {error}"
+    except SkeletonError:
+        pass  # `_model_mistakes` says so.
 
 
 def _model_mistakes(task: pose.PoseTask) -> Iterator[str]:
@@ -104,14 +141,44 @@ def _opencv_mistakes(params: cfg.ExperimentConfig) -> Iterator[str]:
             )
 
 
-def _evaluation_mistakes(task: pose.PoseTask) -> Iterator[str]:
+def _evaluation_mistakes(
+    task: pose.PoseTask,
+) -> Generator[str, None, Truth[CocoPeople] | None]:
+    """Returns the truth, if it can be used."""
     data = task.validation_data
     records = yield from inputs.image_ids("task.validation_data", data, IMAGE_ID)
     truth = yield from _annotation_mistakes(task)
     if truth:
         key = "task.evaluation.annotation_file"
         yield from inputs.image_mistakes(key, truth, records)
+        yield from _length_mistakes(task, truth)
     yield from _detection_mistakes(data, truth, records)
+    return truth
+
+
+def _length_mistakes(task: pose.PoseTask, truth: Truth[CocoPeople]) -> Iterator[str]:
+    """Checks that errors can be divided by the length of somebody."""
+    evaluation = task.evaluation
+    skeleton = load_skeleton(task.skeleton)
+    try:
+        normalizer = keypoint_metrics.normalizer_of(evaluation, skeleton)
+    except NormalizerError:  # `_metric_mistakes` has said so.
+        return
+    if normalizer is None:
+        return
+    people = AnnotatedPeople.of_people(truth.content, skeleton.num_keypoints)
+    if (normalizer.lengths(people)[people.counts] > 0).any():
+        return
+    advice = {
+        ANNOTATIONS: "give every annotation its normalizer, a length in pixels (of "
+        "MPII, hrnet_tf.data.mpii takes them from gt_valid.mat)",
+        "": "set task.evaluation.normalizer to keypoints that are labelled",
+    }.get(normalizer.name, "correct the boxes")
+    yield (
+        f"task.evaluation.annotation_file: nobody in {truth.path} has a length that "
+        f"task.evaluation.metric {evaluation.metric!r} could divide errors by "
+        f"({normalizer.words}); {advice}, or choose another metric."
+    )
 
 
 def _annotation_mistakes(

@@ -1,7 +1,7 @@
 """The trainer and where it runs, whatever the task."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 import tf_keras
@@ -19,6 +19,7 @@ _REDUCTIONS = {
     "mirrored": ("nccl", "hierarchical_copy"),
     "multi_worker_mirrored": ("ring", "nccl"),
 }
+VALIDATION_LOSS = "validation_loss"
 PRECISIONS = (None, "float32", "float16", "bfloat16")
 
 
@@ -108,14 +109,25 @@ def _profile_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
 
 
 def best_metric_mistakes(
-    trainer: cfg.TrainerConfig, metrics: Iterable[str]
+    trainer: cfg.TrainerConfig,
+    metrics: Iterable[str],
+    lower_is_better: Callable[[str], bool] = lambda metric: False,
 ) -> Iterator[str]:
-    """Checks that the best checkpoint is chosen by a metric that the task reports."""
-    if trainer.best_checkpoint_export_subdir:
-        yield from choices.one_of(
-            "trainer.best_checkpoint_eval_metric",
-            trainer.best_checkpoint_eval_metric,
-            metrics,
+    """Checks that the best checkpoint is chosen by a metric that the task reports.
+
+    And in its sense: the loss and metrics that are better the lower choose the lowest.
+    """
+    if not trainer.best_checkpoint_export_subdir:
+        return
+    metric, allowed = trainer.best_checkpoint_eval_metric, list(metrics)
+    yield from choices.one_of("trainer.best_checkpoint_eval_metric", metric, allowed)
+    is_error = metric == VALIDATION_LOSS or lower_is_better(metric)
+    sense = "lower" if is_error else "higher"
+    received = trainer.best_checkpoint_metric_comp
+    if metric in allowed and received != sense:
+        yield (
+            f"trainer.best_checkpoint_metric_comp is {received!r}, but the {sense} "
+            f"{metric} is, the better; set it to {sense}."
         )
 
 

@@ -19,6 +19,7 @@ from hrnet_tf.data.inputs.pose import PoseInput
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_files import read_people
+from hrnet_tf.evaluation.pck import PCKhEvaluator
 from hrnet_tf.output_files import OutputError
 
 SKELETON = load_skeleton("mpii16")
@@ -124,6 +125,35 @@ def test_people_become_records_and_annotations(dataset):
     names = [image.file_name for image in truth.content.images]
     assert names == ["0.png", "1.png"]
     assert "annotation_file: " + summary.annotations in str(summary)
+
+
+def test_pckh_of_the_written_annotations_is_that_of_the_mat(dataset):
+    """From official files to the official score, of predictions that are partly off."""
+    summary = dataset.convert()
+    truth = read_people(summary.annotations, SKELETON, input_path=f"{summary.files[0]}")
+    mat = dataset.truth
+    places = np.moveaxis(mat["pos_gt_src"], -1, 0)
+    rng = np.random.default_rng(3)
+    offsets = rng.uniform(-4, 4, places.shape)
+    evaluator = PCKhEvaluator(truth, SKELETON)
+    evaluator.update(
+        {
+            "image_id": np.array([1, 1, 2]),
+            "person_id": np.array([1, 2, 3]),
+            # The official evaluation adds 1 to what a network says.
+            "keypoints": np.dstack([places + offsets - 1, np.ones((3, 16))]),
+            "box_score": np.ones(3),
+            "area": np.ones(3),
+        }
+    )
+    heads = 0.6 * np.linalg.norm(
+        mat["headboxes_src"][1] - mat["headboxes_src"][0], axis=0
+    )
+    is_right = np.linalg.norm(offsets, axis=-1) <= 0.5 * heads[:, np.newaxis]
+    counted = mat["jnt_missing"].T == 0
+    counted[:, 6:8] = False
+    assert evaluator.evaluate()["PCKh@0.5"] == pytest.approx(is_right[counted].mean())
+    assert 0.1 < is_right[counted].mean() < 0.9
 
 
 def test_people_are_cropped_as_official_code_does(dataset):

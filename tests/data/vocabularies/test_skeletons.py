@@ -200,6 +200,21 @@ def test_reads_a_file(tmp_path):
     )
 
 
+def test_what_errors_are_divided_by(tmp_path):
+    pair = ["rim_left", "handle"]
+    mug = skeletons.load_skeleton(write_skeleton(tmp_path, normalizer=pair))
+    assert mug.normalizer == ("rim_left", "handle")
+    again = skeletons.skeleton_from_spec(mug.to_spec(), "again")
+    assert again.normalizer == mug.normalizer
+    # Evaluations alone use it.
+    assert mug == skeletons.load_skeleton(write_skeleton(tmp_path))
+    named = skeletons.load_skeleton(write_skeleton(tmp_path, normalizer="bbox_side"))
+    assert named.normalizer == named.to_spec()["normalizer"] == "bbox_side"
+    eyes = ("right_eye_outer", "left_eye_outer")
+    lengths = {name: skeletons.load_skeleton(name).normalizer for name in FACES}
+    assert lengths == {**dict.fromkeys(FACES, eyes), "aflw19": "annotations"}
+
+
 def test_optional_keys_have_defaults(tmp_path):
     path = write_skeleton(
         tmp_path, flip_pairs=None, limbs=None, sigmas=None, upper_body=None
@@ -208,6 +223,7 @@ def test_optional_keys_have_defaults(tmp_path):
     assert mug.flip_permutation == (0, 1, 2, 3, 4)
     assert mug.sigmas == (0.05,) * 5
     assert mug.limbs == mug.limb_colors == mug.upper_body == ()
+    assert mug.normalizer == ""
 
 
 def test_flip_pairs_are_derived_if_asked_for_and_else_told_of(tmp_path, log, caplog):
@@ -283,6 +299,11 @@ def test_sigmas_by_name(tmp_path):
         ({"sigmas": {"rim_left": 0.1}}, ["no value for 'rim_right'", "and 1 more"]),
         ({"sigmas": {"rim": 0.1}}, ["sigmas", "'rim'", "not in keypoints"]),
         ({"sigmas": 0.1}, ["sigmas is 0.1"]),
+        ({"normalizer": "bbox_sid"}, ["normalizer is 'bbox_sid'", "'bbox_side'"]),
+        ({"normalizer": ["handle"]}, ["normalizer is ['handle']", "two keypoints"]),
+        ({"normalizer": ["handle", "handle"]}, ["normalizer", "two keypoints"]),
+        ({"normalizer": ["handle", "rim"]}, ["normalizer[1]", "'rim'"]),
+        ({"normalizer": 3}, ["normalizer is 3"]),
         ({"upper_body": ["head"]}, ["upper_body[0]", "'head'"]),
         ({"upper_body": ["handle", "handle"]}, ["upper_body[1] repeats 'handle'"]),
     ],
