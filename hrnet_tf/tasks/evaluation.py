@@ -64,6 +64,9 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     unit = "image"
     # Raises an error if `logging_dir` may not be written to any more.
     check_kept: Callable[[], None] = staticmethod(lambda: None)
+    # Whether an evaluation is explained if the configuration does not say: where it is
+    # all that is done.
+    explains_by_default = False
 
     @abc.abstractmethod
     def build_evaluator(self) -> EvaluatorT:
@@ -112,6 +115,9 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     def write_results(self, path: str) -> None:
         """Writes all predictions as JSON, if the benchmark has a format for them."""
 
+    def explain(self, metrics: Mapping[str, float]) -> None:
+        """Writes what is behind the metrics, if the task can tell and is asked to."""
+
     @functools.cached_property
     def _evaluator(self) -> EvaluatorT:
         return self.build_evaluator()
@@ -147,6 +153,7 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
             return logs
         self.check_kept()
         self.write_results(os.path.join(self.logging_dir, "results.json"))
+        self.explain(logs)
         pictures = self.draw()
         count = self.task_config.evaluation.num_pictures
         if count > 0 and (pairs := list(self.compare(aggregated_logs, count))):
