@@ -1,10 +1,12 @@
 """Of whom poses are found: people by size, crowding, and what is labelled or hidden."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from hrnet_tf.evaluation.explanation.average_precision import AveragePrecision
 from hrnet_tf.evaluation.explanation.errors import GOOD, Errors, labelled
+from hrnet_tf.evaluation.explanation.matching import chosen
 from hrnet_tf.evaluation.explanation.tables import (
     Table,
     as_count,
@@ -19,58 +21,72 @@ _SMALL, _MEDIUM = 32**2, 96**2
 # Boxes that overlap by more count as crowding (Ronchi and Perona).
 _OVERLAP = 0.1
 
-# AP of the people marked in bool [M], looking at their images alone.
-GroupMetric = Callable[[np.ndarray], float]
 
-
-def breakdown_table(errors: Errors, metric_name: str, metric: GroupMetric) -> Table:
+def breakdown_table(errors: Errors, average_precision: AveragePrecision) -> Table:
     """A row for each group that somebody is in, unless all people are in it."""
     annotated = errors.matches.annotated
     missed = np.zeros(len(annotated.counts), bool)
     missed[errors.matches.missed] = True
     total = np.count_nonzero(annotated.counts)
+    name_of_metric = average_precision.name
     rows = {}
     for name, members in groups(annotated):
         count = np.count_nonzero(members)
         if 0 < count < total:
             share = _share_good(errors, members)
             nobody = np.count_nonzero(missed & members) / count
-            rows[name] = (float(count), metric(members), share, nobody)
+            precision = _of_group(errors, members, average_precision)
+            rows[name] = (float(count), precision, share, nobody)
     return Table(
         "people",
         {
             "number": as_count,
-            metric_name: as_metric,
+            name_of_metric: as_metric,
             "good": as_percent,
             "missed": as_percent,
         },
         rows,
-        f"{metric_name}: of these people in their images, where others and predictions "
-        "of them do not count. good: of their labelled keypoints. missed: people of "
-        "whom nothing was predicted.",
+        f"{name_of_metric}: of these people in their images, where others and what was "
+        "predicted of them do not count. good: of their labelled keypoints. missed: "
+        "people of whom nothing was predicted. Sizes are COCO's: the area of medium "
+        "people is from 32 x 32 to 96 x 96 pixels. Overlaps: with how many boxes the "
+        f"person's own has an IoU above {_OVERLAP:g}. Labelled: the share of the "
+        "skeleton's keypoints. Hidden: the share of the labelled ones.",
+    )
+
+
+def _of_group(
+    errors: Errors, members: np.ndarray, average_precision: AveragePrecision
+) -> float:
+    """AP in the images of some people, without predictions of others."""
+    matches = errors.matches
+    image_ids = np.unique(matches.annotated.image_id[members])
+    kept = (matches.person == NOBODY) | members[matches.person]
+    return average_precision(
+        chosen(matches.predicted, kept), members, image_ids.tolist()
     )
 
 
 def groups(annotated: AnnotatedPeople) -> Iterator[tuple[str, np.ndarray]]:
     """Names and members, bool [M], of all groups of people who count."""
     counts, area = annotated.counts, annotated.area
-    yield "small (area below 32 x 32)", counts & (area < _SMALL)
-    yield "medium", counts & (area >= _SMALL) & (area < _MEDIUM)
-    yield "large (96 x 96 or more)", counts & (area >= _MEDIUM)
+    yield "size: small", counts & (area < _SMALL)
+    yield "size: medium", counts & (area >= _SMALL) & (area < _MEDIUM)
+    yield "size: large", counts & (area >= _MEDIUM)
     others = _overlapping(annotated)
-    yield "box overlaps no other", counts & (others == 0)
-    yield "overlaps 1 or 2", counts & (others > 0) & (others < 3)
-    yield "overlaps 3 or more", counts & (others >= 3)
+    yield "overlaps: none", counts & (others == 0)
+    yield "overlaps: 1 or 2", counts & (others > 0) & (others < 3)
+    yield "overlaps: 3 or more", counts & (others >= 3)
     has_label = labelled(annotated)
     share = has_label.mean(axis=1)
-    yield "up to 1/3 of keypoints labelled", counts & (share <= 1 / 3)
-    yield "up to 2/3", counts & (share > 1 / 3) & (share <= 2 / 3)
-    yield "more than 2/3", counts & (share > 2 / 3)
+    yield "labelled: up to 1/3", counts & (share <= 1 / 3)
+    yield "labelled: up to 2/3", counts & (share > 1 / 3) & (share <= 2 / 3)
+    yield "labelled: more", counts & (share > 2 / 3)
     is_hidden = has_label & (annotated.keypoints[..., 2] == 1)
     hidden = is_hidden.sum(axis=1) / np.maximum(has_label.sum(axis=1), 1)
-    yield "no labelled keypoint hidden", counts & (hidden == 0)
-    yield "up to 1/3 hidden", counts & (hidden > 0) & (hidden <= 1 / 3)
-    yield "more than 1/3 hidden", counts & (hidden > 1 / 3)
+    yield "hidden: none", counts & (hidden == 0)
+    yield "hidden: up to 1/3", counts & (hidden > 0) & (hidden <= 1 / 3)
+    yield "hidden: more", counts & (hidden > 1 / 3)
 
 
 def _overlapping(annotated: AnnotatedPeople) -> np.ndarray:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
-from hrnet_tf.evaluation.explanation.matching import Matches
+from hrnet_tf.evaluation.explanation.matching import Matches, chosen
 from hrnet_tf.evaluation.matched import NOBODY, AnnotatedPeople, PredictedPeople
 from hrnet_tf.ops.oks import keypoint_similarities
 
@@ -125,9 +125,7 @@ def corrected(errors: Errors, kind: int) -> PredictedPeople:
 
 def without_false_positives(matches: Matches) -> PredictedPeople:
     """The predictions but those of nobody."""
-    kept = ~matches.is_false
-    fields = dataclasses.fields(matches.predicted)
-    return PredictedPeople(*(getattr(matches.predicted, f.name)[kept] for f in fields))
+    return chosen(matches.predicted, ~matches.is_false)
 
 
 def without_false_negatives(matches: Matches) -> np.ndarray:

@@ -121,15 +121,11 @@ def explain(
     matches = match_by_likeness(predicted, annotated, average_precision, skeleton)
     found = find_errors(matches, skeleton)
 
-    def of_group(members: np.ndarray) -> float:
-        image_ids = np.unique(annotated.image_id[members]).tolist()
-        return average_precision(predicted, members, image_ids)
-
     return Explanation(
         found,
         _kinds_table(found, average_precision),
         keypoint_table(found, skeleton),
-        breakdown_table(found, average_precision.name, of_group),
+        breakdown_table(found, average_precision),
         calibrate_keypoints(found),
         tuple(_notes(people, skeleton)),
     )
@@ -193,12 +189,12 @@ def _notes(people: CocoPeople, skeleton: Skeleton) -> list[str]:
             f"The skeleton {skeleton.name} states no sigmas: similarities are with "
             f"{DEFAULT_SIGMA:g} for all keypoints, and compare with no other data."
         )
-    everyone = [person for some in people.people.values() for person in some]
-    measured = sum(person.area_is_measured for person in everyone if person.counts)
+    everyone = [p for some in people.people.values() for p in some if p.counts]
+    measured = sum(person.area_is_measured for person in everyone)
     if measured:
         notes.append(
-            f"The areas of {measured:,} people are not annotated, but measured: they "
-            "decide what is similar."
+            f"The areas of {measured:,} of {len(everyone):,} people are not annotated, "
+            "but measured: similarities are relative to them."
         )
     if not skeleton.flip_pairs:
         notes.append(

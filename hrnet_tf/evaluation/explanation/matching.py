@@ -112,3 +112,9 @@ def _oks(
     )
     is_labelled = truth[..., 2] > 0
     return (similarities * is_labelled).sum(axis=-1) / is_labelled.sum(axis=-1)
+
+
+def chosen(predicted: PredictedPeople, rows: np.ndarray) -> PredictedPeople:
+    """Some of the predictions, by a bool [N] or their rows."""
+    fields = dataclasses.fields(predicted)
+    return PredictedPeople(*(getattr(predicted, field.name)[rows] for field in fields))

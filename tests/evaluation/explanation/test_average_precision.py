@@ -1,0 +1,77 @@
+"""AP of a part of the people is pycocotools' AP where nobody else is there."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from posed_people import AWAY, make_scene, near_truth, repeat
+
+from hrnet_tf.data.files.coco_people import CocoPeople
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+from hrnet_tf.evaluation.coco_files import Truth
+from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
+from hrnet_tf.evaluation.explanation.average_precision import AveragePrecision
+from hrnet_tf.evaluation.explanation.matching import chosen
+
+COCO = load_skeleton("coco17")
+
+
+def spoiled_scene():
+    """People with errors of all sizes, two of them crowds, and false positives."""
+    scene = make_scene(COCO, num_images=20, labelled=0.8)
+    random = np.random.default_rng(3)
+    far = random.exponential(8, len(scene.truth))[:, np.newaxis, np.newaxis]
+    scene.predicted.keypoints[..., :2] += far * random.normal(size=scene.truth.shape)
+    for number in (3, 7):
+        someone = scene.people.people[number]
+        someone[0] = dataclasses.replace(someone[0], iscrowd=True)
+    scene.annotated.counts[[6, 14]] = False
+    repeat(scene, np.arange(0, 40, 7), AWAY, score=0.8)
+    return scene
+
+
+def test_ap_is_that_of_the_evaluator():
+    scene = spoiled_scene()
+    evaluator = COCOKeypointEvaluator(Truth("x.json", scene.people, ""), COCO.sigmas)
+    people = scene.predicted
+    evaluator.update(
+        {
+            "image_id": people.image_id,
+            "keypoints": people.keypoints,
+            "box_score": people.score,
+            "area": np.full(len(people.score), 20000.0),
+        }
+    )
+    expected = evaluator.evaluate()["keypoint_AP"]
+    assert 0.2 < expected < 0.9
+    found = AveragePrecision(scene.people, COCO.sigmas)(evaluator.scored_people)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_others_are_there_but_not_expected():
+    scene = make_scene(COCO, num_images=20)
+    members = np.zeros(40, bool)
+    members[::3] = True
+    share = np.where(members, np.linspace(0.4, 1, 40), 1)[:, np.newaxis]
+    scene.spoil(np.ones((40, 17), bool), near_truth(scene, share))
+    alone = {
+        image_id: [
+            person
+            for number, person in enumerate(some)
+            if members[2 * image_id + number]
+        ]
+        for image_id, some in scene.people.people.items()
+    }
+    content = CocoPeople(scene.people.images, alone, [1], 0, 0, [])
+    theirs = chosen(scene.predicted, members)
+    expected = AveragePrecision(content, COCO.sigmas)(theirs)
+    measure = AveragePrecision(scene.people, COCO.sigmas)
+    found = measure(scene.predicted, members)
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert measure(scene.predicted) > found + 0.1
+
+
+def test_ap_of_nobody_is_undefined():
+    scene = make_scene(COCO, num_images=2)
+    measure = AveragePrecision(scene.people, COCO.sigmas)
+    assert np.isnan(measure(scene.predicted, np.zeros(4, bool)))
