@@ -19,8 +19,7 @@ from hrnet_tf.data.records.pose import parse_image_record
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation import keypoint_metrics
 from hrnet_tf.evaluation.coco_files import Truth, facts, read_people
-from hrnet_tf.evaluation.explanation.explanation import explain
-from hrnet_tf.evaluation.matched import AnnotatedPeople
+from hrnet_tf.evaluation.explanation.explanation import explain_evaluation
 from hrnet_tf.evaluation.people import GROUND_TRUTH, PREDICTED, PeopleEvaluator
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.losses.heatmap import heatmap_loss
@@ -207,12 +206,7 @@ class PoseTask(EvaluatedTask[PeopleEvaluator]):
         asked = self.task_config.evaluation.report
         if not (self.explains_by_default if asked is None else asked):
             return
-        explanation = explain(
-            self._evaluator.scored_people,
-            AnnotatedPeople.of_people(self.truth.content, self.skeleton.num_keypoints),
-            self.truth.content,
-            self.skeleton,
-        )
+        explanation = explain_evaluation(self._evaluator, self.skeleton)
         self.check_kept()
         report = self.report()
         page = write_report(

@@ -8,6 +8,7 @@ from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.coco_people import CocoPeople, Person
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.evaluation.explanation import matching
+from hrnet_tf.evaluation.explanation.average_precision import AveragePrecision
 from hrnet_tf.evaluation.explanation.explanation import Explanation, explain
 from hrnet_tf.evaluation.matched import AnnotatedPeople, PredictedPeople
 
@@ -50,7 +51,15 @@ class Scene:
         self.predicted.keypoints[wrong, :2] = points[wrong]
 
     def explain(self) -> Explanation:
-        return explain(self.predicted, self.annotated, self.people, self.skeleton)
+        return explain(*self.matched(), self.people, self.skeleton)
+
+    def matched(self) -> tuple[matching.Matches, AveragePrecision]:
+        """Everybody by likeness, and what scores them."""
+        metric = AveragePrecision(self.people, self.skeleton.sigmas)
+        matches = matching.match_by_likeness(
+            self.predicted, self.annotated, metric, self.skeleton
+        )
+        return matches, metric
 
 
 def make_scene(
@@ -94,19 +103,19 @@ def make_scene(
     return Scene(skeleton, content, annotated, predicted)
 
 
-def choose(scene: Scene, share: float = 0.2, seed: int = 1) -> np.ndarray:
-    """Some labelled keypoints of everybody, bool [N, K]; at most half of a person's."""
-    random = np.random.default_rng(seed)
+def choose(scene: Scene, share: float = 0.2, most: float = 0.5) -> np.ndarray:
+    """Some labelled keypoints, bool [N, K]; at most a share of each person's."""
+    random = np.random.default_rng(1)
     is_labelled = scene.annotated.keypoints[..., 2] > 0
     chosen = is_labelled & (random.random(is_labelled.shape) < share)
-    too_many = chosen.sum(axis=1) > is_labelled.sum(axis=1) / 2
+    too_many = chosen.sum(axis=1) > most * is_labelled.sum(axis=1)
     chosen[too_many] = False
     return chosen
 
 
-def near_truth(scene: Scene, similarity: float, seed: int = 2) -> np.ndarray:
+def near_truth(scene: Scene, similarity: float) -> np.ndarray:
     """Points with this similarity to the truth, in all directions, [N, K, 2]."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(2)
     factors = 2 * np.array(scene.skeleton.sigmas)
     distances = SIZE * factors * np.sqrt(-2 * np.log(similarity))
     angles = random.uniform(0, 2 * np.pi, scene.truth.shape[:2])
@@ -123,7 +132,10 @@ def of_the_other(scene: Scene) -> np.ndarray:
 def drop(scene: Scene, rows: np.ndarray) -> None:
     """Removes predictions."""
     kept = np.setdiff1d(np.arange(len(scene.predicted.score)), rows)
-    scene.predicted = matching.chosen(scene.predicted, kept)
+    fields = dataclasses.fields(scene.predicted)
+    scene.predicted = PredictedPeople(
+        *(getattr(scene.predicted, field.name)[kept] for field in fields)
+    )
 
 
 def repeat(scene: Scene, rows: np.ndarray, offset: float, score: float) -> None:

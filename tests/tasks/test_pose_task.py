@@ -443,7 +443,7 @@ def test_evaluation_is_explained_where_it_is_asked_for(
     assert text.splitlines()[-1].endswith(f": {tmp_path / 'report.html'}")
     numbers = json.loads((tmp_path / "report.json").read_text())
     found = numbers["errors"]["miss"]
-    assert found["AP without"] - found["gain"] == pytest.approx(logs["keypoint_AP"])
+    assert found["AP without"] - found["change"] == pytest.approx(logs["keypoint_AP"])
     # Half a heatmap pixel off, as the codec msra is.
     assert numbers["errors"]["jitter"]["number"] > 0
     assert 'src="data:' in (tmp_path / "report.html").read_text()

@@ -14,13 +14,15 @@ from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.evaluation.coco_files import index
 from hrnet_tf.evaluation.coco_keypoints import index_people
 from hrnet_tf.evaluation.coco_metrics import UNDEFINED, prepare, quietly
-from hrnet_tf.evaluation.matched import PredictedPeople
+from hrnet_tf.evaluation.matched import MatchedPeople, PredictedPeople
 
 
 class AveragePrecision:
     """AP over object keypoint similarity (OKS), from 0.5 to 0.95."""
 
     name = "AP"
+    lower_is_better = False
+    ranks_people = True
 
     def __init__(self, people: CocoPeople, sigmas: Sequence[float]):
         """Takes the truth and the skeleton's K sigmas."""
@@ -28,24 +30,16 @@ class AveragePrecision:
         self._sigmas = np.asarray(sigmas, np.float64)
 
     def __call__(
-        self,
-        predicted: PredictedPeople,
-        counted: np.ndarray | None = None,
-        image_ids: Iterable[int] | None = None,
+        self, matches: MatchedPeople, image_ids: Iterable[int] | None = None
     ) -> float:
-        """Computes AP.
+        """AP of those predictions and people; NaN if nobody counts.
 
-        Args:
-            predicted: N people.
-            counted: bool [M], which of the annotated people are expected to be
-                predicted. As in COCO, a prediction that fits another counts neither for
-                nor against. None: all with labelled keypoints.
-            image_ids: Images to look at; all by default.
-
-        Returns:
-            AP in [0, 1]; NaN if nobody is counted.
+        As in COCO, a prediction that fits someone who does not count is neither right
+        nor wrong. `image_ids` are the images to look at; all by default.
         """
-        evaluation = self.compare(predicted, counted, image_ids)
+        evaluation = self.compare(
+            matches.predicted, matches.annotated.counts, image_ids
+        )
         quietly(evaluation.accumulate)
         precision = evaluation.eval["precision"]
         is_defined = precision != UNDEFINED
@@ -58,10 +52,18 @@ class AveragePrecision:
         image_ids: Iterable[int] | None = None,
         thresholds: Sequence[float] | None = None,
     ) -> COCOeval:
-        """Matches predictions with people, at the given OKS instead of AP's ten.
+        """Matches N predictions with M people.
 
-        In `evalImgs` of the answer, annotations and predictions have their rows, plus
-        one, as ids.
+        Args:
+            predicted: The predictions.
+            counted: bool [M], who is expected to be predicted. None: all who have
+                labelled keypoints.
+            image_ids: Images to look at; all by default.
+            thresholds: At which OKS, instead of AP's ten.
+
+        Returns:
+            An evaluation in whose `evalImgs` annotations and predictions have their
+            rows, plus one, as ids.
         """
         truth = self._truth if counted is None else _with_counted(self._truth, counted)
         (category,) = truth.cats

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hrnet_tf.evaluation.explanation.average_precision import AveragePrecision
 from hrnet_tf.evaluation.explanation.errors import GOOD, Errors, labelled
-from hrnet_tf.evaluation.explanation.matching import chosen
+from hrnet_tf.evaluation.explanation.matching import (
+    Matches,
+    with_counted,
+    with_rows,
+)
+from hrnet_tf.evaluation.explanation.metric import Metric, metric_form
 from hrnet_tf.evaluation.explanation.tables import (
     Table,
     as_count,
-    as_metric,
     as_percent,
 )
 from hrnet_tf.evaluation.matched import NOBODY, AnnotatedPeople
@@ -22,31 +25,30 @@ _SMALL, _MEDIUM = 32**2, 96**2
 _OVERLAP = 0.1
 
 
-def breakdown_table(errors: Errors, average_precision: AveragePrecision) -> Table:
+def breakdown_table(errors: Errors, metric: Metric) -> Table:
     """A row for each group that somebody is in, unless all people are in it."""
     annotated = errors.matches.annotated
     missed = np.zeros(len(annotated.counts), bool)
     missed[errors.matches.missed] = True
     total = np.count_nonzero(annotated.counts)
-    name_of_metric = average_precision.name
     rows = {}
     for name, members in groups(annotated):
         count = np.count_nonzero(members)
         if 0 < count < total:
             share = _share_good(errors, members)
             nobody = np.count_nonzero(missed & members) / count
-            precision = _of_group(errors, members, average_precision)
-            rows[name] = (float(count), precision, share, nobody)
+            value = _of_group(errors.matches, members, metric)
+            rows[name] = (float(count), value, share, nobody)
     return Table(
         "people",
         {
             "number": as_count,
-            name_of_metric: as_metric,
+            metric.name: metric_form(metric),
             "good": as_percent,
             "missed": as_percent,
         },
         rows,
-        f"{name_of_metric}: of these people in their images, where others and what was "
+        f"{metric.name}: of these people in their images, where others and what was "
         "predicted of them do not count. good: of their labelled keypoints. missed: "
         "people of whom nothing was predicted. Sizes are COCO's: the area of medium "
         "people is from 32 x 32 to 96 x 96 pixels. Overlaps: with how many boxes the "
@@ -55,16 +57,11 @@ def breakdown_table(errors: Errors, average_precision: AveragePrecision) -> Tabl
     )
 
 
-def _of_group(
-    errors: Errors, members: np.ndarray, average_precision: AveragePrecision
-) -> float:
-    """AP in the images of some people, without predictions of others."""
-    matches = errors.matches
-    image_ids = np.unique(matches.annotated.image_id[members])
+def _of_group(matches: Matches, members: np.ndarray, metric: Metric) -> float:
+    """The metric in the images of some people, without predictions of others."""
     kept = (matches.person == NOBODY) | members[matches.person]
-    return average_precision(
-        chosen(matches.predicted, kept), members, image_ids.tolist()
-    )
+    image_ids = np.unique(matches.annotated.image_id[members])
+    return metric(with_counted(with_rows(matches, kept), members), image_ids.tolist())
 
 
 def groups(annotated: AnnotatedPeople) -> Iterator[tuple[str, np.ndarray]]:

@@ -20,8 +20,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
-from hrnet_tf.evaluation.explanation.matching import Matches, chosen
-from hrnet_tf.evaluation.matched import NOBODY, AnnotatedPeople, PredictedPeople
+from hrnet_tf.evaluation.explanation.matching import (
+    Matches,
+    with_counted,
+    with_rows,
+)
+from hrnet_tf.evaluation.matched import NOBODY, AnnotatedPeople
 from hrnet_tf.ops.oks import keypoint_similarities
 
 UNLABELLED = -1
@@ -113,31 +117,34 @@ def _kinds_in_image(
     return np.where(is_labelled, kinds, UNLABELLED), own
 
 
-def corrected(errors: Errors, kind: int) -> PredictedPeople:
-    """The predictions with all keypoints of a kind where they should be."""
-    predicted, matches = errors.matches.predicted, errors.matches
-    keypoints = predicted.keypoints.copy()
-    is_wrong = errors.kinds == kind
-    truth = matches.annotated.keypoints[matches.person[is_wrong.any(axis=1)]]
-    keypoints[is_wrong, :2] = truth[is_wrong[is_wrong.any(axis=1)]][:, :2]
-    return dataclasses.replace(predicted, keypoints=keypoints)
+def corrected(errors: Errors, kind: int) -> Matches:
+    """What there is with all keypoints of a kind where they should be."""
+    matches = errors.matches
+    keypoints = matches.predicted.keypoints.copy()
+    rows, places = np.nonzero(errors.kinds == kind)
+    truth = matches.annotated.keypoints[matches.person[rows], places]
+    keypoints[rows, places, :2] = truth[:, :2]
+    predicted = dataclasses.replace(matches.predicted, keypoints=keypoints)
+    return dataclasses.replace(matches, predicted=predicted)
 
 
-def without_false_positives(matches: Matches) -> PredictedPeople:
-    """The predictions but those of nobody."""
-    return chosen(matches.predicted, ~matches.is_false)
+def without_false_positives(matches: Matches) -> Matches:
+    """What there is but predictions of nobody."""
+    return with_rows(matches, ~matches.is_false)
 
 
-def without_false_negatives(matches: Matches) -> np.ndarray:
-    """Which people count if those do not of whom nothing was predicted, bool [M]."""
+def without_false_negatives(matches: Matches) -> Matches:
+    """What there is if those do not count of whom nothing was predicted."""
     counted = matches.annotated.counts.copy()
     counted[matches.missed] = False
-    return counted
+    return with_counted(matches, counted)
 
 
-def ranked_by_likeness(errors: Errors) -> PredictedPeople:
-    """The predictions with their OKS as their score."""
-    return dataclasses.replace(errors.matches.predicted, score=errors.oks)
+def ranked_by_likeness(errors: Errors) -> Matches:
+    """What there is with the OKS of each prediction as its score."""
+    matches = errors.matches
+    predicted = dataclasses.replace(matches.predicted, score=errors.oks)
+    return dataclasses.replace(matches, predicted=predicted)
 
 
 def labelled(annotated: AnnotatedPeople) -> np.ndarray:

@@ -1,12 +1,12 @@
 """An evaluation of poses explained: all tables of one set of predictions.
 
-    annotated = AnnotatedPeople.of_people(people, skeleton.num_keypoints)
-    explanation = explain(predicted, annotated, people, skeleton)
-    print(explanation.text())
+    for batch in batches:
+        evaluator.update(predict(batch))
+    print(explain_evaluation(evaluator, skeleton).text())
 
 Memory: predictions and annotations once more as arrays, and a byte and four for the
 kind and similarity of each keypoint; of an image's pairs of people only one image at a
-time. pycocotools' own copies come and go with each value of AP.
+time. pycocotools' own copies come and go with each AP.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ import numpy as np
 
 from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.data.vocabularies.skeletons import DEFAULT_SIGMA, Skeleton
+from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
 from hrnet_tf.evaluation.explanation import errors as kinds
 from hrnet_tf.evaluation.explanation.average_precision import AveragePrecision
 from hrnet_tf.evaluation.explanation.breakdown import breakdown_table
@@ -25,15 +26,17 @@ from hrnet_tf.evaluation.explanation.calibration import (
 )
 from hrnet_tf.evaluation.explanation.errors import Errors, find_errors
 from hrnet_tf.evaluation.explanation.keypoint_table import keypoint_table
-from hrnet_tf.evaluation.explanation.matching import match_by_likeness
-from hrnet_tf.evaluation.explanation.tables import (
-    Table,
-    as_count,
-    as_gain,
-    as_metric,
-    as_percent,
+from hrnet_tf.evaluation.explanation.matching import (
+    Matches,
+    match_by_box,
+    match_by_likeness,
 )
+from hrnet_tf.evaluation.explanation.measured import MeasuredMetric
+from hrnet_tf.evaluation.explanation.metric import Metric, metric_form
+from hrnet_tf.evaluation.explanation.tables import Table, as_count, as_percent
 from hrnet_tf.evaluation.matched import AnnotatedPeople, PredictedPeople
+from hrnet_tf.evaluation.measured_people import MeasuringEvaluator
+from hrnet_tf.evaluation.people import PeopleEvaluator
 
 # So many keypoints are printed, the ones found worst; the page has all.
 _PRINTED_KEYPOINTS = 5
@@ -107,77 +110,75 @@ class Explanation:
         }
 
 
+def explain_evaluation(evaluator: PeopleEvaluator, skeleton: Skeleton) -> Explanation:
+    """Explains the main metric of what an evaluator was given."""
+    people = evaluator.truth.content
+    annotated = AnnotatedPeople.of_people(people, skeleton.num_keypoints)
+    if isinstance(evaluator, MeasuringEvaluator):
+        predicted = PredictedPeople.of_arrays(evaluator.people())
+        matches = match_by_box(predicted, annotated)
+        return explain(matches, MeasuredMetric(evaluator), people, skeleton)
+    if not isinstance(evaluator, COCOKeypointEvaluator):
+        raise TypeError(f"{type(evaluator).__name__} cannot be explained.")
+    metric = AveragePrecision(people, skeleton.sigmas)
+    matches = match_by_likeness(evaluator.scored_people, annotated, metric, skeleton)
+    return explain(matches, metric, people, skeleton)
+
+
 def explain(
-    predicted: PredictedPeople,
-    annotated: AnnotatedPeople,
-    people: CocoPeople,
-    skeleton: Skeleton,
+    matches: Matches, metric: Metric, people: CocoPeople, skeleton: Skeleton
 ) -> Explanation:
-    """Explains the AP of N predictions, which are scored as for AP.
-
-    `annotated` are all of `people`, in their order.
-    """
-    average_precision = AveragePrecision(people, skeleton.sigmas)
-    matches = match_by_likeness(predicted, annotated, average_precision, skeleton)
-    found = find_errors(matches, skeleton)
-
+    """Explains a metric of predictions that are matched with all of `people`."""
+    errors = find_errors(matches, skeleton)
     return Explanation(
-        found,
-        _kinds_table(found, average_precision),
-        keypoint_table(found, skeleton),
-        breakdown_table(found, average_precision),
-        calibrate_keypoints(found),
+        errors,
+        _kinds_table(errors, metric),
+        keypoint_table(errors, skeleton),
+        breakdown_table(errors, metric),
+        calibrate_keypoints(errors),
         tuple(_notes(people, skeleton)),
     )
 
 
-def _kinds_table(errors: Errors, average_precision: AveragePrecision) -> Table:
-    """A row for each kind of error; AP is computed again without it."""
+def _kinds_table(errors: Errors, metric: Metric) -> Table:
+    """A row for each kind of error; the metric is computed again without it."""
     matches = errors.matches
-    asked = int(kinds.labelled(matches.annotated).sum())
-    total = int(np.count_nonzero(matches.annotated.counts))
-    baseline = average_precision(matches.predicted)
+    asked = np.count_nonzero(kinds.labelled(matches.annotated))
+    total = np.count_nonzero(matches.annotated.counts)
+    baseline = metric(matches)
     rows: dict[str, tuple[float, ...]] = {}
 
-    def add(name: str, count: float, out_of: float, metric: float) -> None:
+    def add(name: str, count: float, out_of: float, without: float) -> None:
         share = count / out_of if out_of else np.nan
-        rows[name] = (count, share, metric, metric - baseline)
+        rows[name] = (count, share, without, without - baseline)
 
     for kind in (kinds.JITTER, kinds.INVERSION, kinds.SWAP, kinds.MISS):
-        count = int(np.count_nonzero(errors.kinds == kind))
-        without = (
-            average_precision(kinds.corrected(errors, kind)) if count else baseline
-        )
+        count = np.count_nonzero(errors.kinds == kind)
+        without = metric(kinds.corrected(errors, kind)) if count else baseline
         add(kinds.KIND_NAMES[kind], count, asked, without)
-    kept = kinds.without_false_positives(matches)
-    num_false = int(matches.is_false.sum())
-    add("false positive", num_false, len(matches.person), average_precision(kept))
-    counted = kinds.without_false_negatives(matches)
-    add(
-        "false negative",
-        len(matches.missed),
-        total,
-        average_precision(matches.predicted, counted),
-    )
-    ranked = average_precision(kinds.ranked_by_likeness(errors))
-    rows["order of scores"] = (np.nan, np.nan, ranked, ranked - baseline)
-    name = average_precision.name
-    num_twice = int(matches.is_duplicate.sum())
+    false = np.count_nonzero(matches.is_false)
+    without = metric(kinds.without_false_positives(matches))
+    add("false positive", false, len(matches.person), without)
+    without = metric(kinds.without_false_negatives(matches))
+    add("false negative", len(matches.missed), total, without)
+    if metric.ranks_people:
+        add("order of scores", np.nan, total, metric(kinds.ranked_by_likeness(errors)))
+    twice = np.count_nonzero(matches.is_duplicate)
     return Table(
         "error",
         {
             "number": as_count,
             "share": as_percent,
-            f"{name} without": as_metric,
-            "gain": as_gain,
+            f"{metric.name} without": metric_form(metric),
+            "change": metric_form(metric, "+"),
         },
         rows,
-        f"{name} is {baseline:.3f}; without: once what has this error alone is put "
-        "right. Jitter to miss are keypoints, as a share of those labelled. False "
-        f"positives are predictions of nobody ({num_twice} of them second ones of "
-        "someone), as a share of all predictions; false negatives are people of whom "
-        "nothing was predicted. Order of scores: if people were ranked by their "
-        "likeness.",
+        f"{metric.name} is {metric_form(metric)(baseline)}; without: once what has "
+        "this error alone is put right. Jitter to miss are keypoints, as a share of "
+        f"those labelled. False positives are predictions of nobody ({twice} of them "
+        "second ones of someone), as a share of all predictions; false negatives are "
+        "people of whom nothing was predicted. Order of scores: if people were ranked "
+        "by their likeness.",
     )
 
 

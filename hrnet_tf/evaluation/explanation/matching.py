@@ -1,7 +1,8 @@
 """Whose pose each prediction is: by likeness, as COCO's evaluation matches people.
 
-A prediction belongs to the person whom it fits best at an OKS of at least 0.1, the
-limit of Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose
+Where a metric is of annotated boxes, predictions say whose they are. Otherwise a
+prediction belongs to the person whom it fits best at an OKS of at least 0.1, the limit
+of Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose
 Estimation" (ICCV 2017). Someone whose left and right are all exchanged fits nobody so
 well: predictions and people who are left over are compared in the mirror, too.
 """
@@ -17,6 +18,7 @@ from hrnet_tf.evaluation.matched import (
     AnnotatedPeople,
     MatchedPeople,
     PredictedPeople,
+    match_by_id,
 )
 from hrnet_tf.ops.oks import keypoint_similarities
 
@@ -35,6 +37,20 @@ class Matches(MatchedPeople):
 
     is_false: np.ndarray
     is_duplicate: np.ndarray
+
+
+def match_by_box(predicted: PredictedPeople, annotated: AnnotatedPeople) -> Matches:
+    """Matches predictions of annotated boxes with the people that they are of."""
+    matched = match_by_id(predicted, annotated)
+    counts = annotated.counts[matched.person] & (matched.person != NOBODY)
+    nothing = np.zeros(len(matched.person), bool)
+    return Matches(
+        matched.predicted,
+        annotated,
+        np.where(counts, matched.person, NOBODY),
+        matched.person == NOBODY,
+        nothing,
+    )
 
 
 def match_by_likeness(
@@ -114,7 +130,20 @@ def _oks(
     return (similarities * is_labelled).sum(axis=-1) / is_labelled.sum(axis=-1)
 
 
-def chosen(predicted: PredictedPeople, rows: np.ndarray) -> PredictedPeople:
-    """Some of the predictions, by a bool [N] or their rows."""
+def with_rows(matches: Matches, rows: np.ndarray) -> Matches:
+    """Some of the predictions alone, by a bool [N] or their rows."""
+    predicted = matches.predicted
     fields = dataclasses.fields(predicted)
-    return PredictedPeople(*(getattr(predicted, field.name)[rows] for field in fields))
+    return dataclasses.replace(
+        matches,
+        predicted=PredictedPeople(*(getattr(predicted, f.name)[rows] for f in fields)),
+        person=matches.person[rows],
+        is_false=matches.is_false[rows],
+        is_duplicate=matches.is_duplicate[rows],
+    )
+
+
+def with_counted(matches: Matches, counted: np.ndarray) -> Matches:
+    """The same where no others are expected to be predicted, bool [M]."""
+    annotated = dataclasses.replace(matches.annotated, counts=counted)
+    return dataclasses.replace(matches, annotated=annotated)

@@ -16,16 +16,6 @@ def as_percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def as_metric(value: float) -> str:
-    """A metric such as AP."""
-    return f"{value:.3f}"
-
-
-def as_gain(value: float) -> str:
-    """A difference of metrics."""
-    return f"{value:+.3f}"
-
-
 @dataclasses.dataclass(frozen=True)
 class Table:
     """Rows of numbers with a name each.

@@ -4,14 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from posed_people import AWAY, make_scene, near_truth, repeat
+from posed_people import AWAY, drop, make_scene, near_truth, repeat
 
-from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.coco_files import Truth
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
-from hrnet_tf.evaluation.explanation.average_precision import AveragePrecision
-from hrnet_tf.evaluation.explanation.matching import chosen
+from hrnet_tf.evaluation.explanation.matching import with_counted
+from hrnet_tf.evaluation.matched import AnnotatedPeople
 
 COCO = load_skeleton("coco17")
 
@@ -44,8 +43,16 @@ def test_ap_is_that_of_the_evaluator():
     )
     expected = evaluator.evaluate()["keypoint_AP"]
     assert 0.2 < expected < 0.9
-    found = AveragePrecision(scene.people, COCO.sigmas)(evaluator.scored_people)
+    scene.predicted = evaluator.scored_people
+    matches, measure = scene.matched()
+    found = measure(matches)
     assert found == pytest.approx(expected, abs=1e-12)
+
+
+def place_of(person):
+    """The row of a person of a scene with two people in each image."""
+    image_id, number = divmod(person.id, 1000)
+    return 2 * image_id + number
 
 
 def test_others_are_there_but_not_expected():
@@ -54,24 +61,18 @@ def test_others_are_there_but_not_expected():
     members[::3] = True
     share = np.where(members, np.linspace(0.4, 1, 40), 1)[:, np.newaxis]
     scene.spoil(np.ones((40, 17), bool), near_truth(scene, share))
-    alone = {
-        image_id: [
-            person
-            for number, person in enumerate(some)
-            if members[2 * image_id + number]
-        ]
-        for image_id, some in scene.people.people.items()
-    }
-    content = CocoPeople(scene.people.images, alone, [1], 0, 0, [])
-    theirs = chosen(scene.predicted, members)
-    expected = AveragePrecision(content, COCO.sigmas)(theirs)
-    measure = AveragePrecision(scene.people, COCO.sigmas)
-    found = measure(scene.predicted, members)
-    assert found == pytest.approx(expected, abs=1e-12)
-    assert measure(scene.predicted) > found + 0.1
+    matches, measure = scene.matched()
+    found = measure(with_counted(matches, members))
+    assert measure(matches) > found + 0.1
+    for some in scene.people.people.values():
+        some[:] = [person for person in some if members[place_of(person)]]
+    scene.annotated = AnnotatedPeople.of_people(scene.people, 17)
+    drop(scene, np.flatnonzero(~members))
+    matches, measure = scene.matched()
+    assert found == pytest.approx(measure(matches), abs=1e-12)
 
 
 def test_ap_of_nobody_is_undefined():
     scene = make_scene(COCO, num_images=2)
-    measure = AveragePrecision(scene.people, COCO.sigmas)
-    assert np.isnan(measure(scene.predicted, np.zeros(4, bool)))
+    matches, measure = scene.matched()
+    assert np.isnan(measure(with_counted(matches, np.zeros(4, bool))))

@@ -61,8 +61,9 @@ def inject(scene, kind, wrong):
 @pytest.mark.parametrize("kind", [JITTER, SWAP, MISS])
 def test_what_is_put_in_is_found(kind, labelled, skeleton):
     scene = make_scene(skeleton, labelled=labelled)
-    wrong = inject(scene, kind, choose(scene))
-    assert wrong.sum() > 15
+    # Half of one person may as well be half of another.
+    wrong = inject(scene, kind, choose(scene, most=0.35))
+    assert wrong.sum() >= 5
     found = scene.explain()
     kinds = found.errors.kinds
     assert np.mean(kinds[wrong] == kind) >= LEAST
@@ -79,7 +80,7 @@ def test_what_is_put_in_is_found(kind, labelled, skeleton):
 def test_exchanged_sides_are_found(skeleton):
     scene = make_scene(skeleton, labelled=0.9)
     wrong = inject(scene, INVERSION, choose(scene, 0.4))
-    assert wrong.sum() > 15
+    assert wrong.sum() >= 5
     found = scene.explain()
     assert np.mean(found.errors.kinds[wrong] == INVERSION) >= LEAST
     _, _, without, gain = found.kinds.rows["inversion"]
