@@ -1,6 +1,7 @@
 """The top-down pose task: wires the pose model, its data, loss and evaluation."""
 
 import functools
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ from hrnet_tf.tasks.evaluation import (
     StepOutputs,
     gather,
 )
-from hrnet_tf.tasks.pose_report import write_report
+from hrnet_tf.tasks.pose_report import EvaluatedModel, write_report
 
 # Crops whose heatmaps are drawn for TensorBoard after an evaluation.
 _SUMMARY_CROPS = 8
@@ -200,19 +201,18 @@ class PoseTask(EvaluatedTask[PeopleEvaluator]):
             metrics, self.task_config.evaluation.flip_test, self.task_config.codec.name
         )
 
-    def explain(self, metrics: Mapping[str, float]) -> None:
+    def explain(self, metrics: Mapping[str, float], step: int | None) -> None:
         """Writes report.html and report.json, and keeps what is printed."""
         self._explanation = ""
         asked = self.task_config.evaluation.report
         if not (self.explains_by_default if asked is None else asked):
             return
+        logging.getLogger(__name__).info("Looking for what is behind the metrics.")
         explanation = explain_evaluation(self._evaluator, self.skeleton)
         self.check_kept()
-        report = self.report()
         page = write_report(
             self.logging_dir,
-            f"Evaluation on {report.data}",
-            report.format_table(metrics),
+            EvaluatedModel(step, self.report().data, self._format_table(metrics)),
             explanation,
             self.skeleton,
             self.task_config.validation_data.input_path,

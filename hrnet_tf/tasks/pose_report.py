@@ -6,7 +6,7 @@ The page has everything in it, and is kept below 3 MB.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,10 +35,23 @@ _MEANINGS = {
 }
 
 
+class EvaluatedModel(NamedTuple):
+    """What is explained."""
+
+    step: int | None  # of training; None if it is not known
+    annotation_file: str
+    metrics: str  # as a table of text
+
+    @property
+    def title(self) -> str:
+        """The page's title: reports of other steps may lie about."""
+        at_step = "" if self.step is None else f" at step {self.step:,}"
+        return f"Evaluation{at_step} on {os.path.basename(self.annotation_file)}"
+
+
 def write_report(
     folder: str,
-    title: str,
-    metrics: str,
+    model: EvaluatedModel,
     explanation: Explanation,
     skeleton: Skeleton,
     input_path: Any,
@@ -47,9 +60,8 @@ def write_report(
 
     Args:
         folder: The model directory.
-        title: What was evaluated.
-        metrics: The table of metrics.
-        explanation: Everything else.
+        model: What was evaluated.
+        explanation: What is behind its metrics.
         skeleton: What the predictions are of.
         input_path: The records that have the images.
 
@@ -59,10 +71,12 @@ def write_report(
     cases = worst_cases(explanation.errors, _CASES_PER_KIND)
     image_ids = {case.image_id for case in cases}
     pictures = _pictures(cases, find_images(input_path, image_ids), skeleton)
-    parts = _sections(metrics, explanation) + list(_galleries(cases, pictures))
+    parts = _sections(model.metrics, explanation) + list(_galleries(cases, pictures))
     path = os.path.join(folder, PAGE)
-    output_files.write_text(path, html_page.page(title, parts))
-    output_files.write_json(os.path.join(folder, NUMBERS), explanation.as_json(), 2)
+    output_files.write_text(path, html_page.page(model.title, parts))
+    facts = {"step": model.step, "annotation_file": model.annotation_file}
+    numbers = {**facts, **explanation.as_json()}
+    output_files.write_json(os.path.join(folder, NUMBERS), numbers, indent=2)
     return path
 
 

@@ -82,8 +82,7 @@ def spoiled(skeleton, num_images=12):
 def write(scene, folder, records):
     page = pose_report.write_report(
         str(folder),
-        "A run & its <people>",
-        "AP 0.5 <table>",
+        pose_report.EvaluatedModel(1500, "a/<people> & co.json", "AP 0.5 <table>"),
         scene.explain(),
         scene.skeleton,
         records,
@@ -117,7 +116,8 @@ def test_the_page_loads_nothing(page):
 
 def test_the_page_has_tables_and_cases(page):
     content, folder = page
-    assert "<h1>A run &amp; its &lt;people&gt;</h1>" in content
+    title = "Evaluation at step 1,500 on &lt;people&gt; &amp; co.json"
+    assert f"<h1>{title}</h1>" in content
     assert "AP 0.5 &lt;table&gt;" in content and "&lt;b&gt;rim" in content
     assert "<b>" not in content
     for kind in pose_report._MEANINGS:
@@ -125,6 +125,7 @@ def test_the_page_has_tables_and_cases(page):
     for name in ("Errors", "Keypoints", "Confidence"):
         assert f"<h2>{name}</h2>" in content
     numbers = json.loads((folder / "report.json").read_text())
+    assert numbers["step"] == 1500
     assert numbers["errors"]["false negative"]["number"] == 2
     assert {path.name for path in folder.iterdir()} == {
         "val",

@@ -69,7 +69,7 @@ def _keypoint_case(errors: Errors, kind: int, row: int) -> Case:
     person = matches.person[row]
     is_wrong = errors.kinds[row] == kind
     facts = (
-        f"person {matches.annotated.person_id[person]}, {is_wrong.sum()} keypoints, "
+        f"annotation {matches.annotated.person_id[person]}, {is_wrong.sum()} keypoints, "
         f"OKS {errors.oks[row]:.2f}"
     )
     return Case(
@@ -103,7 +103,7 @@ def _false_negative(errors: Errors, row: int) -> Case:
     return Case(
         FALSE_NEGATIVE,
         int(annotated.image_id[row]),
-        f"person {annotated.person_id[row]}, {count} labelled keypoints",
+        f"annotation {annotated.person_id[row]}, {count} labelled keypoints",
         None,
         keypoints,
         keypoints[:, 2] > 0,

@@ -19,7 +19,7 @@ def test_the_worst_come_first_and_not_more_than_asked():
     assert [case.kind for case in cases] == ["miss"] * 3
     assert [case.image_id for case in cases] == [2, 4, 1]
     assert [int(case.is_wrong.sum()) for case in cases] == [8, 5, 3]
-    assert cases[0].facts == "person 2001, 8 keypoints, OKS 0.53"
+    assert cases[0].facts == "annotation 2001, 8 keypoints, OKS 0.53"
     np.testing.assert_array_equal(cases[0].annotated, scene.annotated.keypoints[5])
 
 
@@ -34,7 +34,7 @@ def test_false_positives_by_score_and_false_negatives_by_size():
     assert found == [
         ("false positive", 1, "second prediction of someone, score 0.40"),
         ("false positive", 0, "score 0.30"),
-        ("false negative", 3, "person 3000, 17 labelled keypoints"),
-        ("false negative", 2, "person 2000, 17 labelled keypoints"),
+        ("false negative", 3, "annotation 3000, 17 labelled keypoints"),
+        ("false negative", 2, "annotation 2000, 17 labelled keypoints"),
     ]
     assert cases[0].annotated is None and cases[2].predicted is None
