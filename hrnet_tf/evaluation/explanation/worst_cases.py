@@ -69,8 +69,8 @@ def _keypoint_case(errors: Errors, kind: int, row: int) -> Case:
     person = matches.person[row]
     is_wrong = errors.kinds[row] == kind
     facts = (
-        f"annotation {matches.annotated.person_id[person]}, {is_wrong.sum()} keypoints, "
-        f"OKS {errors.oks[row]:.2f}"
+        f"annotation {matches.annotated.person_id[person]}, "
+        f"{is_wrong.sum()} keypoints, OKS {errors.oks[row]:.2f}"
     )
     return Case(
         KIND_NAMES[kind],
