@@ -141,3 +141,15 @@ def test_people_beyond_the_image_are_no_fault(points):
     person = np.column_stack([np.array(points, float), [2, 2]])
     picture = draw_errors(GREY, person, person, np.ones(2, bool), Pair, (80, 80))
     assert picture.dtype == np.uint8
+
+
+def test_others_are_drawn_on_the_right_alone():
+    person = np.array([[100.0, 100, 2], [200, 200, 2]])
+    other = np.array([[110.0, 190, 2], [190, 190, 2]])
+    nothing = np.zeros(2, bool)
+    alone, beside = (
+        draw_errors(GREY, person, person, nothing, Pair, (200, 200), others)
+        for others in (None, other[np.newaxis])
+    )
+    changed = [np.ptp(half) > 0 for half in np.array_split(alone - beside, 2, axis=1)]
+    assert changed == [False, True]

@@ -25,13 +25,14 @@ _CASES_PER_KIND = 4
 _CELL = (280, 260)  # Height and width in pixels of either side.
 _MOST_OF_PICTURES = 2_500_000  # Letters of all addresses of pictures.
 
+_LINES = "Red lines lead from predicted keypoints with this error to where they belong."
 _MEANINGS = {
-    "miss": "near no keypoint of anybody",
-    "swap": "on a keypoint of somebody else",
-    "inversion": "left and right exchanged",
-    "jitter": "near the right place, but not on it",
-    "false positive": "predictions of nobody who is annotated",
-    "false negative": "people of whom nothing was predicted",
+    "miss": f"Keypoints near no keypoint of anybody. {_LINES}",
+    "swap": f"Keypoints on somebody else, who is drawn on the right, too. {_LINES}",
+    "inversion": f"Left and right exchanged. {_LINES}",
+    "jitter": f"Keypoints near their place, but not on it. {_LINES}",
+    "false positive": "Predictions of nobody; on the right, everyone who is annotated.",
+    "false negative": "People of whom nothing was predicted.",
 }
 
 
@@ -98,7 +99,7 @@ def _pictures(
             address = html_page.jpeg(
                 draw_errors(
                     *(image, case.predicted, case.annotated, case.is_wrong),
-                    *(skeleton, _CELL),
+                    *(skeleton, _CELL, case.others),
                 )
             )
             length += len(address)
@@ -125,7 +126,7 @@ def _sections(metrics: str, explanation: Explanation) -> list[str]:
         *_section("Keypoints", explanation.keypoints),
         *(_section("People", explanation.people) if explanation.people.rows else []),
         *_section("Confidence", calibration.table()),
-        html_page.paragraph(explanation.calibration_sentence),
+        html_page.paragraph(calibration.sentence),
         chart,
     ]
 
@@ -142,10 +143,7 @@ def _galleries(cases: Sequence[Case], pictures: dict[int, str]) -> Iterator[str]
     """The cases of each kind below its name."""
     for kind in dict.fromkeys(case.kind for case in cases):
         yield html_page.heading(f"Worst cases: {kind}")
-        yield html_page.paragraph(
-            f"{_MEANINGS[kind].capitalize()}. Red lines lead from predicted keypoints "
-            "with this error to where they are annotated."
-        )
+        yield html_page.paragraph(_MEANINGS[kind])
         yield html_page.gallery(
             html_page.figure(
                 pictures.get(place),

@@ -28,6 +28,7 @@ def draw_errors(
     is_wrong: np.ndarray,
     skeleton: Limbs,
     cell_size: tuple[int, int],
+    others: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws a person twice, as predicted on the left and as annotated on the right.
 
@@ -40,6 +41,7 @@ def draw_errors(
         is_wrong: bool [K], which predicted keypoints are marked.
         skeleton: The keypoints and limbs.
         cell_size: Height and width in pixels of either side.
+        others: [P, K, 3], people drawn on the right as well, as far as they are seen.
 
     Returns:
         uint8 RGB.
@@ -53,16 +55,16 @@ def draw_errors(
     crop = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
     fitted, scale, offset = fit(crop, cell_size)
 
-    def drawn(person: np.ndarray | None) -> np.ndarray:
-        if person is None:
-            return fitted.copy()
-        return draw_skeletons(fitted, moved(person)[np.newaxis], skeleton)
-
     def moved(person: np.ndarray) -> np.ndarray:
-        points = (person[:, :2] - low + 0.5) * scale - 0.5 + offset
-        return np.column_stack([points, person[:, 2]])
+        points = (person[..., :2] - low + 0.5) * scale - 0.5 + offset
+        return np.concatenate([points, person[..., 2:]], axis=-1)
 
-    left, right = map(drawn, people)
+    def drawn(*people: np.ndarray | None) -> np.ndarray:
+        shown = [moved(person) for person in people if person is not None]
+        return draw_skeletons(fitted, np.array(shown), skeleton) if shown else fitted
+
+    left = drawn(people[0]).copy()
+    right = drawn(people[1], *([] if others is None else others))
     if people[0] is not None and annotated is not None:
         is_marked = is_wrong & (annotated[:, 2] > 0)
         _mark(left, moved(people[0])[is_marked], moved(annotated)[is_marked])

@@ -10,6 +10,7 @@ time. pycocotools' own copies come and go with each AP.
 """
 
 import dataclasses
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from hrnet_tf.evaluation.people import PeopleEvaluator
 
 # So many keypoints are printed, the ones found worst; the page has all.
 _PRINTED_KEYPOINTS = 5
+_WIDTH = 88  # of printed sentences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Explanation:
         blocks = [self.kinds.lines(), self._worst_keypoints()]
         if self.people.rows:
             blocks.append(self.people.lines())
-        blocks.append([self.calibration_sentence, *self.notes])
+        sentences = [self.calibration.sentence, *self.notes]
+        blocks.append([textwrap.fill(sentence, _WIDTH) for sentence in sentences])
         return "\n\n".join("\n".join(lines) for lines in blocks)
 
     def _worst_keypoints(self) -> list[str]:
@@ -80,19 +83,6 @@ class Explanation:
         lines = dataclasses.replace(self.keypoints, rows=worst).lines()
         more = len(rows) - len(worst)
         return lines + ([f"and {more} that are found better"] if more else [])
-
-    @property
-    def calibration_sentence(self) -> str:
-        """What the most confident keypoints are worth."""
-        error = self.calibration.expected_error
-        rows = self.calibration.table().rows
-        if np.isnan(error):
-            return "Nobody was found whose keypoints are labelled."
-        (name, (_, _, right)) = next(iter(rows.items()))
-        return (
-            f"Keypoints of a confidence of {name} are right in {as_percent(right)}; "
-            f"expected calibration error {error:.3f}."
-        )
 
     def as_json(self) -> dict[str, Any]:
         """All numbers by table, row and column."""

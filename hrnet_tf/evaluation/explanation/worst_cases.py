@@ -12,6 +12,7 @@ from hrnet_tf.evaluation.explanation.errors import (
     SWAP,
     Errors,
 )
+from hrnet_tf.evaluation.matched import AnnotatedPeople
 
 FALSE_POSITIVE, FALSE_NEGATIVE = "false positive", "false negative"
 
@@ -27,6 +28,8 @@ class Case:
         predicted: [K, 3] x, y, score, or None of a false negative.
         annotated: [K, 3] x, y, v, or None of a false positive.
         is_wrong: bool [K], the keypoints that have this error.
+        others: [P, K, 3], annotated people of the image who explain it: of a swap and
+            of a false positive all but the person.
     """
 
     kind: str
@@ -35,6 +38,7 @@ class Case:
     predicted: np.ndarray | None
     annotated: np.ndarray | None
     is_wrong: np.ndarray
+    others: np.ndarray
 
 
 def worst_cases(errors: Errors, most: int) -> list[Case]:
@@ -66,45 +70,61 @@ def _largest(values: np.ndarray, rows: np.ndarray, most: int) -> list[int]:
 
 def _keypoint_case(errors: Errors, kind: int, row: int) -> Case:
     matches = errors.matches
-    person = matches.person[row]
+    annotated, person = matches.annotated, int(matches.person[row])
     is_wrong = errors.kinds[row] == kind
-    facts = (
-        f"annotation {matches.annotated.person_id[person]}, "
-        f"{is_wrong.sum()} keypoints, OKS {errors.oks[row]:.2f}"
-    )
+    image_id = int(matches.predicted.image_id[row])
+    others = _people(annotated, image_id, but=person)
     return Case(
         KIND_NAMES[kind],
-        int(matches.predicted.image_id[row]),
-        facts,
+        image_id,
+        f"annotation {annotated.person_id[person]}, "
+        f"{_keypoints(is_wrong)}, OKS {errors.oks[row]:.2f}",
         matches.predicted.keypoints[row],
-        matches.annotated.keypoints[person],
+        annotated.keypoints[person],
         is_wrong,
+        others if kind == SWAP else others[:0],
     )
 
 
 def _false_positive(errors: Errors, row: int) -> Case:
     predicted = errors.matches.predicted
-    second = "second prediction of someone, " * errors.matches.is_duplicate[row]
-    everything = np.ones(predicted.keypoints.shape[1], bool)
+    is_second = errors.matches.is_duplicate[row]
+    second = "second prediction of someone, " if is_second else ""
+    image_id = int(predicted.image_id[row])
     return Case(
         FALSE_POSITIVE,
-        int(predicted.image_id[row]),
+        image_id,
         f"{second}score {predicted.score[row]:.2f}",
         predicted.keypoints[row],
         None,
-        everything,
+        np.ones(predicted.keypoints.shape[1], bool),
+        _people(errors.matches.annotated, image_id),
     )
 
 
 def _false_negative(errors: Errors, row: int) -> Case:
     annotated = errors.matches.annotated
     keypoints = annotated.keypoints[row]
-    count = np.count_nonzero(keypoints[:, 2])
+    is_labelled = keypoints[:, 2] > 0
     return Case(
         FALSE_NEGATIVE,
         int(annotated.image_id[row]),
-        f"annotation {annotated.person_id[row]}, {count} labelled keypoints",
+        f"annotation {annotated.person_id[row]}, {_keypoints(is_labelled)} labelled",
         None,
         keypoints,
-        keypoints[:, 2] > 0,
+        is_labelled,
+        annotated.keypoints[:0],
     )
+
+
+def _people(
+    annotated: AnnotatedPeople, image_id: int, but: int | None = None
+) -> np.ndarray:
+    """Keypoints [P, K, 3] of those who count in an image."""
+    rows = np.flatnonzero((annotated.image_id == image_id) & annotated.counts)
+    return annotated.keypoints[rows[rows != but]]
+
+
+def _keypoints(which: np.ndarray) -> str:
+    count = np.count_nonzero(which)
+    return f"{count} keypoint{'s' * (count != 1)}"

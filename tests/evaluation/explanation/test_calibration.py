@@ -65,5 +65,17 @@ def test_keypoints_are_right_if_they_are_near():
         "0.9 to 1.0": (total - wrong.sum(), pytest.approx(0.95), 1),
         "0.4 to 0.5": (wrong.sum(), pytest.approx(0.45), 0),
     }
-    sentence = "Keypoints of a confidence of 0.9 to 1.0 are right in 100.0 %"
-    assert explanation.calibration_sentence.startswith(sentence)
+    printed = " ".join(explanation.text().split())
+    assert explanation.calibration.sentence in printed
+
+
+def test_the_sentence_tells_of_confidence_08_and_of_all():
+    scores = np.array([0.82, 0.84, 0.86, 0.88, 0.95, 0.05])
+    found = calibrate(scores, np.array([True, True, True, False, True, False]))
+    assert found.sentence == (
+        "Keypoints of a confidence of 0.8 to 0.9 are right in 75.0 %; all, at 73.3 % "
+        "on average, in 66.7 %. Expected calibration error: "
+        f"{found.expected_error:.3f}."
+    )
+    others = calibrate(np.array([0.2, 0.4]), np.array([True, False]))
+    assert "of 0.4 to 0.5 are right in 0.0 %" in others.sentence

@@ -1,7 +1,7 @@
 """Which people are drawn."""
 
 import numpy as np
-from posed_people import AWAY, drop, make_scene, repeat
+from posed_people import AWAY, drop, make_scene, of_the_other, repeat
 
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation.explanation.worst_cases import worst_cases
@@ -34,7 +34,19 @@ def test_false_positives_by_score_and_false_negatives_by_size():
     assert found == [
         ("false positive", 1, "second prediction of someone, score 0.40"),
         ("false positive", 0, "score 0.30"),
-        ("false negative", 3, "annotation 3000, 17 labelled keypoints"),
-        ("false negative", 2, "annotation 2000, 17 labelled keypoints"),
+        ("false negative", 3, "annotation 3000, 17 keypoints labelled"),
+        ("false negative", 2, "annotation 2000, 17 keypoints labelled"),
     ]
     assert cases[0].annotated is None and cases[2].predicted is None
+    # Whoever is annotated there says why it is nobody's.
+    np.testing.assert_array_equal(cases[0].others, scene.annotated.keypoints[2:4])
+
+
+def test_a_swap_is_shown_beside_the_other_person():
+    scene = make_scene(COCO, num_images=3)
+    wrong = np.zeros((6, 17), bool)
+    wrong[2, 3] = True
+    scene.spoil(wrong, of_the_other(scene))
+    (case,) = worst_cases(scene.explain().errors, most=4)
+    assert (case.kind, case.facts[:27]) == ("swap", "annotation 1000, 1 keypoint")
+    np.testing.assert_array_equal(case.others, scene.annotated.keypoints[3:4])
