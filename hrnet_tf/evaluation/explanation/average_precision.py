@@ -42,8 +42,8 @@ class AveragePrecision:
         )
         quietly(evaluation.accumulate)
         precision = evaluation.eval["precision"]
-        is_defined = precision != UNDEFINED
-        return float(precision[is_defined].mean()) if is_defined.any() else np.nan
+        is_defined = (precision != UNDEFINED).all()
+        return float(precision.mean()) if is_defined else np.nan
 
     def compare(
         self,

@@ -99,15 +99,11 @@ def _kinds_in_image(
         )
         return np.where(ordered[..., 2] > 0, found, 0)
 
-    same = similarities(np.arange(len(mirror)))
-    mirrored = similarities(mirror) * (mirror != np.arange(len(mirror)))
+    same, mirrored = similarities(np.arange(len(mirror))), similarities(mirror)
     place = np.arange(len(rows)), np.searchsorted(people, matches.person[rows])
     own, inverted = same[place], mirrored[place]
-    of_others = np.maximum(same, mirrored)
-    of_others[place] = 0
-    swapped = of_others.max(axis=1)
-
-    best = np.maximum.reduce([own, inverted, swapped])
+    best = np.maximum(same, mirrored).max(axis=1)
+    # What is not the best of the person's own is somebody else's.
     kinds = np.select(
         [own >= LEAST_GOOD, best < LEAST_NEAR, own == best, inverted == best],
         [GOOD, MISS, JITTER, INVERSION],

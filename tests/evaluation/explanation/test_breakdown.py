@@ -117,6 +117,18 @@ def test_predictions_of_nobody_count_in_their_images():
     assert rows["size: medium"][1] < 0.99
 
 
+def test_predictions_of_nobody_elsewhere_do_not_count():
+    scene = sized_scene()
+    for image_id, some in scene.people.people.items():
+        some[:] = [some[image_id % 2]]  # Only one size in each image.
+    scene.annotated = AnnotatedPeople.of_people(scene.people, 17)
+    drop(scene, np.array([2 * i + 1 - i % 2 for i in range(20)]))
+    repeat(scene, np.arange(0, 20, 2), AWAY, score=2.0)
+    rows = scene.explain().people.rows
+    assert rows["size: medium"][1] == pytest.approx(1)
+    assert rows["size: large"][1] < 0.9
+
+
 def test_a_group_of_all_or_nobody_is_left_out():
     scene = make_scene(COCO, num_images=3)
     assert not scene.explain().people.rows

@@ -103,6 +103,24 @@ def test_people_whose_sides_are_all_exchanged_are_found(skeleton):
     assert rows["inversion"][2] == pytest.approx(1)
 
 
+def test_only_the_better_of_two_fits_somebody_in_the_mirror():
+    scene = make_scene(MUG, num_images=2, people_per_image=1)
+    inject(scene, INVERSION, np.ones((2, 3), bool))
+    scene.spoil(np.array([[0, 0, 1]] * 2, bool), scene.truth + [AWAY, 0.0])
+    repeat(scene, np.array([1]), offset=1, score=0.1)
+    matches = scene.explain().errors.matches
+    assert matches.person.tolist() == [0, 1, -1]
+    assert matches.is_false.tolist() == [False, False, True]
+
+
+def test_the_other_side_of_somebody_else_is_a_swap():
+    scene = make_scene(SKELETONS[0])
+    wrong = np.zeros(scene.truth.shape[:2], bool)
+    wrong[:, 7] = True
+    scene.spoil(wrong, of_the_other(scene)[:, scene.mirror])
+    assert (scene.explain().errors.kinds[wrong] == SWAP).all()
+
+
 def test_without_pairs_nothing_is_an_inversion():
     hand = load_skeleton("hand21")
     scene = make_scene(hand)

@@ -9,6 +9,7 @@ from posed_people import AWAY, MUG, drop, make_scene
 
 from hrnet_tf.data.vocabularies.skeletons import DEFAULT_SIGMA, load_skeleton
 from hrnet_tf.evaluation.explanation.tables import Table, as_count, as_percent
+from hrnet_tf.evaluation.matched import AnnotatedPeople
 
 COCO = load_skeleton("coco17")
 
@@ -88,6 +89,9 @@ def test_notes_say_what_similarity_rests_on():
     scene = make_scene(plain, 1)
     someone = scene.people.people[0]
     someone[0] = dataclasses.replace(someone[0], area_is_measured=True)
+    crowd = dataclasses.replace(someone[1], id=9, iscrowd=True, area_is_measured=True)
+    someone.append(crowd)
+    scene.annotated = AnnotatedPeople.of_people(scene.people, 3)
     sigmas, areas, sides = scene.explain().notes
     assert "states no sigmas" in sigmas
     assert areas.startswith("The areas of 1 of 2 people")

@@ -93,6 +93,14 @@ def test_groups_have_the_metric_of_their_people():
     assert rows["size: medium"][1] == pytest.approx(distance.mean() / box)
 
 
+def test_people_without_a_length_have_no_metric():
+    scene = make_scene(FACE, num_images=2)
+    for some in scene.people.people.values():
+        some[:] = [dataclasses.replace(person, bbox=[0, 0, 0, 9]) for person in some]
+    explanation, _ = explain(scene, NMEEvaluator)
+    assert np.isnan(explanation.kinds.rows["miss"][2])
+
+
 def test_errors_have_a_digit_more():
     scene = make_scene(FACE, num_images=2)
     scene.spoil(np.ones(scene.truth.shape[:2], bool), near_truth(scene, 0.7))
