@@ -82,7 +82,7 @@ class Explanation:
         worst = dict(rows[:_PRINTED_KEYPOINTS])
         lines = dataclasses.replace(self.keypoints, rows=worst).lines()
         more = len(rows) - len(worst)
-        return lines + ([f"and {more} that are found better"] if more else [])
+        return lines + ([f"and {more} that are found no worse"] if more else [])
 
     def as_json(self) -> dict[str, Any]:
         """All numbers by table, row and column."""

@@ -70,7 +70,7 @@ def test_text_is_short_and_names_the_worst():
     (place,) = (n for n, line in enumerate(lines) if line.startswith("keypoint "))
     worst = load_skeleton("coco_wholebody133").keypoints[130]
     assert lines[place + 1].startswith(worst)
-    assert "and 128 that are found better" in lines
+    assert "and 128 that are found no worse" in lines
 
 
 def test_json_has_what_the_tables_have():
