@@ -153,3 +153,15 @@ def test_others_are_drawn_on_the_right_alone():
     )
     changed = [np.ptp(half) > 0 for half in np.array_split(alone - beside, 2, axis=1)]
     assert changed == [False, True]
+
+
+def test_others_are_drawn_within_the_picture_alone():
+    tall = np.array([[200.0, 10, 2], [202, 290, 2]])
+    far = np.array([[-100.0, 150, 2], [399, 150, 2]])
+    nothing = np.zeros(2, bool)
+    alone, beside = (
+        draw_errors(GREY, tall, tall, nothing, Pair, (200, 200), others)
+        for others in (None, far[np.newaxis])
+    )
+    _, columns, _ = np.nonzero(alone != beside)
+    assert 20 < np.ptp(columns) < 80

@@ -59,11 +59,19 @@ def draw_errors(
         points = (person[..., :2] - low + 0.5) * scale - 0.5 + offset
         return np.concatenate([points, person[..., 2:]], axis=-1)
 
+    # Around the crop is no picture for others to be drawn on.
+    width, height = np.round(np.array(crop.shape[1::-1]) * scale).astype(int)
+    window = np.zeros((*cell_size, 1), bool)
+    window[offset[1] : offset[1] + height, offset[0] : offset[0] + width] = True
+
     def drawn(*people: np.ndarray | None) -> np.ndarray:
         shown = [moved(person) for person in people if person is not None]
-        return draw_skeletons(fitted, np.array(shown), skeleton) if shown else fitted
+        if not shown:
+            return fitted.copy()
+        picture = draw_skeletons(fitted, np.array(shown), skeleton)
+        return np.where(window, picture, fitted)
 
-    left = drawn(people[0]).copy()
+    left = drawn(people[0])
     right = drawn(people[1], *([] if others is None else others))
     if people[0] is not None and annotated is not None:
         is_marked = is_wrong & (annotated[:, 2] > 0)
