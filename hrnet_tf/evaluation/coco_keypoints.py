@@ -27,7 +27,7 @@ from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.evaluation import coco_metrics, crowding
 from hrnet_tf.evaluation.coco_files import Truth, index
 from hrnet_tf.evaluation.coco_metrics import UNDEFINED, format_value
-from hrnet_tf.evaluation.matched import NOBODY, PredictedPeople
+from hrnet_tf.evaluation.matched import PredictedPeople
 from hrnet_tf.evaluation.people import GROUND_TRUTH, PeopleEvaluator
 from hrnet_tf.ops import oks
 
@@ -42,6 +42,7 @@ class _KeptPerson(NamedTuple):
     """One person whom OKS-NMS has kept; an array takes a fifth of Python's numbers."""
 
     image_id: int
+    person_id: int
     keypoints: np.ndarray  # x, y, score times K
     score: float
 
@@ -101,12 +102,12 @@ class COCOKeypointEvaluator(PeopleEvaluator):
 
     @property
     def scored_people(self) -> PredictedPeople:
-        """`results` as arrays; from whose box each was cropped is not told."""
+        """`results` as arrays."""
         kept = self._kept_people()
         keypoints = np.array([person.keypoints for person in kept], np.float64)
         return PredictedPeople(
             np.array([person.image_id for person in kept], np.int64),
-            np.full(len(kept), NOBODY, np.int64),
+            np.array([person.person_id for person in kept], np.int64),
             keypoints.reshape(len(kept), len(self._sigmas), 3),
             np.array([person.score for person in kept], np.float64),
         )
@@ -177,7 +178,10 @@ class COCOKeypointEvaluator(PeopleEvaluator):
             image_id = int(people["image_id"][rows[0]])
             for place in kept:
                 yield _KeptPerson(
-                    image_id, keypoints[place].ravel(), float(scores[rows[place]])
+                    image_id,
+                    int(people["person_id"][rows[place]]),
+                    keypoints[place].ravel(),
+                    float(scores[rows[place]]),
                 )
 
     def _count_images_without_prediction(

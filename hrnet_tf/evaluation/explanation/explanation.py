@@ -74,10 +74,13 @@ class Explanation:
         return "\n\n".join("\n".join(lines) for lines in blocks)
 
     def _worst_keypoints(self) -> list[str]:
-        good = list(self.keypoints.columns).index("good")
+        good, error = map(list(self.keypoints.columns).index, ("good", "error"))
         rows = sorted(
             self.keypoints.rows.items(),
-            key=lambda item: np.nan_to_num(item[1][good], nan=np.inf),
+            key=lambda item: (
+                np.nan_to_num(item[1][good], nan=np.inf),
+                -np.nan_to_num(item[1][error]),
+            ),
         )
         worst = dict(rows[:_PRINTED_KEYPOINTS])
         lines = dataclasses.replace(self.keypoints, rows=worst).lines()

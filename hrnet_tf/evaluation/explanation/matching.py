@@ -4,7 +4,8 @@ Where a metric is of annotated boxes, predictions say whose they are. Otherwise 
 prediction belongs to the person whom it fits best at an OKS of at least 0.1, the limit
 of Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose
 Estimation" (ICCV 2017). Someone whose left and right are all exchanged fits nobody so
-well: predictions and people who are left over are compared in the mirror, too.
+well: predictions and people who are left over are compared in the mirror, too. What is
+left over then belongs to the person whose annotated box was cropped, if it was.
 """
 
 import dataclasses
@@ -74,11 +75,9 @@ def match_by_likeness(
         person[rows[~is_excused]] = of_whom[~is_excused]
         people = np.array(found["gtIds"], np.int64) - 1
         people = people[annotated.counts[people]]
-        _match_mirrored(
-            rows[~is_excused & (of_whom < 0)],
-            np.setdiff1d(people, of_whom),
-            *(predicted, annotated, skeleton, person),
-        )
+        left_over = rows[~is_excused & (of_whom < 0)], np.setdiff1d(people, of_whom)
+        _match_mirrored(*left_over, predicted, annotated, skeleton, person)
+        _match_boxes(*left_over, predicted, annotated, person)
         is_false[rows] = ~is_excused & (person[rows] == NOBODY)
         lonely = rows[is_false[rows]]
         likeness = _oks(lonely, people, predicted, annotated, skeleton)
@@ -104,6 +103,20 @@ def _match_mirrored(
         if likeness[place, best] >= LEAST_OKS:
             person[row] = people[best]
             likeness[:, best] = 0
+
+
+def _match_boxes(
+    rows: np.ndarray,
+    people: np.ndarray,
+    predicted: PredictedPeople,
+    annotated: AnnotatedPeople,
+    person: np.ndarray,
+) -> None:
+    """Gives predictions that are still nobody's to the people of their boxes."""
+    free = np.setdiff1d(people, person[rows])
+    of_box = dict(zip(annotated.person_id[free].tolist(), free.tolist(), strict=True))
+    for row in rows[person[rows] == NOBODY]:
+        person[row] = of_box.pop(int(predicted.person_id[row]), NOBODY)
 
 
 def _oks(

@@ -36,6 +36,7 @@ def test_ap_is_that_of_the_evaluator():
     evaluator.update(
         {
             "image_id": people.image_id,
+            "person_id": np.arange(len(people.score)),
             "keypoints": people.keypoints,
             "box_score": people.score,
             "area": np.full(len(people.score), 20000.0),
@@ -43,7 +44,9 @@ def test_ap_is_that_of_the_evaluator():
     )
     expected = evaluator.evaluate()["keypoint_AP"]
     assert 0.2 < expected < 0.9
-    scene.predicted = evaluator.scored_people
+    scored = evaluator.scored_people
+    np.testing.assert_array_equal(scored.keypoints, people.keypoints[scored.person_id])
+    scene.predicted = scored
     matches, measure = scene.matched()
     found = measure(matches)
     assert found == pytest.approx(expected, abs=1e-12)

@@ -145,6 +145,25 @@ def test_false_positives_are_found(skeleton):
     assert without == pytest.approx(1) and gain > 0.05
 
 
+@pytest.mark.parametrize("is_beside_another", [False, True])
+def test_predictions_of_annotated_boxes_belong_to_their_people(is_beside_another):
+    """However far off they are; of a detector's boxes they are false positives."""
+    scene = make_scene(SKELETONS[0])
+    scene.predicted.score[:] = np.where(np.arange(30) == 4, 0.1, 0.9)
+    everything = np.zeros(scene.truth.shape[:2], bool)
+    everything[4] = True
+    elsewhere = of_the_other(scene) if is_beside_another else scene.truth + [AWAY, 0.0]
+    scene.spoil(everything, elsewhere)
+    rows = scene.explain().kinds.rows
+    assert rows["false positive"][0] == rows["false negative"][0] == 1
+    scene.predicted.person_id[:] = scene.annotated.person_id
+    found = scene.explain()
+    rows = found.kinds.rows
+    assert rows["false positive"][0] == rows["false negative"][0] == 0
+    assert (found.errors.kinds[4] == (SWAP if is_beside_another else MISS)).all()
+    assert rows["swap" if is_beside_another else "miss"][2] == pytest.approx(1)
+
+
 def test_second_predictions_of_someone_are_told_apart():
     scene = make_scene(SKELETONS[0])
     repeat(scene, np.array([3, 8]), offset=3, score=0.1)

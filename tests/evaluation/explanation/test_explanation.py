@@ -73,6 +73,14 @@ def test_text_is_short_and_names_the_worst():
     assert "and 128 that are found no worse" in lines
 
 
+def test_of_equally_good_keypoints_the_farther_off_is_worse():
+    scene = make_scene(COCO, num_images=2)
+    scene.predicted.keypoints[:, 12, 0] += 5
+    lines = scene.explain().text().splitlines()
+    (place,) = (n for n, line in enumerate(lines) if line.startswith("keypoint "))
+    assert lines[place + 1].startswith("right_hip")
+
+
 def test_json_has_what_the_tables_have():
     scene = make_scene(COCO, num_images=2)
     drop(scene, np.arange(4))
