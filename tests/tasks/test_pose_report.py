@@ -157,3 +157,16 @@ def test_pictures_stay_below_the_limit(tmp_path, monkeypatch):
 def test_a_perfect_network_has_no_case(tmp_path):
     content = write(make_scene(MUG), tmp_path, str(tmp_path / "nothing-*"))
     assert "Worst cases" not in content
+
+
+def test_reports_are_written_to_addresses_too(tmp_path):
+    records = write_records(tmp_path / "val", range(2))
+    model = pose_report.EvaluatedModel(None, "a.json", "AP 0.5")
+    page = pose_report.write_report(
+        "ram://run", model, make_scene(MUG, 2).explain(), MUG, records
+    )
+    assert page == "ram://run/report.html"
+    with tf.io.gfile.GFile(page) as file:
+        assert "<h1>Evaluation on a.json</h1>" in file.read()
+    assert tf.io.gfile.exists("ram://run/report.json")
+    assert not tf.io.gfile.glob("ram://run/.*")
