@@ -167,3 +167,9 @@ def write_json(
     """Writes a JSON file."""
     with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=indent)
+
+
+def write_text(path: str | os.PathLike[str], content: str) -> None:
+    """Writes a text in UTF-8."""
+    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write(content)

@@ -12,7 +12,8 @@ interrupted goes on from its last checkpoint when the same command is given agai
 The model directory receives checkpoints, TensorBoard logs, params.yaml, run.json (which
 experiment it was) and, from the latest evaluation, metrics.json and pictures:
 predictions.png, for segmentation also confusion.png. Pose and detection add
-results.json (COCO results).
+results.json (COCO results). With --mode=eval, pose tells which errors there are, and
+writes report.html with the worst of them.
 """
 
 import os

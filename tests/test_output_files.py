@@ -22,6 +22,11 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
     assert os.listdir(path.parent) == ["picture.png"]
 
 
+def test_texts_are_written_in_utf_8(tmp_path):
+    output_files.write_text(tmp_path / "a.html", "é\n")
+    assert (tmp_path / "a.html").read_bytes() == b"\xc3\xa9\n"
+
+
 def test_a_folder_replaces_a_folder(tmp_path):
     path = tmp_path / "records"
     for name in ("old", "new"):

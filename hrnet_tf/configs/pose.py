@@ -171,6 +171,9 @@ class Evaluation(hyperparams.Config):
             before, with `oks` alone.
         num_pictures: Images drawn to `predictions.png` in the model directory after an
             evaluation; 0 for none. In [0, 1000].
+        report: Whether an evaluation is explained: which errors, of what and on whom,
+            printed below the metrics, with pictures in `report.html` and the numbers in
+            `report.json`. Null: with --mode=eval alone.
     """
 
     annotation_file: str = ""
@@ -184,6 +187,7 @@ class Evaluation(hyperparams.Config):
     oks_nms_threshold: float = 0.9
     soft_oks_nms: bool = False
     num_pictures: int = 8
+    report: bool | None = None
 
 
 @dataclasses.dataclass

@@ -27,6 +27,7 @@ from hrnet_tf.data.files.coco_people import CocoPeople
 from hrnet_tf.evaluation import coco_metrics, crowding
 from hrnet_tf.evaluation.coco_files import Truth, index
 from hrnet_tf.evaluation.coco_metrics import UNDEFINED, format_value
+from hrnet_tf.evaluation.matched import PredictedPeople
 from hrnet_tf.evaluation.people import GROUND_TRUTH, PeopleEvaluator
 from hrnet_tf.ops import oks
 
@@ -41,6 +42,7 @@ class _KeptPerson(NamedTuple):
     """One person whom OKS-NMS has kept; an array takes a fifth of Python's numbers."""
 
     image_id: int
+    person_id: int
     keypoints: np.ndarray  # x, y, score times K
     score: float
 
@@ -76,7 +78,7 @@ class COCOKeypointEvaluator(PeopleEvaluator):
         self._keypoint_score_threshold = keypoint_score_threshold
         self._oks_nms_threshold = oks_nms_threshold
         self._nms = oks.soft_oks_nms if soft_oks_nms else oks.oks_nms
-        self._ground_truth = _ground_truth(truth.content)
+        self._ground_truth = index_people(truth.content)
 
     def reset(self) -> None:
         super().reset()
@@ -97,6 +99,18 @@ class COCOKeypointEvaluator(PeopleEvaluator):
             {**self._result(person), "keypoints": person.keypoints.tolist()}
             for person in self._kept_people()
         ]
+
+    @property
+    def scored_people(self) -> PredictedPeople:
+        """`results` as arrays."""
+        kept = self._kept_people()
+        keypoints = np.array([person.keypoints for person in kept], np.float64)
+        return PredictedPeople(
+            np.array([person.image_id for person in kept], np.int64),
+            np.array([person.person_id for person in kept], np.int64),
+            keypoints.reshape(len(kept), len(self._sigmas), 3),
+            np.array([person.score for person in kept], np.float64),
+        )
 
     def evaluate(self, image_ids: Iterable[int] | None = None) -> dict[str, float]:
         """Computes the metrics on `image_ids`, or all images of the annotation file.
@@ -164,7 +178,10 @@ class COCOKeypointEvaluator(PeopleEvaluator):
             image_id = int(people["image_id"][rows[0]])
             for place in kept:
                 yield _KeptPerson(
-                    image_id, keypoints[place].ravel(), float(scores[rows[place]])
+                    image_id,
+                    int(people["person_id"][rows[place]]),
+                    keypoints[place].ravel(),
+                    float(scores[rows[place]]),
                 )
 
     def _count_images_without_prediction(
@@ -208,8 +225,11 @@ class COCOKeypointEvaluator(PeopleEvaluator):
         return "\n".join(lines)
 
 
-def _ground_truth(people: CocoPeople) -> COCO:
-    """What COCOeval reads; several categories become one."""
+def index_people(people: CocoPeople) -> COCO:
+    """What COCOeval reads; several categories become one.
+
+    People are numbered from 1 in the order of `AnnotatedPeople.of_people`.
+    """
     (category_id, *_) = people.category_ids
     annotations: list[dict[str, Any]] = []
     for image_id, some in people.people.items():

@@ -21,6 +21,8 @@ class Report:
         format_table: Lays the metrics out as text.
         facts: What metrics.json says besides the metrics and the step.
         categories: Names of a detector's classes by their ids, for run.json.
+        explain: What is printed below the table, of the evaluation that it is of; "" if
+            nothing is.
     """
 
     data: str
@@ -29,3 +31,4 @@ class Report:
         default_factory=dict
     )
     categories: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    explain: Callable[[], str] = str

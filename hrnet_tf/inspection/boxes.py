@@ -4,6 +4,7 @@ import numpy as np
 
 from hrnet_tf.inspection.findings import Finding, Findings, Place
 from hrnet_tf.inspection.report import Distribution, Section
+from hrnet_tf.ops.box_overlaps import box_overlaps
 
 NEAR_DUPLICATE = "two annotations with nearly the same box"
 AREA_BEYOND_BOX = "area larger than the box"
@@ -128,14 +129,3 @@ def _shares_beyond(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     inside = np.minimum(high, size[::-1]) - np.maximum(low, 0)
     areas = np.maximum(np.prod(boxes[:, 2:], axis=-1), 1e-9)
     return 1 - np.prod(np.maximum(inside, 0), axis=-1) / areas
-
-
-def box_overlaps(boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of all boxes [N, 4] with all, [N, N]."""
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    inner_low = np.maximum(low[:, None], low)
-    inner = np.minimum(high[:, None], high) - inner_low
-    intersection = np.prod(np.maximum(inner, 0), axis=-1)
-    areas = np.prod(boxes[:, 2:], axis=-1)
-    union = areas[:, None] + areas - intersection
-    return intersection / np.maximum(union, 1e-9)

@@ -40,6 +40,30 @@ def oks(
     return np.exp(-exponents).mean(axis=-1)
 
 
+def keypoint_similarities(
+    points: np.ndarray, truth: np.ndarray, areas: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """Similarity of each keypoint to where it should be; their mean is COCO's OKS.
+
+    exp(-d^2 / (2 s^2 k^2)) with the distance d, the person's area s^2 and k = 2 sigma,
+    as pycocotools computes it.
+
+    Args:
+        points: [..., K, 2 or more], x, y, ..., in image pixels.
+        truth: [..., K, 2 or more].
+        areas: [...], of the people in `truth`, in square pixels.
+        sigmas: [K], the skeleton's.
+
+    Returns:
+        float64 [..., K], in [0, 1].
+    """
+    offsets = np.asarray(points, np.float64)[..., :2] - np.asarray(truth)[..., :2]
+    squared_distances = np.square(offsets).sum(axis=-1)
+    variances = np.square(2 * np.asarray(sigmas, np.float64))
+    scales = np.asarray(areas, np.float64)[..., np.newaxis] + np.spacing(1)
+    return np.exp(-squared_distances / variances / scales / 2)
+
+
 def oks_nms(
     keypoints: np.ndarray,
     scores: np.ndarray,

@@ -64,6 +64,9 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     unit = "image"
     # Raises an error if `logging_dir` may not be written to any more.
     check_kept: Callable[[], None] = staticmethod(lambda: None)
+    # Whether an evaluation is explained if the configuration does not say: where it is
+    # all that is done.
+    explains_by_default = False
 
     @abc.abstractmethod
     def build_evaluator(self) -> EvaluatorT:
@@ -112,6 +115,12 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
     def write_results(self, path: str) -> None:
         """Writes all predictions as JSON, if the benchmark has a format for them."""
 
+    def explain(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Writes what is behind metrics, if the task can tell and is asked to.
+
+        `step` is that of the weights, if it is known.
+        """
+
     @functools.cached_property
     def _evaluator(self) -> EvaluatorT:
         return self.build_evaluator()
@@ -140,13 +149,14 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
         self, aggregated_logs: Evaluation, global_step: tf.Tensor | None = None
     ) -> dict[str, Any]:
         """Scores all predictions; the chief worker writes results and pictures."""
-        del global_step
+        step = None if global_step is None else int(global_step)
         aggregated_logs.progress.__exit__()
         logs: dict[str, Any] = self.score(aggregated_logs)
         if not tf.distribute.get_strategy().extended.should_checkpoint:
             return logs
         self.check_kept()
         self.write_results(os.path.join(self.logging_dir, "results.json"))
+        self.explain(logs, step)
         pictures = self.draw()
         count = self.task_config.evaluation.num_pictures
         if count > 0 and (pairs := list(self.compare(aggregated_logs, count))):

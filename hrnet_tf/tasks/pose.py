@@ -1,6 +1,7 @@
 """The top-down pose task: wires the pose model, its data, loss and evaluation."""
 
 import functools
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from hrnet_tf.data.records.pose import parse_image_record
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.evaluation import keypoint_metrics
 from hrnet_tf.evaluation.coco_files import Truth, facts, read_people
+from hrnet_tf.evaluation.explanation.explanation import explain_evaluation
 from hrnet_tf.evaluation.people import GROUND_TRUTH, PREDICTED, PeopleEvaluator
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.losses.heatmap import heatmap_loss
@@ -33,6 +35,7 @@ from hrnet_tf.tasks.evaluation import (
     StepOutputs,
     gather,
 )
+from hrnet_tf.tasks.pose_report import EvaluatedModel, write_report
 
 # Crops whose heatmaps are drawn for TensorBoard after an evaluation.
 _SUMMARY_CROPS = 8
@@ -52,6 +55,7 @@ class PoseTask(EvaluatedTask[PeopleEvaluator]):
     ):
         super().__init__(params, logging_dir, name)
         self.skeleton = load_skeleton(params.skeleton)
+        self._explanation = ""  # Of the latest evaluation.
 
     @property
     def box_source(self) -> str:
@@ -186,12 +190,35 @@ class PoseTask(EvaluatedTask[PeopleEvaluator]):
         if normalizer := keypoint_metrics.normalizer_of(evaluation, self.skeleton):
             told["normalizer"] = normalizer.words
         return Report(
-            evaluation.annotation_file, self._format_table, {**told, **facts(self)}
+            evaluation.annotation_file,
+            self._format_table,
+            {**told, **facts(self)},
+            explain=lambda: self._explanation,
         )
 
     def _format_table(self, metrics: Mapping[str, float]) -> str:
         return self._evaluator.format_table(
             metrics, self.task_config.evaluation.flip_test, self.task_config.codec.name
+        )
+
+    def explain(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Writes report.html and report.json, and keeps what is printed."""
+        self._explanation = ""
+        asked = self.task_config.evaluation.report
+        if not (self.explains_by_default if asked is None else asked):
+            return
+        logging.getLogger(__name__).info("Looking for what is behind the metrics.")
+        explanation = explain_evaluation(self._evaluator, self.skeleton)
+        self.check_kept()
+        page = write_report(
+            self.logging_dir,
+            EvaluatedModel(step, self.report().data, self._format_table(metrics)),
+            explanation,
+            self.skeleton,
+            self.task_config.validation_data.input_path,
+        )
+        self._explanation = (
+            f"{explanation.text()}\n\nAll keypoints, and the worst cases: {page}"
         )
 
     def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:

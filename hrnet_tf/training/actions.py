@@ -189,9 +189,11 @@ class ReportEvaluation:
             if is_scalar(value) and not name.startswith("image/")
         }
         step = int(self._global_step.numpy())
+        explanation = self._report.explain()
         print(
             f"\nEvaluation at step {step} on {self._report.data}:\n"
-            f"{self._report.format_table(metrics)}",
+            f"{self._report.format_table(metrics)}"
+            + (f"\n\n{explanation}" if explanation else ""),
             file=self._stream,
             flush=True,
         )

@@ -19,6 +19,7 @@ from hrnet_tf import signals
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.output_files import failure_to_write
 from hrnet_tf.tasks.classification import get_task
+from hrnet_tf.tasks.evaluation import EvaluatedTask
 from hrnet_tf.tasks.records import naming_culprits
 from hrnet_tf.training import (
     actions,
@@ -96,7 +97,7 @@ def run(
         watch = RecordWatch(*sources)
 
         _log.info("Building the model.")
-        task = get_task(params.task, model_dir)
+        task = _make_task(params.task, model_dir, mode)
         trainer = Trainer(
             params,
             task,
@@ -155,6 +156,13 @@ def run(
         runner.run()
         watch.check()
     return is_chief
+
+
+def _make_task(config: cfg.TaskConfig, model_dir: str, mode: str) -> base_task.Task:
+    task = get_task(config, model_dir)
+    if isinstance(task, EvaluatedTask):
+        task.explains_by_default = mode == "eval"
+    return task
 
 
 def _make_strategy(runtime: cfg.RuntimeConfig) -> tf.distribute.Strategy:

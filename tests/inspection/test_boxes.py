@@ -8,7 +8,6 @@ from hrnet_tf.inspection.boxes import (
     BEYOND_IMAGE,
     NEAR_DUPLICATE,
     BoxStatistics,
-    box_overlaps,
     find_doubtful_boxes,
 )
 from hrnet_tf.inspection.findings import Findings, Place
@@ -39,12 +38,6 @@ def test_sizes_follow_coco_and_overhang_is_counted():
     assert spreads["width / height"]["most"] == 2.0
     assert spreads["% of the image"]["most"] == 50.0
     assert spreads["area"]["median"] == 1024
-
-
-def test_overlaps():
-    boxes = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [40, 40, 1, 1]], float)
-    expected = [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]]
-    np.testing.assert_allclose(box_overlaps(boxes), expected)
 
 
 def test_near_duplicates_are_found_within_a_category():

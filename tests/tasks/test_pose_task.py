@@ -419,6 +419,48 @@ def test_evaluation_without_pictures(dataset, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "is_all_that_is_done", "is_explained"),
+    [
+        (None, True, True),
+        (None, False, False),
+        (True, False, True),
+        (False, True, False),
+    ],
+)
+def test_evaluation_is_explained_where_it_is_asked_for(
+    asked, is_all_that_is_done, is_explained, dataset, tmp_path
+):
+    config = _config(dataset, evaluation={"num_pictures": 0, "report": asked})
+    task = _task(config, tmp_path)
+    task.explains_by_default = is_all_that_is_done
+    logs = _evaluate(task, _step_logs(task))
+    assert (tmp_path / "report.html").exists() == is_explained
+    text = task.report().explain()
+    if not is_explained:
+        assert text == ""
+        return
+    assert text.splitlines()[-1].endswith(f": {tmp_path / 'report.html'}")
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    found = numbers["errors"]["miss"]
+    assert found["AP without"] - found["change"] == pytest.approx(logs["keypoint_AP"])
+    # Half a heatmap pixel off, as the codec msra is.
+    assert numbers["errors"]["jitter"]["number"] > 0
+    assert 'src="data:' in (tmp_path / "report.html").read_text()
+
+
+def test_an_explanation_is_of_the_latest_evaluation(dataset, tmp_path):
+    config = _config(dataset, evaluation={"num_pictures": 0, "report": True})
+    task = _task(config, tmp_path)
+    first, second = _step_logs(task)
+    explain = task.report().explain
+    assert explain() == ""
+    _evaluate(task, [first, second])
+    whole = explain()
+    _evaluate(task, [second])
+    assert "false negative" in explain() and explain() != whole
+
+
 def test_replicas_are_scored_together(dataset, tmp_path):
     task = _task(_config(dataset), tmp_path)
     first, second = _step_logs(task)

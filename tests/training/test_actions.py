@@ -170,6 +170,11 @@ def test_evaluation_prints_the_table_of_its_task(tmp_path):
     assert text.splitlines()[-1] == "table of {'accuracy': 0.5}"
 
 
+def test_evaluation_prints_an_explanation_below(tmp_path):
+    text = _evaluate(tmp_path, {"accuracy": 0.5}, explain=lambda: "because")
+    assert text.endswith("accuracy  0.5\n\nbecause\n")
+
+
 def test_evaluation_prints_to_standard_output_unless_told(tmp_path, capsys):
     report = actions.ReportEvaluation(_step(1), str(tmp_path), Report("val-*"))
     report({"accuracy": 0.5})

@@ -167,3 +167,10 @@ def test_a_full_disk_is_told_in_a_sentence(has_checkpoint, tmp_path):
 def test_other_failures_pass_through(tmp_path):
     with pytest.raises(ZeroDivisionError), run._writing(str(tmp_path)):
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("mode", ["eval", "train_and_eval", "continuous_eval"])
+def test_evaluations_are_explained_where_nothing_else_is_done(mode, tmp_path):
+    config = exp_factory.get_exp_config("hrnet_pose_coco").task
+    task = run._make_task(config, str(tmp_path), mode)
+    assert task.explains_by_default == (mode == "eval")

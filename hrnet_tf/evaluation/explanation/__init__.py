@@ -1,0 +1,1 @@
+"""What is behind one number: which errors a pose network makes, of what and on whom."""
