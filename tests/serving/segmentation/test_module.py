@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from batched import same_lines
 from signature_page import TFLITE, assert_documented
 
 from hrnet_tf import registry_imports  # noqa: F401
@@ -226,6 +227,16 @@ def test_a_saved_model_and_a_tflite_file_agree(method, tmp_path):
     assert found.shape == whole.shape and found.dtype == np.uint8
     # The file's image is padded to a square, or enlarged by nearest classes.
     assert (found == whole).mean() > 0.9
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, size in enumerate([(72, 96), (60, 50), (72, 96)]):
+        cv2.imwrite(str(folder / f"{number}.png"), noise(*size, number))
+    for name in ("1", "m.tflite"):
+        rows = same_lines(tmp_path / name, folder, tmp_path / f"of_{name}")
+        assert [row["label_map"] for (row,) in rows] == [
+            f"{number}.png.labels.png" for number in range(3)
+        ]
 
 
 def test_a_tflite_file_of_another_size_gives_logits_too(tmp_path):
