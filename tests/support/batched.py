@@ -1,4 +1,4 @@
-"""`hrnet_tf.batch` beside `hrnet_tf.predict`: what both find, and that it is the same."""
+"""`hrnet_tf.batch` beside `hrnet_tf.predict`: both find the same."""
 
 import filecmp
 import json
