@@ -16,7 +16,7 @@ from hrnet_tf import beam, beam_workers, command_line, next_steps, processes
 from hrnet_tf.messages import UserError, one_line
 
 # All that takes processes long to import.
-_PRELOAD = ("hrnet_tf.data.converters.process_pool", "hrnet_tf.data.records.pose")
+PRELOAD = ("hrnet_tf.data.converters.process_pool", "hrnet_tf.data.records.pose")
 
 # Enough files for several workers to read their own, and for shuffling large sets.
 LEAST_SHARDS, IMAGES_PER_SHARD = 8, 1000
@@ -170,7 +170,7 @@ def run(
             )
         beam.chosen(values)
         if values.num_processes > 1:
-            processes.start_server(_PRELOAD)
+            processes.start_server(PRELOAD)
 
         import tensorflow as tf
 

@@ -7,6 +7,7 @@ import cv2
 import tensorflow as tf
 
 from hrnet_tf import processes
+from hrnet_tf.data.converters.command import PRELOAD
 from hrnet_tf.data.converters.shard_work import ShardWork
 from hrnet_tf.progress import Progress
 
@@ -18,7 +19,7 @@ def run(work: ShardWork, num_processes: int, num_items: int) -> None:
     """
     count = min(num_processes, work.num_shards)
     with (
-        processes.pool(count, "--num_processes", _start) as pool,
+        processes.pool(count, "--num_processes", _start, preload=PRELOAD) as pool,
         Progress(num_items, "Converting") as progress,
     ):
         shards = iter(range(work.num_shards))
