@@ -19,7 +19,7 @@ from processes import killed_at_the_end
 pytest.importorskip("apache_beam")
 
 from hrnet_tf import batch, predict
-from hrnet_tf.pipelines import found_images, prediction
+from hrnet_tf.pipelines import fetched_models, found_images, prediction
 from hrnet_tf.serving.pose.predictor import PosePredictor
 
 BAD = "broken.jpg"
@@ -57,7 +57,11 @@ def test_lines_are_those_of_predict(photos, tflite_file, tmp_path):
     assert "not an image" in failed
 
 
-@pytest.mark.parametrize("form", ["saved_model_dir", "tflite_file"])
+@pytest.mark.parametrize(
+    # A SavedModel is loaded twice.
+    "form",
+    ["tflite_file", pytest.param("saved_model_dir", marks=pytest.mark.slow)],
+)
 def test_people_in_given_boxes_are_those_of_predict(form, photos, tmp_path, request):
     images = tmp_path / "images"
     images.mkdir()
@@ -118,11 +122,9 @@ def test_models_and_images_may_be_at_addresses(
     for path in (tflite_file, *photos.iterdir()):
         tf.io.gfile.copy(str(path), f"ram://given/{path.name}", overwrite=True)
     (tmp_path / "list.txt").write_text("ram://given/3.png\n\nram://given/1.png\n")
-    for model in (
-        f"ram://given/{tflite_file.name}",
-        f"file://{saved_model_dir}",
-        f"file://{saved_model_dir.parent}",  # which holds numbered ones
-    ):
+    numbered, saved = f"file://{saved_model_dir.parent}", f"file://{saved_model_dir}"
+    assert fetched_models._newest_in(numbered) == fetched_models._newest_in(saved)
+    for model in (f"ram://given/{tflite_file.name}", numbered):
         prefix = tmp_path / model.rpartition("/")[2]
         flags = [f"--model={model}", "--whole_image", f"--output={prefix}"]
         assert batch.main(["", *flags, f"--input_list={tmp_path}/list.txt"]) == 0
