@@ -1,4 +1,4 @@
-"""How time and memory grow with the data: conversion, input, evaluation, prediction.
+"""How time and memory grow with the data: conversion, input, evaluation, predictions.
 
     python benchmarks/growth.py --people=600 --factors=1,10,100
 
@@ -19,8 +19,9 @@ import exported
 import flag_values
 import measuring
 import memory
+import scaling_batch
 
-STEPS = ("convert", "read", "evaluate", "predict")
+STEPS = ("convert", "read", "evaluate", "predict", "batch")
 _PER_IMAGE = 2
 
 
@@ -36,12 +37,14 @@ def main() -> None:
     parser.add_argument("--steps", type=flag_values.some_of(STEPS), default=list(STEPS))
     arguments = parser.parse_args()
     steps = [step for step in STEPS if step in arguments.steps]
+    if "batch" in steps and not measuring.is_installed("apache_beam"):
+        steps.remove("batch")
     if "read" in steps and "convert" not in steps:
         parser.error("--steps: read needs convert, which writes its records.")
     measuring.pin(arguments.cores)
     found: dict[str, list[dict[str, Any]]] = {step: [] for step in steps}
     with tempfile.TemporaryDirectory() as folder:
-        if "predict" in steps:
+        if {"predict", "batch"} & {*steps}:
             exported.write_once(__file__, folder, "w18_small_v1", [64, 64], ["none"])
         for factor in arguments.factors:
             people = arguments.people * factor
@@ -164,6 +167,13 @@ def predict(data: str, model: str) -> measuring.Work:
     return _once_warm(work)
 
 
+def batch(data: str, model: str) -> measuring.Work:
+    """The same with Apache Beam, in this process alone."""
+    given = {"image_dir": f"{data}/images", "annotations": f"{data}/people.json"}
+    files, run = scaling_batch.pipeline(given, model, f"{data}/batch/found")
+    return _once_warm(lambda: run(files))
+
+
 def _once_warm(work: measuring.Work) -> measuring.Work:
     """Skips the call that warms up; tells what memory there was before."""
     before = measuring.peak_mib()
@@ -183,5 +193,6 @@ def _count_people(data: str) -> int:
 
 
 if __name__ == "__main__":
-    steps = {"convert": convert, "read": read, "evaluate": evaluate, "predict": predict}
-    measuring.start(main, {**steps, "export": exported.export})
+    steps = (convert, read, evaluate, predict, batch)
+    kinds = {step.__name__: step for step in steps}
+    measuring.start(main, {**kinds, "export": exported.export})

@@ -1,40 +1,47 @@
-"""What a second process adds: conversion, training input from a service, training.
+r"""What a second process adds: conversion, batches, training input, training.
 
     python benchmarks/scaling.py --rounds=3
+    python benchmarks/scaling.py --parts=conversion --image_dir=val2017 \
+        --annotations=person_keypoints_val2017.json
 
 Each process has a core: so many are needed as processes take part. Efficiency is what
 is left of twice the speed with two.
 
 - Conversion of COCO-sized images, with --num_processes, once TensorFlow is imported.
+- Prediction of the same images with hrnet_tf.batch, once its workers have started.
 - Crops in a second from a tf.data service: its workers have a core each, and who trains
   does nothing else.
 - Training steps of several workers (multi_worker_mirrored, over loopback) beside one
   process on one core, with the same global batch, and how long the sum of all gradients
   takes by itself.
 
-A last table estimates the same for HRNet-W32 on many accelerators, from the bytes of
-its gradients and the assumptions that stand above it: none of it was measured.
+CPU time is that of all processes together: unlike seconds, it says what handing over
+costs while other work runs. A last table estimates training of HRNet-W32 on many
+accelerators, from the bytes of its gradients and the assumptions that stand above it:
+none of it was measured.
 """
 
 import argparse
+import json
 import os
+import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from typing import Any
 
+import exported
 import flag_values
 import measuring
 import photographs
 import pose_input
+import scaling_batch
+import scaling_service
 import scaling_training
 
-PARTS = ("conversion", "service", "training")
+PARTS = ("conversion", "prediction", "service", "training")
 _ESTIMATED = ("w32", [256, 192])
 _ACCELERATORS = (8, 64, 512)
-_WORKER = "--worker-of-the-service"
 
 
 def main() -> None:
@@ -45,12 +52,20 @@ def main() -> None:
         "--processes", type=flag_values.counts, default=[1, 2], help="to compare"
     )
     parser.add_argument(
-        "--images", type=flag_values.count, default=600, help="to convert"
+        "--images", type=flag_values.count, default=1000, help="to convert, to predict"
     )
+    for name, what in (("image_dir", "a folder of images"), ("annotations", "COCO's")):
+        parser.add_argument(
+            f"--{name}",
+            type=flag_values.existing,
+            help=f"{what}, of all its images; generated if not given",
+        )
     parser.add_argument(
         "--crops", type=flag_values.count, default=512, help="from the service"
     )
-    parser.add_argument("--variant", default="w18_small_v1", help="to train")
+    parser.add_argument(
+        "--variant", default="w18_small_v1", help="to predict with, to train"
+    )
     parser.add_argument("--size", type=flag_values.size, default=[128, 96])
     parser.add_argument(
         "--batch", type=flag_values.count, default=16, help="of all workers together"
@@ -62,21 +77,52 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = {"records": os.path.join(folder, "records", "train")}
-        if {"conversion", "service"} & {*arguments.parts}:
-            written = photographs.write_people(folder, arguments.images, 2.65)
-            data |= dict(zip(("image_dir", "annotations"), written, strict=True))
+        if {"conversion", "prediction", "service"} & {*arguments.parts}:
+            data |= _people(folder, arguments)
         if "conversion" in arguments.parts:
             rows += conversion(data, arguments)
+        if "prediction" in arguments.parts:
+            rows += prediction(data, folder, arguments)
         if "service" in arguments.parts:
             rows += service(data, arguments)
     settings = dict(vars(arguments))
     if "training" in arguments.parts:
         rows += training(arguments, settings)
+    if not rows:
+        sys.exit("Nothing was measured.")
     columns = ("work", "processes", "cores", "in a second", "times as fast")
-    rows = [{name: row.get(name) for name in (*columns, "efficiency")} for row in rows]
-    measuring.tell("Several processes", rows, settings)
+    columns += ("efficiency", "CPU ms of each")
+    rows = [{name: row.get(name) for name in columns} for row in rows]
+    measuring.tell("Several processes", rows, settings, _summary(rows))
     if "estimate" in settings:
         _tell_estimate(settings)
+
+
+def _people(folder: str, arguments: argparse.Namespace) -> dict[str, str]:
+    """Where images and annotations are; counts those that were given."""
+    if arguments.image_dir:
+        with open(arguments.annotations, encoding="utf-8") as file:
+            arguments.images = len(json.load(file)["images"])
+        found = arguments.image_dir, arguments.annotations
+    else:
+        found = photographs.write_people(folder, arguments.images, 2.65)
+    return dict(zip(("image_dir", "annotations"), found, strict=True))
+
+
+def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines for the table of all benchmarks: several processes beside one."""
+    compared = [row for row in rows if row["efficiency"]]
+    one = {row["work"]: row for row in compared if row["processes"] == 1}
+    return [
+        {
+            "work": f"{row['work']}, {row['processes']} processes",
+            "ours": f"{row['in a second']:.1f} a second",
+            "peer": f"one process {one[row['work']]['in a second']:.1f} a second",
+            "times as fast": row["times as fast"],
+        }
+        for row in compared
+        if row["processes"] > 1
+    ]
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -87,6 +133,10 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         )
     if arguments.processes[0] != 1:
         parser.error("--processes: the first number is 1, with which all are compared.")
+    if bool(arguments.image_dir) != bool(arguments.annotations):
+        parser.error("--image_dir and --annotations go together.")
+    if "prediction" in arguments.parts and arguments.images <= scaling_batch.FEW:
+        parser.error(f"--images: prediction needs more than {scaling_batch.FEW}.")
     if "training" in arguments.parts and any(
         arguments.batch % count for count in arguments.processes
     ):
@@ -94,9 +144,12 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
 
 
 def _rows(
-    work: str, arguments: argparse.Namespace, speeds: dict[int, list[float]]
+    work: str,
+    arguments: argparse.Namespace,
+    speeds: dict[int, list[float]],
+    cpu: dict[int, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """A row for each number of processes, of its rounds' speeds."""
+    """A row for each number of processes, of its rounds' speeds and CPU time."""
     rows = []
     for count in arguments.processes:
         pairs = zip(speeds[count], speeds[1], strict=True)
@@ -109,6 +162,7 @@ def _rows(
                 "in a second": statistics.median(speeds[count]),
                 "times as fast": ratio,
                 "efficiency": f"{100 * ratio / count:.0f} %",
+                "CPU ms of each": cpu and cpu[count],
             }
         )
     return rows
@@ -135,18 +189,34 @@ def conversion(
     )
     rounds = measuring.take_turns(__file__, contenders, arguments.rounds)
 
-    def speeds(name: str) -> list[float]:
-        return [arguments.images / seconds for seconds in rounds.values(name)]
-
-    by_count = {count: speeds(str(count)) for count in arguments.processes}
     threads = {
         "work": "images converted, by threads of one process",
         "processes": 1,
         "cores": most,
-        "in a second": statistics.median(speeds(_THREADS)),
+        "in a second": arguments.images / rounds.median(_THREADS),
         "times as fast": rounds.times_as_fast(_THREADS, "1"),
+        "CPU ms of each": _cpu(rounds, _THREADS, arguments.images),
     }
-    return [*_rows("images converted", arguments, by_count), threads]
+    return [*_of_rounds("images converted", arguments, rounds), threads]
+
+
+def _of_rounds(
+    work: str,
+    arguments: argparse.Namespace,
+    rounds: measuring.Rounds,
+    num_images: int | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of contenders that have a number of processes for their names."""
+    count = num_images or arguments.images
+    by_count = {n: rounds.values(str(n)) for n in arguments.processes}
+    speeds = {n: [count / s for s in seconds] for n, seconds in by_count.items()}
+    cpu = {n: _cpu(rounds, str(n), count) for n in arguments.processes}
+    return _rows(work, arguments, speeds, cpu)
+
+
+def _cpu(rounds: measuring.Rounds, name: str, count: int) -> float:
+    """Milliseconds of all processes for each image."""
+    return 1e3 * rounds.median(name, "group_cpu_seconds") / count
 
 
 def convert(data: dict[str, str], processes: int, cores: int) -> measuring.Work:
@@ -157,7 +227,8 @@ def convert(data: dict[str, str], processes: int, cores: int) -> measuring.Work:
 
     skeleton = skeletons.load_skeleton("coco17")
 
-    def work() -> None:
+    def work() -> dict[str, float]:
+        cpu = measuring.group_cpu_seconds()
         coco_pose.convert(
             data["image_dir"],
             data["annotations"],
@@ -166,8 +237,38 @@ def convert(data: dict[str, str], processes: int, cores: int) -> measuring.Work:
             num_processes=processes,
             overwrite=True,
         )
+        return {"group_cpu_seconds": measuring.group_cpu_seconds() - cpu}
 
     return work
+
+
+# ---- prediction ----
+
+
+def prediction(
+    data: dict[str, str], folder: str, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Images to lines of results."""
+    if not measuring.is_installed("apache_beam"):
+        return []
+    given = {"variant": arguments.variant, "size": arguments.size}
+    exported.write_once(__file__, folder, **given, formats=["saved_model"])
+    contenders = {
+        str(count): measuring.Contender(
+            "predict",
+            {
+                "data": data,
+                "model": os.path.join(folder, "saved_model", "1"),
+                "processes": count,
+                "output_dir": os.path.join(folder, "predicted"),
+            },
+        )
+        for count in arguments.processes
+    }
+    rounds = measuring.take_turns(__file__, contenders, arguments.rounds)
+    shutil.rmtree(os.path.join(folder, "predicted"))
+    more = arguments.images - scaling_batch.FEW
+    return _of_rounds("images predicted by hrnet_tf.batch", arguments, rounds, more)
 
 
 # ---- tf.data service ----
@@ -192,46 +293,6 @@ def service(
         for count in arguments.processes
     }
     return _rows("crops from a tf.data service", arguments, speeds)
-
-
-def records(data: dict[str, str]) -> measuring.Work:
-    """Writes the records that the service reads."""
-    pose_input.pipeline(data)
-    return lambda: None
-
-
-def serve(data: dict[str, str], workers: int, crops: int) -> measuring.Work:
-    """Takes batches from a service whose workers have a core each."""
-    import tensorflow as tf
-
-    dispatcher = tf.data.experimental.service.DispatchServer()
-    address = dispatcher.target.partition("://")[2]
-    cores = sorted(os.sched_getaffinity(0))
-    for index in range(workers):
-        command = [__file__, _WORKER, address, str(cores[index])]
-        # It is of this process's group, which is ended as a whole.
-        subprocess.Popen([sys.executable, *command])
-    reader = pose_input.pipeline(
-        data, enable_tf_data_service=True, tf_data_service_address=dispatcher.target
-    )
-    # Without a context the Garden's reader takes no service.
-    batches = iter(reader.dataset(tf.distribute.InputContext(1, 0, 1)))
-
-    def work() -> None:
-        assert dispatcher
-        pose_input.take(batches, crops)
-
-    return work
-
-
-def serve_forever(arguments: Sequence[str]) -> None:
-    """A worker of the service on one core."""
-    address, core = arguments
-    os.sched_setaffinity(0, {int(core)})
-    import tensorflow as tf
-
-    config = tf.data.experimental.service.WorkerConfig(address)
-    tf.data.experimental.service.WorkerServer(config).join()
 
 
 # ---- training ----
@@ -293,15 +354,14 @@ def _tell_estimate(settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == [_WORKER]:
-        serve_forever(sys.argv[2:])
-    else:
-        measuring.start(
-            main,
-            {
-                "convert": convert,
-                "records": records,
-                "serve": serve,
-                "sizes": scaling_training.sizes,
-            },
-        )
+    measuring.start(
+        main,
+        {
+            "convert": convert,
+            "export": exported.export,
+            "predict": scaling_batch.predict,
+            "records": scaling_service.records,
+            "serve": scaling_service.serve,
+            "sizes": scaling_training.sizes,
+        },
+    )

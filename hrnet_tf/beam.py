@@ -85,8 +85,7 @@ class BeamOptions:
             ) from None
 
     def _parsed(self) -> Any:
-        options = _import("apache_beam.options.pipeline_options")
-        parsed = options.PipelineOptions([f"--runner={self.runner}", *self.options])
+        parsed = _with_options([f"--runner={self.runner}", *self.options])
         told = io.StringIO()
         try:
             # It prints what it does not like, and ends.
@@ -96,6 +95,33 @@ class BeamOptions:
             fault = told.getvalue().strip().rpartition("error: ")[2]
             raise BeamError(f"An option of Beam is wrong: {fault}.") from None
         return parsed
+
+    def unknown_names(self) -> list[str]:
+        """The names of options that Beam, with the modules of the runner, has not."""
+        known = _names(_with_options([]))
+        every = _names(_with_options(self.options), retain_unknown_options=True)
+        # As Beam names what it reads, and as they were written.
+        others = every - known
+        names = map(command_line.flag_name, self.options)
+        return [name for name in names if name.replace("-", "_") in others]
+
+    def asks_a_server(self) -> bool:
+        """Whether the runner's options are those of a server that it sends work to.
+
+        Flink's and Spark's are in Java, and nobody here knows all of their options.
+        """
+        portability = _import("apache_beam.runners.portability.portable_runner")
+        return isinstance(self._runner(), portability.PortableRunner)
+
+
+def _with_options(options: Sequence[str]) -> Any:
+    module = _import("apache_beam.options.pipeline_options")
+    return module.PipelineOptions([*options])
+
+
+def _names(parsed: Any, **how: bool) -> set[str]:
+    with _silent():
+        return {*parsed.get_all_options(**how)}
 
 
 def define(flag: command_line.Flags, what: str, default: str | None = None) -> None:
@@ -122,7 +148,7 @@ def chosen(values: flags.FlagValues) -> BeamOptions | None:
 
     Raises:
         BeamError: See `BeamOptions.check`.
-        UsageError: If an option is much like a flag of the command itself.
+        UsageError: If neither the command nor Beam has an option.
     """
     options = given(values)
     if options is None:
@@ -135,12 +161,13 @@ def chosen(values: flags.FlagValues) -> BeamOptions | None:
             "which is not installed: pip install 'hrnet_tf[beam]'."
         )
     options.check()
-    of_beam = _import("apache_beam.options.pipeline_options").PipelineOptions([])
-    known = of_beam.get_all_options()
-    for option in options.options:
-        name = command_line.flag_name(option)
-        if name not in known and (advice := did_you_mean(name, list(values))):
-            raise command_line.UsageError(f"There is no flag --{name}{advice}.")
+    for name in options.unknown_names():
+        own = did_you_mean(name, list(values))
+        if own or not options.asks_a_server():
+            advice = own or did_you_mean(name, _names(_with_options([])))
+            raise command_line.UsageError(
+                f"Neither this command nor Beam has a flag --{name}{advice}."
+            )
     return options
 
 

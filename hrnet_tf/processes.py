@@ -43,8 +43,11 @@ def pool(
 
     Raises:
         WorkerError: If one of them was killed, in place of what its work raises then.
+
+    Whatever else the block raises ends them in the middle of their work.
     """
     start_server(preload)
+    others = {*multiprocessing.active_children()}
     executor = concurrent.futures.ProcessPoolExecutor(
         count,
         mp_context=multiprocessing.get_context("forkserver"),
@@ -59,6 +62,10 @@ def pool(
             "by somebody, or by the system for lack of memory: nothing was written. "
             f"Run the command again; if memory was short, with a lower {flag}."
         ) from error
+    except BaseException:
+        for process in {*multiprocessing.active_children()} - others:
+            process.terminate()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
 

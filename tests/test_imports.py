@@ -34,6 +34,7 @@ BASE = {"configs", "ops"}
 # What any room may use; these know nothing of each other but messages.
 HELPERS = {"messages", "signals", "input_files", "output_files", "progress"}
 HELPERS |= {"value_types", "processes"}
+COMMANDS_TOO = {"beam", "beam_workers", "command_line", "next_steps"}
 MIDDLE = {"modeling", "losses", "data", "evaluation"}
 # The rooms of hrnet_tf that each room may import, besides itself.
 MAY_IMPORT: dict[str, set[str]] = (
@@ -50,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = (
     | {"visualization": HELPERS}
     | dict.fromkeys(("modeling", "losses"), BASE | HELPERS)
     | {"evaluation": BASE | HELPERS | {"data"}}
-    | {"data": BASE | HELPERS | {"beam", "command_line", "next_steps"}}
+    | {"data": BASE | HELPERS | COMMANDS_TOO}
     | {"weights": BASE | HELPERS | {"modeling"}}
     | {"tasks": BASE | HELPERS | MIDDLE | {"visualization"}}
     | {"registry_imports": BASE | MIDDLE | {"tasks"}}

@@ -59,6 +59,18 @@ def test_errors_of_the_work_stay_what_they_are():
         pool.submit(divmod, 1, 0).result()
 
 
+def test_what_fails_in_between_ends_work_that_goes_on():
+    begin = time.monotonic()
+    with (
+        pytest.raises(ZeroDivisionError),
+        processes.pool(1, "--num", start, [None]) as pool,
+    ):
+        assert pool.submit(divmod, 7, 2).result() == (3, 1)
+        pool.submit(time.sleep, 60)
+        raise ZeroDivisionError
+    assert time.monotonic() - begin < 30
+
+
 PARENT = """
 import os, signal, sys, time
 from hrnet_tf import processes

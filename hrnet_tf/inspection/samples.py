@@ -16,7 +16,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from hrnet_tf.data.converters.conversion import require_folder
-from hrnet_tf.data.converters.crews import read_ahead
+from hrnet_tf.data.converters.reading_ahead import read_ahead
 from hrnet_tf.data.files import picture_headers, pictures
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.faults import EntryRef, Faults, Unusable

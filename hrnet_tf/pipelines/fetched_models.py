@@ -13,7 +13,7 @@ import tempfile
 import tensorflow as tf
 
 from hrnet_tf.api.chosen_model import ChosenModel
-from hrnet_tf.input_files import is_remote, open_input
+from hrnet_tf.input_files import is_remote, names_in, open_input
 from hrnet_tf.messages import UserError, one_line
 
 
@@ -42,9 +42,12 @@ def _fetch(path: str) -> str:
 
 def _copied(path: str) -> str:
     is_folder = tf.io.gfile.isdir(path)
-    if is_folder and not tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
-        return path  # A run.
-    if not is_folder and not tf.io.gfile.exists(path):
+    if is_folder:
+        saved_model = _newest_in(path)
+        if saved_model is None:
+            return path  # A run.
+        path = saved_model
+    elif not tf.io.gfile.exists(path):
         return path  # A checkpoint, or nothing: who loads it tells.
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -58,6 +61,14 @@ def _copied(path: str) -> str:
         for name in names:
             _copy(os.path.join(parent, name), os.path.join(below, name))
     return copy
+
+
+def _newest_in(path: str) -> str | None:
+    """The SavedModel that a folder is, or the last of numbered ones in it."""
+    if tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
+        return path
+    numbers = [name for name in names_in(path) if name.isdecimal()]
+    return os.path.join(path, max(numbers, key=int)) if numbers else None
 
 
 def _copy(address: str, path: str) -> None:

@@ -123,8 +123,24 @@ def test_growth(tmp_path):
         people.setdefault(row["step"], []).append(row["people"])
         assert row["seconds"] > 0
     assert people == dict.fromkeys(
-        ("convert", "read", "evaluate", "predict"), [64, 128]
+        ("convert", "read", "evaluate", "predict", "batch"), [64, 128]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["conversion", "prediction", "service", "training"])
+def test_scaling(part, tmp_path):
+    if part == "prediction":
+        pytest.importorskip("apache_beam")
+    if measuring.num_cores() < 2:
+        pytest.skip("needs two cores")
+    flags = [f"--parts={part}", "--images=96", "--crops=32", "--batch=4", "--steps=1"]
+    content = run("scaling", tmp_path, *TOY, *flags)
+    (line,) = content["summary"]
+    assert line["work"].endswith(", 2 processes")
+    one, two = content["rows"][:2]
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert one["times as fast"] == 1
 
 
 @pytest.mark.slow

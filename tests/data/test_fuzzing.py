@@ -316,7 +316,7 @@ def test_faces_of_cofw(count, given_file, tmp_path):
             people = found.people(Faults("skip"))
             check_listed(people)
             for person in people:
-                height, width = found.size(person.file_name)
+                (height, width), _ = found.look(person.file_name)
                 found.read(ImageEntry(1, person.file_name, width, height))
 
     content = (tmp_path / "a.mat").read_bytes()

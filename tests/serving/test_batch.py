@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from batched import same_lines
 from processes import killed_at_the_end
 
 pytest.importorskip("apache_beam")
 
 from hrnet_tf import batch, predict
-from hrnet_tf.pipelines import found_images, prediction
+from hrnet_tf.pipelines import fetched_models, found_images, prediction
 from hrnet_tf.serving.pose.predictor import PosePredictor
 
 BAD = "broken.jpg"
@@ -57,6 +58,29 @@ def test_lines_are_those_of_predict(photos, tflite_file, tmp_path):
 
 
 @pytest.mark.parametrize(
+    # A SavedModel is loaded twice.
+    "form",
+    ["tflite_file", pytest.param("saved_model_dir", marks=pytest.mark.slow)],
+)
+def test_people_in_given_boxes_are_those_of_predict(form, photos, tmp_path, request):
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in photos.glob("*.png"):
+        (images / path.name).symlink_to(path)
+    # Two people, one, and nobody.
+    boxes = [
+        {"image_id": number, "bbox": [3, 4 + top, 20, 30], "score": 0.9}
+        for number, top in ((1, 0), (1, 9), (4, 5))
+    ]
+    (tmp_path / "boxes.json").write_text(
+        json.dumps([{**box, "category_id": 1} for box in boxes])
+    )
+    model, given = request.getfixturevalue(form), f"--boxes={tmp_path}/boxes.json"
+    found = same_lines(model, images, tmp_path, given)
+    assert sorted(map(len, found)) == [0, 0, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
     ("flags", "sentence"),
     [
         (["--input={photos}/*.bmp", "--whole_image"], "matches no image"),
@@ -64,6 +88,10 @@ def test_lines_are_those_of_predict(photos, tflite_file, tmp_path):
         (["--input={photos}/*.png", "--whole_image", "--runner=Nope"], "--runner=Nope"),
         (["--whole_image"], "--input=PATTERN or --input_list=FILE"),
         (["--input={photos}/*.png", "--whole_image", "--nope=3"], "nope"),
+        (
+            ["--input={photos}", "--whole_image", "--runner=DirectRunner", "--nope=3"],
+            "Neither this command nor Beam has a flag --nope",
+        ),
         (["--input_list={photos}/none.txt", "--whole_image"], "none.txt"),
     ],
 )
@@ -94,7 +122,9 @@ def test_models_and_images_may_be_at_addresses(
     for path in (tflite_file, *photos.iterdir()):
         tf.io.gfile.copy(str(path), f"ram://given/{path.name}", overwrite=True)
     (tmp_path / "list.txt").write_text("ram://given/3.png\n\nram://given/1.png\n")
-    for model in (f"ram://given/{tflite_file.name}", f"file://{saved_model_dir}"):
+    numbered, saved = f"file://{saved_model_dir.parent}", f"file://{saved_model_dir}"
+    assert fetched_models._newest_in(numbered) == fetched_models._newest_in(saved)
+    for model in (f"ram://given/{tflite_file.name}", numbered):
         prefix = tmp_path / model.rpartition("/")[2]
         flags = [f"--model={model}", "--whole_image", f"--output={prefix}"]
         assert batch.main(["", *flags, f"--input_list={tmp_path}/list.txt"]) == 0

@@ -2,8 +2,9 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from hrnet_tf import beam_workers
 from hrnet_tf.beam import BeamOptions
 from hrnet_tf.data.converters.shard_work import ShardWork
 from hrnet_tf.progress import Progress
@@ -11,8 +12,11 @@ from hrnet_tf.progress import Progress
 _LOOKS = 2.0  # seconds between two looks at what is done
 
 
-def run(work: ShardWork, options: BeamOptions) -> None:
-    """Does all pieces. Raises `BeamError` if the pipeline fails."""
+def run(work: ShardWork, options: BeamOptions, clean: Callable[[], None]) -> None:
+    """Does all pieces. Raises `BeamError` if the pipeline fails.
+
+    `clean` removes what there is of them if that ends this process.
+    """
     import apache_beam
 
     def build(pipeline: apache_beam.Pipeline) -> None:
@@ -24,8 +28,8 @@ def run(work: ShardWork, options: BeamOptions) -> None:
             | "Write records" >> apache_beam.Map(work.write)
         )
 
-    with _progress(work):
-        options.run(build)
+    with beam_workers.watched(clean), _progress(work):
+        options.with_quiet_workers().run(build)
 
 
 @contextlib.contextmanager

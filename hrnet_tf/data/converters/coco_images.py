@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from hrnet_tf.data.converters.conversion import require_folder
-from hrnet_tf.data.converters.encoder import Encoded, RecordEncoder
+from hrnet_tf.data.converters.encoder import Encoded, Orientations, RecordEncoder
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.faults import EntryRef
@@ -18,8 +18,8 @@ Annotation = TypeVar("Annotation")
 class Images(Protocol):
     """Where annotated images are. All raise `Unusable`."""
 
-    def size(self, name: str) -> tuple[int, int]:
-        """The height and width of an image, without decoding it."""
+    def look(self, name: str) -> tuple[tuple[int, int], Orientations]:
+        """An image's height and width, and how its file lies, without decoding it."""
 
     def read(self, image: ImageEntry) -> bytes:
         """The bytes of an image that decodes to its annotated size."""
@@ -38,15 +38,17 @@ class FolderImages:
     def __post_init__(self) -> None:
         require_folder(self.folder, "image folder")
 
-    def size(self, name: str) -> tuple[int, int]:
+    def look(self, name: str) -> tuple[tuple[int, int], Orientations]:
         (path,) = self.paths(name)
         header = pictures.look_at(path)
         if header is None:
             # It says why, or else it is a picture all the same.
-            return read_image_file(path, rules=self.rules)[1:]
-        if self.rules.exif == "apply" and header.orientation >= 5:
-            return header.width, header.height
-        return header.height, header.width
+            return read_image_file(path, rules=self.rules)[1:], []
+        by = header.orientation
+        found = [(path, by)] if by != 1 else []
+        if self.rules.exif == "apply" and by >= 5:
+            return (header.width, header.height), found
+        return (header.height, header.width), found
 
     def read(self, image: ImageEntry) -> bytes:
         return read_annotated_image(image, self.folder, self.rules)

@@ -12,11 +12,11 @@ from typing import Any
 
 from absl import flags
 
-from hrnet_tf import beam, command_line, next_steps, processes
+from hrnet_tf import beam, beam_workers, command_line, next_steps, processes
 from hrnet_tf.messages import UserError, one_line
 
 # All that takes processes long to import.
-_PRELOAD = ("hrnet_tf.data.converters.crews", "hrnet_tf.data.records.pose")
+PRELOAD = ("hrnet_tf.data.converters.process_pool", "hrnet_tf.data.records.pose")
 
 # Enough files for several workers to read their own, and for shuffling large sets.
 LEAST_SHARDS, IMAGES_PER_SHARD = 8, 1000
@@ -51,8 +51,8 @@ class ConverterFlags(command_line.Flags):
         self.boolean("overwrite", "Replace earlier files of the prefix.")
         self.integer(
             "num_processes",
-            "Number of processes that read images and make records; the files are the "
-            "same. One has several threads, others one each.",
+            "Number of processes that read images and write files, each one at a time; "
+            "the files are the same. One has several threads, others one each.",
             1,
             least=1,
             most=_MOST_PROCESSES,
@@ -157,6 +157,9 @@ def run(
     `training` gives the flags of a training on the records, but for their paths; it is
     given the converter's flags and the summary.
     """
+    module = sys.modules[convert.__module__].__spec__
+    if module and beam_workers.are_asked_for(argv):
+        return beam_workers.run_again_if_lost(module.name, argv)
 
     @functools.wraps(convert)
     def convert_and_tell(values: flags.FlagValues) -> None:
@@ -167,7 +170,7 @@ def run(
             )
         beam.chosen(values)
         if values.num_processes > 1:
-            processes.start_server(_PRELOAD)
+            processes.start_server(PRELOAD)
 
         import tensorflow as tf
 

@@ -1,8 +1,8 @@
 """The loop of every converter: encode, write, count faults.
 
 A fault of one image or annotation is an `Unusable`; `Faults` lets the first one end
-the conversion, or counts them. Threads, or processes, make the records of the items
-ahead of what is written, in order; on Beam, its workers write the files. The records
+the conversion, or counts them. Threads make the records of the items ahead of what is
+written, in order; other processes, and workers of Beam, write whole files. The records
 are the same, and the files, to the byte.
 """
 
@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar
 import tensorflow as tf
 
 from hrnet_tf.beam import BeamOptions
-from hrnet_tf.data.converters import beam_pipeline
+from hrnet_tf.data.converters import beam_pipeline, process_pool
 from hrnet_tf.data.converters.command import IMAGES_PER_SHARD, LEAST_SHARDS
-from hrnet_tf.data.converters.crews import make_crew
 from hrnet_tf.data.converters.encoder import Orientations, RecordEncoder, Tally
+from hrnet_tf.data.converters.reading_ahead import read_ahead
 from hrnet_tf.data.converters.shard_work import ShardWork, in_turn
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.images import ImageRules
@@ -81,7 +81,8 @@ class RecordConversion:
         pipeline failed.
         """
         counts = _Counts(encoder, tally or Tally(), self.faults)
-        write = self._write_on_beam if self._beam else self._write_here
+        is_shared = self._beam or self._num_processes > 1
+        write = self._write_in_pieces if is_shared else self._write_here
         self._outcome["files"] = write(items, counts, choices)
         self._outcome["images"] = len(counts.written)
         if self.faults.left_out or choices.area_from or choices.category_ids:
@@ -99,38 +100,44 @@ class RecordConversion:
     def _write_here(
         self, items: Sequence[Item], counts: "_Counts[Item]", choices: Choices
     ) -> list[str]:
-        with make_crew(counts.encoder, self._num_processes) as crew:
-            looked = crew.orientations(items)
-            self._judge_orientations(found.result() for _, found in looked)
-            num_shards = self._count_shards(len(items))
-            with (
-                RecordShards(self._prefix, num_shards, self._overwrite) as shards,
-                Progress(len(items), "Converting") as progress,
-            ):
-                for item, made in crew.records(items):
-                    try:
-                        encoded = made.result()
-                    except Unusable as fault:
-                        shards.skip()
-                        counts.skip(item, fault)
-                        progress.advance(skipped=self.faults.counts.total())
-                    else:
-                        shards.write(encoded.record)
-                        counts.add(item, encoded.facts)
-                        progress.advance()
-                counts.check(len(items))
-                shards.publish(lambda files: self._describe(choices, files))
+        looked = read_ahead(items, counts.encoder.orientations)
+        self._judge_orientations(found.result() for _, found in looked)
+        num_shards = self._count_shards(len(items))
+        with (
+            RecordShards(self._prefix, num_shards, self._overwrite) as shards,
+            Progress(len(items), "Converting") as progress,
+        ):
+            for item, made in read_ahead(items, counts.encoder.encode):
+                try:
+                    encoded = made.result()
+                except Unusable as fault:
+                    shards.skip()
+                    counts.skip(item, fault)
+                    progress.advance(skipped=self.faults.counts.total())
+                else:
+                    shards.write(encoded.record)
+                    counts.add(item, encoded.facts)
+                    progress.advance()
+            counts.check(len(items))
+            shards.publish(lambda files: self._describe(choices, files))
         return shards.files
 
-    def _write_on_beam(
+    def _write_in_pieces(
         self, items: Sequence[Item], counts: "_Counts[Item]", choices: Choices
     ) -> list[str]:
-        assert self._beam
         with RecordSet(self._prefix, self._overwrite) as files:
-            num_shards = self._count_shards(len(items))
-            work = ShardWork(files.folder, num_shards, self._stops)
+            work = ShardWork(
+                files.folder,
+                self._count_shards(len(items)),
+                len(items),
+                self._stops,
+                num_threads=None if self._beam else 1,
+            )
             work.prepare(counts.encoder, items)
-            beam_pipeline.run(work, self._beam)
+            if self._beam:
+                beam_pipeline.run(work, self._beam, files.close)
+            else:
+                process_pool.run(work, self._num_processes, len(items))
             results = work.results()
             self._judge_orientations(in_turn([r.orientations for r in results]))
             outcomes = in_turn([result.outcomes for result in results])

@@ -7,13 +7,14 @@ list is written once more in that format, as PREFIX.annotations.json.
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hrnet_tf.data.converters.coco_images import Images
 from hrnet_tf.data.converters.conversion import RecordConversion
-from hrnet_tf.data.converters.crews import read_ahead
+from hrnet_tf.data.converters.encoder import Orientations
 from hrnet_tf.data.converters.people import PoseSummary, write_people
+from hrnet_tf.data.converters.reading_ahead import read_ahead
 from hrnet_tf.data.files.coco_people import people_of
 from hrnet_tf.data.files.faults import ConversionError, Faults, Unusable
 from hrnet_tf.data.files.listed_people import ListedPerson, to_coco
@@ -42,24 +43,29 @@ class ListConversion(RecordConversion):
         category: str,
     ) -> PoseSummary:
         """Writes the people of the list `path`, each a `category`."""
-        sizes = _sizes(path, people, images, self.faults)
+        sizes, orientations = _look(path, people, images, self.faults)
         content = to_coco(people, sizes, skeleton, category)
         num_lost = len(people) - len(content["annotations"])
-        summary = self.convert_content(path, content, images, skeleton)
+        summary = self.convert_content(path, content, images, skeleton, orientations)
         skipped = summary.people_of_skipped_images + num_lost
         return dataclasses.replace(summary, people_of_skipped_images=skipped)
 
     def convert_content(
-        self, path: str, content: dict[str, Any], images: Images, skeleton: Skeleton
+        self,
+        path: str,
+        content: dict[str, Any],
+        images: Images,
+        skeleton: Skeleton,
+        orientations: Mapping[str, Orientations] | None = None,
     ) -> PoseSummary:
-        """Writes what an annotation file would hold."""
+        """Writes what an annotation file would hold; see `write_people`."""
         text = json.dumps(content)
         dataset = people_of(path, content, skeleton, None, self.faults)
         choices = Choices(self.annotations)
         with self._annotations_with(text):
             summary = write_people(
                 *(self, dataset.images, dataset, images),
-                *(skeleton.num_keypoints, choices),
+                *(skeleton.num_keypoints, choices, orientations),
             )
         return dataclasses.replace(summary, annotations=self.annotations)
 
@@ -77,22 +83,24 @@ def annotations_beside(output_prefix: str) -> str:
     return f"{names.normalized(output_prefix)}.annotations.json"
 
 
-def _sizes(
+def _look(
     path: str, people: Sequence[ListedPerson], images: Images, faults: Faults
-) -> dict[str, tuple[int, int]]:
-    """Height and width of each image that can be used."""
-    found = {}
+) -> tuple[dict[str, tuple[int, int]], dict[str, Orientations]]:
+    """Height and width of each image that can be used, and of some, how they lie."""
+    sizes, orientations = {}, {}
     wanted = list(dict.fromkeys(person.file_name for person in people))
     with Progress(len(wanted), "Looking at images") as progress:
-        for name, size in read_ahead(wanted, images.size):
+        for name, looked in read_ahead(wanted, images.look):
             try:
-                found[name] = size.result()
+                sizes[name], lies = looked.result()
+                if lies:
+                    orientations[name] = lies
             except Unusable as fault:
                 faults.report(Unusable(fault.kind, f"{path}: {fault.sentence}"))
             progress.advance()
-    if not found:
+    if not sizes:
         raise ConversionError(
             f"None of the {len(wanted)} images that {path} lists can be used; the "
             f"first fault: {faults.sentences[0]}"
         )
-    return found
+    return sizes, orientations

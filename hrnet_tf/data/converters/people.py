@@ -1,7 +1,7 @@
 """From annotated people and their images to pose TFRecords, whoever listed them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hrnet_tf.data.converters.coco_images import (
@@ -11,6 +11,7 @@ from hrnet_tf.data.converters.coco_images import (
 )
 from hrnet_tf.data.converters.command import ConversionSummary
 from hrnet_tf.data.converters.conversion import RecordConversion
+from hrnet_tf.data.converters.encoder import Orientations
 from hrnet_tf.data.files.coco_annotations import (
     ImageEntry,
     is_partly_outside,
@@ -73,12 +74,16 @@ def write_people(
     source: Images,
     keypoints_per_person: int,
     choices: Choices,
+    orientations: Mapping[str, Orientations] | None = None,
 ) -> PoseSummary:
     """Writes a record for each of `images`, which may be a part of the data set's.
 
-    Raises as `RecordConversion.write_records` does.
+    `orientations` are those of images that do not lie upright, by name, if all have
+    been looked at. Raises as `RecordConversion.write_records` does.
     """
-    encoder = _PeopleEncoder(source, conversion.rules, keypoints_per_person)
+    encoder = _PeopleEncoder(
+        source, conversion.rules, keypoints_per_person, orientations
+    )
     items = [AnnotatedImage(image, dataset.people[image.id]) for image in images]
     items = conversion.write_records(items, encoder, choices=choices)
     written = [item.image for item in items]
@@ -88,6 +93,12 @@ def write_people(
 @dataclasses.dataclass(frozen=True)
 class _PeopleEncoder(AnnotatedEncoder[Person]):
     keypoints_per_person: int
+    known: Mapping[str, Orientations] | None = None
+
+    def orientations(self, item: AnnotatedImage[Person]) -> Orientations:
+        if self.known is None:
+            return super().orientations(item)
+        return self.known.get(item.image.file_name, [])
 
     def make_record(self, item: AnnotatedImage[Person], encoded: bytes) -> bytes:
         image = item.image

@@ -15,8 +15,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from hrnet_tf.data.converters.crews import read_ahead
 from hrnet_tf.data.converters.encoder import Orientations, RecordEncoder
+from hrnet_tf.data.converters.reading_ahead import read_ahead
 from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.records.writing import HiddenShard, hidden_shard
 from hrnet_tf.input_files import names_in
@@ -46,18 +46,37 @@ class ShardResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Done:
+    """What whoever deals out pieces is told of one.
+
+    Attributes:
+        num_items: How many items it was about.
+        num_faults: How many of them have a fault.
+        end: The place among all items from which on nobody will want records.
+    """
+
+    num_items: int
+    num_faults: int
+    end: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ShardWork:
     """The pieces of a conversion; items go round the shards in turn.
 
     Attributes:
         folder: What all who work on it share.
         num_shards: How many pieces there are.
+        num_items: How many items there are.
         stops: Whether the first fault ends a piece.
+        num_threads: How many work on a piece; by default one for each core.
     """
 
     folder: str
     num_shards: int
+    num_items: int
     stops: bool
+    num_threads: int | None = None
 
     def prepare(self, encoder: RecordEncoder, items: Sequence[Any]) -> None:
         """Lays out what the pieces need."""
@@ -65,28 +84,34 @@ class ShardWork:
         for shard in range(self.num_shards):
             self._dump(f"{shard:05d}.items", items[shard :: self.num_shards])
 
-    def write(self, shard: int) -> None:
-        """Does one piece."""
+    def write(self, shard: int, end: int | None = None) -> Done:
+        """Does one piece, but for items whose place among all is `end` or later."""
         encoder, items = self._load("encoder"), self._load(f"{shard:05d}.items")
-        looked = read_ahead(items, encoder.orientations)
+        end = self.num_items if end is None else end
+        looked = read_ahead(items, encoder.orientations, self.num_threads)
         orientations = [found.result() for _, found in looked]
         if any(orientations) and encoder.rules.exif is None:
-            items = []  # Nobody will want the records.
+            end = 0
         name = f"{shard:05d}.{secrets.token_hex(8)}"
         path = self._path(name)
-        outcomes = self._write_records(path, encoder, items)
-        count = sum(outcome.fault is None for outcome in outcomes)
+        wanted = len(range(shard, end, self.num_shards))
+        outcomes = self._write_records(path, encoder, items[:wanted])
+        num_faults = sum(outcome.fault is not None for outcome in outcomes)
+        count = len(outcomes) - num_faults
         written = hidden_shard(path, count) if count else None
         self._dump(f"{name}.result", ShardResult(written, outcomes, orientations))
         done = self._path(_done(shard))
         tf.io.gfile.rename(f"{path}.result", done, overwrite=True)
+        if self.stops and num_faults:
+            end = shard + (len(outcomes) - 1) * self.num_shards
+        return Done(len(items), num_faults, end)
 
     def _write_records(
         self, path: str, encoder: RecordEncoder, items: Sequence[Any]
     ) -> list[Outcome]:
         outcomes = []
         with tf.io.TFRecordWriter(path) as writer:
-            for _, made in read_ahead(items, encoder.encode):
+            for _, made in read_ahead(items, encoder.encode, self.num_threads):
                 try:
                     encoded = made.result()
                 except Unusable as fault:

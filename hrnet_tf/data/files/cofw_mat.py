@@ -36,6 +36,7 @@ class CofwFile(contextlib.AbstractContextManager):
     def __init__(self, path: str, faces: FaceSet):
         """Opens the file. Raises `ConversionError` if it is none of COFW's."""
         self._path = path
+        self._faces = faces
         self._count = faces.count
         try:
             check_input(path)
@@ -54,6 +55,10 @@ class CofwFile(contextlib.AbstractContextManager):
                 self._references = self._read_references(images)
                 self._table = self._read_table()
             stack.pop_all()
+
+    def __reduce__(self) -> tuple[type["CofwFile"], tuple[str, FaceSet]]:
+        """Other processes open the file themselves."""
+        return CofwFile, (self._path, self._faces)
 
     def __exit__(self, *exception: object) -> None:
         self._file.close()
@@ -135,11 +140,11 @@ class CofwFile(contextlib.AbstractContextManager):
         _check_is_here(data)
         return data
 
-    def size(self, name: str) -> tuple[int, int]:
-        """The height and width of an image. Raises `Unusable`."""
+    def look(self, name: str) -> tuple[tuple[int, int], list[tuple[str, int]]]:
+        """The height and width of an image, all upright. Raises `Unusable`."""
         with self._readable(name):
             width, height = self._image(name).shape[-2:]
-        return height, width
+        return (height, width), []
 
     def read(self, image: ImageEntry) -> bytes:
         """An image as a PNG file. Raises `Unusable`."""

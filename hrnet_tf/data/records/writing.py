@@ -13,6 +13,7 @@ folder: a second one is refused by a lock, which ends with its process. So whoev
 it may remove hidden folders that others left.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import errno
@@ -138,6 +139,10 @@ class RecordSet:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the folder, and lets others write the set; may be called again."""
         self._stack.close()
 
     def _open(self, stack: contextlib.ExitStack) -> None:
@@ -219,7 +224,10 @@ class RecordShards(RecordSet):
         """Gives all files their names; `describe` makes the text beside them."""
         self._close_writers()
         counted = zip(self._paths, self._counts, strict=True)
-        hidden = [hidden_shard(path, count) for path, count in counted if count]
+        written = [pair for pair in counted if pair[1]]
+        # Checksums are computed outside of Python's lock.
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            hidden = list(pool.map(hidden_shard, *zip(*written, strict=True)))
         self.publish_files(hidden, describe)
 
     def _close_writers(self) -> None:

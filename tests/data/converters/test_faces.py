@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import pickle
 import re
 
 import cv2
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from hrnet_tf.data import faces as command
 from hrnet_tf.data.converters import faces
+from hrnet_tf.data.files.cofw_mat import CofwFile
 from hrnet_tf.data.files.face_lists import FACE_SETS
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records import pose as pose_records
@@ -130,6 +132,16 @@ def test_cofw_has_its_images_in_one_file(folder, names):
     low, high = np.floor(points.min(0)), np.ceil(points.max(0))
     side = (high - low).max()
     np.testing.assert_allclose(one["region"], [[*(low + high) / 2, side, side]])
+
+
+def test_other_processes_open_the_file_of_cofw_themselves(folder):
+    path = folder / "COFW_train_color.mat"
+    *_, grey, _ = write_mat(path)
+    with CofwFile(str(path), FACE_SETS["cofw"]) as file:
+        content = pickle.dumps(file)
+    with pickle.loads(content) as file:
+        (size, turned) = file.look("COFW_train_color_00001.png")
+    assert (size, turned) == (grey.shape, [])
 
 
 def coco(dataset, **changes):

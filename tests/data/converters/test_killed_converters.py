@@ -1,5 +1,6 @@
 """Real converters, killed at moments of their work, or two at once."""
 
+import contextlib
 import filecmp
 import os
 import random
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import killed_at_the_end
 
 from hrnet_tf.data.records import names, sets
 from hrnet_tf.data.records.shards import read_serialized
@@ -132,6 +134,15 @@ def are_gone(pids):
     return True
 
 
+def wait_for_workers(process, folder):
+    """Until several processes write; returns the ids of all that there are."""
+    while process.poll() is None and not list(
+        folder.glob(".*.partial/00001.*[0-9a-f]")
+    ):
+        time.sleep(0.005)
+    return workers_of(process)
+
+
 def test_two_processes_write_the_files_of_one(tmp_path, drawn):
     for folder, flags in (("one", []), ("two", ["--num_processes=2"])):
         process = start(drawn, "train", tmp_path / folder / "train", *flags)
@@ -151,8 +162,7 @@ def test_two_processes_write_the_files_of_one(tmp_path, drawn):
 def test_a_killed_worker_ends_the_run_with_a_sentence(tmp_path, drawn):
     prefix = tmp_path / "records" / "train"
     process = start(drawn, "train", prefix, "--num_processes=2")
-    wait_for_work(process, prefix.parent)
-    workers = workers_of(process)
+    workers = wait_for_workers(process, prefix.parent)
     os.kill(next(filter(is_worker, workers)), signal.SIGKILL)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -170,8 +180,7 @@ def test_a_killed_worker_ends_the_run_with_a_sentence(tmp_path, drawn):
 def test_workers_end_with_the_converter(tmp_path, drawn, sign):
     prefix = tmp_path / "records" / "train"
     process = start(drawn, "train", prefix, "--num_processes=2")
-    wait_for_work(process, prefix.parent)
-    workers = workers_of(process)
+    workers = wait_for_workers(process, prefix.parent)
     assert len(workers) >= 3
     process.send_signal(sign)
     _, error = process.communicate(timeout=60)
@@ -180,3 +189,36 @@ def test_workers_end_with_the_converter(tmp_path, drawn, sign):
         assert process.returncode == 143
         assert error.splitlines()[-1] == "Interrupted (SIGTERM)."
         assert os.listdir(prefix.parent) == []
+
+
+# ---- workers of Beam on this machine ----
+
+
+def beam_workers_of(process):
+    command = b"\0-m\0apache_beam.runners.worker.sdk_worker_main\0"
+    found = []
+    for pid in workers_of(process):
+        with contextlib.suppress(OSError):
+            if command in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("seconds", [0, 4])
+def test_a_conversion_begins_again_without_a_killed_worker(tmp_path, drawn, seconds):
+    pytest.importorskip("apache_beam")
+    prefix = tmp_path / "records" / "train"
+    flags = ["--runner=DirectRunner", "--direct_running_mode=multi_processing"]
+    process = start(drawn, "train", prefix, *flags, "--direct_num_workers=2")
+    with killed_at_the_end(process):
+        while not beam_workers_of(process):
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(seconds)
+        os.kill(beam_workers_of(process)[0], signal.SIGKILL)
+        _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert "Starts again: attempt 2 of 3." in error
+    assert look(prefix) == 300
+    assert len(os.listdir(prefix.parent)) == 13

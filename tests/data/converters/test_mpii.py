@@ -1,5 +1,6 @@
 """MPII's official lists: what is stored and cropped, what is refused."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -14,6 +15,7 @@ from hrnet_tf.configs.codec import Codec
 from hrnet_tf.configs.pose import PoseData
 from hrnet_tf.data import mpii as command
 from hrnet_tf.data.converters import mpii
+from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.inputs.pose import PoseInput
 from hrnet_tf.data.records import pose as pose_records
@@ -182,6 +184,20 @@ def test_people_are_cropped_as_official_code_does(dataset):
         visible = np.array(entry["joints_vis"], bool)
         joints = np.array(entry["joints"])[visible] - 1
         np.testing.assert_allclose(points[visible], joints, atol=1e-3)
+
+
+def test_the_header_of_an_image_is_read_once(dataset, monkeypatch):
+    read = []
+
+    def look_at(path):
+        read.append(path.rpartition("/")[2])
+        return dataclasses.replace(found(path), orientation=3)
+
+    found = pictures.look_at
+    monkeypatch.setattr(pictures, "look_at", look_at)
+    summary = dataset.convert(exif="ignore")
+    assert sorted(read) == ["0.png", "1.png"]
+    assert summary.not_turned == 2
 
 
 def test_without_ground_truth_heads_are_not_known(dataset):

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hrnet_tf import processes
+from hrnet_tf import beam, beam_workers, processes
 from hrnet_tf.data import coco_instances, coco_pose, pascal_context, segmentation_folder
-from hrnet_tf.data.converters import beam_pipeline, crews, shard_work
+from hrnet_tf.data.converters import beam_pipeline, shard_work
 from hrnet_tf.data.converters.encoder import Encoded, RecordEncoder
 from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.files.images import ImageRules
@@ -95,12 +95,11 @@ def pickled(content):
 @contextlib.contextmanager
 def pool_of_threads(count, flag, start, arguments=(), preload=()):
     assert flag == "--num_processes"
-    crews._Worker.encoder = pickled(arguments)[0]
     with Pickling(count) as pool:
         yield pool
 
 
-def pieces_out_of_order(work, options):
+def pieces_out_of_order(work, options, clean):
     work = pickled(work)
     for shard in reversed(range(work.num_shards)):
         work.write(shard)
@@ -254,11 +253,18 @@ class Numbers(RecordEncoder):
     ],
 )
 def test_a_piece_of_work(items, stops, facts, records, tmp_path):
-    work = shard_work.ShardWork(str(tmp_path), 1, stops)
+    work = shard_work.ShardWork(str(tmp_path), 1, len(items), stops)
     work.prepare(Numbers(), list(items))
     assert work.num_done() == 0
-    work.write(0)
+    done = work.write(0)
     assert work.num_done() == 1
+    assert (done.num_items, done.num_faults) == (len(items), facts.count(None))
+    if not facts:
+        assert done.end == 0
+    elif stops:
+        assert done.end == facts.index(None)
+    else:
+        assert done.end == len(items)
     (result,) = work.results()
     assert [outcome.facts for outcome in result.outcomes] == facts
     assert [bool(outcome.fault) for outcome in result.outcomes] == [
@@ -269,6 +275,17 @@ def test_a_piece_of_work(items, stops, facts, records, tmp_path):
         assert list(read_serialized(result.shard.path)) == records
         assert result.shard.records == len(records)
         assert result.shard.size == os.path.getsize(result.shard.path)
+
+
+@pytest.mark.parametrize(("end", "facts"), [(0, []), (5, [-1, -2]), (6, [-1, -2, -4])])
+def test_of_a_piece_is_done_what_comes_before_a_fault_elsewhere(end, facts, tmp_path):
+    work = shard_work.ShardWork(str(tmp_path), 2, 8, stops=True)
+    work.prepare(Numbers(), [9, 1, 9, 2, 9, 4, 9, 5])  # 9 lies on its side.
+    work.write(0, end=0)
+    done = work.write(1, end)
+    _, result = work.results()
+    assert [outcome.facts for outcome in result.outcomes] == facts
+    assert (done.num_items, len(result.orientations)) == (4, 4)
 
 
 def test_features_are_in_the_order_of_their_names():
@@ -387,7 +404,25 @@ def test_beam_is_named_where_it_is_not_installed(drawn, tmp_path, convert, monke
         (
             ["--runner=DirectRunner", "--num_shard=3"],
             2,
-            "There is no flag --num_shard (did you mean 'num_shards'?).",
+            "Neither this command nor Beam has a flag --num_shard (did you mean "
+            "'num_shards'?).",
+        ),
+        (
+            ["--runner=DirectRunner", "--nonsense=3"],
+            2,
+            "Neither this command nor Beam has a flag --nonsense.",
+        ),
+        (
+            ["--runner=DirectRunner", "--temp_locatoin=x"],
+            2,
+            "Neither this command nor Beam has a flag --temp_locatoin (did you mean "
+            "'temp_location'?).",
+        ),
+        (
+            ["--runner=FlinkRunner", "--num_shard=3"],
+            2,
+            "Neither this command nor Beam has a flag --num_shard (did you mean "
+            "'num_shards'?).",
         ),
         (["--num_shard=3"], 2, "Unknown command line flag 'num_shard'"),
         (["--runner=DirectRunner", "--temp_location", "x"], 2, "Unexpected argument"),
@@ -409,7 +444,23 @@ def test_what_beam_does_not_have_is_named(
     assert not (tmp_path / "records").exists()
 
 
-def fail(work, options):
+def test_options_of_a_server_are_left_to_it(drawn):
+    pytest.importorskip("apache_beam")
+    values = coco_pose.define_flags()
+    required = [*flags_of(coco_pose, drawn), "--output_prefix=records/train"]
+    values(["", *required, "--runner=FlinkRunner", "--checkpointing_interval=9"])
+    assert beam.chosen(values).options == ("--checkpointing_interval=9",)
+
+
+def test_with_worker_processes_the_command_runs_in_a_process_of_its_own(monkeypatch):
+    started = []
+    monkeypatch.setattr(beam_workers, "run_again_if_lost", lambda *a: started.append(a))
+    argv = ["", "--runner=DirectRunner", "--direct_running_mode=multi_processing"]
+    coco_pose.main(argv)
+    assert started == [("hrnet_tf.data.coco_pose", argv)]
+
+
+def fail(work, options, clean):
     def build(pipeline):
         import apache_beam
 
@@ -425,7 +476,10 @@ def fail(work, options):
     ("happens", "sentence"),
     [
         (fail, "The pipeline failed on DirectRunner: OSError: the disk of 7 is gone"),
-        (lambda work, options: None, "4 of 4 files of records were not written into"),
+        (
+            lambda work, options, clean: None,
+            "4 of 4 files of records were not written into",
+        ),
     ],
 )
 def test_a_pipeline_that_fails_writes_nothing(

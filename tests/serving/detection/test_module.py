@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from batched import same_lines
 from official.core import task_factory
 from signature_page import TFLITE, assert_documented
 
@@ -159,6 +160,20 @@ def test_maps_are_those_of_the_network(detector):
     assert maps.shape == (2, 32, 32, 8) and np.isfinite(maps).all()
 
 
+def written_images(folder):
+    """A folder with the images, and one more."""
+    folder.mkdir()
+    for number, image in enumerate([*images(), np.zeros((40, 60, 3), np.uint8)]):
+        (folder / f"{number}.png").write_bytes(encoded(image))
+    return folder
+
+
+@pytest.mark.slow  # Loads a detector twice.
+def test_batches_find_the_same(saved, tmp_path):
+    found = same_lines(saved, written_images(tmp_path / "images"), tmp_path)
+    assert sum(map(len, found)) > 0
+
+
 @pytest.mark.slow
 def test_tflite_file_is_the_same_detector(detector, predictor, tmp_path):
     _, _, module, metadata = detector
@@ -171,6 +186,8 @@ def test_tflite_file_is_the_same_detector(detector, predictor, tmp_path):
     image = cv2.resize(next(images()), (128, 128))
     found, expected = load_predictor(str(path)).predict(image), predictor.predict(image)
     assert_same(vars(found), vars(expected), atol=0.1)
+    found = same_lines(path, written_images(tmp_path / "images"), tmp_path)
+    assert sum(map(len, found)) > 0
 
 
 def test_boxes_of_tflite_files_end_at_the_image():
@@ -258,6 +275,13 @@ def test_people_are_found_by_detector_and_pose_model(saved, saved_model_dir, tmp
         for values in outputs.values():
             if values.shape.rank > 1:
                 assert not values[place, count:].numpy().any()
+
+    folder = written_images(tmp_path / "images")
+    found = same_lines(path, folder, tmp_path / "joint")
+    assert list(map(len, found))[:2] == numbers
+    flags = [f"--detector={detector}", "--category_id=4", "--box_score_threshold=0.1"]
+    found = same_lines(pose, folder, tmp_path / "apart", *flags)
+    assert list(map(len, found))[:2] == numbers
 
 
 @pytest.mark.slow  # Traces a joint model.

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from batched import same_lines
 from signature_page import TFLITE, assert_documented
 
 from hrnet_tf import registry_imports  # noqa: F401
@@ -202,17 +203,31 @@ def test_no_images_and_no_image(tmp_path):
         signatures["serving_default"](image_bytes=tf.constant([b"nothing"]))
 
 
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    """Returns a function that writes 1/ and m.tflite, once for each way of resizing."""
+
+    @functools.cache
+    def written(method):
+        folder = tmp_path_factory.mktemp(method)
+        module, metadata, _ = make(method=method)
+        saved_model.write_saved_model(module, metadata, str(folder / "1"))
+        (folder / "m.tflite").write_bytes(tflite.convert(module, metadata))
+        return folder
+
+    return written
+
+
 @pytest.mark.parametrize(
     # Another network to make and to convert.
     "method",
     ["long_side", pytest.param("fixed", marks=pytest.mark.slow)],
 )
-def test_a_saved_model_and_a_tflite_file_agree(method, tmp_path):
-    module, metadata, model = make(method=method)
-    saved_model.write_saved_model(module, metadata, str(tmp_path / "1"))
-    (tmp_path / "m.tflite").write_bytes(tflite.convert(module, metadata))
-    served = load_predictor(str(tmp_path))
-    mobile = load_predictor(str(tmp_path / "m.tflite"))
+def test_a_saved_model_and_a_tflite_file_agree(method, export):
+    _, metadata, model = make(method=method)
+    folder = export(method)
+    served = load_predictor(str(folder))
+    mobile = load_predictor(str(folder / "m.tflite"))
     described = [
         dataclasses.replace(predictor.metadata, operators=None)
         for predictor in (served, mobile)
@@ -226,6 +241,21 @@ def test_a_saved_model_and_a_tflite_file_agree(method, tmp_path):
     assert found.shape == whole.shape and found.dtype == np.uint8
     # The file's image is padded to a square, or enlarged by nearest classes.
     assert (found == whole).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    # A SavedModel is loaded twice.
+    "name",
+    ["m.tflite", pytest.param("1", marks=pytest.mark.slow)],
+)
+def test_batches_find_the_same(name, export, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, size in enumerate([(72, 96), (60, 50), (72, 96)]):
+        cv2.imwrite(str(folder / f"{number}.png"), noise(*size, number))
+    rows = same_lines(export("long_side") / name, folder, tmp_path)
+    labels = [f"{number}.png.labels.png" for number in range(3)]
+    assert [row["label_map"] for (row,) in rows] == labels
 
 
 def test_a_tflite_file_of_another_size_gives_logits_too(tmp_path):
