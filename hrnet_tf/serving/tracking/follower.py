@@ -11,6 +11,7 @@ somebody is lost.
 ...     people = follower.look(image, seconds)
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,12 @@ class Follower:
             *(_LEAST_SCORE, _LEAST_MEAN),
         )
         stays[: len(detected.boxes)] = True
+        boxes = found.boxes.copy()
+        for place in range(len(detected.boxes), len(boxes)):
+            # A crop says where somebody was expected, and keypoints who is there.
+            box = crops.box_around(found.keypoints[place], boxes[place], _LEAST_SCORE)
+            boxes[place] = box
+        found = dataclasses.replace(found, boxes=boxes)
         found = found.chosen(np.flatnonzero(stays).tolist())
         return found.chosen(self._tracker.different_people(found, seconds))
 

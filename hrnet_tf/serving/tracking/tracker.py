@@ -28,6 +28,8 @@ from hrnet_tf.serving.tracking.similarity import (
 
 # The least similarity of one person in two frames.
 _LEAST_SIMILARITY = 0.15
+# Seconds for which somebody who is lost is looked for where the motion leads.
+_SEARCHED = 1.0
 # Nobody is in two places that are as alike as these.
 _SAME_PERSON = 0.6
 
@@ -172,7 +174,7 @@ class Tracker:
         return people.tracked(places, table, np.array(numbers, np.int64))
 
     def crops(self, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-        """Where the people of the last frame are expected in the next one.
+        """Where people are expected in the next frame, those just lost among them.
 
         Args:
             seconds: When the next frame was taken.
@@ -180,10 +182,12 @@ class Tracker:
         Returns:
             boxes: float32 [T, 4], x, y, width and height in pixels, around where the
                 keypoints are expected.
-            scores: float32 [T], those of their last boxes' people.
+            scores: float32 [T], how people scored when they were last seen.
         """
         boxes, scores = [], []
-        for track in self._followed():
+        for track in self._tracks:
+            if seconds - track.seen > _SEARCHED and track.seen < self._seconds:
+                continue
             boxes.append(box_around(*track.expected(seconds), self._threshold))
             scores.append(track.score)
         return (
