@@ -111,7 +111,7 @@ def _whole_box(keypoints: np.ndarray) -> np.ndarray:
 
 
 def jitter(counted: Counted) -> float:
-    """Mean acceleration of points that do not move, in pixels for each frame squared."""
+    """Mean acceleration of points that rest, in pixels for each frame squared."""
     found = []
     for _, keypoints, true in _sequences(counted):
         rests = np.ptp(true[..., :2], axis=0).max(axis=-1) < 1e-6
