@@ -1,9 +1,9 @@
 r"""Predicts: python -m hrnet_tf.predict --model=... --input=... --output_dir=...
 
 Runs a model on an image, on all images of a folder and its subfolders, or on a video, a
-stream or a camera, and draws and writes what it finds. The model is whatever `hrnet_tf.load` takes: what
-`hrnet_tf.export` or `hrnet_tf.join` wrote, the directory of a run, a converted
-checkpoint, or an official .pth or .safetensors file.
+stream or a camera, and draws and writes what it finds. The model is whatever
+`hrnet_tf.load` takes: what `hrnet_tf.export` or `hrnet_tf.join` wrote, the directory of
+a run, a converted checkpoint, or an official .pth or .safetensors file.
 
   python -m hrnet_tf.predict --model=exported/1 --input=photos --boxes=boxes.json \
     --output_dir=predicted
@@ -22,17 +22,17 @@ by file_name, which may have the folders below --input, or else by the number th
 an image's name, in a video by the number of the frame from 0); --whole_image takes
 every image for one person.
 
-Videos, streams (rtsp://... and the like) and cameras (--input=0) need PyAV: pip install
-'hrnet_tf[video]'. Frames keep their times, which are "seconds" in the results, and the
-sound of a file stays. --track gives every person a "track_id" that stays the same from
-frame to frame, in a folder of images, too: these are frames then, in alphabetical order.
-A pose model is cropped around where people go, so that --detector looks at one of
---detect_every frames, and when somebody is lost. --smooth takes the jitter out of their
-keypoints. Ctrl-C ends a camera or a stream, as --max_seconds does, and what was
-predicted stays.
+Videos and streams (rtsp://... and the like) need PyAV: pip install 'hrnet_tf[video]'. A
+number is that of a camera: --input=0. Frames keep their times, which are "seconds" in
+the results, and the sound of a file stays. --track gives every person a "track_id",
+which stays the same from frame to frame; the images of a folder, in alphabetical order,
+are frames then, too. A pose model is cropped around where people go, so that --detector
+looks at one of --detect_every frames, and when somebody is lost. --smooth takes the
+jitter out of their keypoints. Ctrl-C ends a camera or a stream, as --max_seconds does,
+and what was predicted stays.
 
-The output directory receives the pictures under their names, or the video as MP4 (H.264,
-which browsers play), and results.json; --no_pictures writes results alone. For pose
+The output directory receives the pictures under their names, or the video as MP4
+(H.264, which browsers play), and results.json; --no_pictures writes results alone. For pose
 they are COCO results with image_id, category_id, keypoints (x, y, score; pixels of the
 image), score, and for convenience bbox and file_name. For segmentation there are for
 every image image_id, file_name, the share of each class in its pixels, and label_map,
