@@ -32,13 +32,13 @@ jitter out of their keypoints. Ctrl-C ends a camera or a stream, as --max_second
 and what was predicted stays.
 
 The output directory receives the pictures under their names, or the video as MP4
-(H.264, which browsers play), and results.json; --no_pictures writes results alone. For pose
-they are COCO results with image_id, category_id, keypoints (x, y, score; pixels of the
-image), score, and for convenience bbox and file_name. For segmentation there are for
-every image image_id, file_name, the share of each class in its pixels, and label_map,
-the path below --output_dir of a PNG file with the number of every pixel's class (none
-for videos). For detection there are COCO results with image_id, category_id, bbox,
-score and, with masks, segmentation; --boxes takes the same file.
+(H.264, which browsers play), and results.json; --no_pictures writes results alone. For
+pose they are COCO results with image_id, category_id, keypoints (x, y, score; pixels of
+the image), score, and for convenience bbox and file_name. For segmentation there are
+for every image image_id, file_name, the share of each class in its pixels, and
+label_map, the path below --output_dir of a PNG file with the number of every pixel's
+class (none for videos). For detection there are COCO results with image_id,
+category_id, bbox, score and, with masks, segmentation; --boxes takes the same file.
 
 Pictures are turned by their EXIF orientation, as viewers show them, and results are of
 the turned pictures; --exif=ignore takes the pixels as they are stored.

@@ -21,6 +21,9 @@ MAX_PIXELS = 40_000_000
 # Seconds: files of the page that are older are deleted, looked for at such intervals.
 _OLDEST, _INTERVAL = 900, 60
 
+# How the address begins by which a browser sends a webcam's picture.
+SNAPSHOT = "data:image/jpeg;base64,"
+
 # What Gradio and pydantic raise about values of other types and forms.
 _UNFIT = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError),
@@ -55,12 +58,19 @@ def _check_uploads(inputs: Any) -> None:
     one from another.
     """
     if isinstance(inputs, dict):
-        if "path" in inputs:
+        if "path" in inputs and not is_snapshot(inputs):
             _check_upload(inputs["path"])
         inputs = list(inputs.values())
     if isinstance(inputs, list):
         for element in inputs:
             _check_uploads(element)
+
+
+def is_snapshot(sent: Any) -> bool:
+    """Whether a picture was sent as such, as the webcam's are, and not as a file."""
+    url = sent.get("url") if isinstance(sent, dict) else None
+    is_data = isinstance(url, str) and url.startswith(SNAPSHOT)
+    return is_data and sent.get("path") is None
 
 
 def _check_upload(path: Any) -> None:
@@ -159,9 +169,11 @@ def picture_output(label: str, visible: bool = True) -> gr.Image:
 
 def build_page(predictor: Predictor, max_pixels: int = MAX_PIXELS) -> gr.Blocks:
     """The page of a model that needs nothing but an image; `page_server` serves it."""
+    from hrnet_tf.serving.page_webcam import add_webcam
+
     with Page() as blocks:
         gr.Markdown(f"## HRNet, {predictor.metadata.task}\nUpload a picture.")
-        with gr.Row():
+        with gr.Tab("Picture"), gr.Row():
             with gr.Column():
                 image = gr.Image(label="Picture", sources=["upload", "webcam"])
                 threshold = gr.Slider(0, 1, 0.3, label="Least score that is drawn")
@@ -171,6 +183,9 @@ def build_page(predictor: Predictor, max_pixels: int = MAX_PIXELS) -> gr.Blocks:
                 table = gr.Dataframe(
                     headers=list(predictor.columns), type="array", label="Found"
                 )
+
+        if predictor.unit == "people":
+            add_webcam(predictor, max_pixels)
 
         def predict(
             upload: dict[str, Any] | None, threshold: float

@@ -19,6 +19,7 @@ from hrnet_tf.serving.page import (
     read,
     show,
 )
+from hrnet_tf.serving.page_webcam import add_webcam
 from hrnet_tf.serving.pose.predictor import PosePredictor
 
 # More people than a picture needs would keep the server busy.
@@ -117,7 +118,7 @@ def build_page(predictor: PosePredictor, max_pixels: int = MAX_PIXELS) -> gr.Blo
             f"{metadata.input_size[0]}x{metadata.input_size[1]}\n{_HELP}"
         )
         original, corner = gr.State(None), gr.State(None)
-        with gr.Row():
+        with gr.Tab("Picture"), gr.Row():
             with gr.Column():
                 image = gr.Image(label="Picture", sources=["upload", "webcam"])
                 boxes = gr.Dataframe(
@@ -141,6 +142,7 @@ def build_page(predictor: PosePredictor, max_pixels: int = MAX_PIXELS) -> gr.Blo
                     type="array",
                     label="Keypoints in pixels",
                 )
+        add_webcam(predictor, max_pixels)
 
         def take(
             upload: dict[str, Any] | None,
