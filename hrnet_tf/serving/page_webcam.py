@@ -28,7 +28,7 @@ _KEPT = 900
 
 _HELP = (
     "Start the camera. People keep their numbers, and keypoints are smoothed. A pose "
-    "model follows one person, looked for in the whole picture; a model with a detector "
+    "model follows one person, looked for in the whole picture; one with a detector "
     "follows all."
 )
 
