@@ -89,7 +89,7 @@ def test_sound_is_kept(name, codec, kept, tmp_path):
     with av.open(path) as container:
         stream = container.streams.audio[0]
         assert stream.codec_context.name == kept
-        pieces = [piece for piece in container.decode(stream)]
+        pieces = list(container.decode(stream))
         end = pieces[-1].time + pieces[-1].samples / pieces[-1].sample_rate
         loudness = np.abs(pieces[len(pieces) // 2].to_ndarray()).max()
     assert end == pytest.approx(2.0, abs=0.1)
@@ -259,9 +259,7 @@ def test_what_only_begins_like_a_video_is_named(content, tmp_path):
     path = tmp_path / "a.mp4"
     # A list of films is no film: it could name any file.
     path.write_bytes(content.replace(b"{other}", str(other).encode()))
-    with pytest.raises(
-        media.MediaError, match="a.mp4: (not a video|it has no pictures)"
-    ):
+    with pytest.raises(media.MediaError, match="a.mp4: (not a vid|it has no pict)"):
         videos.open_video(str(path))
 
 
