@@ -150,6 +150,9 @@ def test_from_runs_to_predictions(
         path.parent.name for path in Path("predicted").glob("*/results.json")
     )
     assert found == ["boxes", "classes", "joined", "objects", "people", "video"]
+    walk("docs/video.md")
+    rows = json.loads(Path("followed/film/results.json").read_text())
+    assert all("seconds" in row and "track_id" in row for row in rows)
     shutil.rmtree("exported")
     walk("README.md")
     assert Path("exported/pose/1/saved_model.pb").exists()
