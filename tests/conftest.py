@@ -404,6 +404,13 @@ def chromium() -> Iterator[Any]:
     if path is None:
         pytest.skip("needs chromium")
     with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # A camera that needs no leave, and shows a pattern that moves.
+        camera = [
+            "--use-fake-ui-for-media-stream",
+            "--use-fake-device-for-media-stream",
+        ]
+        launched = driver.chromium.launch(
+            executable_path=path, args=["--no-sandbox", *camera]
+        )
         yield launched
         launched.close()
