@@ -84,12 +84,12 @@ class Counted:
 def _matches(
     people: Sequence[Mapping[str, Any]], found: Found
 ) -> Iterable[tuple[int, int]]:
-    if not people or not len(found.track_ids):
+    true = np.array([_keypoints(person) for person in people]).reshape(-1, 17, 3)
+    if not (true[..., 2] == 2).any() or not len(found.track_ids):
         return []
-    true = np.stack([_keypoints(person) for person in people])
+    boxes = np.stack([_whole_box(keypoints) for keypoints in true])
     # Only what is visible counts, in an area that others do not hide.
     true[..., 2] = true[..., 2] == 2
-    boxes = np.stack([_whole_box(keypoints) for keypoints in true])
     seen = found.keypoints.copy()
     seen[..., 2] = 1
     likeness = pose_similarities(
@@ -105,8 +105,8 @@ def _keypoints(person: Mapping[str, Any]) -> np.ndarray:
 
 
 def _whole_box(keypoints: np.ndarray) -> np.ndarray:
-    points = keypoints[:, :2][np.any(keypoints[:, :2] != 0, axis=1)]
-    low, high = points.min(axis=0), points.max(axis=0)
+    points = keypoints[keypoints[:, 2] > 0, :2] if keypoints[:, 2].any() else keypoints
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     return np.concatenate([low, high - low])
 
 

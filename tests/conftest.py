@@ -405,12 +405,8 @@ def chromium() -> Iterator[Any]:
         pytest.skip("needs chromium")
     with playwright.sync_playwright() as driver:
         # A camera that needs no leave, and shows a pattern that moves.
-        camera = [
-            "--use-fake-ui-for-media-stream",
-            "--use-fake-device-for-media-stream",
-        ]
-        launched = driver.chromium.launch(
-            executable_path=path, args=["--no-sandbox", *camera]
-        )
+        camera = [f"--use-fake-{what}-for-media-stream" for what in ("ui", "device")]
+        options = ["--no-sandbox", *camera]
+        launched = driver.chromium.launch(executable_path=path, args=options)
         yield launched
         launched.close()

@@ -190,16 +190,21 @@ def _seen(
 ) -> Iterator[dict[str, Any]]:
     """What can be seen of people, far ones first."""
     labels = np.zeros((*size, 2), np.uint8)
-    alone = []
     for owner, figure in enumerate(figures, 1):
         draw_labels(labels, figure.shapes, owner)
-        alone.append(np.count_nonzero(labels[..., 0] == owner))
     draw_labels(labels, before, _PILLAR)
-    for owner, (figure, pixels) in enumerate(zip(figures, alone, strict=True), 1):
+    for owner, figure in enumerate(figures, 1):
         person = describe(figure, labels, owner)
         if person["area"]:
-            yield {
-                "track_id": owner,
-                "visible": round(person["area"] / pixels, 3),
-                **person,
-            }
+            visible = min(person["area"] / _whole_area(figure), 1.0)
+            yield {"track_id": owner, "visible": round(visible, 3), **person}
+
+
+def _whole_area(figure: Figure) -> int:
+    """The pixels of somebody whom nothing hides, in a picture that is large enough."""
+    low, high = figure.box
+    width, height = np.ceil(high - low).astype(int) + 3
+    labels = np.zeros((height, width, 2), np.uint8)
+    # As many parts of a pixel off the grid as in the film.
+    draw_labels(labels, figure.place(1, 1 - np.floor(low)).shapes, 1)
+    return np.count_nonzero(labels[..., 0])

@@ -1,8 +1,8 @@
 """Follows the people of a video from crop to crop; a detector looks now and then.
 
 A pose model is cropped around where the last keypoints lead, so that the detector need
-not see every frame. It looks at every so many of them for who is new, and at once when
-somebody is lost.
+not see every frame. It looks at every so many of them for who is new, at once when
+somebody is lost, and twice as often until everybody is found or forgotten.
 
 >>> import hrnet_tf
 >>> pose = hrnet_tf.load("exported/pose/1")
@@ -78,7 +78,7 @@ class Follower:
         self._sees_all = self._detector is None and not model.needs_boxes
         self._every = detect_every
         self._tracker = tracker or Tracker()
-        self._wait = 0  # frames until the detector's next one
+        self._since = detect_every  # frames since the detector's last one
 
     def look(
         self, image: np.ndarray, seconds: float, boxes: Boxes | None = None
@@ -104,8 +104,8 @@ class Follower:
 
     def _follow(self, image: np.ndarray, seconds: float) -> Any:
         expected = Boxes.found(*self._tracker.crops(seconds))
-        self._wait -= 1
-        if self._wait < 1:
+        self._since += 1
+        if self._since >= self._every / (2 if self._tracker.has_lost else 1):
             return self._look(image, seconds, self._detect(image), expected)
         found = self._look(image, seconds, _NOBODY, expected)
         if self._tracker.misses_somebody(found, seconds):
@@ -114,7 +114,7 @@ class Follower:
         return found
 
     def _detect(self, image: np.ndarray) -> Boxes:
-        self._wait = self._every
+        self._since = 0
         if self._detector is None:
             return Boxes.of_whole(image)
         self.detector_calls += 1

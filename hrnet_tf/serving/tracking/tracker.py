@@ -60,6 +60,7 @@ class People(Protocol):
         scores: [P].
         track_ids: [P], or None if they have no numbers.
         skeleton: What the keypoints are.
+        image: [H, W, 3], the frame.
     """
 
     @property
@@ -70,6 +71,8 @@ class People(Protocol):
     def scores(self) -> np.ndarray: ...
     @property
     def skeleton(self) -> Limbed: ...
+    @property
+    def image(self) -> np.ndarray: ...
 
     def tracked(
         self: P, places: Sequence[int], keypoints: np.ndarray, track_ids: np.ndarray
@@ -89,10 +92,17 @@ class _Track:
     filter: OneEuroFilter | None
     motion: Motion = dataclasses.field(default_factory=Motion)
 
-    def expected(self, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints and box that are expected then."""
-        step = self.motion.step(seconds - self.seen)
+    def expected(
+        self, seconds: float, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints and box that are expected then, in an image of (height, width).
+
+        Who leaves it is expected back where he or she left.
+        """
         keypoints, box = np.float64(self.keypoints), np.float64(self.box)
+        middle = box[:2] + box[2:] / 2
+        step = self.motion.step(seconds - self.seen)
+        step = np.clip(middle + step, 0, size[::-1]) - middle
         keypoints[:, :2] += step
         box[:2] += step
         return keypoints, box
@@ -109,7 +119,7 @@ class Tracker:
     def __init__(
         self,
         smoothing: Smoothing | None = DEFAULT_SMOOTHING,
-        patience: float = 2.0,
+        patience: float = 3.0,
         least_score: float = 0.3,
         keypoint_score_threshold: float = 0.2,
     ):
@@ -135,6 +145,7 @@ class Tracker:
         self._threshold = keypoint_score_threshold
         self._tracks: list[_Track] = []
         self._seconds = -math.inf
+        self._size = (0, 0)  # the last image's (height, width)
         self._given = 0
 
     def update(self, people: P, seconds: float) -> P:
@@ -168,7 +179,7 @@ class Tracker:
             places.append(place)
             numbers.append(track.number)
             keypoints.append(self._smooth(track, seconds))
-        self._seconds = seconds
+        self._seconds, self._size = seconds, people.image.shape[:2]
         shape = [len(places), *people.keypoints.shape[1:]]
         table = np.array(keypoints, np.float32).reshape(shape)
         return people.tracked(places, table, np.array(numbers, np.int64))
@@ -188,12 +199,19 @@ class Tracker:
         for track in self._tracks:
             if seconds - track.seen > _SEARCHED and track.seen < self._seconds:
                 continue
-            boxes.append(box_around(*track.expected(seconds), self._threshold))
+            boxes.append(
+                box_around(*track.expected(seconds, self._size), self._threshold)
+            )
             scores.append(track.score)
         return (
             np.array(boxes, np.float32).reshape(-1, 4),
             np.array(scores, np.float32),
         )
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether somebody who is not forgotten was not in the last frame."""
+        return len(self._followed()) < len(self._tracks)
 
     def misses_somebody(self, people: People, seconds: float) -> bool:
         """Whether somebody of the last frame is not among these people of the next."""
@@ -249,7 +267,8 @@ class Tracker:
         """Float64 [T, P]; see `similarity`."""
         if not tracks or not len(people.boxes):
             return np.zeros([len(tracks), len(people.boxes)])
-        expected = [track.expected(seconds) for track in tracks]
+        size = people.image.shape[:2]
+        expected = [track.expected(seconds, size) for track in tracks]
         keypoints, boxes = map(np.array, zip(*expected, strict=True))
         sigmas = np.asarray(people.skeleton.sigmas)
         poses = pose_similarities(
