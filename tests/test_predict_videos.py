@@ -350,3 +350,4 @@ def test_a_writer_that_fails_leaves_results(film, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(video_writing.VideoWriter, "write", fail)
     assert run(tmp_path, f"--input={film}", "--whole_image") == 1
     assert "This PyAV cannot write." in capsys.readouterr().err
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == RESULTS

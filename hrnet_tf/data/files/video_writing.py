@@ -34,8 +34,15 @@ _TICKS = 90_000
 _log = logging.getLogger(__name__)
 
 
+class _NothingWritten(Exception):
+    """Ends a video without a frame, which is no file."""
+
+
 class VideoWriter(contextlib.ExitStack):
-    """Writes an MP4 video; it appears under its name when all of it is written."""
+    """Writes an MP4 video; it appears under its name when all of it is written.
+
+    Without a frame there is no file.
+    """
 
     def __init__(
         self, path: str, frames_per_second: float, sound: "Sound | None" = None
@@ -58,6 +65,7 @@ class VideoWriter(contextlib.ExitStack):
     def __enter__(self) -> "VideoWriter":
         """Opens a file beside `path`. Raises `MediaError` without PyAV."""
         self._av = import_av()
+        self.enter_context(contextlib.suppress(_NothingWritten))
         partial = self.enter_context(written_whole(self._path))
         options = {"movflags": "+faststart"}
         self._container = self._av.open(partial, "w", format="mp4", options=options)
@@ -108,8 +116,10 @@ class VideoWriter(contextlib.ExitStack):
 
     def _end(self, kind: Any, error: Any, trace: Any) -> None:
         """Writes what the encoder has kept, unless the block has failed."""
-        if kind is not None or self._stream is None:
+        if kind is not None:
             return
+        if self._stream is None:
+            raise _NothingWritten
         for packet in self._stream.encode(None):
             self._container.mux(packet)
         if self._sound:

@@ -97,7 +97,7 @@ class _Track:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints and box that are expected then, in an image of (height, width).
 
-        Who leaves it is expected back where he or she left.
+        Who leaves it is expected back at its border.
         """
         keypoints, box = np.float64(self.keypoints), np.float64(self.box)
         middle = box[:2] + box[2:] / 2
