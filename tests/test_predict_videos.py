@@ -71,8 +71,8 @@ def with_bodies(predict_people):
         keypoints, scores = predict_people(self, image, boxes)
         if len(boxes):
             keypoints[..., 1] = boxes[:, 1:2] + spread * boxes[:, 3:]
-            keypoints[:, ::2, 0] += 0.3 * boxes[:, 2:3]
-            keypoints[:, 1::2, 0] -= 0.3 * boxes[:, 2:3]
+            keypoints[:, ::2, 0] += 0.4 * boxes[:, 2:3]
+            keypoints[:, 1::2, 0] -= 0.4 * boxes[:, 2:3]
         return keypoints, scores
 
     return predict
@@ -145,8 +145,9 @@ def test_people_keep_their_numbers(walk, tmp_path):
 def test_smoothing_is_asked_for(walk, tmp_path):
     found = []
     for flags in ([], ["--track"], ["--track", "--smooth"]):
-        flags = [f"--input={walk}", "--no_pictures", "--overwrite", *flags]
-        assert run(tmp_path, *flags, "--detect_every=1", model="people") == 0
+        flags += ["--detect_every=1"] if flags else []
+        flags += [f"--input={walk}", "--no_pictures", "--overwrite"]
+        assert run(tmp_path, *flags, model="people") == 0
         rows = sorted(read_results(tmp_path), key=lambda row: row["bbox"][0])
         found.append(np.array([row["keypoints"] for row in rows]))
         Detector.looks = 0
@@ -285,6 +286,7 @@ def test_a_stream_that_stalls_keeps_what_was_predicted(tmp_path, capsys, monkeyp
     assert "3 people:" in told.out
     rows = read_results(tmp_path)
     assert [row["file_name"] for row in rows] == ["stream"] * 3
+    monkeypatch.undo()
     assert len(read_film(tmp_path / "out/stream.mp4")[1]) == 3
 
 

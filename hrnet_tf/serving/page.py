@@ -13,6 +13,13 @@ import numpy as np
 from hrnet_tf.data.files import media
 from hrnet_tf.messages import one_line
 from hrnet_tf.serving.boxes import Boxes
+from hrnet_tf.serving.page_parts import (
+    checked_threshold,
+    is_snapshot,
+    mistake,
+    picture_output,
+)
+from hrnet_tf.serving.page_webcam import add_webcam
 from hrnet_tf.serving.predictor import Predictor
 
 # Larger images, in pixels, would keep the server busy drawing.
@@ -21,9 +28,6 @@ MAX_PIXELS = 40_000_000
 # Seconds: files of the page that are older are deleted, looked for at such intervals.
 _OLDEST, _INTERVAL = 900, 60
 
-# How the address begins by which a browser sends a webcam's picture.
-SNAPSHOT = "data:image/jpeg;base64,"
-
 # What Gradio and pydantic raise about values of other types and forms.
 _UNFIT = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError),
@@ -31,11 +35,6 @@ _UNFIT = (
 )
 
 _log = logging.getLogger(__name__)
-
-
-def mistake(sentence: str) -> gr.Error:
-    """An error that the page shows, and the log does not."""
-    return gr.Error(sentence, print_exception=False)
 
 
 def path_of(upload: dict[str, Any] | None) -> str | None:
@@ -66,13 +65,6 @@ def _check_uploads(inputs: Any) -> None:
             _check_uploads(element)
 
 
-def is_snapshot(sent: Any) -> bool:
-    """Whether a picture was sent as such, as the webcam's are, and not as a file."""
-    url = sent.get("url") if isinstance(sent, dict) else None
-    is_data = isinstance(url, str) and url.startswith(SNAPSHOT)
-    return is_data and sent.get("path") is None
-
-
 def _check_upload(path: Any) -> None:
     folder = os.path.realpath(gr.utils.get_upload_folder())
     is_path = isinstance(path, str) and "\0" not in path
@@ -92,14 +84,6 @@ def read(path: str | None, max_pixels: int) -> np.ndarray:
         return media.read_image(path, max_pixels=max_pixels)
     except media.MediaError as error:
         raise mistake(str(error).replace(path, os.path.basename(path))) from error
-
-
-def checked_threshold(value: Any) -> float:
-    """Returns the least score. Raises `gradio.Error` if it is none."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= 1:  # Nor is NaN.
-        raise mistake("The least score must be a number from 0 to 1.")
-    return float(value)
 
 
 class Page(gr.Blocks):
@@ -161,16 +145,8 @@ def show(
     return prediction.picture(), prediction.table()
 
 
-def picture_output(label: str, visible: bool = True) -> gr.Image:
-    """A picture without the button that would publish it."""
-    buttons = ["download", "fullscreen"]
-    return gr.Image(label=label, format="png", buttons=buttons, visible=visible)
-
-
 def build_page(predictor: Predictor, max_pixels: int = MAX_PIXELS) -> gr.Blocks:
     """The page of a model that needs nothing but an image; `page_server` serves it."""
-    from hrnet_tf.serving.page_webcam import add_webcam
-
     with Page() as blocks:
         gr.Markdown(f"## HRNet, {predictor.metadata.task}\nUpload a picture.")
         with gr.Tab("Picture"), gr.Row():

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 
 from hrnet_tf.data.files import pictures
-from hrnet_tf.serving.page import (
+from hrnet_tf.serving.page_parts import (
     SNAPSHOT,
     checked_threshold,
     is_snapshot,

@@ -14,6 +14,7 @@ from hrnet_tf.serving.predictor import DEFAULT_STYLE
 gradio = pytest.importorskip("gradio", reason="needs the extra `demo`")
 page_webcam = pytest.importorskip("hrnet_tf.serving.page_webcam")
 page = pytest.importorskip("hrnet_tf.serving.page")
+page_parts = pytest.importorskip("hrnet_tf.serving.page_parts")
 
 
 class People(FakePredictor):
@@ -31,7 +32,7 @@ class People(FakePredictor):
         return super().predict_image(image, boxes)
 
 
-def snapshot(image, head=page.SNAPSHOT):
+def snapshot(image, head=page_parts.SNAPSHOT):
     content = cv2.imencode(".jpg", image)[1].tobytes()
     return {"path": None, "url": head + base64.b64encode(content).decode()}
 
@@ -56,10 +57,10 @@ def test_a_picture_of_the_webcam_is_predicted(port):
     "sent",
     [
         *(None, "abc", 3, [1], {}, {"path": "/etc/passwd"}),
-        {"url": page.SNAPSHOT + "!"},
-        {"path": None, "url": page.SNAPSHOT + "AAAA"},
+        {"url": page_parts.SNAPSHOT + "!"},
+        {"path": None, "url": page_parts.SNAPSHOT + "AAAA"},
         {"path": None, "url": "http://example.org/a.jpg"},
-        {"path": "/etc/passwd", "url": page.SNAPSHOT + "AAAA"},
+        {"path": "/etc/passwd", "url": page_parts.SNAPSHOT + "AAAA"},
         snapshot(IMAGE, "data:text/plain;base64,"),
         snapshot(np.zeros((400, 400, 3), np.uint8)),  # Too many pixels.
     ],

@@ -21,15 +21,16 @@ _ENCODERS = {
     "libopenh264": {},
     "h264_videotoolbox": {},
     "libvpx-vp9": {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "6"},
-    "mpeg4": {"qscale": "4"},
+    "mpeg4": {"qmin": "2", "qmax": "6"},
 }
 _UNPLAYED = "mpeg4"  # by browsers
 
 # Sound that MP4 takes as it is, and that is common in it.
 _COPIED = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
 
-# Of times in a file: what cameras and MPEG count in.
-_TICKS = 90_000
+# Of times in a file, in a second: whole numbers for frames of all usual rates, and few
+# enough for MPEG-4.
+_TICKS = 60_000
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ class VideoWriter(contextlib.ExitStack):
         options = {"movflags": "+faststart"}
         self._container = self._av.open(partial, "w", format="mp4", options=options)
         self.callback(self._container.close)
+        if self._sound:
+            self.callback(self._sound.close)
         self.push(self._end)
         return self
 
@@ -111,7 +114,6 @@ class VideoWriter(contextlib.ExitStack):
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
         if self._sound:
-            self.callback(self._sound.close)
             self._sound.begin(self._container)
 
     def _end(self, kind: Any, error: Any, trace: Any) -> None:

@@ -10,15 +10,8 @@ import numpy as np
 
 from hrnet_tf import visualization
 from hrnet_tf.serving.boxes import Boxes
-from hrnet_tf.serving.page import (
-    MAX_PIXELS,
-    Page,
-    mistake,
-    path_of,
-    picture_output,
-    read,
-    show,
-)
+from hrnet_tf.serving.page import MAX_PIXELS, Page, path_of, read, show
+from hrnet_tf.serving.page_parts import mistake, picture_output
 from hrnet_tf.serving.page_webcam import add_webcam
 from hrnet_tf.serving.pose.predictor import PosePredictor
 

@@ -8,8 +8,8 @@ import numpy as np
 
 # The box of a person is larger than that of the keypoints: hair, hands and feet.
 _GROWTH = 1.25
-# Shares of the last box: a person who is half hidden is still a whole one.
-_LEAST_SIDE = 0.8
+# A share of the last box: a person who is half hidden is still a whole one.
+LEAST_SIDE = 0.8
 _FEWEST = 3
 
 # A person is lost if so few of the keypoints are seen, or so little of the box is left
@@ -19,15 +19,19 @@ _LEAST_INSIDE = 0.15
 
 
 def box_around(
-    keypoints: np.ndarray, box: np.ndarray, least_score: float
+    keypoints: np.ndarray,
+    box: np.ndarray,
+    least_score: float,
+    least_side: float = LEAST_SIDE,
 ) -> np.ndarray:
     """The box of a person from keypoints.
 
     Args:
         keypoints: [K, 3], x and y in pixels and the score.
         box: [4], the person's last box: x, y, width and height in pixels. With too few
-            keypoints it stays; else its sides shrink by a fifth at most.
+            keypoints it stays.
         least_score: Keypoints that score at most this are not seen.
+        least_side: The least that is left of the sides of that box, as a share.
 
     Returns:
         float64 [4].
@@ -37,7 +41,7 @@ def box_around(
     if len(seen) < _FEWEST:
         return box
     low, high = seen.min(axis=0), seen.max(axis=0)
-    sides = np.maximum(_GROWTH * (high - low), _LEAST_SIDE * box[2:])
+    sides = np.maximum(_GROWTH * (high - low), least_side * box[2:])
     return np.concatenate([(low + high - sides) / 2, sides])
 
 

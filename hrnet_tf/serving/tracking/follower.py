@@ -105,13 +105,19 @@ class Follower:
     def _follow(self, image: np.ndarray, seconds: float) -> Any:
         expected = Boxes.found(*self._tracker.crops(seconds))
         self._since += 1
-        if self._since >= self._every / (2 if self._tracker.has_lost else 1):
+        if self._is_due():
             return self._look(image, seconds, self._detect(image), expected)
         found = self._look(image, seconds, _NOBODY, expected)
         if self._tracker.misses_somebody(found, seconds):
             there = Boxes.found(found.boxes, found.box_scores)
             return self._look(image, seconds, self._detect(image), there)
         return found
+
+    def _is_due(self) -> bool:
+        """Whether it is time to look for people."""
+        if self._detector is None:
+            return self._tracker.follows_nobody
+        return self._since >= self._every / (2 if self._tracker.has_lost else 1)
 
     def _detect(self, image: np.ndarray) -> Boxes:
         self._since = 0
@@ -144,10 +150,15 @@ class Follower:
         )
         stays[: len(detected.boxes)] = True
         boxes = found.boxes.copy()
-        for place in range(len(detected.boxes), len(boxes)):
-            # A crop says where somebody was expected, and keypoints who is there.
-            box = crops.box_around(found.keypoints[place], boxes[place], _LEAST_SCORE)
-            boxes[place] = box
+        # A crop says where somebody was expected, and keypoints who is there. A whole
+        # image says nothing.
+        begin, least = (len(detected.boxes), crops.LEAST_SIDE)
+        if self._detector is None:
+            begin, least = 0, 0.0
+        for place in range(begin, len(boxes)):
+            boxes[place] = crops.box_around(
+                found.keypoints[place], boxes[place], _LEAST_SCORE, least
+            )
         found = dataclasses.replace(found, boxes=boxes)
         found = found.chosen(np.flatnonzero(stays).tolist())
         return found.chosen(self._tracker.different_people(found, seconds))

@@ -209,6 +209,11 @@ class Tracker:
         )
 
     @property
+    def follows_nobody(self) -> bool:
+        """Whether nobody was in the last frame."""
+        return not self._followed()
+
+    @property
     def has_lost(self) -> bool:
         """Whether somebody who is not forgotten was not in the last frame."""
         return len(self._followed()) < len(self._tracks)

@@ -117,12 +117,14 @@ def test_whom_the_detector_misses_is_followed_all_the_same(pose):
 
 def test_without_a_detector_one_person_is_followed_from_the_whole_image():
     pose = Pose(body(200))
-    follower = Follower(pose, detect_every=4)
+    follower = Follower(pose)
     for number in range(6):
         assert follower.look(IMAGE, number / 30).track_ids.tolist() == [1]
     widths = [boxes[:, 2].max() for boxes in pose.boxes]
-    assert widths[0] == widths[4] == SIZE[1]
-    assert max(widths[1:4]) < 60
+    assert widths[0] == SIZE[1] and max(widths[1:]) < 60
+    pose.people = [body(350)]
+    assert follower.look(IMAGE, 0.3).track_ids.tolist() == [2]
+    assert pose.boxes[-1][:, 2].max() == SIZE[1]
 
 
 def test_boxes_that_are_given_are_taken(pose):
