@@ -95,7 +95,10 @@ def test_a_browser_streams_its_camera(port, chromium):
     tab.get_by_role("tab", name="Webcam").click()
     People.shown.clear()
     tab.get_by_text("Click to Access Webcam").last.click()
-    tab.get_by_role("button", name="Record").last.click()
+    tab.wait_for_timeout(2000)
+    tab.screenshot(path="/tmp/webcam1.png", full_page=True)
+    print(tab.locator("body").inner_html()[-6000:])
+    tab.get_by_role("button", name="Record").last.click(timeout=1000)
     for _ in range(100):
         if len(People.shown) >= 3:
             break

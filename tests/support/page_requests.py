@@ -33,8 +33,15 @@ def call(port, event, *data):
     headers = {"Content-Type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
         number = json.load(answer)["event_id"]
+    told = ""
     with urllib.request.urlopen(f"{url}/{number}", timeout=30) as answer:
-        return answer.read().decode()
+        # A stream stays open after an answer, for more pictures.
+        for line in answer:
+            told += line.decode()
+            is_over = "event: complete" in told or "event: error" in told
+            if is_over and line.startswith(b"data:"):
+                break
+    return told
 
 
 def upload(port, path):

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hrnet_tf.data.files.media import MediaError
-from hrnet_tf.data.files.videos import PATIENCE, Video, VideoInfo
+from hrnet_tf.data.files.video import PATIENCE, Video, VideoInfo
 
 # Failed reads in a row, at such intervals in seconds, for which nobody waits longer.
 _INTERVAL = 0.05

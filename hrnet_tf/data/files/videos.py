@@ -7,8 +7,6 @@ stays as it is.
 """
 
 import contextlib
-import dataclasses
-import math
 import os
 import re
 from collections.abc import Iterator
@@ -16,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from hrnet_tf.data.files import media, pictures
+from hrnet_tf.data.files import cameras, media, pictures
 from hrnet_tf.data.files.media import MediaError
+from hrnet_tf.data.files.video import PATIENCE, Video, VideoInfo
 from hrnet_tf.input_files import MAX_PIXELS, InputFileError, open_input
 from hrnet_tf.messages import one_line
 
@@ -30,19 +29,10 @@ _FORMATS = (
 _LIVE = re.compile(r"(rtsps?|rtmps?|srt|udp|rtp|tcp|https?)://", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 
-# Seconds to wait for a stream to begin, and for its next frame.
-PATIENCE = 10.0
-
 # Frame rate assumed when a file gives none, or one that no camera has: some give the
 # unit of their time stamps, such as 1000 or 90000 per second.
 _DEFAULT_FRAMES_PER_SECOND = 25.0
 _ABSURD_FRAMES_PER_SECOND = 1000.0
-
-# Seconds: times that go on after a longer gap, or go back by more, are mistakes.
-_LONGEST_GAP = 3600.0
-_MOST_BACK = 1.0
-# Between frames of which the second would not be later.
-_LEAST_STEP = 0.001
 
 
 def import_av() -> Any:
@@ -76,100 +66,6 @@ def without_password(source: str) -> str:
     return _PASSWORD.sub("", source)
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What a video says about itself.
-
-    Attributes:
-        width: Of its frames as they are shown, in pixels.
-        height: The same.
-        frames_per_second: The mean, or an estimate.
-        num_frames: An estimate; None if it does not say, or goes on for ever.
-        has_audio: Whether it can be heard.
-    """
-
-    width: int
-    height: int
-    frames_per_second: float
-    num_frames: int | None = None
-    has_audio: bool = False
-
-
-class Clock:
-    """Times that always advance, whatever a file says.
-
-    Attributes:
-        corrected: How many times were missing, went back, or jumped.
-    """
-
-    def __init__(self, frames_per_second: float):
-        """Frames without a time follow one another at this rate."""
-        self.corrected = 0
-        self._step = 1 / frames_per_second
-        self._shift: float | None = None
-        self._last = 0.0
-
-    def advance(self, seconds: float | None) -> float:
-        """When a frame is due, in seconds after the first one.
-
-        Args:
-            seconds: What the file says, on any clock; None if nothing.
-        """
-        if seconds is not None and not math.isfinite(seconds):
-            seconds = None
-        if self._shift is None:
-            self._shift = -(seconds or 0.0)
-            self.corrected += seconds is None
-            return 0.0
-        due = self._last + self._step if seconds is None else seconds + self._shift
-        step = due - self._last
-        if not 0 < step <= _LONGEST_GAP:
-            self.corrected += 1
-            is_jump = not -_MOST_BACK < step <= 0
-            due = self._last + (self._step if is_jump else _LEAST_STEP)
-            if is_jump and seconds is not None:
-                self._shift = due - seconds
-        elif seconds is None:
-            self.corrected += 1
-        self._last = due
-        return due
-
-
-class Video(contextlib.ExitStack):
-    """A video that is open; it is iterated once, for (seconds, image).
-
-    Attributes:
-        info: What it says about itself.
-        name: What messages call it.
-        start: The time of the first frame on the file's own clock, in seconds.
-        missed: How many packets before the last frame could not be decoded.
-        clock: Tells the times.
-    """
-
-    def __init__(self, name: str, info: VideoInfo, frames: Iterator[Any]):
-        """Takes an iterator of (seconds or None, image); None is what is damaged."""
-        super().__init__()
-        self.name = name
-        self.info = info
-        self.start = 0.0
-        self.missed = 0
-        self.clock = Clock(info.frames_per_second)
-        self._frames = frames
-
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        missed, is_first = 0, True
-        for found in self._frames:
-            if found is None:
-                missed += 1
-                continue
-            seconds, image = found
-            if is_first:
-                self.start, is_first = seconds or 0.0, False
-            # What fails at the end is no frame.
-            self.missed = missed
-            yield self.clock.advance(seconds), image
-
-
 def open_video(source: str, max_pixels: int = MAX_PIXELS) -> Video:
     """Opens a video, or raises `MediaError`; `with` closes it.
 
@@ -178,8 +74,6 @@ def open_video(source: str, max_pixels: int = MAX_PIXELS) -> Video:
         max_pixels: The most that a frame may have.
     """
     if is_camera(source):
-        from hrnet_tf.data.files import cameras
-
         return cameras.open_camera(int(source))
     av = import_av()
     name = without_password(source)

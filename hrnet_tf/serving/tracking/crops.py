@@ -36,8 +36,8 @@ def box_around(
     Returns:
         float64 [4].
     """
-    box = np.float64(box)
-    seen = np.float64(keypoints[keypoints[:, 2] > least_score, :2])
+    box = np.asarray(box, np.float64)
+    seen = np.asarray(keypoints[keypoints[:, 2] > least_score, :2], np.float64)
     if len(seen) < _FEWEST:
         return box
     low, high = seen.min(axis=0), seen.max(axis=0)

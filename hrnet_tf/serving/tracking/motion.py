@@ -51,7 +51,7 @@ def step_between(
     """
     is_common = np.minimum(before[:, 2], after[:, 2]) > least_score
     if is_common.sum() >= _FEWEST:
-        steps = np.float64(after[is_common, :2]) - before[is_common, :2]
+        steps = np.asarray(after[is_common, :2], np.float64) - before[is_common, :2]
         return np.median(steps, axis=0)
-    old, new = np.float64(boxes)
+    old, new = np.asarray(boxes, np.float64)
     return new[:2] + new[2:] / 2 - old[:2] - old[2:] / 2

@@ -57,7 +57,7 @@ class OneEuroFilter:
             moves as the others do, until it is forgotten.
         """
         settings = self._settings
-        given, scores = np.float64(keypoints[:, :2]), keypoints[:, 2]
+        given, scores = np.asarray(keypoints[:, :2], np.float64), keypoints[:, 2]
         is_seen = (scores > settings.least_score) & np.isfinite(given).all(axis=1)
         is_known = seconds - self._seen <= settings.memory
         goes_on = is_seen & is_known

@@ -19,8 +19,8 @@ def box_overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
     Boxes are x, y, width and height in pixels.
     """
-    first = np.float64(boxes)[:, np.newaxis]
-    second = np.float64(others)[np.newaxis]
+    first = np.asarray(boxes, np.float64)[:, np.newaxis]
+    second = np.asarray(others, np.float64)[np.newaxis]
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(
         first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:]
@@ -79,7 +79,7 @@ def nearness(boxes: np.ndarray, others: np.ndarray, elapsed: np.ndarray) -> np.n
         float64 [A, B]: a Gaussian of the distance, which is wider the more time has
         passed, times the ratio of the sizes.
     """
-    first, second = np.float64(boxes), np.float64(others)
+    first, second = np.asarray(boxes, np.float64), np.asarray(others, np.float64)
     sizes, other_sizes = (
         np.sqrt(np.maximum(table[:, 2] * table[:, 3], 1)) for table in (first, second)
     )

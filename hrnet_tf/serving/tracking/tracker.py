@@ -99,7 +99,7 @@ class _Track:
 
         Who leaves it is expected back at its border.
         """
-        keypoints, box = np.float64(self.keypoints), np.float64(self.box)
+        keypoints, box = (np.array(v, np.float64) for v in (self.keypoints, self.box))
         middle = box[:2] + box[2:] / 2
         step = self.motion.step(seconds - self.seen)
         step = np.clip(middle + step, 0, size[::-1]) - middle

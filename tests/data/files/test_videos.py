@@ -11,6 +11,7 @@ from films import read_film, turn_film, write_film, write_sound
 from PIL import Image
 
 from hrnet_tf.data.files import cameras, media, video_writing, videos
+from hrnet_tf.data.files.video import Clock
 
 av = pytest.importorskip("av", reason="needs the extra `video`")
 
@@ -165,7 +166,7 @@ def test_videos_play_in_chromium(tmp_path, chromium):
 
 
 def advanced(*times, rate=10.0):
-    clock = videos.Clock(rate)
+    clock = Clock(rate)
     return [round(clock.advance(seconds), 6) for seconds in times], clock.corrected
 
 
