@@ -22,10 +22,8 @@ from hrnet_tf.serving.page_parts import (
 from hrnet_tf.serving.predictor import Predictor
 from hrnet_tf.serving.tracking.follower import Follower
 
-# Seconds between pictures, at least; after which a visitor's camera has to be started
-# again, so that others have their turn; and after which the people are forgotten.
+# Seconds between pictures, at least; and after which a visitor's people are forgotten.
 _INTERVAL = 0.05
-_LONGEST = 600
 _KEPT = 900
 # Visitors whose cameras run at once.
 _VISITORS = 4
@@ -62,7 +60,6 @@ def add_webcam(predictor: Predictor, max_pixels: int) -> None:
         [picture, follower],
         preprocess=False,
         stream_every=_INTERVAL,
-        time_limit=_LONGEST,
         concurrency_limit=_VISITORS,
         show_progress="hidden",
         api_name="look",

@@ -8,6 +8,8 @@ import threading
 import time
 import urllib.request
 
+_ANSWERS = {f"event: {kind}" for kind in ("complete", "error", "generating")}
+
 
 @contextlib.contextmanager
 def serving(page):
@@ -35,11 +37,10 @@ def call(port, event, *data):
         number = json.load(answer)["event_id"]
     told = ""
     with urllib.request.urlopen(f"{url}/{number}", timeout=30) as answer:
-        # A stream stays open after an answer, for more pictures.
         for line in answer:
             told += line.decode()
-            is_over = "event: complete" in told or "event: error" in told
-            if is_over and line.startswith(b"data:"):
+            # A stream of pictures stays open after an answer, for more of them.
+            if line.startswith(b"data:") and _ANSWERS.intersection(told.splitlines()):
                 break
     return told
 
