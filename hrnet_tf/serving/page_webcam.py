@@ -25,6 +25,8 @@ from hrnet_tf.serving.tracking.follower import Follower
 # Seconds between pictures, at least; and after which a visitor's people are forgotten.
 _INTERVAL = 0.05
 _KEPT = 900
+# Larger pictures would come late, and networks look at smaller ones.
+_VIDEO = {"width": {"ideal": 640}, "height": {"ideal": 480}}
 # Visitors whose cameras run at once.
 _VISITORS = 4
 
@@ -41,7 +43,12 @@ def add_webcam(predictor: Predictor, max_pixels: int) -> None:
         gr.Markdown(_HELP)
         follower = gr.State(None, time_to_live=_KEPT)
         with gr.Row():
-            camera = gr.Image(label="Camera", sources=["webcam"], streaming=True)
+            camera = gr.Image(
+                label="Camera",
+                sources=["webcam"],
+                streaming=True,
+                webcam_options=gr.WebcamOptions(constraints={"video": _VIDEO}),
+            )
             picture = picture_output("People")
         threshold = gr.Slider(0, 1, 0.2, label="Least score that is drawn")
 
