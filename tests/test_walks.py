@@ -90,8 +90,7 @@ def walk(name: str) -> None:
                 values = train.define_flags()
                 values([command, *flags])
                 more.append(f"--params_override={json.dumps(SHORT[values.experiment])}")
-            module = importlib.import_module(command)
-            code = module.main([command, *flags, *more])
+            code = pages.command(command).main([command, *flags, *more])
             # Drawn people may look doubtful, which --strict tells by its exit code.
             assert code == 0 or (code == 1 and "--strict" in flags), block
 
