@@ -6,13 +6,16 @@ The videos are those of `python -m hrnet_tf.data.synthetic --video`: people cros
 behind a pillar, leave and come back, and stand. The networks are simulated: keypoints
 and boxes are the true ones with noise, keypoints that are lost, people who are not
 detected, and boxes where nobody is; a crop that two people share shows the one of whom
-more is visible. No tracking means that the detector sees every frame, and that people
-are numbered by their scores.
+more is visible. With --model, keypoints are those of a real network.
+
+No tracking means that the detector sees every frame, and that people are numbered by
+their scores.
 
 IDF1, switches, jitter and lag are those of track_measures.py. Jitter is that of people
 who stand, the lag that of people who walk.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +52,11 @@ def main() -> None:
         default=2.0,
         help="standard deviation of keypoints in pixels",
     )
+    parser.add_argument(
+        "--model",
+        type=flag_values.existing,
+        help="an exported pose model, to look at drawn frames; simulated if not given",
+    )
     arguments = parser.parse_args()
     measuring.pin(arguments.cores)
     rows = [
@@ -60,11 +68,12 @@ def main() -> None:
 
 
 def _row(scene: str, rate: int, arguments: Any) -> dict[str, Any]:
-    frames = list(film_frames(scene, rate, SIZE, drawn=False))
+    frames = list(film_frames(scene, rate, SIZE, drawn=bool(arguments.model)))
+    pose = _load(arguments.model) if arguments.model else None
     measured: dict[str, list[Any]] = {}
     for seed in range(arguments.rounds):
         for kind in (Untracked, Tracked):
-            networks = Networks(seed, arguments.noise)
+            networks = Networks(seed, arguments.noise, pose)
             contender = kind(networks, arguments.detect_every)
             counted = track_measures.Counted()
             for frame in frames:
@@ -96,6 +105,12 @@ def _row(scene: str, rate: int, arguments: Any) -> dict[str, Any]:
     if scene == _WALKING:
         row["lag, frames"] = mean([track_measures.lag(c, rate) for c, _ in after])
     return row
+
+
+def _load(path: str) -> Any:
+    import hrnet_tf
+
+    return hrnet_tf.load(path)
 
 
 class Untracked:
@@ -143,8 +158,9 @@ class Networks:
     finds_people_apart = True
     frame: FilmFrame
 
-    def __init__(self, seed: int, noise: float):
+    def __init__(self, seed: int, noise: float, pose: Any = None):
         self.calls = 0
+        self._pose = pose
         self._rng = np.random.default_rng(seed)
         self._noise = noise
 
@@ -173,6 +189,9 @@ class Networks:
 
     def predict_image(self, image: np.ndarray, boxes: Boxes) -> PosePrediction:
         """The keypoints of one person in each box."""
+        if self._pose:
+            seen = self._pose.predict_image(self.frame.image, boxes)
+            return dataclasses.replace(seen, image=image)
         found = [self._look(box) for box in boxes.boxes]
         keypoints = np.float32(found).reshape(-1, _SKELETON.num_keypoints, 3)
         scores = keypoints[..., 2]
