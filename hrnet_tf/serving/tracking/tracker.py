@@ -28,6 +28,8 @@ from hrnet_tf.serving.tracking.similarity import (
 
 # The least similarity of one person in two frames.
 _LEAST_SIMILARITY = 0.15
+# What similarity to somebody who is lost counts, beside that to those of the last frame.
+_LOST = 0.8
 # Seconds for which somebody who is lost is looked for where the motion leads.
 _SEARCHED = 1.0
 # Nobody is in two places that are as alike as these.
@@ -56,6 +58,7 @@ class People(Protocol):
 
     Attributes:
         boxes: [P, 4], x, y, width and height in pixels.
+        box_scores: [P], the detector's.
         keypoints: [P, K, 3], x and y in pixels and the score.
         scores: [P].
         track_ids: [P], or None if they have no numbers.
@@ -65,6 +68,8 @@ class People(Protocol):
 
     @property
     def boxes(self) -> np.ndarray: ...
+    @property
+    def box_scores(self) -> np.ndarray: ...
     @property
     def keypoints(self) -> np.ndarray: ...
     @property
@@ -87,7 +92,7 @@ class _Track:
     number: int
     keypoints: np.ndarray
     box: np.ndarray
-    score: float
+    box_score: float
     seen: float  # seconds
     filter: OneEuroFilter | None
     motion: Motion = dataclasses.field(default_factory=Motion)
@@ -112,8 +117,8 @@ class Tracker:
     """Follows people through frames, each of which it is told once and in order.
 
     People are matched with those of earlier frames by OKS, the overlap of boxes and how
-    near they are to where their motion takes them, all at once by the Hungarian method:
-    first with those of the last frame, then with those who were lost since.
+    near they are to where their motion takes them, all at once by the Hungarian method;
+    those of the last frame count more than those who were lost before.
     """
 
     def __init__(
@@ -193,7 +198,7 @@ class Tracker:
         Returns:
             boxes: float32 [T, 4], x, y, width and height in pixels, around where the
                 keypoints are expected.
-            scores: float32 [T], how people scored when they were last seen.
+            scores: float32 [T], the detector's, of the people's last boxes.
         """
         boxes, scores = [], []
         for track in self._tracks:
@@ -202,7 +207,7 @@ class Tracker:
             boxes.append(
                 box_around(*track.expected(seconds, self._size), self._threshold)
             )
-            scores.append(track.score)
+            scores.append(track.box_score)
         return (
             np.array(boxes, np.float32).reshape(-1, 4),
             np.array(scores, np.float32),
@@ -256,15 +261,13 @@ class Tracker:
 
     def _owners(self, people: People, seconds: float) -> dict[int, _Track]:
         """Those who are known among people, by their places."""
-        owners: dict[int, _Track] = {}
-        followed = self._followed()
-        lost = [track for track in self._tracks if track.seen < self._seconds]
-        for tracks in (followed, lost):
-            similarities = self._similarities(tracks, people, seconds)
-            similarities[:, list(owners)] = 0
-            for row, place in best_pairs(similarities, _LEAST_SIMILARITY):
-                owners[place] = tracks[row]
-        return owners
+        similarities = self._similarities(self._tracks, people, seconds)
+        is_lost = [track.seen < self._seconds for track in self._tracks]
+        similarities[is_lost] *= _LOST
+        return {
+            place: self._tracks[row]
+            for row, place in best_pairs(similarities, _LEAST_SIMILARITY)
+        }
 
     def _similarities(
         self, tracks: Sequence[_Track], people: People, seconds: float
@@ -292,7 +295,7 @@ class Tracker:
             number=self._given,
             keypoints=keypoints,
             box=people.boxes[place],
-            score=float(people.scores[place]),
+            box_score=float(people.box_scores[place]),
             seen=seconds,
             filter=OneEuroFilter(len(keypoints), smoothing) if smoothing else None,
         )
@@ -306,7 +309,7 @@ class Tracker:
         )
         track.motion.update(step, seconds - track.seen)
         track.keypoints, track.box = keypoints, box
-        track.score, track.seen = float(people.scores[place]), seconds
+        track.box_score, track.seen = float(people.box_scores[place]), seconds
 
     def _smooth(self, track: _Track, seconds: float) -> np.ndarray:
         if track.filter is None:
