@@ -28,7 +28,7 @@ from hrnet_tf.serving.tracking.similarity import (
 
 # The least similarity of one person in two frames.
 _LEAST_SIMILARITY = 0.15
-# What similarity to somebody who is lost counts, beside that to those of the last frame.
+# What a similarity to somebody lost counts beside one to somebody of the last frame.
 _LOST = 0.8
 # Seconds for which somebody who is lost is looked for where the motion leads.
 _SEARCHED = 1.0

@@ -100,7 +100,7 @@ def test_next_crops_are_around_where_people_will_be():
         ids(tracker, number / 10, body(100 + 10 * number))
     (box,), (score,) = tracker.crops(0.5)
     assert box[0] + box[2] / 2 == pytest.approx(150, abs=3)
-    assert 80 < box[3] < 130 and score == pytest.approx(0.9)
+    assert 80 < box[3] < 130 and score == 1  # The box alone.
 
 
 def test_one_person_in_two_crops_is_one_person():
