@@ -262,11 +262,12 @@ class Tracker:
     def _owners(self, people: People, seconds: float) -> dict[int, _Track]:
         """Those who are known among people, by their places."""
         similarities = self._similarities(self._tracks, people, seconds)
+        similarities[similarities < _LEAST_SIMILARITY] = 0
         is_lost = [track.seen < self._seconds for track in self._tracks]
         similarities[is_lost] *= _LOST
         return {
             place: self._tracks[row]
-            for row, place in best_pairs(similarities, _LEAST_SIMILARITY)
+            for row, place in best_pairs(similarities, _LEAST_SIMILARITY * _LOST)
         }
 
     def _similarities(
