@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from hrnet_tf.api.creation import create_model, list_models
     from hrnet_tf.api.loading import load
     from hrnet_tf.api.registration import register
+    from hrnet_tf.api.tracking import track
     from hrnet_tf.messages import UserError
     from hrnet_tf.serving.boxes import Boxes
     from hrnet_tf.serving.predictor import Style
+    from hrnet_tf.serving.tracking.follower import Follower
+    from hrnet_tf.serving.tracking.one_euro import Smoothing
+    from hrnet_tf.serving.tracking.tracker import Tracker
 
 __version__ = "0.2.0"
 
@@ -36,19 +40,27 @@ _PLACES = {
     "create_model": "api.creation",
     "list_models": "api.creation",
     "register": "api.registration",
+    "track": "api.tracking",
     "UserError": "messages",
     "Boxes": "serving.boxes",
     "Style": "serving.predictor",
+    "Follower": "serving.tracking.follower",
+    "Smoothing": "serving.tracking.one_euro",
+    "Tracker": "serving.tracking.tracker",
 }
 
 __all__ = [
     "Boxes",
+    "Follower",
+    "Smoothing",
     "Style",
+    "Tracker",
     "UserError",
     "create_model",
     "list_models",
     "load",
     "register",
+    "track",
 ]
 
 

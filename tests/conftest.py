@@ -404,6 +404,9 @@ def chromium() -> Iterator[Any]:
     if path is None:
         pytest.skip("needs chromium")
     with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # A camera that needs no leave, and shows a pattern that moves.
+        camera = [f"--use-fake-{what}-for-media-stream" for what in ("ui", "device")]
+        options = ["--no-sandbox", *camera]
+        launched = driver.chromium.launch(executable_path=path, args=options)
         yield launched
         launched.close()

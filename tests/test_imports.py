@@ -74,7 +74,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "inputs": {"vocabularies", "files", "records"},
         "converters": {"vocabularies", "files", "records"},
         "label_tools": {"vocabularies", "files"},
-        "synthetic": {"vocabularies"},
+        "synthetic": {"vocabularies", "files"},
     },
     "serving": {
         "pose": set(),

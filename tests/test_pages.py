@@ -7,7 +7,6 @@ runs Python.
 """
 
 import configparser
-import importlib
 import re
 
 import pages
@@ -100,7 +99,7 @@ def check_targets(words: list[str]) -> None:
 
 
 def check_command(name: str, flags: list[str], folder) -> None:
-    values = importlib.import_module(name).define_flags()
+    values = pages.command(name).define_flags()
     assert values([name, *flags]) == [name]  # An unknown flag raises.
     if "config_file" not in values:
         return

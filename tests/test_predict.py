@@ -1,4 +1,3 @@
-import dataclasses
 import errno
 import json
 import os
@@ -281,14 +280,6 @@ def test_without_pictures_there_are_results_alone(photos, tmp_path):
     assert earlier.read_bytes() == b"stays"
     assert run(tmp_path, f"--input={photos}", *flags) == 1  # Results exist already.
 
-    info = media.VideoInfo(64, 48, 10.0, None)
-    with media.VideoWriter(str(tmp_path / "v.mp4"), info) as writer:
-        writer.write(np.full((48, 64, 3), 90, np.uint8))
-    output = f"--output_dir={tmp_path}/film"
-    assert run(tmp_path, f"--input={tmp_path}/v.mp4", *flags, output) == 0
-    names = sorted(path.name for path in (tmp_path / "film").iterdir())
-    assert names == RESULTS[:2]  # Nobody goes on with a video.
-
 
 def test_label_maps_are_named_by_their_path(photos, tmp_path, monkeypatch, capsys):
     labels = property(lambda self: np.full((60, 80), 7, np.uint8))
@@ -384,114 +375,6 @@ def test_images_of_one_number_are_counted(tmp_path):
         cv2.imwrite(str(folder / name), np.zeros((40, 40, 3), np.uint8))
     assert run(tmp_path, f"--input={folder}", "--whole_image") == 0
     assert [row["image_id"] for row in read_results(tmp_path)] == [1, 2]
-
-
-def test_a_video_becomes_a_video(tmp_path):
-    info = media.VideoInfo(64, 48, 10.0, None)
-    with media.VideoWriter(str(tmp_path / "walk.avi.mp4"), info) as writer:
-        for _ in range(3):
-            writer.write(np.full((48, 64, 3), 90, np.uint8))
-    boxes = [{"image_id": 1, "bbox": [10, 10, 20, 20], "score": 1, "category_id": 1}]
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    flags = [f"--input={tmp_path}/walk.avi.mp4", f"--boxes={tmp_path / 'boxes.json'}"]
-    assert run(tmp_path, *flags) == 0
-    (row,) = read_results(tmp_path)
-    assert (row["image_id"], row["file_name"]) == (1, "walk.avi.mp4")
-    read, frames = media.open_video(str(tmp_path / "out/walk.avi.mp4"))
-    assert (read.width, read.height) == (64, 48)
-    changes = [np.abs(frame.astype(int) - 90).max() for frame in frames]
-    assert changes[0] < 20 < 50 < changes[1] and changes[2] < 40
-
-
-def test_a_video_of_odd_size_that_announces_more_frames(tmp_path, log, monkeypatch):
-    info = media.VideoInfo(65, 47, 10.0, None)
-    with media.VideoWriter(str(tmp_path / "v.mp4"), info) as writer:
-        for _ in range(3):
-            writer.write(np.full((47, 65, 3), 90, np.uint8))
-    read, frames = media.open_video(str(tmp_path / "v.mp4"))
-    longer = dataclasses.replace(read, num_frames=9)
-    monkeypatch.setattr(media, "open_video", lambda path, most: (longer, frames))
-    assert run(tmp_path, f"--input={tmp_path}/v.mp4", "--whole_image") == 0
-    assert "v.mp4: 3 frames were decoded, of 9 announced." in log()
-    assert len(read_results(tmp_path)) == 3
-    assert (tmp_path / "out/v.mp4").exists()
-
-
-@pytest.fixture
-def film(tmp_path):
-    info = media.VideoInfo(64, 48, 10.0, None)
-    with media.VideoWriter(str(tmp_path / "v.mp4"), info) as writer:
-        for _ in range(3):
-            writer.write(np.full((48, 64, 3), 90, np.uint8))
-    return tmp_path / "v.mp4"
-
-
-def test_boxes_of_no_frame_are_refused(film, tmp_path, capsys):
-    boxes = [{"image_id": 7, "bbox": [10, 10, 20, 20], "score": 1, "category_id": 1}]
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    assert run(tmp_path, f"--input={film}", f"--boxes={tmp_path}/boxes.json") == 1
-    error = capsys.readouterr().err
-    assert f"no box for any of the 3 frames of {film}: in a video, image_id" in error
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_frame_that_fails_ends_a_video_and_keeps_results(
-    film, tmp_path, capsys, monkeypatch
-):
-    predict_people, calls = FakePredictor.predict_people, []
-
-    def fail(self, image, boxes):
-        calls.append(boxes)
-        if len(calls) == 3:
-            raise MemoryError
-        return predict_people(self, image, boxes)
-
-    monkeypatch.setattr(FakePredictor, "predict_people", fail)
-    assert run(tmp_path, f"--input={film}", "--whole_image") == 1
-    error = capsys.readouterr().err
-    assert "1 could not be read:" in error
-    assert f"{film}, frame 2: there is not enough memory to predict its 64" in error
-    assert [row["image_id"] for row in read_results(tmp_path)] == [0, 1]
-    assert len(list(media.open_video(str(tmp_path / "out/v.mp4"))[1])) == 2
-
-
-def test_frames_keep_their_numbers_after_a_damaged_spot(
-    film, tmp_path, log, monkeypatch
-):
-    info, frames = media.open_video(str(film))
-    read, calls = frames._capture.read, []
-
-    class Capture:
-        get, release = frames._capture.get, frames._capture.release
-
-        def read(self):
-            calls.append(None)
-            is_read, frame = read()
-            return is_read and len(calls) != 2, frame
-
-    opened = info, media.Frames(Capture())
-    monkeypatch.setattr(media, "open_video", lambda path, most: opened)
-    assert run(tmp_path, f"--input={film}", "--whole_image") == 0
-    assert [row["image_id"] for row in read_results(tmp_path)] == [0, 2]
-    assert "2 frames were decoded, of 3 announced; 1 between them" in log()
-
-
-def test_frames_of_a_video_have_a_limit(tmp_path, capsys):
-    info = media.VideoInfo(64, 48, 10.0, None)
-    with media.VideoWriter(str(tmp_path / "v.mp4"), info) as writer:
-        writer.write(np.full((48, 64, 3), 90, np.uint8))
-    flags = (f"--input={tmp_path}/v.mp4", "--whole_image")
-    assert run(tmp_path, *flags, f"--max_pixels={64 * 48 - 1}") == 1
-    assert "v.mp4 has frames of 64x48 pixels" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-    assert run(tmp_path, *flags, f"--max_pixels={64 * 48}") == 0
-
-
-def test_a_broken_video_leaves_nothing(tmp_path, capsys):
-    (tmp_path / "v.mp4").write_bytes(b"broken")
-    assert run(tmp_path, f"--input={tmp_path}/v.mp4", "--whole_image") == 1
-    assert "v.mp4: not a video" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

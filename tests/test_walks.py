@@ -90,8 +90,7 @@ def walk(name: str) -> None:
                 values = train.define_flags()
                 values([command, *flags])
                 more.append(f"--params_override={json.dumps(SHORT[values.experiment])}")
-            module = importlib.import_module(command)
-            code = module.main([command, *flags, *more])
+            code = pages.command(command).main([command, *flags, *more])
             # Drawn people may look doubtful, which --strict tells by its exit code.
             assert code == 0 or (code == 1 and "--strict" in flags), block
 
@@ -150,6 +149,9 @@ def test_from_runs_to_predictions(
         path.parent.name for path in Path("predicted").glob("*/results.json")
     )
     assert found == ["boxes", "classes", "joined", "objects", "people", "video"]
+    walk("docs/video.md")
+    rows = json.loads(Path("followed/film/results.json").read_text())
+    assert all("seconds" in row and "track_id" in row for row in rows)
     shutil.rmtree("exported")
     walk("README.md")
     assert Path("exported/pose/1/saved_model.pb").exists()

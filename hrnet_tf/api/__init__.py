@@ -1,1 +1,1 @@
-"""What `import hrnet_tf` offers: load, create_model, list_models and register."""
+"""What `import hrnet_tf` offers: load, create_model, list_models, register, track."""

@@ -68,11 +68,15 @@ class Rules:
         exif: "apply" turns images by their EXIF orientation, "ignore" does not.
         pictures: Whether pictures are written.
         max_pixels: The most that an image, or a frame of a video, may have.
+        frames_per_second: The rate of images that are the frames of a video.
+        max_seconds: When the prediction of a video ends, if not with the video.
     """
 
     exif: str = "apply"
     pictures: bool = True
     max_pixels: int = MAX_PIXELS
+    frames_per_second: float | None = None
+    max_seconds: float | None = None
 
 
 DEFAULT_RULES = Rules()
@@ -106,16 +110,22 @@ def _given(boxes: PersonBoxes | None, file: Input) -> Boxes | None:
     return Boxes.found(*boxes.of_image(file.name)) if boxes else None
 
 
-def line_of(image_id: int, file_name: str, rows: Rows) -> str:
-    """An image's line of results.jsonl, without the end of the line."""
-    return json.dumps({"image_id": image_id, "file_name": file_name, "results": rows})
+def line_of(
+    image_id: int, file_name: str, rows: Rows, seconds: float | None = None
+) -> str:
+    """An image's line of results.jsonl, without the end of the line.
+
+    A frame of a video has a time, in seconds after the first one.
+    """
+    time = {} if seconds is None else {"seconds": round(seconds, 6)}
+    of_image = {"image_id": image_id, "file_name": file_name, **time}
+    return json.dumps({**of_image, "results": rows})
 
 
 def rows_of(line: bytes) -> Rows:
     """The rows of results.json that a line of results.jsonl stands for."""
-    found = json.loads(line)
-    of_image = {key: found[key] for key in ("image_id", "file_name")}
-    return [{**of_image, **row} for row in found["results"]]
+    of_image = json.loads(line)
+    return [{**of_image, **row} for row in of_image.pop("results")]
 
 
 def predict_blocks(

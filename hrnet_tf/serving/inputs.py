@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 
-from hrnet_tf.data.files import media, pictures
+from hrnet_tf.data.files import media, pictures, videos
 from hrnet_tf.data.files.person_boxes import PersonBoxes, number_of
 from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import check_output
@@ -64,12 +64,37 @@ class Input:
         return os.path.join(self.output_dir, self.label_map_name)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveInput(Input):
+    """A stream or a camera, which has an address and no folder.
+
+    Attributes:
+        address: A stream's address, or a camera's number.
+    """
+
+    address: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return self.address
+
+    @property
+    def picture_name(self) -> str:
+        """The path of its video below `output_dir`."""
+        return f"{self.name}.mp4"
+
+
 def find_inputs(source: str, output_dir: str) -> list[Input]:
     """Lists the video, the image, or the images of the folder that `source` names.
 
     Raises:
         MediaError: If there is nothing to read.
     """
+    if videos.is_camera(source):
+        return [LiveInput("", f"camera{source}", output_dir, source)]
+    if videos.is_stream(source):
+        return [LiveInput("", "stream", output_dir, source)]
     paths = [source] if media.is_video(source) else media.find_images(source)
     if os.path.isdir(source):
         names = (os.path.relpath(path, source) for path in paths)

@@ -13,6 +13,13 @@ import numpy as np
 from hrnet_tf.data.files import media
 from hrnet_tf.messages import one_line
 from hrnet_tf.serving.boxes import Boxes
+from hrnet_tf.serving.page_parts import (
+    checked_threshold,
+    is_snapshot,
+    mistake,
+    picture_output,
+)
+from hrnet_tf.serving.page_webcam import add_webcam
 from hrnet_tf.serving.predictor import Predictor
 
 # Larger images, in pixels, would keep the server busy drawing.
@@ -28,11 +35,6 @@ _UNFIT = (
 )
 
 _log = logging.getLogger(__name__)
-
-
-def mistake(sentence: str) -> gr.Error:
-    """An error that the page shows, and the log does not."""
-    return gr.Error(sentence, print_exception=False)
 
 
 def path_of(upload: dict[str, Any] | None) -> str | None:
@@ -55,7 +57,7 @@ def _check_uploads(inputs: Any) -> None:
     one from another.
     """
     if isinstance(inputs, dict):
-        if "path" in inputs:
+        if "path" in inputs and not is_snapshot(inputs):
             _check_upload(inputs["path"])
         inputs = list(inputs.values())
     if isinstance(inputs, list):
@@ -82,14 +84,6 @@ def read(path: str | None, max_pixels: int) -> np.ndarray:
         return media.read_image(path, max_pixels=max_pixels)
     except media.MediaError as error:
         raise mistake(str(error).replace(path, os.path.basename(path))) from error
-
-
-def checked_threshold(value: Any) -> float:
-    """Returns the least score. Raises `gradio.Error` if it is none."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= 1:  # Nor is NaN.
-        raise mistake("The least score must be a number from 0 to 1.")
-    return float(value)
 
 
 class Page(gr.Blocks):
@@ -151,17 +145,11 @@ def show(
     return prediction.picture(), prediction.table()
 
 
-def picture_output(label: str, visible: bool = True) -> gr.Image:
-    """A picture without the button that would publish it."""
-    buttons = ["download", "fullscreen"]
-    return gr.Image(label=label, format="png", buttons=buttons, visible=visible)
-
-
 def build_page(predictor: Predictor, max_pixels: int = MAX_PIXELS) -> gr.Blocks:
     """The page of a model that needs nothing but an image; `page_server` serves it."""
     with Page() as blocks:
         gr.Markdown(f"## HRNet, {predictor.metadata.task}\nUpload a picture.")
-        with gr.Row():
+        with gr.Tab("Picture"), gr.Row():
             with gr.Column():
                 image = gr.Image(label="Picture", sources=["upload", "webcam"])
                 threshold = gr.Slider(0, 1, 0.3, label="Least score that is drawn")
@@ -171,6 +159,9 @@ def build_page(predictor: Predictor, max_pixels: int = MAX_PIXELS) -> gr.Blocks:
                 table = gr.Dataframe(
                     headers=list(predictor.columns), type="array", label="Found"
                 )
+
+        if predictor.unit == "people":
+            add_webcam(predictor, max_pixels)
 
         def predict(
             upload: dict[str, Any] | None, threshold: float

@@ -10,13 +10,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from hrnet_tf import __version__
-from hrnet_tf.data.files import media
+from hrnet_tf.data.files import media, videos
 from hrnet_tf.data.files.person_boxes import PersonBoxes
 from hrnet_tf.progress import Progress
 from hrnet_tf.serving import checksums, result_lines
+from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.image_results import (
     DEFAULT_RULES,
+    Image,
     Rules,
     block_size,
     in_blocks,
@@ -24,9 +28,11 @@ from hrnet_tf.serving.image_results import (
     predict_blocks,
 )
 from hrnet_tf.serving.inputs import Input, InputError, image_ids
-from hrnet_tf.serving.predictor import Predictor
+from hrnet_tf.serving.predictor import Prediction, Predictor
 from hrnet_tf.serving.result_lines import ResultLines
-from hrnet_tf.serving.video_results import predict_video
+from hrnet_tf.serving.tracking.follower import Follower
+from hrnet_tf.serving.tracking.sequence import SequencePredictor
+from hrnet_tf.serving.video_results import Look, predict_video
 from hrnet_tf.training import run_files
 
 Failures = list[media.MediaError]
@@ -42,6 +48,7 @@ def predict_all(
     rules: Rules = DEFAULT_RULES,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
+    follower: Follower | None = None,
 ) -> None:
     """Predicts and writes everything that can be read, and says how much it was.
 
@@ -55,14 +62,19 @@ def predict_all(
         settings: What else decides about results, by name; ready for JSON.
         resume: Whether to go on with what a run left there, which had the same
             settings and model; not with a video.
+        follower: Follows the people of a video, or of images that are one.
 
     Raises:
         InputError: At the end, if something could not be read.
         ResumeError: If what is there cannot be continued, or is being written.
     """
-    if media.is_video(inputs[0].path):
-        count, failures = predict_video(predictor, inputs[0], output_dir, boxes, rules)
+    if videos.is_video(inputs[0].path):
+        look = follower.look if follower else _looking(predictor)
+        count, failures = predict_video(look, inputs[0], output_dir, boxes, rules)
     else:
+        if follower and rules.frames_per_second:
+            rate = rules.frames_per_second
+            predictor = SequencePredictor(predictor, follower, rate)
         made_by = {
             "version": __version__,
             "model": checksums.fingerprint(predictor.sources),
@@ -76,6 +88,16 @@ def predict_all(
         raise InputError(
             f"{len(failures)} could not be read:\n" + "\n".join(map(str, failures))
         )
+
+
+def _looking(predictor: Predictor) -> Look:
+    """Looks at each frame alone."""
+
+    def look(image: np.ndarray, seconds: float, boxes: Boxes | None) -> Prediction:
+        del seconds
+        return predictor.predict_image(image, boxes)
+
+    return look
 
 
 def _results_of(output_dir: str) -> str:
@@ -114,11 +136,19 @@ def _predict_images(
                         failures.append(found)
                         progress.advance(unreadable=len(failures))
                         continue
-                    new[image.place] = line_of(image.image_id, image.file.name, found)
+                    new[image.place] = line_of(
+                        image.image_id, image.file.name, found, _seconds(image, rules)
+                    )
                     count += len(found)
                     progress.advance(results=count)
                 lines.append(new)
         return lines.write_results(_results_of(output_dir)), failures
+
+
+def _seconds(image: Image, rules: Rules) -> float | None:
+    """When an image was taken, if images are the frames of a video."""
+    rate = rules.frames_per_second
+    return None if rate is None else image.place / rate
 
 
 def _remove_unfinished(inputs: Sequence[Input], output_dir: str) -> None:

@@ -117,6 +117,8 @@ class Predictor(abc.ABC, Generic[P]):
         unit: What the rows of its predictions are, in the plural.
         columns: Those of its predictions' tables.
         needs_boxes: Whether it looks at people whose boxes it is told.
+        finds_people_apart: Whether it finds people first, with `find_people`, and then
+            looks at each: `predict_image` takes boxes, and does without if None.
         batches_any_sizes: Whether images of other sizes are predicted together faster
             than one by one.
         style_fields: The fields of `Style` that change its predictions.
@@ -128,6 +130,7 @@ class Predictor(abc.ABC, Generic[P]):
     unit: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     needs_boxes: ClassVar[bool] = False
+    finds_people_apart: ClassVar[bool] = False
     batches_any_sizes: bool = False
     style_fields: ClassVar[frozenset[str]] = frozenset()
     metadata_type: ClassVar[type[Metadata]]

@@ -17,11 +17,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hrnet_tf.data.files.media import MediaError
 from hrnet_tf.input_files import read_json
 from hrnet_tf.messages import UserError, shown
 from hrnet_tf.output_files import naming, write_json, written_whole
 from hrnet_tf.serving.image_results import rows_of
-from hrnet_tf.serving.inputs import Input
+from hrnet_tf.serving.inputs import Input, InputError
 
 RESULTS = "results.json"
 LINES = "results.jsonl"
@@ -143,6 +144,28 @@ def begun(
 
 
 @contextlib.contextmanager
+def begun_video(output_dir: str) -> Iterator[ResultLines]:
+    """Opens the lines of a video, which nobody goes on with.
+
+    They are removed if the block finds that the input is of no use.
+
+    Raises:
+        ResumeError: If another process has them open.
+    """
+    os.makedirs(output_dir, exist_ok=True)
+    path = os.path.join(output_dir, LINES)
+    with opened(path) as lines:
+        lines.cut(0)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(output_dir, RESULTS))
+        try:
+            yield lines
+        except (InputError, MediaError):
+            os.remove(path)
+            raise
+
+
+@contextlib.contextmanager
 def continued(
     output_dir: str,
     settings: Mapping[str, Any],
@@ -184,12 +207,14 @@ def is_begun(output_dir: str) -> bool:
     return os.path.exists(os.path.join(output_dir, LINES))
 
 
-def check_none(output_dir: str) -> None:
+def check_none(output_dir: str, may_resume: bool = True) -> None:
     """Raises `ResumeError` at what a run left that was broken off."""
     if is_begun(output_dir) and not os.path.exists(os.path.join(output_dir, RESULTS)):
+        ways = ["go on with --resume"] if may_resume else []
+        ways += [_AGAIN, "or choose another --output_dir"]
         raise ResumeError(
-            f"{os.path.join(output_dir, LINES)} is of a run that was broken off: go on "
-            f"with --resume, {_AGAIN}, or choose another --output_dir."
+            f"{os.path.join(output_dir, LINES)} is of a run that was broken off: "
+            f"{', '.join(ways)}."
         )
 
 

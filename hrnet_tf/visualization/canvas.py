@@ -1,5 +1,6 @@
 """What pictures are made of: lines, tags, text, grids; and writing them to files."""
 
+import colorsys
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,10 @@ CAPITAL_HEIGHT = 22  # Pixels, at font scale 1.
 
 # OpenCV takes fractional coordinates as integers, here of 1/16 pixel.
 _SHIFT = 4
+
+# Step on the colour circle from one number to the next: the golden ratio spreads any
+# number of categories or people evenly.
+_HUE_STEP = 0.618034
 
 
 def compared(
@@ -111,6 +116,12 @@ def _write(path: str, suffix: str, image: np.ndarray) -> None:
         )
     with written_whole(path) as partial, open(partial, "wb") as file:
         file.write(encoded.tobytes())
+
+
+def number_color(number: int) -> Color:
+    """The RGB colour of a category, or of a person in a video."""
+    red, green, blue = colorsys.hsv_to_rgb(number * _HUE_STEP % 1, 0.75, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def draw_line(

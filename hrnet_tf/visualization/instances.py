@@ -1,6 +1,5 @@
 """Detected objects: boxes, names, scores and masks on images."""
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,17 +8,14 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from hrnet_tf.visualization.canvas import (
-    Color,
     check_image,
     compared,
     draw_box,
     draw_tag,
+    number_color,
 )
 
 _MASK_OPACITY = 0.45
-# Step on the colour circle from one category to the next: the golden ratio spreads any
-# number of categories evenly.
-_HUE_STEP = 0.618034
 
 
 def draw_instances(
@@ -42,7 +38,7 @@ def draw_instances(
     canvas = image.copy()
     pixel = max(1, round(max(image.shape) / 640))
     for instance in reversed(instances):
-        color = np.array(category_color(instance["category_id"]), np.float64)
+        color = np.array(number_color(instance["category_id"]), np.float64)
         if segmentation := instance.get("segmentation"):
             mask = _mask(segmentation, image.shape[:2])
             pixels = canvas[mask].astype(np.float64)
@@ -53,7 +49,7 @@ def draw_instances(
             cv2.drawContours(canvas, outlines, -1, color.tolist(), pixel)
     for instance in reversed(instances):
         box = np.asarray(instance["bbox"], np.float64)
-        draw_box(canvas, box, pixel, category_color(instance["category_id"]))
+        draw_box(canvas, box, pixel, number_color(instance["category_id"]))
     for instance in reversed(instances):
         number = instance["category_id"]
         tag = categories.get(number, str(number))
@@ -61,12 +57,6 @@ def draw_instances(
             tag += f" {instance['score']:.2f}"
         draw_tag(canvas, tag, np.asarray(instance["bbox"][:2], np.float64), pixel)
     return canvas
-
-
-def category_color(number: int) -> Color:
-    """The RGB colour of a category."""
-    red, green, blue = colorsys.hsv_to_rgb(number * _HUE_STEP % 1, 0.75, 0.95)
-    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def compare_instances(

@@ -23,6 +23,7 @@ from hrnet_tf.visualization.canvas import (
     draw_line,
     draw_tag,
     fit,
+    number_color,
 )
 
 # Smaller images are enlarged while they are drawn on: a line thinner than a pixel then
@@ -66,8 +67,9 @@ def draw_skeletons(
     score_threshold: float = 0.2,
     boxes: np.ndarray | None = None,
     scores: np.ndarray | None = None,
+    track_ids: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draws people's limbs and keypoints and, where given, boxes and scores.
+    """Draws people's limbs and keypoints and, where given, boxes, scores and numbers.
 
     Args:
         image: uint8 [H, W, 3], RGB.
@@ -80,6 +82,8 @@ def draw_skeletons(
         boxes: [P, 4] (x, y, width, height), pixels of `image`.
         scores: [P], written at the top left of each person's box or, without boxes, of
             the person's keypoints. Images smaller than 200 pixels get no text.
+        track_ids: [P], people's numbers in a video, before the scores; boxes then have
+            colours by number.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -116,20 +120,31 @@ def draw_skeletons(
     else:
         boxes = boxes * pixel
         corners = [box[:2] for box in boxes]
-        for box in boxes:
-            draw_box(canvas, box, pixel)
+        for person, box in enumerate(boxes):
+            color = LIGHT if track_ids is None else number_color(int(track_ids[person]))
+            draw_box(canvas, box, pixel, color)
     # Small people last: large ones would cover them.
     order = sorted(range(len(points)), key=lambda person: -max(extents[person][2:]))
     for person in order:
         size = max(extents[person][2:])
         _draw_person(canvas, points[person], visible[person], skeleton, size, pixel)
-    if scores is not None and margin >= _LEAST_LABELLED_SIDE:
+    tags = _tags(scores, track_ids)
+    if tags and margin >= _LEAST_LABELLED_SIDE:
         for person in order:
             if visible[person].any() or boxes is not None:
-                draw_tag(canvas, f"{scores[person]:.2f}", corners[person], pixel)
+                draw_tag(canvas, tags[person], corners[person], pixel)
     if pixel == 1:
         return canvas
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _tags(scores: np.ndarray | None, track_ids: np.ndarray | None) -> list[str]:
+    """What stands beside people: "#3 0.92", or one of the two; [] if nothing does."""
+    numbers = [] if track_ids is None else [f"#{number}" for number in track_ids]
+    values = [] if scores is None else [f"{score:.2f}" for score in scores]
+    if numbers and values:
+        return [" ".join(pair) for pair in zip(numbers, values, strict=True)]
+    return numbers or values
 
 
 def draw_heatmaps(crop: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:

@@ -127,6 +127,16 @@ def test_growth(tmp_path):
     )
 
 
+def test_tracking(tmp_path):
+    flags = ["--rates=5", "--scenes=standing,crossing"]
+    content = run("tracking", tmp_path, "--rounds=1", *flags)
+    standing, crossing = content["rows"]
+    assert standing["jitter, px"] < standing["jitter, untracked"]
+    assert crossing["IDF1"] > crossing["IDF1, untracked"]
+    assert crossing["switches"] < crossing["switches, untracked"]
+    assert abs(crossing["lag, frames"]) < 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["conversion", "prediction", "service", "training"])
 def test_scaling(part, tmp_path):

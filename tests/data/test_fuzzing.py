@@ -27,7 +27,7 @@ from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.converters import pascal_context, segmentation_folder
 from hrnet_tf.data.converters.label_images import read_label_image
 from hrnet_tf.data.converters.segmentation import Pair
-from hrnet_tf.data.files import images, media, pictures
+from hrnet_tf.data.files import images, media, pictures, videos
 from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.coco_objects import read_coco_objects
 from hrnet_tf.data.files.coco_people import people_of, read_coco_people
@@ -613,9 +613,10 @@ def films(tmp_path_factory):
 @few_and_many
 def test_videos(count, films, given_file):
     def read(path):
-        info, frames = media.open_video(path, 10_000_000)
-        for _, frame in zip(range(MOST_FRAMES), frames, strict=False):
-            assert frame.shape[2] == 3 and np.isfinite(frames.seconds)
-        assert info.frames_per_second > 0
+        with videos.open_video(path, 10_000_000) as video:
+            for _, found in zip(range(MOST_FRAMES), video, strict=False):
+                seconds, frame = found
+                assert frame.shape[2] == 3 and np.isfinite(seconds)
+        assert video.info.frames_per_second > 0
 
     fuzz(min(count, 500), damaged(*films), given_file(read, "a.mp4"))

@@ -56,6 +56,7 @@ class Predictor:
     """Finds the image's size."""
 
     columns = ("height", "width", "least")
+    unit = "sizes"
 
     class metadata:
         task = "size"

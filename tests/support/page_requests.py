@@ -8,6 +8,8 @@ import threading
 import time
 import urllib.request
 
+_ANSWERS = {f"event: {kind}" for kind in ("complete", "error", "generating")}
+
 
 @contextlib.contextmanager
 def serving(page):
@@ -33,8 +35,14 @@ def call(port, event, *data):
     headers = {"Content-Type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
         number = json.load(answer)["event_id"]
+    told = ""
     with urllib.request.urlopen(f"{url}/{number}", timeout=30) as answer:
-        return answer.read().decode()
+        for line in answer:
+            told += line.decode()
+            # A stream of pictures stays open after an answer, for more of them.
+            if line.startswith(b"data:") and _ANSWERS.intersection(told.splitlines()):
+                break
+    return told
 
 
 def upload(port, path):

@@ -7,10 +7,12 @@ A comment in the line above a block tells why no test runs it, or which one does
 """
 
 import dataclasses
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -84,6 +86,13 @@ def blocks(page: Path) -> Iterator[Block]:
             match[3],
             note[1] if note else "",
         )
+
+
+def command(name: str) -> Any:
+    """The module that `python -m NAME` runs."""
+    module = importlib.import_module(name)
+    is_package = hasattr(module, "__path__")
+    return importlib.import_module(f"{name}.__main__") if is_package else module
 
 
 def all_blocks(*languages: str) -> list[Block]:

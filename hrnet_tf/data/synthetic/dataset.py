@@ -21,6 +21,7 @@ from hrnet_tf.progress import Progress
 SPLITS = ("train", "val")
 
 _THING_CATEGORIES = {name: number for number, name in enumerate(THINGS, 2)}
+_PERSON = {"id": 1, "name": "person", "supercategory": "person"}
 _JPEG_QUALITY = 92
 
 
@@ -40,7 +41,7 @@ def draw_dataset(
     if `output_dir` is in use already, and `ValueError` if a number is out of range.
     """
     output_dir = os.path.abspath(output_dir)
-    _check_output(output_dir)
+    check_unused(output_dir)
     num_people = 0
     with written_whole(output_dir) as folder, _mapper(num_workers) as map_images:
         os.makedirs(os.path.join(folder, "annotations"))
@@ -62,7 +63,8 @@ def draw_dataset(
     return num_people
 
 
-def _check_output(output_dir: str) -> None:
+def check_unused(output_dir: str) -> None:
+    """Raises `OutputError` at a file, or a folder that holds something."""
     if not os.path.exists(output_dir):
         return
     if not os.path.isdir(output_dir):
@@ -143,21 +145,14 @@ def _write_annotations(folder: str, split: str, entries: list[dict[str, Any]]) -
         }
         for annotation in [*people, *things]
     ]
-    category = {"id": 1, "name": "person", "supercategory": "person"}
     thing_categories = [
         {"id": number, "name": name, "supercategory": "thing"}
         for name, number in _THING_CATEGORIES.items()
     ]
-    skeleton = skeletons.load_skeleton("coco17")
-    keypoint_category = {
-        **category,
-        "keypoints": skeleton.keypoints,
-        # COCO counts keypoints from 1 here.
-        "skeleton": [[first + 1, second + 1] for first, second in skeleton.limbs],
-    }
+    keypoint_category = person_category()
     for kind, kind_annotations, categories in (
         ("person_keypoints", people, [keypoint_category]),
-        ("instances", instances, [category, *thing_categories]),
+        ("instances", instances, [_PERSON, *thing_categories]),
     ):
         dataset = {
             "info": {"description": "Synthetic people drawn by hrnet_tf"},
@@ -168,6 +163,17 @@ def _write_annotations(folder: str, split: str, entries: list[dict[str, Any]]) -
         }
         _write_json(dataset, folder, f"{kind}_{split}.json")
     return len(people)
+
+
+def person_category() -> dict[str, Any]:
+    """COCO's category of people, with the names of keypoints."""
+    skeleton = skeletons.load_skeleton("coco17")
+    return {
+        **_PERSON,
+        "keypoints": skeleton.keypoints,
+        # COCO counts keypoints from 1 here.
+        "skeleton": [[first + 1, second + 1] for first, second in skeleton.limbs],
+    }
 
 
 def _write_json(content: dict[str, Any], folder: str, name: str) -> None:

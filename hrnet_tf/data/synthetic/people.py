@@ -101,19 +101,35 @@ class Figure:
 
 
 def sample_figure(rng: np.random.Generator) -> Figure:
-    """Returns a person of random pose, view and clothes, in body heights.
+    """Returns a person of random pose, view and clothes, in body heights; see `dress`.
 
-    The hips are at the origin. Lengths are those of a body one unit tall standing
-    upright; turning and bending make what is drawn shorter.
+    Lengths are those of a body one unit tall standing upright; turning and bending make
+    what is drawn shorter.
     """
     joints, head_turn = sample_pose(rng)
     view = sample_view(rng)
+    return dress(joints, head_turn, view, Clothes.sample(rng))
+
+
+def dress(
+    joints: dict[str, np.ndarray],
+    head_turn: np.ndarray,
+    view: np.ndarray,
+    clothes: "Clothes",
+) -> Figure:
+    """The person who has a pose, as the viewer sees it. The hips are at the origin.
+
+    Args:
+        joints: The pose's joints [3] by name, in the body frame; see poses.py.
+        head_turn: The head's rotation [3, 3] in that frame.
+        view: The rotation [3, 3] from that frame to the viewer's.
+        clothes: What the person wears.
+    """
     joints = {name: view @ joint for name, joint in joints.items()}
     head_turn = view @ head_turn
     for name, point in _FACE.items():
         joints[name] = joints["head"] + head_turn @ (np.array(point) * _HEAD_RADII)
 
-    clothes = _Clothes.sample(rng)
     forward = view[2, 2]
     layers = [_torso(joints, clothes, forward), _head(joints, head_turn, clothes)]
     for _, side in SIDES:
@@ -132,7 +148,7 @@ def sample_side_hue(rng: np.random.Generator, side: str) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Clothes:
+class Clothes:
     """The colours of one person."""
 
     skin: Color
@@ -143,7 +159,8 @@ class _Clothes:
     limbs: dict[str, Color]  # '{side}_{arm|leg|shoe}'
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> "_Clothes":
+    def sample(cls, rng: np.random.Generator) -> "Clothes":
+        """Random ones, as `people.py` begins by describing."""
         limbs = {}
         for _, side in SIDES:
             for limb, brightness in (("arm", 0.95), ("leg", 0.78), ("shoe", 0.55)):
@@ -205,7 +222,7 @@ def _stick(
     ]
 
 
-def _limbs(joints: dict[str, np.ndarray], side: str, clothes: _Clothes) -> list[Layer]:
+def _limbs(joints: dict[str, np.ndarray], side: str, clothes: Clothes) -> list[Layer]:
     """The layers of one arm and one leg, with a patch on every joint that bends."""
     arm, leg = clothes.limbs[f"{side}_arm"], clothes.limbs[f"{side}_leg"]
     shoe = clothes.limbs[f"{side}_shoe"]
@@ -255,7 +272,7 @@ def _limbs(joints: dict[str, np.ndarray], side: str, clothes: _Clothes) -> list[
     ]
 
 
-def _torso(joints: dict[str, np.ndarray], clothes: _Clothes, forward: float) -> Layer:
+def _torso(joints: dict[str, np.ndarray], clothes: Clothes, forward: float) -> Layer:
     """The trunk; `forward` > 0 if its front is visible."""
     shoulders = [joints[f"{side}_shoulder"][:2] for _, side in SIDES]
     hips = [joints[f"{side}_hip"][:2] for _, side in SIDES]
@@ -285,7 +302,7 @@ def _torso(joints: dict[str, np.ndarray], clothes: _Clothes, forward: float) -> 
     return depth, shapes
 
 
-def _head(joints: dict[str, np.ndarray], turn: np.ndarray, clothes: _Clothes) -> Layer:
+def _head(joints: dict[str, np.ndarray], turn: np.ndarray, clothes: Clothes) -> Layer:
     """Neck and head; `turn` is the rotation of the head into the view."""
     center = joints["head"]
     skin, shadow = clothes.skin, shade(clothes.skin, 0.78)

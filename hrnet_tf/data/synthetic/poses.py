@@ -47,9 +47,9 @@ def sample_pose(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.nda
     for index, (sign, side) in enumerate(SIDES):
         shoulder = chest @ np.array([sign * 0.118, -0.285, 0])
         raise_low, raise_high = ((8, 35), (35, 100), (100, 155))[rng.integers(3)]
-        upper = _direction(sign, rng.uniform(raise_low, raise_high), rng.normal(12, 22))
+        upper = direction(sign, rng.uniform(raise_low, raise_high), rng.normal(12, 22))
         inward = (sign * rng.uniform(-1, 0.7), rng.uniform(-1, 0.5), 0.6)
-        lower = _bend(upper, np.array(inward), rng.uniform(5, 115))
+        lower = bend(upper, np.array(inward), rng.uniform(5, 115))
         joints[f"{side}_shoulder"] = shoulder
         joints[f"{side}_elbow"] = elbow = shoulder + chest @ upper * 0.165
         joints[f"{side}_wrist"] = wrist = elbow + chest @ lower * 0.15
@@ -58,9 +58,9 @@ def sample_pose(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.nda
         hip = np.array([sign * 0.068, 0, 0])
         flexion = rng.uniform(45, 85) if high_knee[index] else rng.normal(4, 16)
         knee_bend = abs(rng.normal(12, 18)) + 0.9 * max(flexion, 0)
-        thigh = _direction(sign, 3 + abs(stance + rng.normal(0, 6)), flexion)
-        shin = _bend(thigh, np.array([0, 0, -1]), min(knee_bend, 110))
-        toes = _bend(shin, np.array([sign * rng.uniform(0.1, 0.8), 0, 1]), 75)
+        thigh = direction(sign, 3 + abs(stance + rng.normal(0, 6)), flexion)
+        shin = bend(thigh, np.array([0, 0, -1]), min(knee_bend, 110))
+        toes = bend(shin, np.array([sign * rng.uniform(0.1, 0.8), 0, 1]), 75)
         joints[f"{side}_hip"] = hip
         joints[f"{side}_knee"] = knee = hip + thigh * 0.225
         joints[f"{side}_ankle"] = ankle = knee + shin * 0.215
@@ -78,7 +78,7 @@ def rotation(axis: int, degrees: float) -> np.ndarray:
     return matrix
 
 
-def _direction(sign: int, abduction: float, flexion: float) -> np.ndarray:
+def direction(sign: int, abduction: float, flexion: float) -> np.ndarray:
     """Unit vector of a limb: 0, 0 hangs down; degrees sideways and forward."""
     sideways, forward = np.radians(abduction), np.radians(flexion)
     return np.array(
@@ -90,7 +90,7 @@ def _direction(sign: int, abduction: float, flexion: float) -> np.ndarray:
     )
 
 
-def _bend(limb: np.ndarray, towards: np.ndarray, degrees: float) -> np.ndarray:
+def bend(limb: np.ndarray, towards: np.ndarray, degrees: float) -> np.ndarray:
     """The unit vector `limb` turned by an angle towards another vector."""
     across = towards - (towards @ limb) * limb
     across /= max(np.linalg.norm(across), 1e-6)

@@ -93,7 +93,7 @@ def draw_scene(
 
     labels = np.zeros((height, width, 2), np.uint8)
     things: list[_Thing] = []
-    image = _draw_ground(rng, labels, things)
+    image = draw_ground(rng, labels, things)
     figures: list[Figure] = []
     free_pixels = np.zeros(_MAX_OWNER + 1, np.int64)  # Of each owner, when drawn.
 
@@ -126,9 +126,9 @@ def draw_scene(
             if add(shapes, owner):
                 things.append(_Thing(kind, free_pixels[owner]))
 
-    _add_grain(rng, image)
+    add_grain(rng, image)
     people = [
-        _describe(figure, labels, owner) for owner, figure in enumerate(figures, 1)
+        describe(figure, labels, owner) for owner, figure in enumerate(figures, 1)
     ]
     return Scene(
         image,
@@ -160,7 +160,7 @@ def _place(
     return figure.place(scale, corner - scale * low)
 
 
-def _describe(figure: Figure, labels: np.ndarray, owner: int) -> dict[str, Any]:
+def describe(figure: Figure, labels: np.ndarray, owner: int) -> dict[str, Any]:
     """The annotation of the person whose pixels have the label `owner`."""
     height, width = labels.shape[:2]
     keypoints = []
@@ -208,7 +208,7 @@ def _outline(labels: np.ndarray, owner: int) -> dict[str, Any]:
     }
 
 
-def _draw_ground(
+def draw_ground(
     rng: np.random.Generator, labels: np.ndarray, things: list[_Thing]
 ) -> np.ndarray:
     """A background: a blurry mottled gradient with things on it.
@@ -274,9 +274,11 @@ def _sample_thing(
     ]
 
 
-def _add_grain(rng: np.random.Generator, image: np.ndarray) -> None:
-    """Adds camera noise to the image in place."""
-    level = int(rng.integers(1, 12))
+def add_grain(
+    rng: np.random.Generator, image: np.ndarray, level: int | None = None
+) -> None:
+    """Adds camera noise to the image in place, of a random level if none is given."""
+    level = int(rng.integers(1, 12)) if level is None else level
     grain = rng.integers(0, 2 * level + 1, image.shape, np.uint8)
     cv2.add(image, grain, dst=image)
     cv2.subtract(image, (level, level, level, 0), dst=image)

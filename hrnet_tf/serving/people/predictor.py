@@ -17,6 +17,7 @@ class TwoStagePredictor(Predictor[PosePrediction]):
     """A detector and a pose model, one after the other."""
 
     unit = "people"
+    finds_people_apart = True
     style_fields = PosePredictor.style_fields | {"box_score_threshold"}
     columns = PosePrediction.columns
     metadata: PeopleMetadata
@@ -75,14 +76,25 @@ class TwoStagePredictor(Predictor[PosePrediction]):
     def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
     ) -> list[PosePrediction]:
-        del boxes
         people = [
-            self._detector.find_people(
-                image, self.metadata.category_id, self.metadata.box_score_threshold
-            )
-            for image in images
+            self.find_people(image) if given is None else given
+            for image, given in zip(images, boxes, strict=True)
         ]
         return self._pose.predict_batch(images, people)
+
+    def find_people(
+        self,
+        image: np.ndarray,
+        category_id: int | None = None,
+        least_score: float | None = None,
+    ) -> Boxes:
+        """See `Predictor`; by default, those of its own category and threshold."""
+        own = self.metadata
+        return self._detector.find_people(
+            image,
+            own.category_id if category_id is None else category_id,
+            own.box_score_threshold if least_score is None else least_score,
+        )
 
 
 class PeoplePredictor(Predictor[PosePrediction]):

@@ -10,15 +10,9 @@ import numpy as np
 
 from hrnet_tf import visualization
 from hrnet_tf.serving.boxes import Boxes
-from hrnet_tf.serving.page import (
-    MAX_PIXELS,
-    Page,
-    mistake,
-    path_of,
-    picture_output,
-    read,
-    show,
-)
+from hrnet_tf.serving.page import MAX_PIXELS, Page, path_of, read, show
+from hrnet_tf.serving.page_parts import mistake, picture_output
+from hrnet_tf.serving.page_webcam import add_webcam
 from hrnet_tf.serving.pose.predictor import PosePredictor
 
 # More people than a picture needs would keep the server busy.
@@ -117,7 +111,7 @@ def build_page(predictor: PosePredictor, max_pixels: int = MAX_PIXELS) -> gr.Blo
             f"{metadata.input_size[0]}x{metadata.input_size[1]}\n{_HELP}"
         )
         original, corner = gr.State(None), gr.State(None)
-        with gr.Row():
+        with gr.Tab("Picture"), gr.Row():
             with gr.Column():
                 image = gr.Image(label="Picture", sources=["upload", "webcam"])
                 boxes = gr.Dataframe(
@@ -141,6 +135,7 @@ def build_page(predictor: PosePredictor, max_pixels: int = MAX_PIXELS) -> gr.Blo
                     type="array",
                     label="Keypoints in pixels",
                 )
+        add_webcam(predictor, max_pixels)
 
         def take(
             upload: dict[str, Any] | None,

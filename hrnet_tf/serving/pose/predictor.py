@@ -36,6 +36,7 @@ class PosePrediction(Prediction):
         keypoints: float32 [P, K, 3], x and y in image pixels and the score.
         scores: float32 [P], the box's score times the pose's.
         skeleton: The keypoints' names and limbs.
+        track_ids: int64 [P], people's numbers in a video; None in an image.
     """
 
     columns = ("person", "keypoint", "x", "y", "score")
@@ -45,10 +46,11 @@ class PosePrediction(Prediction):
     keypoints: np.ndarray
     scores: np.ndarray
     skeleton: Skeleton
+    track_ids: np.ndarray | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """COCO results, with the people's boxes for convenience."""
-        return [
+        rows = [
             {
                 "category_id": self.style.category_id,
                 "keypoints": [round(float(value), 3) for value in person.ravel()],
@@ -59,6 +61,30 @@ class PosePrediction(Prediction):
                 self.keypoints, self.scores, self.boxes, strict=True
             )
         ]
+        if self.track_ids is None:
+            return rows
+        numbered = zip(rows, self.track_ids.tolist(), strict=True)
+        return [{**row, "track_id": number} for row, number in numbered]
+
+    def chosen(self, places: Sequence[int]) -> "PosePrediction":
+        """The people in these places alone."""
+        which = np.array(places, np.int64)
+        return dataclasses.replace(
+            self,
+            boxes=self.boxes[which],
+            box_scores=self.box_scores[which],
+            keypoints=self.keypoints[which],
+            scores=self.scores[which],
+            track_ids=None if self.track_ids is None else self.track_ids[which],
+        )
+
+    def tracked(
+        self, places: Sequence[int], keypoints: np.ndarray, track_ids: np.ndarray
+    ) -> "PosePrediction":
+        """The people in these places, with other keypoints and with numbers."""
+        return dataclasses.replace(
+            self.chosen(places), keypoints=keypoints, track_ids=track_ids
+        )
 
     def table(self) -> list[list[Any]]:
         return [
@@ -76,6 +102,7 @@ class PosePrediction(Prediction):
             self.style.keypoint_score_threshold,
             self.boxes if self.style.draw_boxes else None,
             self.scores if self.style.draw_boxes else None,
+            self.track_ids,
         )
 
 

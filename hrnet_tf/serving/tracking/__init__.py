@@ -1,0 +1,1 @@
+"""People between the frames of a video: who is who, smooth points, and next crops."""
