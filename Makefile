@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all benchmark docs lock audit clean clean-demo
+.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all benchmark docs lock audit dist clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -41,6 +41,7 @@ help:
 	@echo 'make docs        build the pages of docs/ into site/; dead links fail'
 	@echo 'make lock        compile requirements.lock from setup.cfg, and docs/requirements.txt'
 	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
+	@echo 'make dist        build the wheel and the source archive into dist/'
 	@echo 'make clean       remove $(VENV) and caches'
 	@echo 'make clean-demo  remove what make demo drew and trained'
 	@echo
@@ -226,8 +227,14 @@ audit:
 	$(VENV)-audit/bin/python -m pip install --quiet pip-audit==2.10.1
 	$(VENV)-audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict $(AUDIT_FLAGS)
 
+dist:
+	$(PYTHON) -m venv $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip install --quiet build==1.3.0
+	rm -rf dist
+	$(VENV)-dist/bin/python -m build
+
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-docs site build hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-docs $(VENV)-dist site build dist hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:

@@ -55,7 +55,8 @@ def define_flags() -> flags.FlagValues:
         "has all keys of the configuration, beginning with hrnet_pose_coco.",
     )
     define.strings(
-        "config_file", "YAML file that changes the configuration; may be repeated."
+        "config_file",
+        "YAML file or preset that changes the configuration; may be repeated.",
     )
     define.strings(
         "params_override",

@@ -37,7 +37,8 @@ def define_flags() -> flags.FlagValues:
     define.string("model_dir", "Directory of checkpoints and results.", required=True)
     define.enum("mode", MODES, "What to do.", default="train_and_eval")
     define.strings(
-        "config_file", "YAML file that changes the experiment; may be repeated."
+        "config_file",
+        "YAML file or preset that changes the experiment; may be repeated.",
     )
     define.strings(
         "params_override",

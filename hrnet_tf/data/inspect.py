@@ -70,7 +70,7 @@ def define_flags() -> flags.FlagValues:
     )
     flag.string("label_set", "Classes of pixels: a name or a YAML file; likewise.")
     flag.string("experiment", "Experiment whose input sheet.png shows.")
-    flag.strings("config_file", "YAML file that changes it; may be repeated.")
+    flag.strings("config_file", "YAML file or preset that changes it; may be repeated.")
     flag.strings("params_override", "Last changes: a.b.c=value,...; may be repeated.")
     flag.string("output_dir", "Folder for the reports and pictures.")
     flag.boolean("overwrite", "Replace the folder.")

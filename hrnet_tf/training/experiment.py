@@ -31,7 +31,7 @@ from hrnet_tf.input_files import (
     read_bytes,
 )
 from hrnet_tf.messages import UserError, did_you_mean, shortened, shown
-from hrnet_tf.training import field_types
+from hrnet_tf.training import field_types, presets
 from hrnet_tf.training.field_types import join
 from hrnet_tf.value_types import PLAIN_TYPES, keys
 from hrnet_tf.weights.restoring import find_checkpoint
@@ -59,6 +59,7 @@ def parse_config(
 ) -> cfg.ExperimentConfig:
     """Returns the registered experiment with all changes applied, in this order.
 
+    A file is a path or the name of a preset, such as `pose/coco_w32_256x192`.
     `params_override` is one or more of: `a.b=value,c.d=value`, a YAML mapping, the path
     of a YAML file. `tpu` and `tf_data_service` (for the training and validation data)
     are addresses; None leaves them as configured.
@@ -69,7 +70,8 @@ def parse_config(
     """
     params = _registered_experiment(experiment)
     for path in config_files:
-        _apply(params, _read_file(path, f"--config_file={path}"), path)
+        source = f"--config_file={path}"
+        _apply(params, _read_file(presets.resolve(path), source), path)
     if tpu is not None:
         params.override({"runtime": {"tpu": tpu}})
     if tf_data_service is not None:
@@ -115,7 +117,10 @@ def _read_file(path: str, source: str) -> dict[Any, Any]:
         content = read_bytes(path, LARGEST_YAML)
     except InputFileError as error:
         if error.fault == MISSING:
-            raise ConfigError(f"{source}: there is no file {path}.") from None
+            raise ConfigError(
+                f"{source}: there is no file and no preset {path}"
+                f"{did_you_mean(path, presets.presets())}."
+            ) from None
         raise ConfigError(f"{source} {error.reason}.") from None
     loaded = _load_yaml(content, source)
     if loaded is not None and not isinstance(loaded, dict):

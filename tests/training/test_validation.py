@@ -350,10 +350,35 @@ def test_override_that_cannot_be_applied(override, fragments):
         assert fragment in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pose/coco_w48_384x288",
+        "pose/coco_w48_384x288.yaml",
+        "configs/pose/coco_w48_384x288.yaml",
+    ],
+)
+def test_presets_have_names(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = parse_config("hrnet_pose_coco", [name])
+    assert params.task.model.input_size == [384, 288]
+    # A file of one's own comes first.
+    file = tmp_path / name
+    file.parent.mkdir(parents=True)
+    file.write_text("task: {model: {input_size: [64, 32]}}")
+    params = parse_config("hrnet_pose_coco", [name])
+    assert params.task.model.input_size == [64, 32]
+
+
+def test_the_nearest_preset_is_named():
+    with pytest.raises(ConfigError, match="did you mean 'pose/coco_w48_384x288'"):
+        parse_config("hrnet_pose_coco", ["pose/coco_w48_384x280"])
+
+
 def test_experiment_and_files_that_do_not_exist(tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'hrnet_pose_coco'"):
         parse_config("hrnet_pos_coco")
-    with pytest.raises(ConfigError, match="there is no file .*none.yaml"):
+    with pytest.raises(ConfigError, match="there is no file and no preset .*none.yaml"):
         parse_config("hrnet_pose_coco", [str(tmp_path / "none.yaml")])
     listed = tmp_path / "list.yaml"
     listed.write_text("- task")
