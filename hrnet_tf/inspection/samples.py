@@ -22,7 +22,7 @@ from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_imag
 from hrnet_tf.data.files.faults import EntryRef, Faults, Unusable
 from hrnet_tf.data.files.images import check_encoded, path_below
 from hrnet_tf.data.records import names, sets
-from hrnet_tf.data.records.shards import RecordError, read_serialized
+from hrnet_tf.data.records.shards import RecordError, read_serialized, sentence_of
 from hrnet_tf.inspection.duplicates import Duplicates, fingerprint
 from hrnet_tf.inspection.findings import Finding, Findings, Place
 from hrnet_tf.inspection.options import Options
@@ -229,7 +229,7 @@ def misfit(source: str, parse: Callable[[], object]) -> Unusable:
     try:
         parse()
     except tf.errors.InvalidArgumentError as error:
-        sentence = error.message.strip().splitlines()[0]
+        sentence = sentence_of(error)
     return Unusable(OTHER_RECORD, f"{source}: {sentence}")
 
 

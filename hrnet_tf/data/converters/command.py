@@ -157,9 +157,9 @@ def run(
     `training` gives the flags of a training on the records, but for their paths; it is
     given the converter's flags and the summary.
     """
-    module = sys.modules[convert.__module__].__spec__
-    if module and beam_workers.are_asked_for(argv):
-        return beam_workers.run_again_if_lost(module.name, argv)
+    spec = getattr(sys.modules.get(convert.__module__), "__spec__", None)
+    if spec and beam_workers.are_asked_for(argv):
+        return beam_workers.run_again_if_lost(spec.name, argv)
 
     @functools.wraps(convert)
     def convert_and_tell(values: flags.FlagValues) -> None:

@@ -46,11 +46,15 @@ def check_first_record(
             f"{files[0]} is damaged or not a TFRecord file: {advice}."
         ) from error
     except tf.errors.InvalidArgumentError as error:
-        message = one_line(error.message)
-        assertion = ASSERTION.search(message)
-        sentence = assertion.group(1) if assertion else message
-        raise RecordError(f"{files[0]}: {sentence}") from error
+        raise RecordError(f"{files[0]}: {sentence_of(error)}") from error
     raise RecordError(f"{files[0]} and all files beside it hold no record.")
+
+
+def sentence_of(error: tf.errors.OpError) -> str:
+    """What an assertion that failed says, or another message on one line."""
+    message = one_line(error.message)
+    assertion = ASSERTION.search(message)
+    return assertion.group(1) if assertion else message
 
 
 def read_examples(
