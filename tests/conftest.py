@@ -6,6 +6,7 @@ were collected do.
 
 import contextlib
 import copy
+import gc
 import logging
 import os
 import shutil
@@ -36,6 +37,9 @@ def split_cpu() -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Splits the CPU once the test modules are imported and before the first test."""
+    # Python would look through all of TensorFlow for cycles, thousands of times.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
     if "tensorflow" in sys.modules:
         # If it is too late, `two_cpus` tells the tests that need them.
         with contextlib.suppress(RuntimeError):
