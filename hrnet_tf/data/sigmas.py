@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 _NONE_KNOWN = f"""\
 # Without double annotations there are no sigmas of your own. Others take COCO's for
-# keypoints of the same name, as CrowdPose does; the others get {DEFAULT_SIGMA} here.
-# AP by such sigmas ranks your own networks, and compares with no AP by others, since a
-# sigma twice as large forgives errors twice as large. PCK and NME need no sigmas: see
-# task.evaluation.metric."""
+# keypoints of the same name, as CrowdPose does; the others get {DEFAULT_SIGMA} here. A
+# skeleton that states its sigmas keeps them. AP by such sigmas ranks your own networks,
+# and compares with no AP by others, since a sigma twice as large forgives errors twice
+# as large. PCK and NME need no sigmas: see task.evaluation.metric."""
 
 
 class SigmaError(UserError):
@@ -177,11 +177,17 @@ def _print_others(skeleton: Skeleton) -> None:
     """What others take, for keypoints without double annotations."""
     coco = BUILT_IN["coco17"]
     known = dict(zip(coco.keypoints, coco.sigmas, strict=True))
+    are_stated = set(skeleton.sigmas) != {DEFAULT_SIGMA}
     print(_NONE_KNOWN)
     print("sigmas:")
-    for name in skeleton.keypoints:
-        whose = "COCO's" if name in known else "for want of one"
-        print(f"  - {known.get(name, DEFAULT_SIGMA)}  # {name}, {whose}")
+    for name, stated in zip(skeleton.keypoints, skeleton.sigmas, strict=True):
+        sigma = stated if are_stated else known.get(name, DEFAULT_SIGMA)
+        whose = "for want of one"
+        if known.get(name) == sigma:
+            whose = "COCO's"
+        elif are_stated:
+            whose = f"of {skeleton.name}"
+        print(f"  - {sigma}  # {name}, {whose}")
 
 
 def _tell(

@@ -296,7 +296,7 @@ def test_faces_in_coco_s_format(count, given_file):
     document = {**ANNOTATIONS, "annotations": [face, {**face, "center": None}]}
 
     def read(path):
-        content = read_coco_faces(path, faces)
+        content = read_coco_faces(path, faces, Faults("skip"))
         people_of(path, content, load_skeleton("aflw19"), None, Faults("skip"))
 
     fuzz(count, texts(document, json.dumps), given_file(read))

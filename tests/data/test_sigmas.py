@@ -189,7 +189,8 @@ def test_without_a_second_file_it_says_what_others_take(mugs, capsys):
     found = yaml.safe_load(out)["sigmas"]
     mpii = load_skeleton("mpii16").keypoints
     assert found[mpii.index("left_hip")] == 0.107
-    assert found[mpii.index("head_top")] == 0.05
+    # Its own, which stand in the skeleton's file.
+    assert found[mpii.index("head_top")] == 0.035 and "head_top, of mpii16" in out
     assert command.main(["sigmas", f"--first={mugs.folder}/anna.json"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["sigmas"] == [0.05] * 4
 

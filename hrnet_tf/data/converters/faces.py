@@ -45,7 +45,7 @@ def convert(
         )
     images = FolderImages(image_dir, conversion.rules)
     if suffix == ".json":
-        content = read_coco_faces(annotations, faces)
+        content = read_coco_faces(annotations, faces, conversion.faults)
         return conversion.convert_content(annotations, content, images, skeleton)
     people = read_list(annotations, faces, conversion.faults)
     return conversion.convert(annotations, people, images, skeleton, "face")

@@ -235,13 +235,13 @@ def check_size(kind: str, entry: dict) -> tuple[int, int]:
     return height, width
 
 
-def read_file_name(kind: str, entry: dict) -> str:
-    """Checks that `file_name` can name a file. Raises `Unusable`."""
-    name = entry.get("file_name")
+def read_file_name(kind: str, entry: dict, key: str = "file_name") -> str:
+    """Checks that `file_name`, or another key, can name a file. Raises `Unusable`."""
+    name = entry.get(key)
     if not isinstance(name, str) or not can_be_path(name):
-        received = shown_at("file_name", entry)
+        received = shown_at(key, entry)
         raise Unusable(
-            kind, f"file_name is {received}; it must be a text that can name a file."
+            kind, f"{key} is {received}; it must be a text that can name a file."
         )
     return name
 

@@ -32,7 +32,7 @@ from hrnet_tf.data.files.listed_people import (
 )
 from hrnet_tf.data.files.person_extras import NORMALIZER, REGION
 from hrnet_tf.input_files import InputFileError, read_bytes
-from hrnet_tf.messages import listed, shown
+from hrnet_tf.messages import listed, shown, shown_at
 
 _LARGEST_LIST = 500_000_000  # bytes
 _LARGEST_COORDINATE = 1e9
@@ -85,13 +85,14 @@ def read_list(path: str, faces: FaceSet, faults: Faults) -> list[ListedPerson]:
         return read_entries(
             path, rows, lambda n, row: _read_wflw(n, row, faces), faults, "line"
         )
+    text = io.StringIO(_text(path))
     try:
-        header, *rows = [row for row in csv.reader(io.StringIO(_text(path))) if row]
-    except (csv.Error, ValueError) as error:
+        rows = [row for row in csv.reader(text) if row]
+    except csv.Error as error:
         raise ConversionError(f"{path} is no table of faces: {error}.") from None
-    _check_width(path, [header], faces, len(faces.columns) + 2 * faces.count)
+    _check_width(path, rows, faces, len(faces.columns) + 2 * faces.count)
     return read_entries(
-        path, rows, lambda n, row: _read_row(n, row, faces), faults, "face"
+        path, rows[1:], lambda n, row: _read_row(n, row, faces), faults, "face"
     )
 
 
@@ -154,7 +155,7 @@ def _is_number(text: str) -> bool:
 
 
 def _read_row(number: int, row: Sequence[str], faces: FaceSet) -> ListedPerson:
-    name = read_file_name("bad row", {"file_name": row[0]})
+    name = read_file_name("bad row", {"image_name": row[0]}, "image_name")
     columns = len(faces.columns)
     numbers = _numbers(row[1:], columns - 1 + 2 * faces.count)
     scale, center = numbers[0], numbers[columns - 3 : columns - 1].tolist()
@@ -214,11 +215,12 @@ def _square_around(bbox: Sequence[float]) -> list[float]:
     return square(center, max(width, height) / PIXELS_PER_SCALE)
 
 
-def read_coco_faces(path: str, faces: FaceSet) -> dict[str, Any]:
+def read_coco_faces(path: str, faces: FaceSet, faults: Faults) -> dict[str, Any]:
     """Reads COCO's format; its annotations get `region` and `normalizer`.
 
-    What is wrong with an annotation is left to `coco_people.people_of`. Raises
-    `ConversionError` if the file is no annotations.
+    `faults` receives those whose centre, scale or box_size is wrong; what else is wrong
+    is left to `coco_people.people_of`. Raises `ConversionError` if the file is no
+    annotations.
     """
     content = coco_annotations.load(path, coco_annotations.without_outline)
     entries = [entry for entry in content["annotations"] if isinstance(entry, dict)]
@@ -229,20 +231,37 @@ def read_coco_faces(path: str, faces: FaceSet) -> dict[str, Any]:
             f"{path} has annotations of {found} keypoints; a face of {faces.title} has "
             f"{faces.count}."
         )
+    unusable = set()
     for entry in entries:
-        _complete(entry)
-    return content
+        try:
+            _complete(entry)
+        except Unusable as fault:
+            sentence = f"{path}: annotation {shown_at('id', entry)}: {fault.sentence}"
+            faults.report(Unusable(fault.kind, sentence))
+            unusable.add(id(entry))
+    kept = [entry for entry in content["annotations"] if id(entry) not in unusable]
+    return {**content, "annotations": kept}
 
 
 def _complete(entry: dict[str, Any]) -> None:
     center: Any = entry.get("center")
     scale: Any = entry.get("scale")
     size: Any = entry.get("box_size")
-    if is_number_list(center) and len(center) == 2 and _is_length(scale):
+    if center is not None and not (is_number_list(center) and len(center) == 2):
+        raise Unusable(
+            "bad centre", f"center is {shown_at('center', entry)}; it must be [x, y]."
+        )
+    for name in ("scale", "box_size"):
+        if entry.get(name) is not None and not _is_length(entry[name]):
+            raise Unusable(
+                f"bad {name}",
+                f"{name} is {shown_at(name, entry)}; it must be a number above 0.",
+            )
+    if center is not None and scale is not None:
         entry.setdefault(REGION, square(center, scale))
     elif box := _box_of_landmarks(entry.get("keypoints")):
         entry.setdefault(REGION, _square_around(box))
-    if _is_length(size):
+    if size is not None:
         entry.setdefault(NORMALIZER, float(size))
 
 

@@ -88,7 +88,7 @@ def _load(path: str) -> list[Any]:
 def _read_person(number: int, entry: Any, truth: "_Truth | None") -> ListedPerson:
     if not isinstance(entry, dict):
         raise Unusable("bad entry", "it is not an object.")
-    name = read_file_name("bad entry", {"file_name": entry.get("image")})
+    name = read_file_name("bad entry", entry, "image")
     center: Any = entry.get("center")
     scale: Any = entry.get("scale")
     if not is_number_list(center) or len(center) != 2:

@@ -183,6 +183,42 @@ def test_coco_s_format_without_a_centre(folder):
     np.testing.assert_allclose(record["region"], [[*(low + high) / 2, side, side]])
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"scale": 0}, "annotation 6: scale is 0; it must be a number above 0"),
+        ({"center": "x"}, r"annotation 6: center is 'x'; it must be \[x, y\]"),
+        ({"box_size": -1}, "annotation 6: box_size is -1"),
+    ],
+)
+def test_what_coco_s_format_says_wrongly_is_not_passed_over(folder, changes, sentence):
+    path = folder / "test_aflw.json"
+    content = coco("aflw", box_size=42.0)
+    (face,) = content["annotations"]
+    content["annotations"].append({**face, "id": 6, **changes})
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConversionError, match=sentence):
+        convert(folder, "aflw", str(path))
+    summary = convert(folder, "aflw", str(path), on_error="skip")
+    assert summary.people == 1 and sum(summary.skipped.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "^The list .*list.csv does not exist"),
+        (b"\xff\xfe\x00", "^.*list.csv is not a text in UTF-8.$"),
+        (b"", "^.*list.csv has 0 columns; the list of WFLW has 200"),
+    ],
+)
+def test_tables_that_are_none_are_told_in_one_sentence(folder, content, sentence):
+    path = folder / "list.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConversionError, match=sentence):
+        convert(folder, "wflw", str(path))
+
+
 def test_landmarks_at_the_origin_are_not_labelled(folder):
     path = write_csv(folder / "list.csv", "aflw", rows=[("a.png", 0)])
     lines = pathlib.Path(path).read_text().splitlines()
@@ -227,7 +263,7 @@ def test_lists_of_other_data_sets_are_told(folder):
         (2, "0", "face 2: box_size is 0"),
         (7, "nan", "face 2: it must hold finite numbers below 1e9"),
         (7, "1e300", "face 2: it must hold finite numbers below 1e9"),
-        (0, "", "face 2: file_name is ''"),
+        (0, "", "face 2: image_name is ''"),
         (0, "c.png", "c.png does not exist"),
         (None, "", "face 2: it has 41 numbers, not 42"),
         (

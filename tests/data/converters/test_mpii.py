@@ -286,7 +286,7 @@ def test_other_files_are_told_what_was_expected(dataset, content, sentence):
         ({"joints": [[1, 2]]}, "joints has 1 pairs of numbers; MPII has 16"),
         ({"joints": "x"}, "joints is no list of pairs"),
         ({"joints_vis": [2] * 16}, "joints_vis is .* must hold 16 numbers, 0 or 1"),
-        ({"image": ""}, "person 2: file_name is ''"),
+        ({"image": ""}, "person 2: image is ''; it must be a text"),
         ({"image": "../a.png"}, "leads out of .*--allow_outside"),
         ({"center": [9000, 60]}, "annotation 2 of 0.png: bbox is .*wholly outside"),
     ],
