@@ -122,6 +122,25 @@ def test_wrong_keypoints_are_joined_to_where_they_belong():
     assert not is_red(nothing).any()
 
 
+def test_keypoints_of_low_scores_are_drawn_if_they_are_wrong():
+    """And the picture reaches to them; others are left out."""
+    annotated = np.array([[100.0, 100, 2], [200, 200, 2]])
+    pictures = {
+        (score, is_wrong): draw_errors(
+            GREY,
+            np.array([[100.0, 100, 0.9], [350, 50, score]]),
+            annotated,
+            np.array([False, is_wrong]),
+            Pair,
+            (200, 200),
+        )
+        for score in (0.1, 0.9)
+        for is_wrong in (False, True)
+    }
+    np.testing.assert_array_equal(pictures[0.1, True], pictures[0.9, True])
+    assert (pictures[0.1, False] != pictures[0.9, False]).any()
+
+
 @pytest.mark.parametrize("side", ["predicted", "annotated"])
 def test_one_side_may_be_empty(side):
     person = {side: np.array([[100.0, 100, 2], [200, 200, 2]])}

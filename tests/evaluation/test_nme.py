@@ -92,6 +92,19 @@ def test_faces_that_were_not_predicted_are_failures(log):
     assert f"{count - 5} of the {count} faces" in log() and "failures" in log()
 
 
+def test_crowds_and_faces_without_landmarks_do_not_count():
+    truth = random_truth(WFLW, 10, share_missing=0)
+    for number, changes in enumerate(({"iscrowd": True}, {"keypoints": [0.0] * 294})):
+        some = truth.content.people[number + 1]
+        some[0] = dataclasses.replace(some[0], **changes)
+    predictions = predict(truth, 0)
+    wrong = np.isin(predictions["person_id"], [10, 20])
+    predictions["keypoints"][wrong] += 1000
+    metrics, evaluator = evaluate(truth, predictions, normalizer="annotations")
+    assert wrong.sum() == 2 and metrics["NME"] == pytest.approx(0, abs=1e-12)
+    assert metrics["failure_rate@0.1"] == 0
+
+
 def test_nothing_is_undefined():
     truth = random_truth(WFLW, 2)
     metrics, evaluator = evaluate(truth, predict(truth))

@@ -199,6 +199,26 @@ def test_only_the_images_that_are_asked_for_count():
     assert evaluator.evaluate([])["PCKh@0.5"] == -1
 
 
+def test_at_the_threshold_pckh_calls_right_what_pck_does_not():
+    """Official lib/dataset/mpii.py has <=, MMPose's keypoint_pck_accuracy <."""
+    truth = random_truth(MPII, 3)
+    for some in truth.content.people.values():
+        whole = [np.round(person.keypoints).tolist() for person in some]
+        some[:] = [
+            dataclasses.replace(person, normalizer=16.0, keypoints=keypoints)
+            for person, keypoints in zip(some, whole, strict=True)
+        ]
+    predictions = predict(truth, 0)
+    predictions["keypoints"][..., 0] += 8
+    length = find_normalizer("annotations", MPII)
+    for evaluator, share in (
+        (PCKhEvaluator(truth, MPII, [0.5]), 1),
+        (PCKEvaluator(truth, MPII, length, [0.5]), 0),
+    ):
+        evaluator.update(predictions)
+        assert evaluator.evaluate()[evaluator.main_metric] == share
+
+
 def test_a_second_prediction_of_one_person_changes_nothing():
     truth = random_truth(MPII, 4, share_missing=0)
     predictions = predict(truth, 0)
