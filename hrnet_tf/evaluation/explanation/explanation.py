@@ -157,21 +157,24 @@ def _kinds_table(errors: Errors, metric: Metric) -> Table:
     if metric.ranks_people:
         add("order of scores", np.nan, total, metric(kinds.ranked_by_likeness(errors)))
     twice = np.count_nonzero(matches.is_duplicate)
+    name, form = metric.name, metric_form(metric)
     return Table(
         "error",
         {
             "number": as_count,
             "share": as_percent,
-            f"{metric.name} without": metric_form(metric),
+            f"{name} without": form,
             "change": metric_form(metric, "+"),
         },
         rows,
-        f"{metric.name} is {metric_form(metric)(baseline)}; without: once what has "
-        "this error alone is put right. Jitter to miss are keypoints, as a share of "
-        f"those labelled. False positives are predictions of nobody ({twice} of them "
-        "second ones of someone), as a share of all predictions; false negatives are "
-        "people of whom nothing was predicted. Order of scores: if people were ranked "
-        "by their likeness.",
+        f"{name} is {form(baseline)}; {name} without: what it would be if all errors "
+        "of this kind, and no others, were put right. From jitter to miss, keypoints "
+        "are counted, as a share of those labelled. False positives are predictions of "
+        f"nobody ({twice} of them second ones of someone), as a share of all "
+        "predictions; false negatives are people of whom nothing was predicted, as a "
+        "share of all people."
+        + " Order of scores: if people were ranked by their likeness."
+        * metric.ranks_people,
     )
 
 

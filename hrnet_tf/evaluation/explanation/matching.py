@@ -3,9 +3,11 @@
 Where a metric is of annotated boxes, predictions say whose they are. Otherwise a
 prediction belongs to the person whom it fits best at an OKS of at least 0.1, the limit
 of Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose
-Estimation" (ICCV 2017). Someone whose left and right are all exchanged fits nobody so
-well: predictions and people who are left over are compared in the mirror, too. What is
-left over then belongs to the person whose annotated box was cropped, if it was.
+Estimation" (ICCV 2017), the most confident first; but where annotated boxes were
+cropped, a prediction that fits the person of its box so well is that person's. Someone
+whose left and right are all exchanged fits nobody: predictions and people who are left
+over are compared in the mirror, too. What is left over then belongs to the person whose
+annotated box was cropped, if it was.
 """
 
 import dataclasses
@@ -72,9 +74,10 @@ def match_by_likeness(
         rows = np.array(found["dtIds"], np.int64) - 1
         of_whom = found["dtMatches"][0].astype(np.int64) - 1
         is_excused = found["dtIgnore"][0].astype(bool)
-        person[rows[~is_excused]] = of_whom[~is_excused]
         people = np.array(found["gtIds"], np.int64) - 1
         people = people[annotated.counts[people]]
+        _match_own(rows, of_whom, people, predicted, annotated, skeleton)
+        person[rows[~is_excused]] = of_whom[~is_excused]
         left_over = rows[~is_excused & (of_whom < 0)], np.setdiff1d(people, of_whom)
         _match_mirrored(*left_over, predicted, annotated, skeleton, person)
         _match_boxes(*left_over, predicted, annotated, person)
@@ -83,6 +86,38 @@ def match_by_likeness(
         likeness = _oks(lonely, people, predicted, annotated, skeleton)
         is_duplicate[lonely] = likeness.max(axis=1, initial=0) >= LEAST_OKS
     return Matches(predicted, annotated, person, is_false, is_duplicate)
+
+
+def _match_own(
+    rows: np.ndarray,
+    of_whom: np.ndarray,
+    people: np.ndarray,
+    predicted: PredictedPeople,
+    annotated: AnnotatedPeople,
+    skeleton: Skeleton,
+) -> None:
+    """Gives people to the predictions of their own boxes, if these fit, in `of_whom`.
+
+    A confident prediction of another box may have been before them.
+    """
+    of_box = dict(
+        zip(annotated.person_id[people].tolist(), people.tolist(), strict=True)
+    )
+    owners = [of_box.get(number, NOBODY) for number in predicted.person_id[rows]]
+    own = np.array(owners, np.int64)
+    waiting = np.flatnonzero((of_whom < 0) & (own != NOBODY)).tolist()
+    while waiting:
+        place = waiting.pop()
+        one = rows[[place]], own[[place]]
+        if _oks(*one, predicted, annotated, skeleton)[0, 0] < LEAST_OKS:
+            continue
+        others = np.flatnonzero(of_whom == own[place])
+        if own[place] in own[others]:
+            continue
+        # They may fit the people of their own boxes.
+        waiting += others[own[others] != NOBODY].tolist()
+        of_whom[others] = NOBODY
+        of_whom[place] = own[place]
 
 
 def _match_mirrored(

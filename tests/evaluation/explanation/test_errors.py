@@ -164,6 +164,23 @@ def test_predictions_of_annotated_boxes_belong_to_their_people(is_beside_another
     assert rows["swap" if is_beside_another else "miss"][2] == pytest.approx(1)
 
 
+def test_nobody_is_taken_from_the_prediction_of_the_own_box():
+    """A more confident one of another box lies on the same person."""
+    scene = make_scene(SKELETONS[0])
+    everything = np.zeros(scene.truth.shape[:2], bool)
+    everything[4] = True
+    scene.spoil(everything, of_the_other(scene) + [4, 0])
+    scene.predicted.score[[4, 5]] = 0.9, 0.5
+    rows = scene.explain().kinds.rows
+    assert rows["false positive"][0] == rows["false negative"][0] == 1
+    scene.predicted.person_id[:] = scene.annotated.person_id
+    found = scene.explain()
+    assert found.errors.matches.person.tolist() == list(range(30))
+    rows = found.kinds.rows
+    assert rows["false positive"][0] == rows["false negative"][0] == 0
+    assert rows["swap"][0] == 17 and rows["swap"][2] == pytest.approx(1)
+
+
 def test_second_predictions_of_someone_are_told_apart():
     scene = make_scene(SKELETONS[0])
     repeat(scene, np.array([3, 8]), offset=3, score=0.1)
