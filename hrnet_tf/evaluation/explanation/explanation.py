@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hrnet_tf.data.files.coco_people import CocoPeople
+from hrnet_tf.data.files.coco_people import CocoPeople, Person
 from hrnet_tf.data.vocabularies.skeletons import DEFAULT_SIGMA, Skeleton
 from hrnet_tf.evaluation.coco_keypoints import COCOKeypointEvaluator
 from hrnet_tf.evaluation.explanation import errors as kinds
@@ -193,9 +193,22 @@ def _notes(people: CocoPeople, skeleton: Skeleton) -> list[str]:
             f"The areas of {measured:,} of {len(everyone):,} people are not annotated, "
             "but measured: similarities are relative to them."
         )
+    of_boxes = sum(map(_has_area_of_box, everyone))
+    if of_boxes:
+        notes.append(
+            f"The areas of {of_boxes:,} of {len(everyone):,} people are those of their "
+            "boxes, and larger than outlines: similarities are higher than by COCO's "
+            "areas."
+        )
     if not skeleton.flip_pairs:
         notes.append(
             f"The skeleton {skeleton.name} has no left and right: there are no "
             "inversions."
         )
     return notes
+
+
+def _has_area_of_box(person: Person) -> bool:
+    """Whether the annotated area is no smaller than the box: not of an outline."""
+    _, _, width, height = person.bbox
+    return not person.area_is_measured and person.area > 0.999 * width * height

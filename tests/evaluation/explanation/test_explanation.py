@@ -104,3 +104,14 @@ def test_notes_say_what_similarity_rests_on():
     assert "states no sigmas" in sigmas
     assert areas.startswith("The areas of 1 of 2 people")
     assert "no left and right" in sides
+
+
+def test_areas_of_boxes_are_told_of():
+    """As the converters of MPII and of faces write them."""
+    scene = make_scene(COCO, 1)
+    someone = scene.people.people[0]
+    _, _, width, height = someone[0].bbox
+    someone[0] = dataclasses.replace(someone[0], area=float(width * height))
+    scene.annotated = AnnotatedPeople.of_people(scene.people, 17)
+    (note,) = scene.explain().notes
+    assert note.startswith("The areas of 1 of 2 people are those of their boxes")
