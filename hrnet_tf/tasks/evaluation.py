@@ -149,7 +149,8 @@ class EvaluatedTask(base_task.Task, Generic[EvaluatorT]):
         self, aggregated_logs: Evaluation, global_step: tf.Tensor | None = None
     ) -> dict[str, Any]:
         """Scores all predictions; the chief worker writes results and pictures."""
-        step = None if global_step is None else int(global_step)
+        # Of several replicas, it is one variable on each.
+        step = None if global_step is None else int(tf.convert_to_tensor(global_step))
         aggregated_logs.progress.__exit__()
         logs: dict[str, Any] = self.score(aggregated_logs)
         if not tf.distribute.get_strategy().extended.should_checkpoint:

@@ -348,7 +348,7 @@ def _step_logs(task, codec="msra") -> list[dict[str, tf.Tensor]]:
     ]
 
 
-def _evaluate(task, step_logs: list[dict]) -> dict:
+def _evaluate(task, step_logs: list[dict], step=1) -> dict:
     """As the trainer does: every value a tuple of the replicas' tensors."""
     state = None
     for logs in step_logs:
@@ -356,7 +356,7 @@ def _evaluate(task, step_logs: list[dict]) -> dict:
         state = task.aggregate_logs(
             state, {name: tuple(r[name] for r in replicas) for name in replicas[0]}
         )
-    return task.reduce_aggregated_logs(state, global_step=tf.Variable(1))
+    return task.reduce_aggregated_logs(state, global_step=step)
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
@@ -459,6 +459,16 @@ def test_an_explanation_is_of_the_latest_evaluation(dataset, tmp_path):
     whole = explain()
     _evaluate(task, [second])
     assert "false negative" in explain() and explain() != whole
+
+
+def test_the_step_of_several_replicas_is_told(two_cpus, dataset, tmp_path):
+    """The trainer hands over its variable, which is one on each."""
+    config = _config(dataset, evaluation={"num_pictures": 0, "report": True})
+    task = _task(config, tmp_path)
+    with tf.distribute.MirroredStrategy(two_cpus).scope():
+        step = tf.Variable(7, dtype=tf.int64)
+    _evaluate(task, _step_logs(task), step)
+    assert json.loads((tmp_path / "report.json").read_text())["step"] == 7
 
 
 def test_replicas_are_scored_together(dataset, tmp_path):
