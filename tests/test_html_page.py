@@ -122,6 +122,21 @@ def test_wrong_keypoints_are_joined_to_where_they_belong():
     assert not is_red(nothing).any()
 
 
+def test_lines_of_many_keypoints_are_fine():
+    class Face(Pair):
+        num_keypoints = 98
+
+    annotated = np.full((98, 3), 2.0)
+    annotated[:2, :2] = [[100, 100], [200, 200]]
+    annotated[2:, 2] = 0
+    predicted = annotated + [0, -50, 0]
+    wrong = np.array([False, True])
+    few = draw_errors(GREY, predicted[:2], annotated[:2], wrong, Pair, (200, 200))
+    wrong = np.arange(98) == 1
+    many = draw_errors(GREY, predicted, annotated, wrong, Face, (200, 200))
+    assert 0 < is_red(many).sum() < 0.7 * is_red(few).sum()
+
+
 def test_keypoints_of_low_scores_are_drawn_if_they_are_wrong():
     """And the picture reaches to them; others are left out."""
     annotated = np.array([[100.0, 100, 2], [200, 200, 2]])

@@ -12,7 +12,7 @@ from hrnet_tf.visualization.canvas import (
     draw_line,
     fit,
 )
-from hrnet_tf.visualization.skeletons import Limbs, draw_skeletons
+from hrnet_tf.visualization.skeletons import MOST_OF_BODY, Limbs, draw_skeletons
 
 _WRONG = (255, 23, 68)
 # How much of the surroundings is shown, in parts of the person's longer side.
@@ -75,16 +75,20 @@ def draw_errors(
     right = drawn(people[1], *([] if others is None else others))
     if people[0] is not None and annotated is not None:
         is_marked = is_wrong & (annotated[:, 2] > 0)
-        _mark(left, moved(people[0])[is_marked], moved(annotated)[is_marked])
+        # Of a face's many landmarks, wide lines would leave nothing to be seen.
+        width = 1.0 if skeleton.num_keypoints > MOST_OF_BODY else 2.0
+        _mark(left, moved(people[0])[is_marked], moved(annotated)[is_marked], width)
     return compared(left, right)
 
 
-def _mark(canvas: np.ndarray, wrong: np.ndarray, right: np.ndarray) -> None:
+def _mark(
+    canvas: np.ndarray, wrong: np.ndarray, right: np.ndarray, width: float
+) -> None:
     """Joins wrong points to right ones, [N, 2 or more]."""
-    for color, width in ((DARK, 4), (_WRONG, 2)):
+    for color, times in ((DARK, 2), (_WRONG, 1)):
         for start, end in zip(wrong[:, :2], right[:, :2], strict=True):
-            draw_line(canvas, start, end, color, width)
-            draw_dot(canvas, start, color, width)
+            draw_line(canvas, start, end, color, times * width)
+            draw_dot(canvas, start, color, times * width)
 
 
 def _extent(

@@ -32,7 +32,7 @@ _DRAWING_SIDE = 1024
 # From this side on, the lines of a body are wide enough as they are; those of more
 # keypoints may not be.
 _LARGE_SIDE = 512
-_MOST_OF_BODY = 30
+MOST_OF_BODY = 30
 
 # How many keypoints may be near without thinning lines: all of a body above its hips.
 # Lines are at most so wide, as shares of the distance to the last one, or of a limb.
@@ -102,7 +102,7 @@ def draw_skeletons(
     # Each pixel becomes a block of equal ones. At the end the mean over every block
     # restores exactly what was not drawn on.
     height, width = image.shape[:2]
-    is_dense = skeleton.num_keypoints > _MOST_OF_BODY
+    is_dense = skeleton.num_keypoints > MOST_OF_BODY
     is_large = max(height, width) >= _LARGE_SIDE and not is_dense
     pixel = 1 if is_large else -(-_DRAWING_SIDE // max(height, width))
     canvas_size = width * pixel, height * pixel
