@@ -85,13 +85,13 @@ def define_flags() -> flags.FlagValues:
 
 def estimate(values: flags.FlagValues) -> None:
     """Estimates and prints sigmas as the flags say."""
-    if values.first is None and (values.second or values.skeleton is None):
+    if not values.first and (values.second or not values.skeleton):
         raise UsageError(
             "--first is missing; it is the file of one annotator, and --second that of "
             "another. Without both, give --skeleton."
         )
     skeleton = load_skeleton(values.skeleton) if values.skeleton else None
-    if values.second is None:
+    if not values.second:
         _print_others(skeleton or _described(values.first))
         return
     from hrnet_tf.data.files.double_annotations import find_pairs

@@ -195,7 +195,7 @@ def test_without_a_second_file_it_says_what_others_take(mugs, capsys):
     assert yaml.safe_load(capsys.readouterr().out)["sigmas"] == [0.05] * 4
 
 
-@pytest.mark.parametrize("flags", [[], ["--second=a.json"]])
+@pytest.mark.parametrize("flags", [[], ["--second=a.json"], ["--first=", "--second="]])
 def test_the_first_file_is_asked_for(flags, capsys):
     assert command.main(["sigmas", *flags]) == 2
     assert "--first is missing" in capsys.readouterr().err

@@ -499,7 +499,7 @@ def test_metrics_have_what_they_need(good, tmp_path):
         ),
         (
             [
-                "task.evaluation.metric=pck,task.evaluation.thresholds=[0.2, 0.2]",
+                "task.evaluation.metric=pck,task.evaluation.thresholds=[0.2,0.2000001]",
                 "trainer.best_checkpoint_eval_metric=PCK@0.2",
             ],
             ["task.evaluation.thresholds", "repeats"],

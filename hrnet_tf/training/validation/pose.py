@@ -72,7 +72,8 @@ def _metric_mistakes(task: pose.PoseTask) -> Iterator[str]:
             f"{key}.metric is {metric!r}, which is of annotated boxes; leave "
             "task.validation_data.detections_file empty, or set the metric to oks."
         )
-    if len(set(evaluation.thresholds)) < len(evaluation.thresholds):
+    # As names of metrics have them.
+    if len({f"{t:g}" for t in evaluation.thresholds}) < len(evaluation.thresholds):
         yield f"{key}.thresholds is {evaluation.thresholds}; it repeats one."
     try:
         keypoint_metrics.normalizer_of(evaluation, load_skeleton(task.skeleton))
