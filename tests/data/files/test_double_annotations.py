@@ -56,8 +56,10 @@ def test_crowds_and_people_without_keypoints_are_nobody():
     person = a_person(1, [100, 100, 100, 200], POINTS)
     crowd = Person(2, person.bbox, person.area, True, person.keypoints)
     bare = Person(3, person.bbox, person.area, False, [0] * 9)
-    with pytest.raises(DoubleAnnotationError, match="nobody in them"):
-        pairs_of(a_file(person), a_file(crowd, bare))
+    nobody = a_file(crowd, bare)
+    for files in ((a_file(person), nobody), (nobody, a_file(person))):
+        with pytest.raises(DoubleAnnotationError, match="nobody in them"):
+            pairs_of(*files)
 
 
 def test_files_are_the_same_by_their_names():

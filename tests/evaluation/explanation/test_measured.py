@@ -109,3 +109,13 @@ def test_errors_have_a_digit_more():
         line for line in explanation.text().splitlines() if line.startswith("jitter")
     )
     assert line.split()[-2:] == ["0.0000", f"-{metrics['NME']:.4f}"]
+
+
+def test_predictions_of_those_who_do_not_count_are_no_errors():
+    scene = make_scene(FACE, num_images=2)
+    some = scene.people.people[0]
+    some[0] = dataclasses.replace(some[0], iscrowd=True)
+    scene.predicted.keypoints[0, :, :2] += [AWAY, 0.0]
+    explanation, _ = explain(scene, NMEEvaluator)
+    assert explanation.errors.matches.person.tolist() == [-1, 1, 2, 3]
+    assert all(row[0] == 0 for row in explanation.kinds.rows.values())
