@@ -1,5 +1,7 @@
 """Which people are drawn."""
 
+import dataclasses
+
 import numpy as np
 from posed_people import AWAY, drop, make_scene, of_the_other, repeat
 
@@ -50,3 +52,13 @@ def test_a_swap_is_shown_beside_the_other_person():
     (case,) = worst_cases(scene.explain().errors, most=4)
     assert (case.kind, case.facts[:27]) == ("swap", "annotation 1000, 1 keypoint")
     np.testing.assert_array_equal(case.others, scene.annotated.keypoints[3:4])
+
+
+def test_crowds_explain_nothing():
+    scene = make_scene(COCO, num_images=1)
+    some = scene.people.people[0]
+    some[1] = dataclasses.replace(some[1], iscrowd=True)
+    scene.annotated.counts[1] = False
+    repeat(scene, np.array([0]), AWAY, 0.9)
+    (case,) = worst_cases(scene.explain().errors, 4)
+    assert case.kind == "false positive" and len(case.others) == 1
