@@ -20,7 +20,6 @@ from typing import Any
 from hrnet_tf.messages import UserError
 
 
-
 class WorkerError(UserError):
     """A process that worked for a command was ended by something else."""
 
@@ -32,7 +31,7 @@ class _Process(context.ForkServerProcess):
     """
 
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802
+    def _Popen(process_obj: Any) -> Any:
         main = sys.modules["__main__"]
         if not getattr(main.__spec__, "name", "").startswith("hrnet_tf."):
             sys.modules["__main__"] = types.ModuleType("__main__")
