@@ -75,6 +75,7 @@ def train(values: flags.FlagValues) -> None:
     from hrnet_tf.training.experiment import parse_config
     from hrnet_tf.training.run import run
     from hrnet_tf.training.validation import validate
+    from hrnet_tf.training.workers import LostWorkerError
     from hrnet_tf.weights import whole_checkpoints
 
     params = parse_config(
@@ -91,14 +92,17 @@ def train(values: flags.FlagValues) -> None:
         whole_checkpoints.check(surveyed)
     continues = surveyed.newest is not None
     validate(params, values.mode, kind.mistakes, continues)
-    is_chief = run(
-        params,
-        values.mode,
-        values.model_dir,
-        values.experiment,
-        kind.report,
-        values.checkpoint,
-    )
+    try:
+        is_chief = run(
+            params,
+            values.mode,
+            values.model_dir,
+            values.experiment,
+            kind.report,
+            values.checkpoint,
+        )
+    except LostWorkerError as error:
+        command_line.end_at_once(error)
     if is_chief:
         _tell_what_is_next(values, kind.name, can_be_exported=kind.exporter is not None)
 

@@ -171,6 +171,7 @@ def test_a_killed_worker_ends_the_other_and_the_same_command_goes_on(
             time.sleep(0.1)
         time.sleep(1)
         workers[victim].kill()
+        workers[1 - victim].wait(timeout=60)
 
     workers = run_workers(command, meanwhile=kill_one)
     assert workers[victim][0] == -signal.SIGKILL
