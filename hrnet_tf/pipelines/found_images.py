@@ -78,6 +78,11 @@ def _expand(pattern: str) -> tuple[str, list[str]]:
         if is_remote(pattern) and tf.io.gfile.isdir(pattern):
             return pattern, media.find_images(pattern)
         wildcard = _WILDCARDS.search(pattern)
+        if wildcard and "**" in pattern:
+            raise PatternError(
+                f"{pattern}: ** is not known; a folder alone stands for all images in "
+                "it and below."
+            )
         if wildcard:
             found = _images_among(tf.io.gfile.glob(pattern), pattern)
             return os.path.dirname(pattern[: wildcard.start()]), found
