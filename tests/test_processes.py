@@ -108,21 +108,25 @@ def test_a_script_needs_no_guard_and_decides_where_modules_come_from(tmp_path):
     assert done.stderr == ""
 
 
-PARENT = """
-import os, signal, sys, time
-from hrnet_tf import processes
+CHILD = """
+import os
 
 def begin():
     print(os.getpid(), flush=True)
+"""
 
-if __name__ == "__main__":
-    try:
-        with processes.pool(2, "--num", begin) as pool:
-            for one in [pool.submit(time.sleep, 0.5) for _ in range(99)]:
-                one.result()
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-        os._exit(1)
+PARENT = """
+import os, time
+import child
+from hrnet_tf import processes
+
+try:
+    with processes.pool(2, "--num", child.begin) as pool:
+        for one in [pool.submit(time.sleep, 0.5) for _ in range(99)]:
+            one.result()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    os._exit(1)
 """
 
 
@@ -140,6 +144,7 @@ def test_processes_end_with_their_parent(tmp_path, sign):
     """Ctrl-C reaches all of a terminal's processes: only one may answer."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
+    (tmp_path / "child.py").write_text(CHILD)
     parent = subprocess.Popen(
         [sys.executable, script],
         env={**os.environ, "PYTHONPATH": str(REPO)},
