@@ -4,6 +4,7 @@ import os
 import re
 
 import tensorflow as tf
+from apache_beam.io.filesystems import FileSystems
 
 from hrnet_tf.input_files import names_in
 from hrnet_tf.output_files import OutputError
@@ -17,6 +18,15 @@ def check_prefix(prefix: str, overwrite: bool) -> str:
         OutputError: If it is none, or if there is output already that must not be
             replaced.
     """
+    try:
+        FileSystems.get_filesystem(prefix)
+        tf.io.gfile.exists(prefix)
+    except (ValueError, tf.errors.OpError):
+        raise OutputError(
+            f"--output={prefix} is at an address where Apache Beam and TensorFlow do "
+            "not both write here: name a path, or one of gs:// once apache-beam[gcp] "
+            "is installed."
+        ) from None
     folder, name = os.path.split(prefix)
     if not name or tf.io.gfile.isdir(prefix):
         raise OutputError(

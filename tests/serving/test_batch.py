@@ -103,6 +103,8 @@ def test_people_in_given_boxes_are_those_of_predict(form, photos, tmp_path, requ
         ),
         (["--input_list={photos}/none.txt", "--whole_image"], "none.txt"),
         (["--input={photos}", "--whole_image", "--output=out/[1]"], "for a pattern"),
+        (["--input={photos}", "--whole_image", "--output=s3://a/b"], "not both write"),
+        (["--input={photos}", "--whole_image", "--output=file:///b"], "not both write"),
     ],
 )
 def test_faults_are_told_before_work_begins(
