@@ -18,7 +18,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from absl import flags
 
@@ -329,16 +329,6 @@ def _run(
         _tell(f"Interrupted{f' ({error})' if str(error) else ''}.")
         return getattr(error, "exit_code", 128 + signal.SIGINT)
     return 0
-
-
-def end_at_once(error: UserError) -> NoReturn:
-    """Ends this process as an error ends a command, but lets go of nothing first.
-
-    For objects of libraries that wait for minutes for others when they are removed.
-    """
-    _tell(_plain(error.message))
-    _drop_what_nobody_reads()
-    os._exit(1)
 
 
 def prepare_tensorflow() -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from hrnet_tf import signals
 from hrnet_tf.input_files import names_in
-from hrnet_tf.training.actions import TrainingError
+from hrnet_tf.messages import UserError
 from hrnet_tf.weights import whole_checkpoints
 
 # Of TensorFlow's messages: what workers do together was given up, and whom they blame.
@@ -19,7 +19,7 @@ _GIVEN_UP = re.compile(r"Collective ops is aborted|stopped sending heartbeats")
 _TASK = re.compile(r"/job:(\w+)/(?:replica:0/)?task:(\d+)")
 
 
-class LostWorkerError(TrainingError):
+class LostWorkerError(UserError):
     """Another worker is gone: what TensorFlow holds waits for it when it is let go."""
 
 
