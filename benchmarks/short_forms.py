@@ -30,7 +30,7 @@ SHORT = {
     "predict": ["--rounds=2", "--images=48"],
     "inference": ["--rounds=5", "--batches=1", "--only=fp32"],
     "startup": ["--rounds=1"],
-    "scaling": ["--rounds=2", "--parts=conversion,training", "--images=400"],
+    "scaling": ["--rounds=1", "--parts=conversion,training", "--images=400"],
 }
 _CORES = {"scaling": 2}
 
