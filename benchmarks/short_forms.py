@@ -30,7 +30,9 @@ SHORT = {
     "predict": ["--rounds=2", "--images=48"],
     "inference": ["--rounds=5", "--batches=1", "--only=fp32"],
     "startup": ["--rounds=1"],
+    "scaling": ["--rounds=1", "--parts=conversion,training", "--images=400"],
 }
+_CORES = {"scaling": 2}
 
 
 def main() -> None:
@@ -60,18 +62,24 @@ def main() -> None:
     measuring.pin(arguments.cores)
     rounds = [f"--rounds={arguments.rounds}"] if arguments.rounds else []
     found = {}
-    for name in arguments.only:
+    cores = measuring.num_cores()
+    names = [name for name in arguments.only if _CORES.get(name, 1) <= cores]
+    for name in {*arguments.only} - {*names}:
+        print(
+            f"{name}: {measuring.LEFT_OUT}, since it needs more cores.", file=sys.stderr
+        )
+    for name in names:
         flags = [*SHORT[name], *rounds]
         begin = time.monotonic()
         if (content := run(name, flags, arguments.limit)) is not None:
             found[name] = content
             print(f"{name} took {time.monotonic() - begin:.0f} s.", file=sys.stderr)
     rows = [row for content in found.values() for row in content["summary"]]
-    if not rows and len(found) == len(arguments.only):
+    if not rows and len(found) == len(names):
         sys.exit("Nothing was compared: no peer took part.")
     if rows:
         measuring.tell("Benchmarks", rows, {**vars(arguments), "found": found}, rows)
-    if failed := [name for name in arguments.only if name not in found]:
+    if failed := [name for name in names if name not in found]:
         sys.exit(f"Without numbers, since they failed: {', '.join(failed)}.")
 
 

@@ -10,18 +10,39 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import forkserver, resource_tracker
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing import context, forkserver, resource_tracker
 from typing import Any
 
 from hrnet_tf.messages import UserError
 
-_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-
 
 class WorkerError(UserError):
     """A process that worked for a command was ended by something else."""
+
+
+class _Process(context.ForkServerProcess):
+    """One that does not run the user's script again, which may be what started it.
+
+    Commands of this package it imports: they are where classes of their work are.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        main = sys.modules["__main__"]
+        if not getattr(main.__spec__, "name", "").startswith("hrnet_tf."):
+            sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            return context.ForkServerProcess._Popen(process_obj)
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Context(context.ForkServerContext):
+    Process = _Process
 
 
 @contextlib.contextmanager
@@ -50,7 +71,7 @@ def pool(
     others = {*multiprocessing.active_children()}
     executor = concurrent.futures.ProcessPoolExecutor(
         count,
-        mp_context=multiprocessing.get_context("forkserver"),
+        mp_context=_Context(),
         initializer=_begin,
         initargs=(start, arguments),
     )
@@ -76,20 +97,37 @@ def start_server(preload: Sequence[str]) -> None:
     Called early, the server imports while this process does.
     """
     forkserver.set_forkserver_preload(list(preload))
-    level = os.environ.get(_LOG_LEVEL)
+    path = [folder or os.getcwd() for folder in sys.path if isinstance(folder, str)]
+    environment = {
+        # What TensorFlow has to tell of this machine, this process tells.
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        # It is to import what this process does, from where this one does.
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONSAFEPATH": "1",
+    }
     # Started by the server's start, it would have signals unblocked.
     resource_tracker.ensure_running()
     # Ctrl-C reaches all processes of a terminal; these inherit that it is blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        # What TensorFlow has to tell of this machine, this process tells.
-        os.environ[_LOG_LEVEL] = "3"
-        forkserver.ensure_running()
+        with _environment(environment):
+            forkserver.ensure_running()
     finally:
-        os.environ.pop(_LOG_LEVEL)
-        if level is not None:
-            os.environ[_LOG_LEVEL] = level
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, variables that processes inherit have other values."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _begin(start: Callable[..., None], arguments: Sequence[Any]) -> None:

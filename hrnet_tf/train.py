@@ -16,9 +16,11 @@ results.json (COCO results). With --mode=eval, pose tells which errors there are
 writes report.html with the worst of them.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from absl import flags
 
@@ -75,6 +77,7 @@ def train(values: flags.FlagValues) -> None:
     from hrnet_tf.training.experiment import parse_config
     from hrnet_tf.training.run import run
     from hrnet_tf.training.validation import validate
+    from hrnet_tf.training.workers import LostWorkerError
     from hrnet_tf.weights import whole_checkpoints
 
     params = parse_config(
@@ -91,16 +94,31 @@ def train(values: flags.FlagValues) -> None:
         whole_checkpoints.check(surveyed)
     continues = surveyed.newest is not None
     validate(params, values.mode, kind.mistakes, continues)
-    is_chief = run(
-        params,
-        values.mode,
-        values.model_dir,
-        values.experiment,
-        kind.report,
-        values.checkpoint,
-    )
+    try:
+        is_chief = run(
+            params,
+            values.mode,
+            values.model_dir,
+            values.experiment,
+            kind.report,
+            values.checkpoint,
+        )
+    except LostWorkerError as error:
+        _end_at_once(error)
     if is_chief:
         _tell_what_is_next(values, kind.name, can_be_exported=kind.exporter is not None)
+
+
+def _end_at_once(error: UserError) -> NoReturn:
+    """Ends this process as an error ends a command, but lets go of nothing first.
+
+    TensorFlow's iterators would wait for minutes for the worker that is lost.
+    """
+    with contextlib.suppress(OSError):
+        print(error.message, file=sys.stderr)
+        sys.stderr.flush()
+        sys.stdout.flush()
+    os._exit(1)
 
 
 def _tell_what_is_next(

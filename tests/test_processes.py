@@ -71,21 +71,62 @@ def test_what_fails_in_between_ends_work_that_goes_on():
     assert time.monotonic() - begin < 30
 
 
-PARENT = """
-import os, signal, sys, time
+ELSEWHERE = """
+def start():
+    pass
+
+def place():
+    return __file__
+"""
+
+UNGUARDED = """
+import sys
+sys.path.insert(0, "elsewhere")
+import mine
 from hrnet_tf import processes
+
+with processes.pool(2, "--num", mine.start, preload=["mine"]) as pool:
+    print(pool.submit(mine.place).result())
+"""
+
+
+def test_a_script_needs_no_guard_and_decides_where_modules_come_from(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/mine.py").write_text(ELSEWHERE)
+    (tmp_path / "mine.py").write_text("what a server would import by itself")
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("elsewhere/mine.py")
+    assert done.stderr == ""
+
+
+CHILD = """
+import os
 
 def begin():
     print(os.getpid(), flush=True)
+"""
 
-if __name__ == "__main__":
-    try:
-        with processes.pool(2, "--num", begin) as pool:
-            for one in [pool.submit(time.sleep, 0.5) for _ in range(99)]:
-                one.result()
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-        os._exit(1)
+PARENT = """
+import os, time
+import child
+from hrnet_tf import processes
+
+try:
+    with processes.pool(2, "--num", child.begin) as pool:
+        for one in [pool.submit(time.sleep, 0.5) for _ in range(99)]:
+            one.result()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    os._exit(1)
 """
 
 
@@ -103,6 +144,7 @@ def test_processes_end_with_their_parent(tmp_path, sign):
     """Ctrl-C reaches all of a terminal's processes: only one may answer."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
+    (tmp_path / "child.py").write_text(CHILD)
     parent = subprocess.Popen(
         [sys.executable, script],
         env={**os.environ, "PYTHONPATH": str(REPO)},

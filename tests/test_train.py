@@ -32,7 +32,7 @@ from hrnet_tf import train
 from hrnet_tf.data.converters import coco_pose
 from hrnet_tf.data.vocabularies import skeletons
 from hrnet_tf.evaluation.coco_keypoints import METRICS
-from hrnet_tf.training import actions
+from hrnet_tf.training import actions, run, workers
 from hrnet_tf.weights import whole_checkpoints
 
 REPO = Path(__file__).resolve().parents[1]
@@ -612,6 +612,22 @@ def test_stops_when_the_loss_is_not_a_number(tmp_path, toy_command, run_here):
     for key in ("learning_rate", "adam.global_clipnorm", "mixed_precision_dtype"):
         assert key in sentence
     assert tf.train.latest_checkpoint(tmp_path) is None
+
+
+def test_a_lost_worker_ends_the_process_before_anything_is_let_go(
+    tmp_path, toy_command, monkeypatch, capsys
+):
+    def lose(*arguments):
+        raise workers.LostWorkerError("Another worker has ended.")
+
+    def end(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(run, "run", lose)
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(SystemExit, match="1"):
+        train.main(["train", *toy_command(tmp_path)])
+    assert capsys.readouterr().err.endswith("Another worker has ended.\n")
 
 
 def test_stops_when_the_loss_is_above_its_bound_too_often():

@@ -43,7 +43,7 @@ def find_images(
     roots: set[str] = set()
     paths: set[str] = set()
     for pattern in patterns:
-        root, found = _expand(pattern)
+        root, found = _expand(_normalized(pattern))
         roots.add(root)
         paths.update(found)
     if list_file:
@@ -63,16 +63,26 @@ def find_images(
     return inputs
 
 
+def _normalized(path: str) -> str:
+    """A path without ./ and //, by which one file would have two names."""
+    return path if is_remote(path) or not path else os.path.normpath(path)
+
+
 def _expand(pattern: str) -> tuple[str, list[str]]:
     """The folder that a pattern is about, and the images that it matches."""
     try:
         if not is_remote(pattern) and os.path.exists(pattern):
-            path = os.path.normpath(pattern)
-            root = path if os.path.isdir(path) else os.path.dirname(path)
-            return root, media.find_images(path)
+            is_folder = os.path.isdir(pattern)
+            root = pattern if is_folder else os.path.dirname(pattern)
+            return root, media.find_images(pattern)
         if is_remote(pattern) and tf.io.gfile.isdir(pattern):
             return pattern, media.find_images(pattern)
         wildcard = _WILDCARDS.search(pattern)
+        if wildcard and "**" in pattern:
+            raise PatternError(
+                f"{pattern}: ** is not known; a folder alone stands for all images in "
+                "it and below."
+            )
         if wildcard:
             found = _images_among(tf.io.gfile.glob(pattern), pattern)
             return os.path.dirname(pattern[: wildcard.start()]), found
@@ -102,7 +112,7 @@ def _images_among(files: Iterable[str], pattern: str) -> list[str]:
 
 def _read_list(path: str) -> list[str]:
     try:
-        lines = read_bytes(path).decode().splitlines()
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise PatternError(f"{path} is no text in UTF-8.") from None
     listed = [line.strip() for line in lines if line.strip()]
@@ -111,7 +121,7 @@ def _read_list(path: str) -> list[str]:
     for entry in listed:
         if not is_plain(entry):
             raise PatternError(f"{path}: {entry!r} cannot be the name of a file.")
-    return listed
+    return [*map(_normalized, listed)]
 
 
 def _common_folder(roots: Iterable[str]) -> str:

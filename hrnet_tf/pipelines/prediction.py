@@ -5,7 +5,7 @@
 
 Blocks are those of `hrnet_tf.predict`, and so are lines: what is found in a block
 depends on nothing but its images, and a runner that tries a block again finds the same.
-Beam writes shards under other names, and renames them when all are whole.
+Beam writes shards into a hidden folder; they get their names when all are whole.
 
 Workers import this module, which imports TensorFlow only where the model is loaded.
 """
@@ -211,10 +211,13 @@ def predict(
     output: Output,
     options: BeamOptions,
 ) -> Counts:
-    """Predicts images on the runner that the options name; replaces earlier shards.
+    """Predicts images on the runner that the options name.
+
+    Earlier shards are replaced when all is predicted.
 
     Raises:
         BeamError: If the pipeline fails.
+        OutputError: If workers wrote shards where this process does not find them.
     """
     import tensorflow as tf
 
@@ -224,8 +227,9 @@ def predict(
 
     size = block_size(load(chosen))
     folder, name = os.path.split(output.prefix)
-    tf.io.gfile.makedirs(folder or ".")
-    listed = os.path.join(folder, partial_name(f"{name}.work"))
+    hidden = os.path.join(folder, partial_name(name))
+    tf.io.gfile.makedirs(hidden)
+    listed = os.path.join(hidden, "work.jsonl")
     handler = PredictorHandler(
         chosen,
         files[0].folder,
@@ -233,17 +237,17 @@ def predict(
         rules,
         blocks_at_once=math.ceil(output.batch_size / size),
     )
-    work_list.write(listed, in_blocks(files, image_ids(files, boxes), boxes, size))
-    before = shards.temporary(output.prefix)
-
-    def clean() -> None:
-        shards.remove({listed, *shards.temporary(output.prefix)} - before)
-
-    shards.remove(shards.existing(output.prefix))
-    build = functools.partial(_build, listed, handler, output)
+    clean = functools.partial(shards.remove, hidden)
+    here = output._replace(prefix=os.path.join(hidden, name))
+    build = functools.partial(_build, listed, handler, here)
     with beam_workers.watched(clean):
+        blocks = in_blocks(files, image_ids(files, boxes), boxes, size)
+        work_list.write(listed, blocks)
         result = options.with_quiet_workers().run(build)
-    clean()
+    try:
+        shards.publish(here.prefix, output.prefix)
+    finally:
+        clean()
     return _counts_of(result)
 
 

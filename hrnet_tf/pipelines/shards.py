@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterable
 
 import tensorflow as tf
+from apache_beam.io.filesystems import FileSystems
 
 from hrnet_tf.input_files import names_in
 from hrnet_tf.output_files import OutputError
@@ -18,11 +18,25 @@ def check_prefix(prefix: str, overwrite: bool) -> str:
         OutputError: If it is none, or if there is output already that must not be
             replaced.
     """
+    try:
+        FileSystems.get_filesystem(prefix)
+        tf.io.gfile.exists(prefix)
+    except (ValueError, tf.errors.OpError):
+        raise OutputError(
+            f"--output={prefix} is at an address where Apache Beam and TensorFlow do "
+            "not both write here: name a path, or one of gs:// once apache-beam[gcp] "
+            "is installed."
+        ) from None
     folder, name = os.path.split(prefix)
     if not name or tf.io.gfile.isdir(prefix):
         raise OutputError(
             f"--output={prefix} is a folder: add the beginning of the files' names, "
             f"such as {os.path.join(prefix, 'results')}."
+        )
+    if set("*?[\\") & set(prefix):
+        raise OutputError(
+            f"--output={prefix} has one of * ? [ \\ in it, which Beam takes for a "
+            "pattern when it writes: choose another."
         )
     found = existing(prefix)
     if found and not overwrite:
@@ -35,26 +49,36 @@ def check_prefix(prefix: str, overwrite: bool) -> str:
 
 def existing(prefix: str) -> list[str]:
     """The files of results and of failures that there are."""
-    name = re.escape(os.path.basename(prefix))
-    return _beside(prefix, rf"{name}(\.failed)?-\d{{5}}-of-\d{{5}}\.jsonl")
-
-
-def temporary(prefix: str) -> set[str]:
-    """The folders in which Beam writes what is to become files of results."""
-    name = re.escape(os.path.basename(prefix))
-    return set(_beside(prefix, rf"beam-temp-{name}(\.failed)?-[0-9a-f]+"))
-
-
-def remove(paths: Iterable[str]) -> None:
-    """Removes files, and folders with all that is in them, as far as they are there."""
-    for path in paths:
-        if tf.io.gfile.exists(path):
-            run_files.remove(path)
-
-
-def _beside(prefix: str, pattern: str) -> list[str]:
-    folder = os.path.dirname(prefix)
+    folder, name = os.path.split(prefix)
     if not tf.io.gfile.isdir(folder or "."):
         return []
-    names = filter(re.compile(pattern).fullmatch, names_in(folder))
+    shard = re.compile(rf"{re.escape(name)}(\.failed)?-\d{{5}}-of-\d{{5}}\.jsonl")
+    names = filter(shard.fullmatch, names_in(folder))
     return sorted(os.path.join(folder, name) for name in names)
+
+
+def publish(hidden: str, prefix: str) -> None:
+    """Gives the shards of a hidden prefix their names, in place of earlier ones.
+
+    Raises:
+        OutputError: If there are none.
+    """
+    found = existing(hidden)
+    if not found:
+        raise OutputError(
+            f"No results were written into {os.path.dirname(prefix) or '.'}: --output "
+            "must be where all workers and this process read and write, such as gs:// "
+            "or a network drive."
+        )
+    names = {path: f"{prefix}{path.removeprefix(hidden)}" for path in found}
+    stale = {*existing(prefix)} - {*names.values()}
+    for path, name in names.items():
+        tf.io.gfile.rename(path, name, overwrite=True)
+    for path in stale:
+        tf.io.gfile.remove(path)
+
+
+def remove(folder: str) -> None:
+    """Removes a folder with all that is in it, as far as it is there."""
+    if tf.io.gfile.exists(folder):
+        run_files.remove(folder)

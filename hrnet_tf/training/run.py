@@ -63,6 +63,7 @@ def run(
     Raises:
         ConfigError: If there is no checkpoint to evaluate, or one does not fit.
         actions.TrainingError: If training had to stop.
+        workers.LostWorkerError: If another worker has ended.
     """
     trains = "train" in mode
     latest = None if trains or checkpoint else whole_checkpoints.newest(model_dir)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from hrnet_tf import signals
 from hrnet_tf.input_files import names_in
-from hrnet_tf.training.actions import TrainingError
+from hrnet_tf.messages import UserError
 from hrnet_tf.weights import whole_checkpoints
 
 # Of TensorFlow's messages: what workers do together was given up, and whom they blame.
@@ -19,12 +19,16 @@ _GIVEN_UP = re.compile(r"Collective ops is aborted|stopped sending heartbeats")
 _TASK = re.compile(r"/job:(\w+)/(?:replica:0/)?task:(\d+)")
 
 
+class LostWorkerError(UserError):
+    """Another worker is gone: what TensorFlow holds waits for it when it is let go."""
+
+
 @contextlib.contextmanager
 def naming_lost(strategy: tf.distribute.Strategy, model_dir: str) -> Iterator[None]:
     """Turns TensorFlow's errors about a worker that has ended into one sentence.
 
     Raises:
-        TrainingError: Where TensorFlow has found that another worker does not answer:
+        LostWorkerError: Where TensorFlow has found that another worker does not answer:
             at once if its process has ended, or else some ten seconds later.
     """
     try:
@@ -37,7 +41,7 @@ def naming_lost(strategy: tf.distribute.Strategy, model_dir: str) -> Iterator[No
         others = [task for task in _TASK.findall(error.message) if task != own]
         who = " ".join(others[0]) if others else "of this run"
         whole = whole_checkpoints.survey(model_dir).prefix
-        raise TrainingError(
+        raise LostWorkerError(
             f"Another worker ({who}) has ended or cannot be reached, so that this one "
             "had to stop: what it printed last may say why. Start all workers again: "
             + (

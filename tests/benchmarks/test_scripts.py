@@ -205,6 +205,15 @@ def test_peers_that_are_left_out_are_named(monkeypatch, tmp_path, capsys):
     assert "first: Left out, since it is not installed: no_such_peer.\n" in told
 
 
+def test_what_needs_more_cores_is_left_out(monkeypatch, tmp_path, capsys):
+    path = run_short(monkeypatch, tmp_path, scaling="import fail", second=NUMBERS)
+    monkeypatch.setattr(measuring, "num_cores", lambda: 1)
+    short_forms.main()
+    told = capsys.readouterr().err
+    assert "scaling: Left out, since it needs more cores.\n" in told
+    assert len(json.loads(path.read_text())["rows"]) == 1
+
+
 def test_a_run_without_any_peer_says_so(monkeypatch, tmp_path):
     path = run_short(monkeypatch, tmp_path, first=NUMBERS.replace("[row]", "[]"))
     with pytest.raises(SystemExit, match="Nothing was compared: no peer took part"):

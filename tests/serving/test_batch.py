@@ -48,7 +48,15 @@ def test_lines_are_those_of_predict(photos, tflite_file, tmp_path):
     assert code == 1  # One image is broken.
     images = [f"--input={photos}/*.png", f"--input={photos}/*.jpg"]
     prefix = tmp_path / "found/people"
-    assert batch.main(["", *given, *images, f"--output={prefix}"]) == 1
+    prefix.parent.mkdir()
+    for earlier in (
+        "people-00006-of-00007.jsonl",
+        "people.failed-00001-of-00002.jsonl",
+    ):
+        (prefix.parent / earlier).touch()
+    run = [*given, *images, f"--output={prefix}", "--overwrite"]
+    assert batch.main(["", *run]) == 1
+    assert len(os.listdir(prefix.parent)) == 2
     expected = lines_of(tmp_path / "p/results.jsonl")
     assert len(expected) == 5
     assert lines_of(f"{prefix}-0*.jsonl") == expected
@@ -84,6 +92,7 @@ def test_people_in_given_boxes_are_those_of_predict(form, photos, tmp_path, requ
     ("flags", "sentence"),
     [
         (["--input={photos}/*.bmp", "--whole_image"], "matches no image"),
+        (["--input={photos}/**/*.png", "--whole_image"], "** is not known"),
         (["--input={photos}/*.png"], "needs to know where people are"),
         (["--input={photos}/*.png", "--whole_image", "--runner=Nope"], "--runner=Nope"),
         (["--whole_image"], "--input=PATTERN or --input_list=FILE"),
@@ -93,6 +102,9 @@ def test_people_in_given_boxes_are_those_of_predict(form, photos, tmp_path, requ
             "Neither this command nor Beam has a flag --nope",
         ),
         (["--input_list={photos}/none.txt", "--whole_image"], "none.txt"),
+        (["--input={photos}", "--whole_image", "--output=out/[1]"], "for a pattern"),
+        (["--input={photos}", "--whole_image", "--output=s3://a/b"], "not both write"),
+        (["--input={photos}", "--whole_image", "--output=file:///b"], "not both write"),
     ],
 )
 def test_faults_are_told_before_work_begins(
@@ -142,6 +154,7 @@ def test_models_and_images_may_be_at_addresses(
         (["photos/*/*.png", "photos/0.png"], ["0.png", "sub/7.png"]),
         (["photos/sub/7.png"], ["7.png"]),
         (["photos/sub", "other"], ["other/9.png", "photos/sub/7.png"]),
+        (["./photos//*.png", "photos/./0.png"], ["0.png", "1.png"]),
     ],
 )
 def test_names_are_below_what_all_have_in_common(given, names, tmp_path, monkeypatch):
@@ -150,6 +163,9 @@ def test_names_are_below_what_all_have_in_common(given, names, tmp_path, monkeyp
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "photos/notes.txt").touch()
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("\ufeffphotos/0.png\n./photos/0.png\r\n")
+    (file,) = found_images.find_images([], "list.txt", "out")
+    assert file.name == "0.png"
     for folder in ("", f"{tmp_path}/"):
         paths = [f"{folder}{path}" for path in given]
         files = found_images.find_images([*paths, paths[0]], None, "out")
@@ -180,7 +196,7 @@ def test_a_model_that_fails_leaves_a_reason_for_each_image(
     assert reasons == {"no such thing"}
 
 
-def test_a_full_disk_ends_the_pipeline_and_leaves_nothing(
+def test_a_full_disk_ends_the_pipeline_and_leaves_what_was_there(
     photos, tflite_file, tmp_path, monkeypatch, capsys
 ):
     def fail(*arguments):
@@ -188,11 +204,16 @@ def test_a_full_disk_ends_the_pipeline_and_leaves_nothing(
 
     monkeypatch.setattr(PosePredictor, "predict_batch", fail)
     monkeypatch.setattr(prediction, "_LOADED", {})
+    earlier = tmp_path / "out/people-00000-of-00001.jsonl"
+    earlier.parent.mkdir()
+    earlier.write_text("earlier\n")
     flags = [f"--model={tflite_file}", "--whole_image", f"--input={photos}/*.png"]
-    assert batch.main(["", *flags, f"--output={tmp_path}/out/people"]) == 1
+    run = [*flags, f"--output={tmp_path}/out/people", "--overwrite"]
+    assert batch.main(["", *run]) == 1
     told = capsys.readouterr().err
     assert "The pipeline failed on DirectRunner" in told and "No space left" in told
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == [earlier]
+    assert earlier.read_text() == "earlier\n"
 
 
 @pytest.mark.slow

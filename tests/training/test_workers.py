@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from hrnet_tf.training import workers
-from hrnet_tf.training.actions import TrainingError
 
 RESET = (
     "Collective ops is aborted by: recvmsg:Connection reset by peer\nAdditional GRPC "
@@ -42,7 +41,7 @@ def fail(strategy, model_dir, error):
 )
 def test_the_worker_that_is_lost_is_named(message, who, second_of_three, tmp_path):
     error = tf.errors.UnavailableError(None, None, message)
-    with pytest.raises(TrainingError) as found:
+    with pytest.raises(workers.LostWorkerError) as found:
         fail(second_of_three, tmp_path, error)
     assert str(found.value).startswith(f"Another worker ({who}) has ended or cannot")
     assert str(found.value).endswith(
