@@ -25,11 +25,12 @@ every image for one person.
 Videos and streams (rtsp://... and the like) need PyAV: pip install 'hrnet_tf[video]'. A
 number is that of a camera: --input=0. Frames keep their times, which are "seconds" in
 the results, and the sound of a file stays. --track gives every person a "track_id",
-which stays the same from frame to frame; the images of a folder, in alphabetical order,
-are frames then, too. A pose model is cropped around where people go, so that --detector
-looks at one of --detect_every frames, and when somebody is lost. --smooth takes the
-jitter out of their keypoints. Ctrl-C ends a camera or a stream, as --max_seconds does,
-and what was predicted stays.
+which stays the same from frame to frame; the images of a folder are frames then, too,
+in the order of their names: frame9.png comes before frame10.png. People who score less
+than 0.3 get no number and are left out. A pose model is cropped around where people go,
+so that --detector looks at one of --detect_every frames, and when somebody is lost.
+--smooth takes the jitter out of their keypoints. Ctrl-C ends a camera or a stream, as
+--max_seconds does, and what was predicted stays.
 
 The output directory receives the pictures under their names, or the video as MP4
 (H.264, which browsers play), and results.json; --no_pictures writes results alone. For
@@ -139,6 +140,9 @@ def predict(values: flags.FlagValues) -> None:
     _check_frames(values, is_video)
     boxes = PersonBoxes(values.boxes, values.category_id) if values.boxes else None
     files = inputs.find_inputs(values.input, values.output_dir)
+    is_sequence = values.track and not is_video
+    if is_sequence:
+        files = inputs.as_frames(files)
     _check_output(values, files, is_video)
     if boxes and not is_video:
         boxes.check([file.name for file in files])
@@ -151,7 +155,6 @@ def predict(values: flags.FlagValues) -> None:
         loading = {**chosen.loading, "num_threads": num_threads}
         chosen = dataclasses.replace(chosen, loading=loading)
     rate = values.frames_per_second or _DEFAULT_FRAMES_PER_SECOND
-    is_sequence = values.track and not is_video
     predictor = chosen.load()
     predicting.predict_all(
         predictor,

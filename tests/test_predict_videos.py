@@ -160,13 +160,25 @@ def test_images_of_a_folder_are_frames_with_track(tmp_path):
     folder.mkdir()
     for number in range(6):
         image = np.full((48, 64, 3), 10 * number, np.uint8)
-        cv2.imwrite(str(folder / f"{number:03}.png"), image)
+        cv2.imwrite(str(folder / f"f{8 + number}.png"), image)
     flags = [f"--input={folder}", "--track", "--frames_per_second=20"]
     assert run(tmp_path, *flags, model="people") == 0
     rows = read_results(tmp_path)
     assert [row["seconds"] for row in rows[::2]] == [0, 0.05, 0.1, 0.15, 0.2, 0.25]
+    # Numbers go by their value: f10 comes after f9.
+    assert [row["image_id"] for row in rows[::2]] == [8, 9, 10, 11, 12, 13]
     assert {row["track_id"] for row in rows} == {1, 2} and Detector.looks == 1
-    assert (tmp_path / "out/003.png").exists()
+    assert (tmp_path / "out/f11.png").exists()
+
+
+def test_images_of_two_folders_are_not_one_video(tmp_path, capsys):
+    for name in ("one", "two"):
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "clips" / name / "1.png"), np.zeros((48, 64, 3)))
+    flags = [f"--input={tmp_path}/clips", "--track"]
+    assert run(tmp_path, *flags, model="people") == 1
+    assert "there are 2 folders of images: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 import dataclasses
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 from hrnet_tf.data.files import media, pictures, videos
 from hrnet_tf.data.files.person_boxes import PersonBoxes, number_of
-from hrnet_tf.messages import UserError
+from hrnet_tf.messages import UserError, listed
 from hrnet_tf.output_files import check_output
 
 _LABEL_MAP_SUFFIX = ".labels.png"
@@ -100,6 +101,27 @@ def find_inputs(source: str, output_dir: str) -> list[Input]:
         names = (os.path.relpath(path, source) for path in paths)
         return [Input(source, name, output_dir) for name in names]
     return [Input(*os.path.split(path), output_dir) for path in paths]
+
+
+def as_frames(inputs: Sequence[Input]) -> list[Input]:
+    """Images of one folder in the order of time: numbers in names go by their value.
+
+    Raises:
+        InputError: If they are in several folders, which may be several videos.
+    """
+    folders = sorted({os.path.dirname(file.path) for file in inputs})
+    if len(folders) > 1:
+        raise InputError(
+            f"--track takes the images of one folder for a video, and there are "
+            f"{len(folders)} folders of images: {listed(folders)}. Give one of them as "
+            "--input."
+        )
+    return sorted(inputs, key=_in_time)
+
+
+def _in_time(file: Input) -> tuple[list[str | int], str]:
+    parts = re.split(r"(\d+)", file.name)
+    return [int(p) if place % 2 else p for place, p in enumerate(parts)], file.name
 
 
 def image_ids(inputs: Sequence[Input], boxes: PersonBoxes | None) -> Sequence[int]:
