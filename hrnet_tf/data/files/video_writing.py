@@ -6,6 +6,7 @@ H.264 where PyAV has an encoder of it, which all browsers play, else VP9 or MPEG
 import contextlib
 import logging
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from hrnet_tf.data.files.media import MediaError
 from hrnet_tf.data.files.videos import import_av, open_file
+from hrnet_tf.messages import one_line
 from hrnet_tf.output_files import written_whole
 
 # FFmpeg's encoders, the best first, and how they are asked for good pictures quickly.
@@ -27,6 +29,12 @@ _UNPLAYED = "mpeg4"  # by browsers
 
 # Sound that MP4 takes as it is, and that is common in it.
 _COPIED = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
+
+# Of samples in a second, in sound that is made AAC; what has others gets the most.
+_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+# Encoders take no rate below it: a picture for each quarter of an hour.
+_LEAST_RATE = Fraction(1, 1000)
 
 # Of times in a file, in a second: whole numbers for frames of all usual rates, and few
 # enough for MPEG-4.
@@ -94,8 +102,7 @@ class VideoWriter(contextlib.ExitStack):
         picture.duration = round(_TICKS / self._rate)
         for packet in self._stream.encode(picture):
             self._container.mux(packet)
-        if self._sound:
-            self._sound.copy(seconds)
+        self._hear(lambda sound: sound.copy(seconds))
 
     def _begin(self, height: int, width: int) -> None:
         name = next((n for n in _ENCODERS if _has_encoder(self._av, n)), None)
@@ -107,14 +114,13 @@ class VideoWriter(contextlib.ExitStack):
                 "browsers do not play.",
                 self._path,
             )
-        rate = Fraction(self._rate).limit_denominator(1001)
+        rate = max(Fraction(self._rate).limit_denominator(1001), _LEAST_RATE)
         options = _ENCODERS[name]
         self._stream = self._container.add_stream(name, rate=rate, options=options)
         self._stream.width, self._stream.height = width + width % 2, height + height % 2
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
-        if self._sound:
-            self._sound.begin(self._container)
+        self._hear(lambda sound: sound.begin(self._container))
 
     def _end(self, kind: Any, error: Any, trace: Any) -> None:
         """Writes what the encoder has kept, unless the block has failed."""
@@ -124,9 +130,22 @@ class VideoWriter(contextlib.ExitStack):
             raise _NothingWritten
         for packet in self._stream.encode(None):
             self._container.mux(packet)
-        if self._sound:
-            self._sound.copy(self._last / _TICKS + 1 / self._rate)
-            self._sound.end()
+        end = self._last / _TICKS + 1 / self._rate
+        self._hear(lambda sound: sound.copy(end))
+        self._hear(lambda sound: sound.end())
+
+    def _hear(self, step: Callable[["Sound"], None]) -> None:
+        """Does something with the sound, which is left out from where it fails."""
+        if self._sound is None:
+            return
+        try:
+            step(self._sound)
+        except (self._av.FFmpegError, ValueError, OSError) as error:
+            _log.warning(
+                "%s: its sound ends early, or is left out: %s.",
+                *(self._path, one_line(error)),
+            )
+            self._sound = None
 
 
 def _has_encoder(av: Any, name: str) -> bool:
@@ -163,9 +182,9 @@ class Sound(contextlib.ExitStack):
             self._out = container.add_stream_from_template(stream)
             self._pieces = source.demux(stream)
         else:
-            self._out = container.add_stream(
-                "aac", rate=stream.codec_context.sample_rate
-            )
+            rate = stream.codec_context.sample_rate
+            rate = rate if rate in _RATES else max(_RATES)
+            self._out = container.add_stream("aac", rate=rate)
             self._pieces = source.decode(stream)
 
     def copy(self, until: float) -> None:

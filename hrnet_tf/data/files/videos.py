@@ -86,6 +86,8 @@ def open_video(source: str, max_pixels: int = MAX_PIXELS) -> Video:
         if not container.streams.video:
             raise MediaError(f"{name}: it has no pictures, only sound or text.")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise MediaError(f"{name}: FFmpeg here has no decoder for its pictures.")
         size = stream.codec_context.width, stream.codec_context.height
         if size[0] * size[1] > max_pixels:
             raise MediaError(
@@ -103,7 +105,7 @@ def open_video(source: str, max_pixels: int = MAX_PIXELS) -> Video:
             height=first[1].shape[0],
             frames_per_second=_rate(stream),
             num_frames=stream.frames or None,
-            has_audio=bool(container.streams.audio) and not is_stream(source),
+            has_audio=_is_heard(container) and not is_stream(source),
         )
         video = Video(name, info, _chained(first, frames))
         video.push(stack.pop_all())
@@ -192,6 +194,11 @@ def _pixels(frame: Any, size: tuple[int, int]) -> np.ndarray:
     image = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _is_heard(container: Any) -> bool:
+    """Whether there is sound, and a decoder that knows what it is."""
+    return any(stream.codec_context for stream in container.streams.audio[:1])
 
 
 def _rate(stream: Any) -> float:

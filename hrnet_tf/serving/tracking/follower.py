@@ -20,13 +20,15 @@ from hrnet_tf.messages import shown
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.predictor import Predictor
 from hrnet_tf.serving.tracking import crops
+from hrnet_tf.serving.tracking.assignment import best_pairs
 from hrnet_tf.serving.tracking.similarity import box_overlaps
 from hrnet_tf.serving.tracking.tracker import Tracker, TrackingError
 
 DETECT_EVERY = 10
 
-# A detected box that overlaps as much with a crop shows the same person.
-_SAME_BOX = 0.5
+# A detected box that overlaps as much with the box of somebody who is expected is
+# theirs.
+_SAME_BOX = 0.4
 # The least mean score of the keypoints of somebody who is still in the crop.
 _LEAST_MEAN = 0.3
 _LEAST_SCORE = 0.2
@@ -103,14 +105,14 @@ class Follower:
         return self._tracker.update(found, seconds)
 
     def _follow(self, image: np.ndarray, seconds: float) -> Any:
-        expected = Boxes.found(*self._tracker.crops(seconds))
+        expected = self._tracker.crops(seconds)
         self._since += 1
         if self._is_due():
-            return self._look(image, seconds, self._detect(image), expected)
-        found = self._look(image, seconds, _NOBODY, expected)
+            return self._look(image, seconds, self._detect(image), *expected)[0]
+        found, numbers = self._look(image, seconds, _NOBODY, *expected)
         if self._tracker.misses_somebody(found, seconds):
-            there = Boxes.found(found.boxes, found.box_scores)
-            return self._look(image, seconds, self._detect(image), there)
+            there = Boxes(found.boxes, found.box_scores)
+            found, _ = self._look(image, seconds, self._detect(image), there, numbers)
         return found
 
     def _is_due(self) -> bool:
@@ -127,41 +129,59 @@ class Follower:
         return self._detector.find_people(image)
 
     def _look(
-        self, image: np.ndarray, seconds: float, detected: Boxes, expected: Boxes
-    ) -> Any:
-        """The people in the boxes, each once.
+        self,
+        image: np.ndarray,
+        seconds: float,
+        detected: Boxes,
+        expected: Boxes,
+        numbers: np.ndarray,
+    ) -> tuple[Any, np.ndarray]:
+        """The people in the boxes, each once, and for whom they were looked at.
 
         Args:
             image: uint8 [H, W, 3], RGB.
             seconds: When it was taken.
             detected: What the detector found, if it was asked.
             expected: Where people should be, by their last keypoints.
+            numbers: int64 [T], the numbers of these people.
         """
         overlaps = box_overlaps(expected.boxes, detected.boxes)
-        is_other = ~(overlaps > _SAME_BOX).any(axis=1)
+        is_other = np.ones(len(numbers), bool)
+        # Each box is one person's: who is behind is still looked for.
+        is_other[[row for row, _ in best_pairs(overlaps, _SAME_BOX)]] = False
         given = Boxes(
             np.concatenate([detected.boxes, expected.boxes[is_other]]),
             np.concatenate([detected.scores, expected.scores[is_other]]),
         )
         found = self._model.predict_image(image, given)
+        begin = len(detected.boxes)
+        numbers = np.append(np.zeros(begin, np.int64), numbers[is_other])
+        found = dataclasses.replace(found, boxes=self._boxes_around(found, begin))
         stays = crops.is_there(
-            *(found.keypoints, found.boxes, image.shape[:2]),
+            *(found.keypoints, given.boxes, image.shape[:2]),
             *(_LEAST_SCORE, _LEAST_MEAN),
         )
-        stays[: len(detected.boxes)] = True
-        boxes = found.boxes.copy()
-        # A crop says where somebody was expected, and keypoints who is there. A whole
-        # image says nothing.
-        begin, least = (len(detected.boxes), crops.LEAST_SIDE)
+        stays[:begin] = True
+        followed = found.chosen(range(begin, len(numbers)))
+        stays[begin:] &= self._tracker.recognized(followed, numbers[begin:], seconds)
+        found, numbers = found.chosen(np.flatnonzero(stays).tolist()), numbers[stays]
+        places = self._tracker.different_people(found, seconds)
+        return found.chosen(places), numbers[places]
+
+    def _boxes_around(self, found: Any, begin: int) -> np.ndarray:
+        """The people's boxes, in crops around their keypoints, [P, 4].
+
+        A crop says where somebody was expected, and keypoints who is there. A whole
+        image says nothing.
+        """
+        boxes, least = found.boxes.copy(), crops.LEAST_SIDE
         if self._detector is None:
             begin, least = 0, 0.0
         for place in range(begin, len(boxes)):
             boxes[place] = crops.box_around(
                 found.keypoints[place], boxes[place], _LEAST_SCORE, least
             )
-        found = dataclasses.replace(found, boxes=boxes)
-        found = found.chosen(np.flatnonzero(stays).tolist())
-        return found.chosen(self._tracker.different_people(found, seconds))
+        return boxes
 
 
 _NOBODY = Boxes.of([])

@@ -16,6 +16,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from hrnet_tf.messages import UserError, shown
+from hrnet_tf.ops import person_boxes
+from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.tracking.assignment import best_pairs
 from hrnet_tf.serving.tracking.crops import box_around
 from hrnet_tf.serving.tracking.motion import Motion, step_between
@@ -32,6 +34,8 @@ _LEAST_SIMILARITY = 0.15
 _LOST = 0.8
 # Seconds for which somebody who is lost is looked for where the motion leads.
 _SEARCHED = 1.0
+# OKS, with the pose that is expected, of somebody in the own crop.
+_RECOGNIZED = 0.3
 # Nobody is in two places that are as alike as these.
 _SAME_PERSON = 0.6
 
@@ -189,18 +193,18 @@ class Tracker:
         table = np.array(keypoints, np.float32).reshape(shape)
         return people.tracked(places, table, np.array(numbers, np.int64))
 
-    def crops(self, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    def crops(self, seconds: float) -> tuple[Boxes, np.ndarray]:
         """Where people are expected in the next frame, those just lost among them.
 
         Args:
             seconds: When the next frame was taken.
 
         Returns:
-            boxes: float32 [T, 4], x, y, width and height in pixels, around where the
-                keypoints are expected.
-            scores: float32 [T], the detector's, of the people's last boxes.
+            boxes: Around where keypoints are expected, T of them, with the detector's
+                scores of the last boxes.
+            numbers: int64 [T], the people's.
         """
-        boxes, scores = [], []
+        boxes, scores, numbers = [], [], []
         for track in self._tracks:
             if seconds - track.seen > _SEARCHED and track.seen < self._seconds:
                 continue
@@ -208,10 +212,11 @@ class Tracker:
                 box_around(*track.expected(seconds, self._size), self._threshold)
             )
             scores.append(track.box_score)
-        return (
-            np.array(boxes, np.float32).reshape(-1, 4),
-            np.array(scores, np.float32),
-        )
+            numbers.append(track.number)
+        table = np.array(boxes, np.float32).reshape(-1, 4)
+        is_person = person_boxes.holds_person(table)
+        found = Boxes(table[is_person], np.array(scores, np.float32)[is_person])
+        return found, np.array(numbers, np.int64)[is_person]
 
     @property
     def follows_nobody(self) -> bool:
@@ -227,6 +232,24 @@ class Tracker:
         """Whether somebody of the last frame is not among these people of the next."""
         found = self._owners(people, seconds).values()
         return any(track not in found for track in self._followed())
+
+    def recognized(
+        self, people: People, numbers: np.ndarray, seconds: float
+    ) -> np.ndarray:
+        """Whether people in the crops of known ones are these, bool [P].
+
+        A crop may show somebody else, who is in front, or nobody whole.
+
+        Args:
+            people: Who was found in the crops.
+            numbers: int64 [P], whose crops they are.
+            seconds: When the frame was taken.
+        """
+        tracks = {track.number: track for track in self._tracks}
+        poses, _, _ = self._likeness(
+            [tracks[number] for number in numbers.tolist()], people, seconds
+        )
+        return poses.diagonal() >= _RECOGNIZED
 
     def different_people(self, people: People, seconds: float) -> list[int]:
         """The places of people, without those who are one person twice.
@@ -274,8 +297,15 @@ class Tracker:
         self, tracks: Sequence[_Track], people: People, seconds: float
     ) -> np.ndarray:
         """Float64 [T, P]; see `similarity`."""
+        return np.mean(self._likeness(tracks, people, seconds), axis=0)
+
+    def _likeness(
+        self, tracks: Sequence[_Track], people: People, seconds: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How alike people are with those expected: poses, boxes, places; [T, P]."""
         if not tracks or not len(people.boxes):
-            return np.zeros([len(tracks), len(people.boxes)])
+            none = np.zeros([len(tracks), len(people.boxes)])
+            return none, none, none
         size = people.image.shape[:2]
         expected = [track.expected(seconds, size) for track in tracks]
         keypoints, boxes = map(np.array, zip(*expected, strict=True))
@@ -286,7 +316,7 @@ class Tracker:
         )
         elapsed = np.array([seconds - track.seen for track in tracks])
         near = nearness(boxes, people.boxes, elapsed)
-        return (poses + box_overlaps(boxes, people.boxes) + near) / 3
+        return poses, box_overlaps(boxes, people.boxes), near
 
     def _begin(self, people: People, place: int, seconds: float) -> _Track:
         self._given += 1

@@ -99,6 +99,36 @@ def test_somebody_who_jumps_is_found_by_the_detector_at_once(pose):
     assert follower.look(IMAGE, 0.1).track_ids.tolist() == [1, 3]
 
 
+def test_who_is_in_front_gets_no_number_of_somebody_behind():
+    # Where the crop of the one behind shows the other, the pose is too far off.
+    pose = Pose(body(200), body(222))
+    follower = Follower(pose, Detector(pose), detect_every=100)
+    assert follower.look(IMAGE, 0.0).track_ids.tolist() == [1, 2]
+    pose.people = [body(200)]
+    for number in range(1, 4):
+        assert follower.look(IMAGE, number / 30).track_ids.tolist() == [1]
+    pose.people = [body(200), body(222)]
+    assert follower.look(IMAGE, 0.2).track_ids.tolist() == [1, 2]
+
+
+def test_whom_the_detector_does_not_see_is_looked_for_beside_whom_it_sees(pose):
+    pose.people = [body(200), body(212)]
+    detector = Detector(pose)
+    follower = Follower(pose, detector, detect_every=1)
+    follower.look(IMAGE, 0.0)
+    detector.find_people = lambda image: Boxes.of([pose.people[0][1]])
+    assert follower.look(IMAGE, 0.1).track_ids.tolist() == [1, 2]
+
+
+def test_a_crop_that_has_slipped_and_a_detected_box_are_one_person():
+    pose = Pose(body(200))
+    follower = Follower(pose, Detector(pose), detect_every=2)
+    follower.look(IMAGE, 0.0)
+    pose.people = [body(216)]
+    for number in (1, 2, 3):
+        assert follower.look(IMAGE, number / 10).track_ids.tolist() == [1]
+
+
 def test_newcomers_are_found_when_the_detector_looks(pose):
     follower = Follower(pose, Detector(pose), detect_every=3)
     follower.look(IMAGE, 0.0)

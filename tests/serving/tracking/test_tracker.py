@@ -98,9 +98,11 @@ def test_next_crops_are_around_where_people_will_be():
     tracker = Tracker()
     for number in range(5):
         ids(tracker, number / 10, body(100 + 10 * number))
-    (box,), (score,) = tracker.crops(0.5)
+    boxes, numbers = tracker.crops(0.5)
+    (box,), (score,) = boxes.boxes, boxes.scores
     assert box[0] + box[2] / 2 == pytest.approx(150, abs=3)
     assert 80 < box[3] < 130 and score == 1  # The box alone.
+    assert numbers.tolist() == [1]
 
 
 def test_one_person_in_two_crops_is_one_person():
@@ -116,8 +118,9 @@ def test_one_person_in_two_crops_is_one_person():
 def test_nobody_is_followed_from_nothing():
     tracker = Tracker()
     assert ids(tracker, 0) == []
-    boxes, scores = tracker.crops(0.1)
-    assert boxes.shape == (0, 4) and scores.shape == (0,)
+    boxes, numbers = tracker.crops(0.1)
+    assert boxes.boxes.shape == (0, 4) and numbers.shape == (0,)
+    assert tracker.recognized(prediction(), numbers, 0.1).shape == (0,)
     assert not tracker.misses_somebody(prediction(), 0.1)
 
 
