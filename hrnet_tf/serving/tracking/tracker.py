@@ -238,18 +238,18 @@ class Tracker:
     ) -> np.ndarray:
         """Whether people in the crops of known ones are these, bool [P].
 
-        A crop may show somebody else, who is in front, or nobody whole.
+        A crop may show somebody else, who is in front: a pose unlike the one that is
+        expected, and more like another's.
 
         Args:
             people: Who was found in the crops.
             numbers: int64 [P], whose crops they are.
             seconds: When the frame was taken.
         """
-        tracks = {track.number: track for track in self._tracks}
-        poses, _, _ = self._likeness(
-            [tracks[number] for number in numbers.tolist()], people, seconds
-        )
-        return poses.diagonal() >= _RECOGNIZED
+        poses, _, _ = self._likeness(self._tracks, people, seconds)
+        rows = {track.number: row for row, track in enumerate(self._tracks)}
+        own = poses[[rows[n] for n in numbers.tolist()], np.arange(len(numbers))]
+        return (own >= _RECOGNIZED) | (own >= poses.max(axis=0, initial=0.0))
 
     def different_people(self, people: People, seconds: float) -> list[int]:
         """The places of people, without those who are one person twice.

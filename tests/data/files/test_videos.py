@@ -98,6 +98,30 @@ def test_sound_is_kept(name, codec, kept, tmp_path):
     assert len(read_film(path)[1]) == 20
 
 
+def test_sound_that_fails_leaves_the_pictures(tmp_path, log):
+    path = str(tmp_path / "out.mp4")
+    sound = video_writing.Sound(str(tmp_path / "silent.mp4"), 0)
+    sound.begin = lambda container: (_ for _ in ()).throw(ValueError("no sound"))
+    with video_writing.VideoWriter(path, 10, sound) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8), 0.0)
+    assert "its sound ends early, or is left out: no sound." in log()
+    assert len(read_film(path)[1]) == 1
+
+
+def test_pictures_that_nobody_decodes_are_named(tmp_path):
+    source = tmp_path / "v.mp4"
+    write_sound(source)
+    content = source.read_bytes().replace(b"mp4v", b"zzzz").replace(b"esds", b"esdx")
+    source.write_bytes(content)
+    with pytest.raises(media.MediaError, match="no decoder for its pictures"):
+        videos.open_video(str(source))
+
+
+def test_a_picture_an_hour_is_a_video(tmp_path):
+    path = write_film(tmp_path / "v.mp4", [90] * 2, [0, 3500], rate=1 / 3600)
+    assert read_film(path)[1] == [0, 3500]
+
+
 def test_sound_ends_with_the_frames(tmp_path):
     source, path = write_sound(tmp_path / "v.mp4"), str(tmp_path / "out.mp4")
     with video_writing.VideoWriter(path, 10, video_writing.Sound(source, 0)) as writer:
