@@ -34,9 +34,8 @@ def experiment(
     """An experiment on several GPUs that keeps its best and its latest checkpoints.
 
     Intervals are in steps; the best checkpoint has the highest `metric`, or the lowest
-    if `lower_is_better`. The fields of
-    `optimizer`, `learning_rate` and `warmup` stand under the name of their type alone:
-    {"sgd": {"momentum": 0.9}}.
+    if `lower_is_better`. The fields of `optimizer`, `learning_rate` and `warmup` stand
+    under the name of their type alone: {"sgd": {"momentum": 0.9}}.
     """
     choices = {"optimizer": optimizer, "learning_rate": learning_rate}
     if warmup:

@@ -76,8 +76,9 @@ def draw_errors(
     if people[0] is not None and annotated is not None:
         is_marked = is_wrong & (annotated[:, 2] > 0)
         # Of a face's many landmarks, wide lines would leave nothing to be seen.
-        width = 1.0 if skeleton.num_keypoints > MOST_OF_BODY else 2.0
-        _mark(left, moved(people[0])[is_marked], moved(annotated)[is_marked], width)
+        line_width = 1.0 if skeleton.num_keypoints > MOST_OF_BODY else 2.0
+        ends = (moved(people[0])[is_marked], moved(annotated)[is_marked])
+        _mark(left, *ends, line_width)
     return compared(left, right)
 
 
