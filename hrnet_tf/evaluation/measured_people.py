@@ -5,7 +5,7 @@ There is no matching to be done: predictions are of annotated boxes and say whos
 
 import abc
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,20 @@ class MeasuringEvaluator(PeopleEvaluator):
     unit = "people"
     # What becomes of people of whom nothing was predicted, for a warning.
     of_missed = "their keypoints count as missed"
+    # What errors are compared with if nobody says.
+    default_thresholds: tuple[float, ...] = ()
 
     def __init__(
         self,
         truth: Truth[CocoPeople],
         skeleton: Skeleton,
         normalizer: Normalizer,
+        thresholds: Sequence[float] = (),
         box_source: str = GROUND_TRUTH,
     ):
         super().__init__(truth, skeleton.num_keypoints, box_source)
+        self._thresholds = thresholds or self.default_thresholds
+        self.main_metric = self.names(self._thresholds)[0]
         self.skeleton = skeleton
         self.normalizer = normalizer
         self._counted = ""  # Who was evaluated, for the table.
@@ -66,6 +71,11 @@ class MeasuringEvaluator(PeopleEvaluator):
         distances = measure(matched, self.normalizer)
         self._tell(distances)
         return self.score(distances)
+
+    @staticmethod
+    @abc.abstractmethod
+    def names(thresholds: Sequence[float]) -> list[str]:
+        """The names of the metrics at some thresholds, the main one first."""
 
     @abc.abstractmethod
     def score(self, distances: Distances) -> dict[str, float]:

@@ -13,13 +13,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hrnet_tf.data.files.coco_people import CocoPeople
-from hrnet_tf.data.vocabularies.skeletons import Skeleton
-from hrnet_tf.evaluation.coco_files import Truth
 from hrnet_tf.evaluation.coco_metrics import format_percent, mean
-from hrnet_tf.evaluation.distances import Distances, Normalizer
+from hrnet_tf.evaluation.distances import Distances
 from hrnet_tf.evaluation.measured_people import MeasuringEvaluator
-from hrnet_tf.evaluation.people import GROUND_TRUTH
 
 THRESHOLDS = (0.1,)
 NME, FAILURE_RATE, AUC = "NME", "failure_rate", "AUC"
@@ -34,21 +30,11 @@ def names(thresholds: Sequence[float]) -> list[str]:
 class NMEEvaluator(MeasuringEvaluator):
     """NME, failure rate and AUC."""
 
-    main_metric = NME
+    default_thresholds = THRESHOLDS
+    names = staticmethod(names)
     lower_is_better = True
     unit = "faces"
     of_missed = "NME is of the others, and they count as failures"
-
-    def __init__(
-        self,
-        truth: Truth[CocoPeople],
-        skeleton: Skeleton,
-        normalizer: Normalizer,
-        thresholds: Sequence[float] = (),
-        box_source: str = GROUND_TRUTH,
-    ):
-        super().__init__(truth, skeleton, normalizer, box_source)
-        self._thresholds = thresholds or THRESHOLDS
 
     def score(self, distances: Distances) -> dict[str, float]:
         labelled = distances.is_labelled

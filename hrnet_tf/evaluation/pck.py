@@ -55,17 +55,8 @@ def _head_thresholds(thresholds: Sequence[float]) -> dict[str, float]:
 class PCKEvaluator(MeasuringEvaluator):
     """PCK at one or more thresholds, in [0, 1]."""
 
-    def __init__(
-        self,
-        truth: Truth[CocoPeople],
-        skeleton: Skeleton,
-        normalizer: Normalizer,
-        thresholds: Sequence[float] = (),
-        box_source: str = GROUND_TRUTH,
-    ):
-        super().__init__(truth, skeleton, normalizer, box_source)
-        self._thresholds = thresholds or THRESHOLDS
-        self.main_metric = names(self._thresholds)[0]
+    default_thresholds = THRESHOLDS
+    names = staticmethod(names)
 
     def score(self, distances: Distances) -> dict[str, float]:
         metrics = {}
@@ -93,6 +84,8 @@ class PCKEvaluator(MeasuringEvaluator):
 class PCKhEvaluator(MeasuringEvaluator):
     """PCKh with MPII's groups of joints, as far as the skeleton has them, in [0, 1]."""
 
+    names = staticmethod(head_names)
+
     def __init__(
         self,
         truth: Truth[CocoPeople],
@@ -101,9 +94,8 @@ class PCKhEvaluator(MeasuringEvaluator):
         box_source: str = GROUND_TRUTH,
     ):
         """Without `thresholds`, they are MPII's."""
-        super().__init__(truth, skeleton, HEAD_SIZE, box_source)
-        self._thresholds = _head_thresholds(thresholds)
-        self.main_metric = next(iter(self._thresholds))
+        super().__init__(truth, skeleton, HEAD_SIZE, thresholds, box_source)
+        self._named = _head_thresholds(thresholds)
         self._is_official = not thresholds
         self._groups = {
             group: [skeleton.keypoints.index(name) for name in members]
@@ -115,7 +107,7 @@ class PCKhEvaluator(MeasuringEvaluator):
     def score(self, distances: Distances) -> dict[str, float]:
         labelled = distances.is_labelled
         metrics = {}
-        for name, threshold in self._thresholds.items():
+        for name, threshold in self._named.items():
             is_right = distances.values <= threshold
             shares = _shares(is_right, labelled)
             counted = labelled & self._in_mean
@@ -135,7 +127,7 @@ class PCKhEvaluator(MeasuringEvaluator):
         left_out = " and ".join(n for n in _LEFT_OUT if n in self.skeleton.keypoints)
         without = f", Mean without {left_out}" if left_out else ""
         official = ", @0.1 is at 0.11 as in the official code"
-        width = max(map(len, self._thresholds)) + 4
+        width = max(map(len, self._named)) + 4
         columns = [*(group.capitalize() for group in self._groups), "Mean"]
         lines = [
             f"PCKh, divided by {self.normalizer.words}, {self._counted}, "
@@ -143,7 +135,7 @@ class PCKhEvaluator(MeasuringEvaluator):
             f"{without}{official if self._is_official else ''}",
             " " * width + "".join(f"{column:>9}" for column in columns),
         ]
-        for name in self._thresholds:
+        for name in self._named:
             found = [f"{name}/{group}" for group in self._groups] + [name]
             values = "".join(f"{format_percent(metrics[key]):>9}" for key in found)
             lines.append(f"{f'{name} (%)':{width}}{values}")
