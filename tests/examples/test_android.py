@@ -1,14 +1,18 @@
 """The Android app's arithmetic, in Kotlin, gives the numbers that Python gives.
 
-Its sources that need no Android are compiled with android/Answers.kt, which is asked
-here; Python's own classes say what is right. Debian's packages kotlin and
-libandroid-json-java have all that this takes.
+Its sources are compiled with android/Answers.kt, which is asked here what those compute
+that need no Android; Python's own classes say what is right. Of Android, CameraX and
+LiteRT there are names and types alone, in android/declarations.txt: the app itself is
+neither built nor run. Debian's packages kotlin and libandroid-json-java have all that
+this takes.
 """
 
 import base64
 import json
+import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,9 +36,10 @@ from hrnet_tf.serving.tracking.assignment import best_pairs
 from hrnet_tf.serving.tracking.follower import Follower
 from hrnet_tf.serving.tracking.one_euro import OneEuroFilter, Smoothing
 
-REPO = Path(__file__).parents[2]
-SOURCES = REPO / "examples/android/app/src/main/kotlin/com/example/hrnet"
+APP = Path(__file__).parents[2] / "examples/android/app/src/main"
+SOURCES = APP / "kotlin"
 WITHOUT_ANDROID = ("image", "models", "people")
+BESIDE = Path(__file__).with_name("android")
 JSON_JAR = Path("/usr/share/java/com.android.json.jar")
 
 HAS_KOTLIN = shutil.which("kotlinc") is not None and JSON_JAR.exists()
@@ -49,13 +54,19 @@ Ask = Callable[..., list[Any]]
 def ask(tmp_path_factory) -> Ask:
     """Returns a function that takes cases and returns Kotlin's answers."""
     folder = tmp_path_factory.mktemp("kotlin")
-    sources = [SOURCES / name for name in WITHOUT_ANDROID]
-    sources.append(Path(__file__).with_name("android") / "Answers.kt")
+    declared = folder / "declared"
+    _, *parts = (BESIDE / "declarations.txt").read_text().split("// ---- ")
+    for part in parts:
+        name, content = part.split("\n", 1)
+        (declared / name).parent.mkdir(parents=True, exist_ok=True)
+        (declared / name).write_text(content)
+    sources = [SOURCES, BESIDE / "Answers.kt", declared]
+    options = ["-nowarn", "-cp", str(JSON_JAR), "-d", str(folder)]
     compiled = subprocess.run(
-        ["kotlinc", *map(str, sources), "-cp", str(JSON_JAR), "-d", str(folder)],
+        ["kotlinc", *map(str, sources), *options],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert compiled.returncode == 0, compiled.stderr
 
@@ -78,6 +89,42 @@ def ask(tmp_path_factory) -> Ask:
 def slow_with_kotlin(test):
     """The compiler takes about twenty seconds, once for all tests that ask it."""
     return needs_kotlin(pytest.mark.slow(test))
+
+
+# ---- the app's files ----
+
+
+def test_what_is_tested_needs_no_android():
+    for name in WITHOUT_ANDROID:
+        for file in (SOURCES / "com/example/hrnet" / name).glob("*.kt"):
+            lines = file.read_text().splitlines()
+            imported = [line.split()[1] for line in lines if line.startswith("import ")]
+            for used in imported:
+                assert re.match(r"(com\.example\.hrnet|java|kotlin|org\.json)\.", used)
+            assert "android." not in file.read_text(), file
+
+
+def test_files_are_where_their_packages_say():
+    files = list(SOURCES.rglob("*.kt"))
+    assert len(files) > 20
+    for file in files:
+        package = ".".join(file.relative_to(SOURCES).parent.parts)
+        assert f"\npackage {package}\n" in f"\n{file.read_text()}", file
+        assert max(map(len, file.read_text().splitlines())) <= 100, file
+
+
+def test_the_manifest_and_texts_fit_the_sources():
+    manifest = ElementTree.parse(APP / "AndroidManifest.xml").getroot()
+    name = "{http://schemas.android.com/apk/res/android}name"
+    activity = manifest.find("application/activity").get(name)
+    assert (SOURCES / f"com/example/hrnet/{activity[1:].replace('.', '/')}.kt").exists()
+    texts = ElementTree.parse(APP / "res/values/strings.xml").getroot()
+    used = {
+        word
+        for file in [*SOURCES.rglob("*.kt"), APP / "AndroidManifest.xml"]
+        for word in re.findall(r"(?:R\.string\.|@string/)(\w+)", file.read_text())
+    }
+    assert used == {text.get("name") for text in texts}
 
 
 # ---- pictures ----
@@ -523,8 +570,7 @@ def test_a_detector_finds_the_people_that_python_finds(ask, detector_file):
     assert len(expected.boxes) == 2
     case = {"file": detector_file, "frame": frame_of(image, 180, 12)}
     (answer,) = ask({"do": "detect", "runs": without_image(runs), **case})
-    table = np.array(answer["boxes"])
-    np.testing.assert_allclose(table[:, :4], expected.boxes, atol=1e-3)
-    np.testing.assert_allclose(table[:, 4], expected.scores, atol=1e-6)
+    np.testing.assert_allclose(answer["boxes"], expected.boxes, atol=1e-3)
+    np.testing.assert_allclose(answer["scores"], expected.scores, atol=1e-6)
     (given,) = answer["given"]
     assert_same_picture(picture(given, 48, 64), runs[0]["image"][0])

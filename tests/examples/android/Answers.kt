@@ -253,6 +253,8 @@ fun detect(case: JSONObject): JSONObject {
     val network = Recorded(case.getJSONArray("runs"))
     val model = DetectorModel(description(case.getString("file")), network)
     val found = model.find(frame(case.getJSONObject("frame")))
-    val boxes = found.map { JSONArray(listOf(it.box.x, it.box.y, it.box.width, it.box.height, it.score)) }
-    return JSONObject().put("boxes", JSONArray(boxes)).put("given", JSONArray(network.given.toList()))
+    return JSONObject()
+        .put("boxes", JSONArray(found.map { array(it.box) }))
+        .put("scores", JSONArray(found.map { it.score }))
+        .put("given", JSONArray(network.given.toList()))
 }

@@ -5,7 +5,8 @@ const val BYTES_A_PIXEL = 4
 /**
  * A picture of the camera, as its memory holds it, and how it stands.
  *
- * Everything else counts in pixels of the upright picture; the steps lead from one of them to the next.
+ * Everything else counts in pixels of the upright picture; the steps lead from one of
+ * them to the next.
  *
  * @property pixels Red, green, blue and alpha, row by row.
  * @property rowBytes From one row to the next.

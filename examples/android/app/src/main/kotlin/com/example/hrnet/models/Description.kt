@@ -30,6 +30,14 @@ class Description(val json: JSONObject, val source: String) {
             return image
         }
 
+    /** Whether a GPU is known to take all that it computes, none of it with 8 bits. */
+    val suitsGpu: Boolean
+        get() {
+            val operators = json.optJSONObject("operators") ?: return true
+            val others = operators.optJSONObject("not_on_gpu")
+            return (others == null || others.length() == 0) && operators.optInt("in_8_bits") == 0
+        }
+
     /** @throws ModelException If the network is for something else. */
     fun checkTask(task: String) {
         val own = json.optString("task")
