@@ -76,8 +76,11 @@ def _read_side(side: str, values: Any) -> dict[str, TensorType]:
     found = {}
     for name, value in values.items():
         tensor = value if isinstance(value, dict) else {}
-        dtype, shape = tensor.get("type"), tensor.get("shape")
-        if not (fits(dtype, str) and fits(shape, list[int])):
+        dtype: Any = tensor.get("type")
+        shape: Any = tensor.get("shape")
+        # Null would stand for any size, and a file's are fixed.
+        is_fixed = isinstance(shape, list) and all(fits(side, int) for side in shape)
+        if not (fits(dtype, str) and is_fixed):
             raise ValueError(
                 f"tensors.{side} holds {shown(value)}; it must hold a type and a shape"
             )

@@ -498,6 +498,7 @@ def test_names_and_shapes_are_read_from_the_file(ask, pose_file, detector_file):
     assert pose == {
         "inputs": {"image": ["uint8", 2, 64, 32, 3]},
         "outputs": {"keypoints": ["float32", 2, 17, 3]},
+        "suits_gpu": True,
     }
     assert detector == {
         "inputs": {"image": ["uint8", 1, 48, 64, 3]},
@@ -507,7 +508,30 @@ def test_names_and_shapes_are_read_from_the_file(ask, pose_file, detector_file):
             "scores": ["float32", 1, 5],
             "num_detections": ["int32", 1],
         },
+        "suits_gpu": True,
     }
+
+
+@slow_with_kotlin
+@pytest.mark.parametrize(
+    ("given", "other"),
+    [
+        (b'"in_8_bits": 0', b'"in_8_bits": 3'),
+        (b'"not_on_gpu": {}', b'"not_on_gpu":{"a":1}'),
+    ],
+)
+def test_what_gpus_do_not_take_is_for_the_cpu(ask, pose_file, tmp_path, given, other):
+    content = Path(pose_file).read_bytes()
+    assert content.count(given) == 1
+    # Of the same length, as the archive's table says; spaces after a line are free.
+    spare = len(other) - len(given)
+    line = content[content.index(given) :].split(b"\n")[1]
+    indent = line[: len(line) - len(line.lstrip())]
+    assert spare <= len(indent)
+    changed = content.replace(given + b",\n" + indent[:spare], other + b",\n")
+    (tmp_path / "model").write_bytes(changed)
+    (answer,) = ask({"do": "describe", "file": str(tmp_path / "model")})
+    assert answer["suits_gpu"] is False
 
 
 @slow_with_kotlin

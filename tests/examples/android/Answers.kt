@@ -215,7 +215,7 @@ fun describe(description: Description): JSONObject {
         }
         told.put(side, shapes)
     }
-    return told
+    return told.put("suits_gpu", description.suitsGpu)
 }
 
 /** Answers with outputs that were recorded, and keeps what it was given. */
