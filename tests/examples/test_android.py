@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 from tracked_people import SKELETON, body, prediction
 
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
@@ -568,6 +570,26 @@ def recording(predictor) -> list[dict[str, Any]]:
 
 def without_image(runs):
     return [{k: v for k, v in run.items() if k != "image"} for run in runs]
+
+
+def test_litert_runs_a_file_by_the_names_in_it(detector_file):
+    """As the app does: LiteRT's Python has the same `CompiledModel`."""
+    predictor = load_predictor(detector_file)
+    told = predictor.metadata.file_tensors
+    model = CompiledModel.from_file(detector_file, HardwareAccelerator.CPU)
+    (name,) = model.get_signature_list()
+    inputs = {key: model.create_input_buffer_by_name(name, key) for key in told.inputs}
+    outputs = {
+        key: model.create_output_buffer_by_name(name, key) for key in told.outputs
+    }
+    image = smooth_image(*told.inputs["image"].shape[1:3])
+    inputs["image"].write(image)
+    model.run_by_name(name, inputs, outputs)
+    expected = predictor._model.run(image=image[np.newaxis])
+    for key, tensor in told.outputs.items():
+        size = int(np.prod(tensor.shape))
+        found = outputs[key].read(size, np.dtype(tensor.dtype).type)
+        np.testing.assert_allclose(found, expected[key].ravel(), atol=1e-5)
 
 
 @slow_with_kotlin
