@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-slow test-faults test-all benchmark docs lock audit dist clean clean-demo
+.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-slow test-android test-faults test-all benchmark docs lock audit dist clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -34,6 +34,7 @@ help:
 	@echo 'make tensorboard open TensorBoard on runs/; LOGDIR=runs/mine on one run'
 	@echo 'make test        lint, then every test not marked slow'
 	@echo 'make test-slow   the tests marked slow'
+	@echo 'make test-android    the Android app: its sources compiled, its numbers compared'
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
@@ -169,6 +170,12 @@ test: lint
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
+
+# Debian's kotlin and libandroid-json-java, 90 MB with what they need, are for this alone.
+test-android: $(STAMP)
+	@command -v kotlinc > /dev/null || { echo 'No Kotlin: as root, "apt-get install' \
+	  '--no-install-recommends kotlin libandroid-json-java default-jre-headless".' >&2; exit 1; }
+	$(BIN)/python -m pytest -n 0 tests/examples/test_android.py
 
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest -m faults $(PYTEST_FLAGS)

@@ -11,6 +11,9 @@ their names.
   python -m hrnet_tf.export --model_dir=runs/synthetic --format=tflite \
     --quantize=int8 --output_dir=exported
 
+  python -m hrnet_tf.export --model_dir=runs/synthetic --format=tflite \
+    --quantize=float16 --android=examples/android
+
 The configuration is that of the run, in its params.yaml. Weights without a run, such as
 converted ones, take it from --config_file, as in training:
 
@@ -34,6 +37,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
+from hrnet_tf.serving import android
 from hrnet_tf.serving.formats import AUTO, FORMATS, MAX_BATCH_SIZE, QUANTIZATIONS
 
 # Flags of what is python -m hrnet_tf.join today.
@@ -75,7 +79,12 @@ def define_flags() -> flags.FlagValues:
         "output_dir",
         "saved_model: the directory to become the SavedModel, for TensorFlow Serving "
         "with a version number for its name. tflite: where to put the file.",
-        required=True,
+    )
+    define.string(
+        "android",
+        "In place of --output_dir, with --format=tflite: an Android project, such as "
+        "examples/android. The file becomes pose.tflite or detector.tflite among the "
+        "app's assets.",
     )
     define.boolean(
         "flip_test",
@@ -152,6 +161,8 @@ def export(values: flags.FlagValues) -> None:
         UserError: If the configuration, its data or the checkpoint cannot be used, or
             the exported model does not do what the checkpoint does.
     """
+    if values.android and not values.format:
+        values.format = "tflite"  # Apps open nothing else.
     _check_flags(values)
     input_size = command_line.size_of(values)
 
@@ -185,6 +196,8 @@ def export(values: flags.FlagValues) -> None:
             params, kind, wanted, values.model_dir, values.checkpoint
         )
     next_steps.tell_of_model(path, kind.name)
+    if values.android:
+        next_steps.tell_of_app(values.android)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -210,9 +223,25 @@ def _check_flags(values: flags.FlagValues) -> None:
             "Neither --model_dir nor --checkpoint is given: name the run to export, or "
             "a checkpoint and with --config_file its configuration."
         )
+    _check_place(values)
     _check_numbers(values)
     _check_combinations(values)
     _float_layers(values)
+
+
+def _check_place(values: flags.FlagValues) -> None:
+    """Refuses a place to write to that is missing, given twice or no project."""
+    if not values.output_dir and not values.android:
+        raise command_line.UsageError(
+            "Neither --output_dir nor --android is given: say where to write, or into "
+            "which app."
+        )
+    if values.output_dir and values.android:
+        raise command_line.UsageError(
+            "--output_dir and --android both say where the file goes: give one of them."
+        )
+    if values.android:
+        android.check_project(values.android)
 
 
 def _float_layers(values: flags.FlagValues) -> int | str:
@@ -262,8 +291,9 @@ def _check_combinations(values: flags.FlagValues) -> None:
         (
             "--format=tflite",
             values.format == "tflite",
-            ("heatmaps", "logits", "input_size", "batch_size"),
+            ("heatmaps", "logits", "input_size", "batch_size", "android"),
         ),
+        ("--output_dir", values.output_dir is not None, ("quantization_report",)),
         ("--format=saved_model", values.format == "saved_model", ("warmup",)),
         (
             "--quantize=int8",

@@ -61,6 +61,11 @@ def tell_of_model(path: str, task: str) -> None:
     tell("open it as a page in the browser", "demo", f"--model={path}")
 
 
+def tell_of_app(folder: str) -> None:
+    """Tells what is done with an Android project that holds its models."""
+    print(f"Or open {folder} in Android Studio, and run the app on a phone.")
+
+
 def given(values: flags.FlagValues, *but: str) -> list[str]:
     """The flags that a command was given, but for some, to be typed again."""
     words = []

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
 from hrnet_tf.messages import UserError
 from hrnet_tf.ops.images import decode_image
-from hrnet_tf.serving import exporting
+from hrnet_tf.serving import android, exporting
 from hrnet_tf.serving.exporter import Options
 from hrnet_tf.serving.kinds import KINDS
 from hrnet_tf.serving.pose import verification
 from hrnet_tf.serving.pose.exporter import PoseExporter
 from hrnet_tf.serving.predictors import load_predictor
+from hrnet_tf.serving.tensors import TensorType
 from hrnet_tf.tasks.pose import PoseTask
 from hrnet_tf.training import checkpoints, devices
 from hrnet_tf.training.experiment import ConfigError, parse_config
@@ -186,6 +188,66 @@ def test_a_file_for_several_crops_has_a_name_of_its_own(run_dir, tmp_path, capsy
     path = tmp_path / "pose_custom_64x64_batch3.tflite"
     assert f"Wrote {path}" in capsys.readouterr().out
     assert load_predictor(str(path)).metadata.batch_size == 3
+
+
+@pytest.fixture
+def app(tmp_path):
+    """An Android project without anything in it."""
+    main = tmp_path / "app/app/src/main"
+    main.mkdir(parents=True)
+    (main / "AndroidManifest.xml").touch()
+    return tmp_path / "app"
+
+
+def test_a_file_for_an_app_lies_among_its_assets(run_dir, app, capsys):
+    flags = [f"--model_dir={run_dir}", f"--android={app}", "--noverify"]
+    assert run(*flags, "--quantize=float16") == 0
+    path = app / "app/src/main/assets/pose.tflite"
+    told = capsys.readouterr().out
+    assert f"Wrote {path}\n" in told and f"open {app} in Android Studio" in told
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    tensors = load_predictor(str(path)).metadata.file_tensors
+    assert tensors.inputs == {"image": TensorType([1, 64, 64, 3], "uint8")}
+    assert run(*flags) == 1
+    assert f"{path} exists already: choose another --android" in capsys.readouterr().err
+
+
+def test_names_of_an_apps_models_are_those_of_the_example():
+    example = Path(__file__).parents[1] / "examples/android"
+    android.check_project(str(example))
+    source = "app/src/main/kotlin/com/example/hrnet/app/Models.kt"
+    for task in ("pose", "detection"):
+        path = Path(android.asset_path(str(example), task))
+        assert path.parent == example / "app/src/main/assets"
+        assert f'"{path.name}"' in (example / source).read_text()
+
+
+def test_an_app_has_no_use_for_segmentation(app):
+    with pytest.raises(UserError, match="for pose, detection models, and not for seg"):
+        android.asset_path(str(app), "segmentation")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "sentence"),
+    [
+        ([], 2, "Neither --output_dir nor --android is given"),
+        (["--android=APP", "--output_dir=x"], 2, "give one of them"),
+        (["--android=APP/app"], 1, "is no Android project: there is no "),
+        (["--android=APP", "--format=saved_model"], 2, "--android goes with --format"),
+        (
+            ["--android=APP", "--quantize=int8", "--quantization_report"],
+            2,
+            "--quantization_report goes with --output_dir",
+        ),
+    ],
+)
+def test_places_that_cannot_be_are_told(flags, code, sentence, app, capsys):
+    flags = [flag.replace("APP", str(app)) for flag in flags]
+    if not any("android" in flag for flag in flags):
+        flags.append("--format=tflite")
+    assert run("--checkpoint=c", *flags) == code
+    assert sentence in capsys.readouterr().err
+    assert not (app / "app/src/main/assets").exists()
 
 
 def test_an_empty_file_of_records_calibrates_nothing(run_dir, tmp_path, capsys):

@@ -80,7 +80,10 @@ def test_a_run_is_exported_as_before(run_dir, tmp_path):
     now = load_predictor(str(tmp_path / "out/pose_custom_64x64.tflite"))
     before = load_predictor(str(OLD / "pose.tflite"))
     said = dataclasses.replace(
-        now.metadata, version=before.metadata.version, operators=None
+        now.metadata,
+        version=before.metadata.version,
+        operators=None,
+        file_tensors=None,
     )
     assert said.to_json() == before.metadata.to_json()
     crop = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)

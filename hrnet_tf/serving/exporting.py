@@ -13,7 +13,7 @@ from official.core import task_factory
 
 from hrnet_tf.messages import UserError
 from hrnet_tf.output_files import check_output, written_whole
-from hrnet_tf.serving import float_layers, saved_model, tflite, verification
+from hrnet_tf.serving import android, float_layers, saved_model, tflite, verification
 from hrnet_tf.serving.exporter import Exporter, Options
 from hrnet_tf.serving.float_layers import Int8
 from hrnet_tf.serving.formats import MAX_LOSS, OF_ERRORS
@@ -38,7 +38,8 @@ class Export:
     Attributes:
         format: One of `formats.FORMATS`.
         quantize: One of `formats.QUANTIZATIONS` that the format has.
-        output_dir: The directory to become the SavedModel, or to hold the .tflite file.
+        output_dir: The directory to become the SavedModel, or to hold the .tflite file;
+            None if it goes into an app.
         options: Choices that only some kinds of models have.
         warmup: Whether a SavedModel gets requests for TensorFlow Serving to warm up.
         calibration_samples: How many training inputs calibrate int8.
@@ -50,11 +51,12 @@ class Export:
         max_loss: What the exported model may lose of AP, mIoU or whatever evaluations
             compute; None for the usual.
         overwrite: Whether to replace existing output.
+        android: The Android project that the .tflite file goes into, or None.
     """
 
     format: str
     quantize: str
-    output_dir: str
+    output_dir: str | None
     options: Options
     warmup: bool
     calibration_samples: int
@@ -64,6 +66,7 @@ class Export:
     verification_images: int
     max_loss: float | None
     overwrite: bool
+    android: str | None = None
 
 
 def export_checkpoint(
@@ -186,6 +189,11 @@ def _in_bfloat16(exporter: Exporter, model: tf_keras.Model) -> tf_keras.Model:
 
 def _output_path(export: Export, exporter: Exporter) -> str:
     """The path of the SavedModel or file to write; refuses one that exists."""
+    if export.android is not None:
+        path = android.asset_path(export.android, exporter.metadata.task)
+        check_output(path, export.overwrite, "--android")
+        return path
+    assert export.output_dir is not None  # The command sees to that.
     path = os.path.normpath(export.output_dir)
     if export.format == "tflite":
         suffix = "" if export.quantize == "none" else f"_{export.quantize}"

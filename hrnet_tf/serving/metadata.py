@@ -22,7 +22,7 @@ from hrnet_tf.data.inputs.normalization import IMAGE_MEAN, IMAGE_STD
 from hrnet_tf.input_files import parse_json
 from hrnet_tf.messages import UserError, one_line, shown
 from hrnet_tf.serving.operators import Operators
-from hrnet_tf.serving.tensors import Interface, TensorType
+from hrnet_tf.serving.tensors import Interface, Tensors, TensorType
 from hrnet_tf.value_types import described, fits
 
 FILE_NAME = "hrnet_tf.json"
@@ -271,6 +271,8 @@ class NetworkMetadata(Metadata):
         float_layers: The layers of an 8-bit .tflite file that stay in float because 8
             bits would cost too much, by the names of their outputs; None if there are
             none.
+        file_tensors: What a .tflite file takes and returns, for apps to read; None of
+            anything else, and of files that earlier versions wrote.
     """
 
     description: ClassVar[str]
@@ -280,6 +282,9 @@ class NetworkMetadata(Metadata):
     input_size: tuple[int, int] = stored_input_size()
     float_layers: list[str] | None = stored(
         list, _read_names, json_type=list, is_optional=True
+    )
+    file_tensors: Tensors | None = stored(
+        Tensors.to_dict, Tensors.from_dict, "tensors", is_optional=True
     )
 
     @property

@@ -4,6 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hrnet_tf.messages import shown
+from hrnet_tf.value_types import fits
+
 
 @dataclasses.dataclass(frozen=True)
 class TensorType:
@@ -38,6 +41,51 @@ class TensorType:
         sides = ["..."] if self.shape is None else self.shape
         shape = ", ".join("?" if side is None else str(side) for side in sides)
         return f"{self.dtype} [{shape}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensors:
+    """What a .tflite file takes and returns, each by name, with fixed sides."""
+
+    inputs: Mapping[str, TensorType]
+    outputs: Mapping[str, TensorType]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What hrnet_tf.json says of it."""
+        return {
+            field.name: {
+                name: {"type": tensor.dtype, "shape": list(tensor.shape or ())}
+                for name, tensor in getattr(self, field.name).items()
+            }
+            for field in dataclasses.fields(self)
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], _: str = "") -> "Tensors":
+        """Reads what `to_dict` returned.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        return cls(*(_read_side(side, values[side]) for side in ("inputs", "outputs")))
+
+
+def _read_side(side: str, values: Any) -> dict[str, TensorType]:
+    if not isinstance(values, dict):
+        raise ValueError(f"tensors.{side} is {shown(values)}; it must be an object")
+    found = {}
+    for name, value in values.items():
+        tensor = value if isinstance(value, dict) else {}
+        dtype: Any = tensor.get("type")
+        shape: Any = tensor.get("shape")
+        # Null would stand for any size, and a file's are fixed.
+        is_fixed = isinstance(shape, list) and all(fits(side, int) for side in shape)
+        if not (fits(dtype, str) and is_fixed):
+            raise ValueError(
+                f"tensors.{side} holds {shown(value)}; it must hold a type and a shape"
+            )
+        found[name] = TensorType(shape, dtype)
+    return found
 
 
 # Inputs and outputs by name, for each signature.

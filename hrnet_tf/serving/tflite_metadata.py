@@ -22,6 +22,7 @@ from hrnet_tf.input_files import ZIP_FAULTS
 from hrnet_tf.serving import checksums, tflite_graphs, tflite_operators
 from hrnet_tf.serving import metadata as metadata_lib
 from hrnet_tf.serving.metadata import ModelError, NetworkMetadata
+from hrnet_tf.serving.tensors import Tensors, TensorType
 
 # Names fixed by the metadata schema and by its readers.
 _BUFFER_NAME = b"TFLITE_METADATA"
@@ -30,14 +31,26 @@ _FILE_IDENTIFIER = b"M001"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _IMAGE_PROPERTIES = 2
 _RGB = 1
+# NumPy's names of types, by the numbers of the schema.
+_TYPES = {
+    number: name.lower()
+    for name, number in vars(schema.TensorType).items()
+    if isinstance(number, int)
+}
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 1, 2, 3
 
 
 def add_metadata(content: bytes, metadata: NetworkMetadata) -> bytes:
-    """Returns a .tflite file's content with the metadata in it, operations included."""
-    operators = tflite_operators.of_content(content)
-    metadata = dataclasses.replace(metadata, operators=operators)
+    """Returns a .tflite file's content with the metadata in it.
+
+    The metadata are told the operations and the tensors of the file before.
+    """
     model = tflite_graphs.unpack(content)
+    metadata = dataclasses.replace(
+        metadata,
+        operators=tflite_operators.of_content(content),
+        file_tensors=_tensors(model),
+    )
     # The model's order of tensors, by the names that its signature gives them.
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     inputs = _signature_names(signature.inputs, graph.inputs)
@@ -96,6 +109,22 @@ def read_description(content: bytes, source: str) -> dict[str, Any]:
             f"{metadata_lib.FILE_NAME}."
         ) from error
     return metadata_lib.parse(text, source)
+
+
+def _tensors(model: schema.ModelT) -> Tensors:
+    """What the only signature takes and returns."""
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+
+    def types(side: list[schema.TensorMapT]) -> dict[str, TensorType]:
+        tensors = {
+            entry.name.decode(): graph.tensors[entry.tensorIndex] for entry in side
+        }
+        return {
+            name: TensorType(tensor.shape.tolist(), _TYPES[tensor.type])
+            for name, tensor in sorted(tensors.items())
+        }
+
+    return Tensors(types(signature.inputs), types(signature.outputs))
 
 
 def _signature_names(

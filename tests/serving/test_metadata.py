@@ -57,3 +57,25 @@ def test_values_of_another_type_are_refused(metadata):
         values = {**metadata.to_dict(), name: [1]}
         with pytest.raises(ModelError, match=f"{name} is \\[1\\]"):
             PoseMetadata.from_dict(values, "m.tflite")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "sentence"),
+    [
+        ([], "tensors is \\[\\]; it must be an object"),
+        ({"inputs": {}}, "'outputs' is missing or unknown"),
+        (
+            {"inputs": [], "outputs": {}},
+            "tensors.inputs is \\[\\]; it must be an object",
+        ),
+        ({"inputs": {"a": 1}, "outputs": {}}, "tensors.inputs holds 1; it must hold a"),
+        (
+            {"inputs": {}, "outputs": {"a": {"type": "int32", "shape": [1, None]}}},
+            "tensors.outputs holds .*; it must hold a type and a shape",
+        ),
+    ],
+)
+def test_tensors_of_another_form_are_refused(tensors, sentence, metadata):
+    values = {**metadata.to_dict(), "tensors": tensors}
+    with pytest.raises(ModelError, match=sentence):
+        PoseMetadata.from_dict(values, "m.tflite")

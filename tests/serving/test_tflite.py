@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from hrnet_tf.serving import tflite
+from hrnet_tf.serving import tflite, tflite_metadata
+from hrnet_tf.serving.pose.metadata import PoseMetadata
+from hrnet_tf.serving.tensors import TensorType
 from tests.serving.conftest import CROPS
 
 
@@ -63,6 +65,23 @@ def test_int8_computes_with_8_bits_up_to_the_head(mobile_file):
         == np.float32
     ]
     assert len(in_float) == 1  # The head.
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_a_file_says_what_it_takes_and_returns(quantize, mobile_file):
+    content = mobile_file(quantize)
+    description = tflite_metadata.read_description(content, "model")
+    told = PoseMetadata.from_dict(description, "model").file_tensors
+    runner = Interpreter(model_content=content).get_signature_runner()
+    for tensors, details in (
+        (told.inputs, runner.get_input_details()),
+        (told.outputs, runner.get_output_details()),
+    ):
+        assert tensors == {
+            name: TensorType(tensor["shape"].tolist(), np.dtype(tensor["dtype"]).name)
+            for name, tensor in details.items()
+        }
+    assert set(told.outputs) == {"keypoints", "heatmaps"}
 
 
 def test_mistakes_are_named(build_module):

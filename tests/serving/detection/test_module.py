@@ -181,7 +181,9 @@ def test_tflite_file_is_the_same_detector(detector, predictor, tmp_path):
     path = tmp_path / "detector.tflite"
     path.write_bytes(content)
     description = read_description(content, "it")
-    assert DetectionMetadata.from_dict(description, "it") == metadata
+    told = DetectionMetadata.from_dict(description, "it")
+    assert dataclasses.replace(told, operators=None, file_tensors=None) == metadata
+    assert told.file_tensors.outputs["boxes"].shape == [1, metadata.max_detections, 4]
     # Of the canvas' size, so that no resizing differs.
     image = cv2.resize(next(images()), (128, 128))
     found, expected = load_predictor(str(path)).predict(image), predictor.predict(image)
