@@ -580,7 +580,10 @@ def test_built_in_skeletons_of_so_many_keypoints_are_offered(dataset):
     offer = r"coco17 has 17 \(crowdpose14: 14\); give"
     with pytest.raises(ConversionError, match=offer):
         dataset.convert(skeleton=skeletons.load_skeleton("coco17"))
-    del category["keypoints"]
+
+
+def test_built_in_skeletons_of_so_many_numbers_are_offered(dataset):
+    del dataset.content["categories"][0]["keypoints"]
     for annotation in dataset.content["annotations"]:
         annotation["keypoints"] = [5, 5, 2] * 98
     with pytest.raises(ConversionError, match=r"each\) \(wflw98: 98\)\. Nothing was"):
