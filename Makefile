@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-slow test-android test-faults test-all benchmark docs lock audit dist clean clean-demo
+.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-heavy test-slow test-android test-faults test-all benchmark docs lock audit dist clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -32,7 +32,8 @@ help:
 	@echo 'make demo-segmentation   the same for the parts of their bodies'
 	@echo 'make demo-detection      the same for boxes and masks of people and things'
 	@echo 'make tensorboard open TensorBoard on runs/; LOGDIR=runs/mine on one run'
-	@echo 'make test        lint, then every test not marked slow'
+	@echo 'make test        lint, then every test not marked heavy or slow'
+	@echo 'make test-heavy  the tests marked heavy, which take seconds of a core each'
 	@echo 'make test-slow   the tests marked slow'
 	@echo 'make test-android    the Android app: its sources compiled, its numbers compared'
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
@@ -166,7 +167,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'not heavy and not slow' $(PYTEST_FLAGS)
+
+test-heavy: $(STAMP)
+	$(BIN)/python -m pytest -m 'heavy and not slow' $(PYTEST_FLAGS)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)

@@ -119,16 +119,54 @@ def write_ncnn(network: Any, folder: str) -> None:
         write_onnx(network, folder, None)
     shape = [1, *network.input_signature[0].shape[1:]]
     shapes = f"inputshape=[{','.join(map(str, shape))}]f32"
+    read = os.path.join(folder, "for_pnnx.onnx")
+    _write_for_pnnx(path, read)
+    written = [f"ncnnparam={NCNN}", f"ncnnbin={NCNN.replace('.param', '.bin')}"]
     subprocess.run(
-        [pnnx.EXEC_PATH, path, shapes, "fp16=0"],
+        [pnnx.EXEC_PATH, read, shapes, "fp16=0", *written],
         check=True,
         cwd=folder,
         capture_output=True,
     )
-    written = os.path.join(folder, NCNN)
-    if ncnn.Net().load_param(written):
-        os.remove(written)
+    if ncnn.Net().load_param(os.path.join(folder, NCNN)):
+        os.remove(os.path.join(folder, NCNN))
         raise RuntimeError("ncnn has not all operations that pnnx wrote.")
+
+
+def _write_for_pnnx(path: str, written: str) -> None:
+    """Writes an ONNX file again as pnnx can read it.
+
+    Padding becomes the convolutions' own, as far as ONNX Runtime sees how. pnnx wants
+    the sizes of a split's parts, and of a resize the way of rounding that PyTorch
+    writes, even of a linear one, which rounds nothing.
+    """
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = (
+        onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    )
+    options.optimized_model_filepath = written
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(written))
+    shapes = {
+        value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in model.graph.value_info
+    }
+    for node in model.graph.node:
+        attributes = {attribute.name: attribute for attribute in node.attribute}
+        if node.op_type == "Resize" and attributes["mode"].s == b"linear":
+            attributes["nearest_mode"].s = b"floor"
+        if node.op_type == "Split" and len(node.input) == 1:
+            sizes = [shapes[part][attributes["axis"].i] for part in node.output]
+            name = f"{node.output[0]}/sizes"
+            model.graph.initializer.append(
+                onnx.numpy_helper.from_array(np.array(sizes, np.int64), name)
+            )
+            node.input.append(name)
+    onnx.save(model, written)
 
 
 def write_graph(model: str, folder: str, engine: str) -> measuring.Work:

@@ -7,7 +7,10 @@ r"""What a second process adds: conversion, batches, training input, training.
 Each process has a core: so many are needed as processes take part. Efficiency is what
 is left of twice the speed with two.
 
-- Conversion of COCO-sized images, with --num_processes, once TensorFlow is imported.
+- Conversion of COCO-sized images, with --num_processes, once TensorFlow is imported;
+  beside it one process with threads, and conversions that know nothing of each other, a
+  core each: more than these reach together, cores that share caches and memory do not
+  allow.
 - Prediction of the same images with hrnet_tf.batch, once its workers have started.
 - Crops in a second from a tf.data service: its workers have a core each, and who trains
   does nothing else.
@@ -36,6 +39,7 @@ import measuring
 import photographs
 import pose_input
 import scaling_batch
+import scaling_conversion
 import scaling_service
 import scaling_training
 
@@ -170,13 +174,13 @@ def _rows(
 
 # ---- conversion ----
 
-_THREADS = "threads"
+_THREADS, _APART = "threads", "apart"
 
 
 def conversion(
     data: dict[str, str], arguments: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Images to records, and beside it what one process does with threads."""
+    """Images to records, and beside it threads of one process, and separate runs."""
     most = max(arguments.processes)
     contenders = {
         str(count): measuring.Contender(
@@ -187,17 +191,27 @@ def conversion(
     contenders[_THREADS] = measuring.Contender(
         "convert", {"data": data, "processes": 1, "cores": most}
     )
+    contenders[_APART] = measuring.Contender(
+        "convert_apart", {"data": data, "runs": most}
+    )
     rounds = measuring.take_turns(__file__, contenders, arguments.rounds)
 
-    threads = {
-        "work": "images converted, by threads of one process",
-        "processes": 1,
-        "cores": most,
-        "in a second": arguments.images / rounds.median(_THREADS),
-        "times as fast": rounds.times_as_fast(_THREADS, "1"),
-        "CPU ms of each": _cpu(rounds, _THREADS, arguments.images),
-    }
-    return [*_of_rounds("images converted", arguments, rounds), threads]
+    def beside(name: str, what: str, processes: int, images: int) -> dict[str, Any]:
+        ratio = rounds.times_as_fast(name, "1") * images / arguments.images
+        return {
+            "work": f"images converted, by {what}",
+            "processes": processes,
+            "cores": most,
+            "in a second": images / rounds.median(name),
+            "times as fast": ratio,
+            "CPU ms of each": _cpu(rounds, name, images),
+        }
+
+    return [
+        *_of_rounds("images converted", arguments, rounds),
+        beside(_THREADS, "threads of one process", 1, arguments.images),
+        beside(_APART, f"{most} separate runs", most, most * arguments.images),
+    ]
 
 
 def _of_rounds(
@@ -217,29 +231,6 @@ def _of_rounds(
 def _cpu(rounds: measuring.Rounds, name: str, count: int) -> float:
     """Milliseconds of all processes for each image."""
     return 1e3 * rounds.median(name, "group_cpu_seconds") / count
-
-
-def convert(data: dict[str, str], processes: int, cores: int) -> measuring.Work:
-    """A conversion by so many processes on so many cores."""
-    measuring.pin(cores)
-    from hrnet_tf.data.converters import coco_pose
-    from hrnet_tf.data.vocabularies import skeletons
-
-    skeleton = skeletons.load_skeleton("coco17")
-
-    def work() -> dict[str, float]:
-        cpu = measuring.group_cpu_seconds()
-        coco_pose.convert(
-            data["image_dir"],
-            data["annotations"],
-            f"{data['records']}.{processes}.{cores}",
-            skeleton,
-            num_processes=processes,
-            overwrite=True,
-        )
-        return {"group_cpu_seconds": measuring.group_cpu_seconds() - cpu}
-
-    return work
 
 
 # ---- prediction ----
@@ -357,7 +348,8 @@ if __name__ == "__main__":
     measuring.start(
         main,
         {
-            "convert": convert,
+            "convert": scaling_conversion.convert,
+            "convert_apart": scaling_conversion.convert_apart,
             "export": exported.export,
             "predict": scaling_batch.predict,
             "records": scaling_service.records,

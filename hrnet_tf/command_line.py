@@ -67,10 +67,16 @@ class _FlagValues(flags.FlagValues):
         """Parses flags; see `Flags.pass_on_beside`."""
         known = {*self, *(f"no{name}" for name in self), *_OF_ABSL, ""}
         others = [a for a in argv if a.startswith("--") and flag_name(a) not in known]
-        if self.beside not in {*map(flag_name, argv)}:
+        if not self._has_others(argv):
             others = []
         self.__dict__["passed_on"] = others  # What absl sets is a flag.
         return super().__call__([a for a in argv if a not in others], known_only)
+
+    def _has_others(self, argv: Sequence[str]) -> bool:
+        if self.beside is None:
+            return False
+        given = {*map(flag_name, argv)}
+        return self.beside in given or self[self.beside].default is not None
 
     def _get_flag_file_lines(self, filename: str, parsed_file_stack: Any = None) -> Any:
         if filename:
@@ -158,7 +164,10 @@ class Flags:
         )
 
     def pass_on_beside(self, name: str) -> None:
-        """Beside this flag, others written --name=value are the values' `passed_on`."""
+        """Beside this flag, others written --name=value are the values' `passed_on`.
+
+        So they always are if it has a default.
+        """
         self.values.__dict__["beside"] = name
 
     def float(self, name: str, text: str, default: float | None = None) -> None:

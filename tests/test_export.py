@@ -170,6 +170,7 @@ def test_says_what_it_measured(run_dir, tmp_path, capsys):
     assert load_predictor(str(path)).has_heatmaps
 
 
+@pytest.mark.heavy
 def test_int8_is_calibrated_with_training_people(run_dir, tmp_path, capsys):
     flags = [f"--model_dir={run_dir}", "--format=tflite", f"--output_dir={tmp_path}"]
     flags += ["--quantize=int8", "--calibration_samples=4"]
@@ -182,6 +183,7 @@ def test_int8_is_calibrated_with_training_people(run_dir, tmp_path, capsys):
     assert f"Wrote {path}" in capsys.readouterr().out
 
 
+@pytest.mark.heavy
 def test_a_file_for_several_crops_has_a_name_of_its_own(run_dir, tmp_path, capsys):
     flags = [f"--model_dir={run_dir}", "--format=tflite", f"--output_dir={tmp_path}"]
     assert run(*flags, "--batch_size=3", "--verification_images=3") == 0

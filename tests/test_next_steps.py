@@ -130,6 +130,7 @@ def test_an_unverified_model_is_opened_unverified(say, toy_data, tmp_path, monke
     assert command[2:] == ["hrnet_tf.demo", "--model=m", "--unverified"]
 
 
+@pytest.mark.heavy
 def test_annotations_that_were_looked_at_are_converted(say, toy_data, tmp_path):
     people = toy_data / "annotations/person_keypoints_val.json"
     data = (f"--annotations={people}", f"--image_dir={toy_data}/images/val")

@@ -51,18 +51,21 @@ def test_preset_is_valid(path, monkeypatch):
     validate(params, None, kinds.kind_of(params.task).mistakes)
 
 
-@pytest.mark.parametrize("mode", ["train", "eval", "train_and_eval"])
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
-def test_preset_runs_on_any_number_of_gpus(path, mode, monkeypatch):
-    for count in (3, 6, 8):
-        there = [object()] * count
-        monkeypatch.setattr(
-            tf.config, "list_physical_devices", lambda _, is_=there: is_
-        )
-        params = parse_config(experiment_of(path), [str(path)])
-        devices.use_gpus(params, mode)
-        uses = "train" in mode, "eval" in mode
-        assert not list(trainer.runtime_mistakes(params, *uses))
+def test_preset_runs_on_any_number_of_gpus(path, monkeypatch):
+    params = parse_config(experiment_of(path), [str(path)])
+    given = params.runtime.as_dict()
+    for mode in ("train", "eval", "train_and_eval"):
+        for count in (3, 6, 8):
+            there = [object()] * count
+            monkeypatch.setattr(
+                tf.config, "list_physical_devices", lambda _, is_=there: is_
+            )
+            params.runtime.override(given)
+            devices.use_gpus(params, mode)
+            uses = "train" in mode, "eval" in mode
+            assert not list(trainer.runtime_mistakes(params, *uses))
+            assert 1 <= params.runtime.num_gpus <= count
 
 
 DETECTORS = ("fasterrcnn", "maskrcnn", "cascadercnn", "retinanet")

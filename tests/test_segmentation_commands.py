@@ -51,6 +51,7 @@ def test_training_leaves_scores_and_pictures(run_dir):
     assert list((run_dir / "best_checkpoint").glob("*.index"))
 
 
+@pytest.mark.heavy
 def test_an_evaluation_prints_every_class(parsing_command, run_dir, tmp_path, capsys):
     flags = parsing_command(
         tmp_path,
@@ -165,6 +166,7 @@ def test_int8_is_calibrated_and_compared(run_dir, tmp_path, capsys):
     assert "--input_size=96 must be HEIGHT,WIDTH" in capsys.readouterr().err
 
 
+@pytest.mark.heavy
 def test_a_video_gets_a_legend(tflite_file, tmp_path, parsing_data):
     path = str(tmp_path / "film.avi")
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 5, (96, 96))

@@ -299,6 +299,7 @@ def test_eval_scores_the_checkpoint_it_is_given(trained_dir, toy_command, run_he
     )
 
 
+@pytest.mark.heavy
 def test_eval_names_the_detectors_file(trained_dir, toy_data, toy_command, run_here):
     validation = read_json(toy_data / "annotations/person_keypoints_val.json")
     detections = [
@@ -322,6 +323,7 @@ def test_eval_names_the_detectors_file(trained_dir, toy_data, toy_command, run_h
     assert max(scores) <= 0.5  # the box's score times the keypoints'
 
 
+@pytest.mark.heavy
 def test_continuous_eval_ends_after_the_last_checkpoint(
     trained_dir, toy_command, run_here
 ):
@@ -374,6 +376,7 @@ def test_refuses_what_cannot_work(
     assert stdout == "" and not (tmp_path / "run").exists()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("uses", ["its own checkpoint", "task.init_checkpoint"])
 def test_refuses_a_checkpoint_of_another_model(
     uses, trained_dir, toy_command, tmp_path, run_here
@@ -476,6 +479,7 @@ def test_an_evaluation_does_not_look_for_what_it_does_not_use(
         assert "Evaluation at step" in stdout and "decay_steps" not in stderr
 
 
+@pytest.mark.heavy
 def test_a_run_that_goes_on_does_not_look_for_where_it_began(
     trained_dir, toy_command, run_here
 ):

@@ -74,6 +74,7 @@ def test_a_run_goes_on(run_dir, toy_command):
     )
 
 
+@pytest.mark.heavy
 def test_a_run_is_exported_as_before(run_dir, tmp_path):
     flags = [f"--model_dir={run_dir}", "--noverify", f"--output_dir={tmp_path}/out"]
     assert export.main(["export", "--format=tflite", *flags]) == 0

@@ -107,6 +107,7 @@ def test_weights_are_those_of_the_file(weights, form):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.heavy
 def test_weights_of_faces_are_those_of_the_file(tmp_path):
     model = hrnet_tf.create_model(SMALL, "face", num_keypoints=19)
     tensors = {

@@ -226,6 +226,7 @@ def test_official_weights_are_loaded_as_their_file_says(tmp_path, photos):
     )
 
 
+@pytest.mark.heavy
 def test_networks_of_other_keypoints_need_a_skeleton(tmp_path, photos):
     model = hrnet_tf.create_model("hrnet_w18_small_v1", "pose", num_keypoints=2)
     path = tmp_path / "mine.safetensors"
@@ -284,6 +285,7 @@ def body():
     return hrnet_tf.create_model("hrnet_w18_small_v1", features_only=True)
 
 
+@pytest.mark.heavy
 def test_models_without_an_answer_to_draw_are_named(body, tmp_path):
     path = tmp_path / "body.safetensors"
     write_official(path, official_layout.backbone_variables(body))

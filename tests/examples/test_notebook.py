@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 NOTEBOOK = Path(__file__).parents[2] / "examples/own_keypoints.ipynb"
 TOY = {
     "NUM_TRAIN, NUM_VAL = 400, 50": "NUM_TRAIN, NUM_VAL = 12, 6",
@@ -19,6 +21,7 @@ def test_it_is_stored_without_outputs():
         assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
+@pytest.mark.heavy
 def test_its_cells_run_in_order():
     texts = ["".join(c["source"]) for c in cells() if c["cell_type"] == "code"]
     for full, toy in TOY.items():

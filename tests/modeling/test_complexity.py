@@ -48,6 +48,7 @@ def test_networks_of_faces_are_as_large_as_the_official_ones():
 
 
 # Those of four stages of many modules take five seconds and more each.
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "model_id",
     [

@@ -20,7 +20,11 @@ from hrnet_tf.modeling.litehrnet import LiteHRNet
 
 TINY = backbones.LiteHRNetSpec(width=8, modules=[1, 1, 1], blocks=1, stem_width=4)
 # Where whole networks are built: naive ones have fewer kinds of layers.
-BLOCKS = ["lite", pytest.param("naive", marks=pytest.mark.slow)]
+# Seconds to make and to trace.
+BLOCKS = [
+    pytest.param("lite", marks=pytest.mark.heavy),
+    pytest.param("naive", marks=pytest.mark.slow),
+]
 
 
 def branches(count: int, width: int = 8, size: int = 16) -> list[tf.Tensor]:

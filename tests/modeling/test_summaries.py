@@ -57,10 +57,16 @@ def test_pyramids_are_as_large_as_the_official_ones(model_id):
     "task, head_inputs, last_stages",
     [
         ("pose", 16, ["head"]),
-        ("classification", 2048, ["neck", "head"]),
-        ("segmentation", 15 * 16, ["neck", "head"]),
-        ("segmentation_ocr", 512, ["neck", "head"]),
-        ("detection", None, ["neck"]),
+        # Each is a whole network to make.
+        *(
+            pytest.param(*others, marks=pytest.mark.heavy)
+            for others in (
+                ("classification", 2048, ["neck", "head"]),
+                ("segmentation", 15 * 16, ["neck", "head"]),
+                ("segmentation_ocr", 512, ["neck", "head"]),
+                ("detection", None, ["neck"]),
+            )
+        ),
     ],
 )
 def test_stages_add_up_to_the_whole_network(task, head_inputs, last_stages):

@@ -72,7 +72,7 @@ def assert_same(there: Outputs, here: Outputs, pixels: float) -> None:
     ("backbone", "quantize"),
     [
         ("hrnet", "none"),
-        ("lite", "int8"),
+        pytest.param("lite", "int8", marks=pytest.mark.heavy),
         # QEMU takes seconds for each, and every operation of these is in those above.
         pytest.param("hrnet", "int8", marks=pytest.mark.slow),
         pytest.param("lite", "none", marks=pytest.mark.slow),

@@ -133,6 +133,7 @@ def test_layers_in_float_do_not_lose_anything(quantizer):
     assert none.in_8_bits == 0
 
 
+@pytest.mark.heavy
 def test_the_file_says_what_is_in_float(quantizer, build_module, tmp_path, capsys):
     _, metadata = build_module()
     path, report = tmp_path / "m.tflite", tmp_path / "m.layers.json"

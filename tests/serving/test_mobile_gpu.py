@@ -18,10 +18,10 @@ from hrnet_tf.serving import tflite_operators
 @pytest.mark.parametrize(
     ("codec", "flip_test", "quantize", "with_heatmaps", "backbone"),
     [
-        ("msra", True, "none", False, "hrnet"),
+        pytest.param("msra", True, "none", False, "hrnet", marks=pytest.mark.heavy),
         ("dark", False, "none", True, "hrnet"),
         ("msra", False, "int8", True, "hrnet"),
-        ("msra", False, "none", True, "lite"),
+        pytest.param("msra", False, "none", True, "lite", marks=pytest.mark.heavy),
         # Each is a file to convert and a process to run it in. What differs from those
         # above is looked at, in the file, by the test below.
         *(
@@ -65,8 +65,12 @@ def test_what_the_gpu_leaves_is_known(run_on_gpu):
     ("codec", "backbone", "quantize"),
     [
         *((codec, "hrnet", "none") for codec in ("msra", "dark", "udp")),
-        *(("msra", backbone, "none") for backbone in ("lite", "naive")),
-        *(("msra", backbone, "int8") for backbone in ("hrnet", "lite", "naive")),
+        ("msra", "lite", "none"),
+        ("msra", "hrnet", "int8"),
+        *(
+            pytest.param("msra", *others, marks=pytest.mark.heavy)
+            for others in (("naive", "none"), ("lite", "int8"), ("naive", "int8"))
+        ),
         # What decodes stays in float, as above.
         pytest.param("dark", "hrnet", "int8", marks=pytest.mark.slow),
         pytest.param("udp", "hrnet", "int8", marks=pytest.mark.slow),

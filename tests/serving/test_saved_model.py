@@ -65,6 +65,7 @@ def runner(tmp_path_factory) -> str:
     return program
 
 
+@pytest.mark.heavy
 def test_loads_and_runs_in_cpp(runner, saved_model_dir, tmp_path):
     (tmp_path / "image.png").write_bytes(encode(IMAGE))
     arguments = [str(saved_model_dir), str(tmp_path / "image.png"), *map(str, BOX)]

@@ -50,6 +50,7 @@ def weights(layer):
     return np.concatenate([np.ravel(v.numpy()) for v in layer.trainable_variables])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("experiment", "is_traced"),
     [

@@ -632,6 +632,7 @@ def _train(strategy: tf.distribute.Strategy, build_model) -> list[float]:
     return [float(train_step(inputs)) for inputs in batches]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "build_model",
     [

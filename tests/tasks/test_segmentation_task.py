@@ -102,7 +102,7 @@ def numpy_metrics(predictions, truths, num_classes):
     [
         pytest.param([1.0], False, marks=pytest.mark.slow),
         pytest.param([1.0], True, marks=pytest.mark.slow),
-        ([0.5, 1.0, 1.25], True),
+        pytest.param([0.5, 1.0, 1.25], True, marks=pytest.mark.heavy),
     ],
 )
 def test_evaluation_is_that_of_numpy(make_task, scales, flip):
@@ -177,6 +177,7 @@ def test_replicas_share_an_evaluation(make_task, two_cpus):
             assert found[name] == pytest.approx(value, abs=1e-4), name
 
 
+@pytest.mark.heavy
 def test_every_image_leaves_its_mark_and_pictures_are_written(make_task, tmp_path):
     task, model = make_task("task.evaluation.num_pictures=3")
     logs = evaluate(task, model)

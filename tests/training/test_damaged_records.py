@@ -67,6 +67,7 @@ def late(monkeypatch, change):
     monkeypatch.setattr(record_watch.RecordWatch, "__init__", begin_and_change)
 
 
+@pytest.mark.heavy
 def test_damage_that_shows_during_training_names_the_record(
     run, copied, tmp_path, monkeypatch
 ):

@@ -69,6 +69,7 @@ def test_good_configuration_passes(good):
         check(good, mode)
 
 
+@pytest.mark.heavy
 def test_validation_leaves_the_runtime_to_the_strategy(good, tmp_path):
     """A strategy of several workers must be the first to start it."""
     generator = np.random.default_rng(0)

@@ -352,8 +352,8 @@ def test_a_checkpoint_that_reads_back_otherwise_is_not_left(
     "name, experiment",
     [
         (POSE, "hrnet_pose_coco"),
-        ("face_hrnetv2_c4", "hrnet_face_wflw"),
-        # Builds two networks.
+        # Each builds two networks.
+        pytest.param("face_hrnetv2_c4", "hrnet_face_wflw", marks=pytest.mark.heavy),
         pytest.param("cls_hrnet_c4", "hrnet_imagenet", marks=pytest.mark.slow),
     ],
 )
@@ -400,6 +400,7 @@ def _build(task, num_outputs: int) -> tf_keras.Model:
     return task_factory.get_task(task).build_model()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "name, modules, keys",
     [
@@ -416,6 +417,7 @@ def test_the_yaml_says_what_the_weights_need(name, modules, keys, official, tmp_
     assert task["model"]["norm_activation"]["norm_epsilon"] == 1e-5
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("model_id", ["wider_naive18", "w32"])
 def test_another_kind_of_lite_network_is_named(model_id, official):
     with pytest.raises(WeightsError) as caught:

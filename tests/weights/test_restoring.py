@@ -127,8 +127,17 @@ def posed(tmp_path_factory):
     [
         (pose_model, ["head (2 "]),
         (segmentation_model, ["decoder (6 ", "head (2 "]),
-        (detector, ["decoder (12 ", "rpn_head (26 ", "detection_head (10 "]),
-        (lambda: detector(cascade=True), ["decoder (12 ", "detection_head (20 "]),
+        # Detectors take long to make.
+        pytest.param(
+            detector,
+            ["decoder (12 ", "rpn_head (26 ", "detection_head (10 "],
+            marks=pytest.mark.heavy,
+        ),
+        pytest.param(
+            lambda: detector(cascade=True),
+            ["decoder (12 ", "detection_head (20 "],
+            marks=pytest.mark.heavy,
+        ),
     ],
     ids=["pose", "segmentation", "detection", "cascade"],
 )
@@ -331,9 +340,15 @@ def network() -> Callable[[str], tf_keras.Model]:
         ("naive", "lite"),
         ("lite", "naive"),
         ("naive", "more keypoints"),
-        ("naive", "more modules"),
-        ("more modules", "naive"),
-        ("more blocks", "naive"),
+        # Each is a network to make.
+        *(
+            pytest.param(*pair, marks=pytest.mark.heavy)
+            for pair in (
+                ("naive", "more modules"),
+                ("more modules", "naive"),
+                ("more blocks", "naive"),
+            )
+        ),
     ],
 )
 def test_networks_of_two_kinds_are_both_named(written, asked, network, tmp_path):
@@ -354,12 +369,14 @@ def test_a_head_is_not_given_features_of_another_decoder(tmp_path):
     load_modules(model, path, "backbone")
 
 
+@pytest.mark.heavy
 def test_other_heads_of_a_cascade_are_told_like_any(tmp_path):
     path = save(detector(), tmp_path)
     with pytest.raises(CheckpointError, match="variables of detection_head; "):
         load_modules(detector(cascade=True), path)
 
 
+@pytest.mark.heavy
 def test_a_body_of_lite_hrnet_starts_another_head(tmp_path):
     model, other = lite_model("lite"), lite_model("lite", 9)
     prefix = str(tmp_path / "ckpt")

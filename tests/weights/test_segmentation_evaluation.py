@@ -21,6 +21,7 @@ def write_data(folder, pixels, labels, num_classes):
     (folder / "classes.yaml").write_text(yaml.safe_dump({"classes": classes}))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "name",
     [

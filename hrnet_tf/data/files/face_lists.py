@@ -227,9 +227,15 @@ def read_coco_faces(path: str, faces: FaceSet, faults: Faults) -> dict[str, Any]
     lengths = {len(k) for e in entries if isinstance(k := e.get("keypoints"), list)}
     if lengths and 3 * faces.count not in lengths:
         found = listed([str(length // 3) for length in sorted(lengths)])
+        others = [
+            f"those of {other.title} (--dataset={name})"
+            for name, other in FACE_SETS.items()
+            if 3 * other.count in lengths
+        ]
+        hint = f", {others[0]}" if others else ""
         raise ConversionError(
-            f"{path} has annotations of {found} keypoints; a face of {faces.title} has "
-            f"{faces.count}."
+            f"{path} has annotations of {found} keypoints{hint}; a face of "
+            f"{faces.title} has {faces.count}."
         )
     unusable = set()
     for entry in entries:

@@ -574,6 +574,22 @@ def test_another_number_of_keypoints_is_refused(dataset):
         dataset.convert(skeleton=skeletons.load_skeleton("coco17"))
 
 
+def test_built_in_skeletons_of_so_many_keypoints_are_offered(dataset):
+    category = dataset.content["categories"][0]
+    category["keypoints"] = [f"joint{number}" for number in range(14)]
+    offer = r"coco17 has 17 \(crowdpose14: 14\); give"
+    with pytest.raises(ConversionError, match=offer):
+        dataset.convert(skeleton=skeletons.load_skeleton("coco17"))
+
+
+def test_built_in_skeletons_of_so_many_numbers_are_offered(dataset):
+    del dataset.content["categories"][0]["keypoints"]
+    for annotation in dataset.content["annotations"]:
+        annotation["keypoints"] = [5, 5, 2] * 98
+    with pytest.raises(ConversionError, match=r"each\) \(wflw98: 98\)\. Nothing was"):
+        dataset.convert(skeleton=skeletons.load_skeleton("300w68"))
+
+
 def test_reading_with_another_skeleton_says_what_to_do(dataset):
     files = dataset.convert().files
     records = tf.data.TFRecordDataset(files).map(

@@ -242,7 +242,10 @@ def test_lists_of_other_data_sets_are_told(folder):
     with pytest.raises(ConversionError, match="3 columns; .* WFLW has 207: x and y of"):
         convert(folder, "wflw", str(folder / "list.txt"))
     (folder / "a.json").write_text(json.dumps(coco("300w")))
-    with pytest.raises(ConversionError, match="of 68 keypoints; a face of WFLW has 98"):
+    sentence = (
+        r"of 68 keypoints, those of 300W \(--dataset=300w\); a face of WFLW has 98"
+    )
+    with pytest.raises(ConversionError, match=sentence):
         convert(folder, "wflw", str(folder / "a.json"))
     with pytest.raises(
         ConversionError, match="ends in .mat; lists of WFLW end in .csv"

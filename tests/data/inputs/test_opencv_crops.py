@@ -44,6 +44,7 @@ def test_no_people_have_no_crops():
     assert crops.shape == (0, *CROP_SIZE, 3)
 
 
+@pytest.mark.heavy
 def test_training_alone_uses_opencv(monkeypatch):
     used = []
 

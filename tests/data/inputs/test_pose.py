@@ -381,6 +381,7 @@ def test_without_augmentation_training_sees_the_crops_of_an_evaluation(codec):
 UPPER, LOWER = FIGURE[:11], FIGURE[11:]
 
 
+@pytest.mark.heavy
 def test_colors_change_in_training_alone(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (*IMAGE_SIZE, 3), np.uint8)
     path = _write(tmp_path / "people-0", [_record([_person()], image)])

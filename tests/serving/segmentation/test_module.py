@@ -179,6 +179,7 @@ def test_bytes_of_images_of_any_sizes(method, flip_test):
     assert len(np.unique(answer["label_map"])) > 2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("decoder", "upsampling"),
     [("hrnetv2", "bilinear_align_corners"), ("hrnetv2_ocr", "bilinear")],
@@ -334,6 +335,7 @@ def test_images_fit_into_what_a_file_takes(shape, size, taken):
     assert not canvas[taken[0] :].any() and not canvas[:, taken[1] :].any()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("decoder", "upsampling", "flip_test", "quantize"),
     [
