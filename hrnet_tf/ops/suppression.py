@@ -1,0 +1,127 @@
+"""Non-maximum suppression without loops, of a fixed number of boxes, for phones.
+
+Greedy suppression takes boxes from the best to the worst, and keeps one unless a box
+that it kept already overlaps it too much. As a matrix S, whose element (i, j) is 1
+where box j is better than box i and overlaps it too much, that is the one solution of
+
+    keep = (S keep == 0)
+
+Putting in what comes out, from keep = 1, which is right for the best box, every step is
+right for all boxes whose rivals the step before was right for. So n steps are exact unless
+n + 2 boxes, each better than the next, overlap one after the other. Such chains are short,
+since a box is the rival of few that are not each other's.
+
+All operations are among those that the GPU delegates of phones run. There is one image,
+and nothing has more than three dimensions.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+# Overlaps are computed in units of which a canvas has so many at a side: areas, and
+# sums of two, then fit into float16, which GPU delegates may compute with.
+_UNITS = 128.0
+
+
+class Candidates(NamedTuple):
+    """Boxes of an image that may be objects, best first.
+
+    Attributes:
+        boxes: float32 [1, k, 4], y and x of the upper left and of the lower right
+            corner, pixels.
+        scores: float32 [1, k], falling.
+        classes: int32 [1, k], from 0.
+    """
+
+    boxes: tf.Tensor
+    scores: tf.Tensor
+    classes: tf.Tensor
+
+
+def best_places(logits: tf.Tensor, count: int) -> tf.Tensor:
+    """Where the candidates are that score most.
+
+    A pair of place and class is among the best `count` pairs only if its place is among
+    the best `count` places, by the place's best class.
+
+    Args:
+        logits: float32 [1, N, C], of N places and C classes.
+        count: How many; at most N.
+
+    Returns:
+        int32 [count], best first.
+    """
+    _, places = tf.math.top_k(tf.reduce_max(logits, axis=-1), count)
+    return tf.reshape(places, [count])
+
+
+def best_pairs(boxes: tf.Tensor, scores: tf.Tensor, count: int) -> Candidates:
+    """The best pairs of a box and a class.
+
+    Args:
+        boxes: float32 [1, k, 4], see `Candidates`.
+        scores: float32 [1, k, C].
+        count: How many pairs; at most k C.
+    """
+    places, classes = scores.shape[1:]
+    flat = tf.reshape(scores, [1, places * classes])
+    best, pairs = tf.math.top_k(flat, count)
+    pairs = tf.reshape(pairs, [count])
+    # Looked up, since GPU delegates do not divide whole numbers reliably.
+    box_of_pair = np.repeat(np.arange(places, dtype=np.int32), classes)
+    class_of_pair = np.tile(np.arange(classes, dtype=np.int32), places)
+    return Candidates(
+        tf.gather(boxes, tf.gather(box_of_pair, pairs), axis=1),
+        best,
+        tf.gather(class_of_pair[np.newaxis], pairs, axis=1),
+    )
+
+
+def suppress(
+    candidates: Candidates,
+    canvas: tuple[int, int],
+    iou_threshold: float,
+    steps: int,
+) -> tf.Tensor:
+    """Finds the candidates that greedy suppression within each class keeps.
+
+    Args:
+        candidates: The boxes.
+        canvas: (height, width) that the boxes lie within, in pixels.
+        iou_threshold: Boxes overlap too much from this intersection over union on.
+        steps: See above.
+
+    Returns:
+        float32 [1, k], 1 where a candidate is kept and 0 elsewhere.
+    """
+    rivals = _rivals(candidates, canvas, iou_threshold)
+    keep = tf.ones([1, rivals.shape[1], 1])
+    for _ in range(steps):
+        keep = tf.nn.relu(1.0 - tf.matmul(rivals, keep))
+    return tf.squeeze(keep, axis=-1)
+
+
+def _rivals(
+    candidates: Candidates, canvas: tuple[int, int], iou_threshold: float
+) -> tf.Tensor:
+    """float32 [1, k, k]: 1 where the second is better and overlaps too much, else 0."""
+    rows = tf.split(candidates.boxes * (_UNITS / max(canvas)), 4, axis=-1)
+    columns = [tf.transpose(values, [0, 2, 1]) for values in rows]
+    height, width = (
+        tf.nn.relu(
+            tf.minimum(rows[axis + 2], columns[axis + 2])
+            - tf.maximum(rows[axis], columns[axis])
+        )
+        for axis in (0, 1)
+    )
+    both = height * width
+    areas = (rows[2] - rows[0]) * (rows[3] - rows[1])
+    union = areas + tf.transpose(areas, [0, 2, 1]) - both
+    classes = tf.cast(candidates.classes, tf.float32)
+    is_same = tf.equal(classes[:, :, tf.newaxis], classes[:, tf.newaxis])
+    overlap = (both > 0.0) & (both >= iou_threshold * union) & is_same
+    count = candidates.boxes.shape[1]
+    is_better = np.tri(count, k=-1, dtype=np.float32)[np.newaxis]
+    return tf.cast(overlap, tf.float32) * is_better
