@@ -23,6 +23,7 @@ import tensorflow as tf
 # Overlaps are computed in units of which a canvas has so many at a side: areas, and
 # sums of two, then fit into float16, which GPU delegates may compute with.
 _UNITS = 128.0
+_LEAST_AREA = 1e-6
 
 
 class Candidates(NamedTuple):
@@ -116,12 +117,14 @@ def _rivals(
         )
         for axis in (0, 1)
     )
-    both = height * width
-    areas = (rows[2] - rows[0]) * (rows[3] - rows[1])
-    union = areas + tf.transpose(areas, [0, 2, 1]) - both
+    # Where neither has an area, they do not overlap.
+    areas = (rows[2] - rows[0]) * (rows[3] - rows[1]) + _LEAST_AREA
     classes = tf.cast(candidates.classes, tf.float32)
-    is_same = tf.equal(classes[:, :, tf.newaxis], classes[:, tf.newaxis])
-    overlap = (both > 0.0) & (both >= iou_threshold * union) & is_same
+    difference = classes[:, :, tf.newaxis] - classes[:, tf.newaxis]
+    is_same = tf.nn.relu(1.0 - tf.abs(difference))
+    both = height * width
+    union = areas + tf.transpose(areas, [0, 2, 1]) - both
+    is_rival = both * is_same >= iou_threshold * union
     count = candidates.boxes.shape[1]
-    is_better = np.tri(count, k=-1, dtype=np.float32)[np.newaxis]
-    return tf.cast(overlap, tf.float32) * is_better
+    is_better = np.tri(count, k=-1, dtype=bool)[np.newaxis]
+    return tf.cast(is_rival & is_better, tf.float32)

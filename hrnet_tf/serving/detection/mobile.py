@@ -55,19 +55,22 @@ def detect(
     """
     generator, classes = config.model.detection_generator, config.model.num_classes
     height, width = canvas.shape[1:3]
-    features = model.decoder(model.backbone(canvas, training=False), training=False)
-    scores, boxes, _ = model.head(features)
-    anchors = _over_levels(_anchors(model, (height, width)), 4)
-    deltas = _over_levels(boxes, 4)
-    # The first class is the background.
-    logits = _over_levels(scores, classes)[..., 1:]
-    count = min(candidates, anchors.shape[1])
-    places = suppression.best_places(logits, count)
+    with tf.name_scope("retinanet"):  # What has 8 bits goes by names within a model.
+        features = model.backbone(canvas, training=False)
+        features = model.decoder(features, training=False)
+        scores, boxes, _ = model.head(features)
+    # All boxes are decoded, which takes less than a millisecond: GPU delegates do not
+    # look up constants that a float16 file rounds, such as anchors of candidates.
     boxes = box_ops.decode_boxes(
-        tf.gather(deltas, places, axis=1),
-        tf.gather(anchors, places, axis=1),
+        _over_levels(boxes, 4),
+        _over_levels(_anchors(model, (height, width)), 4),
         weights=generator.box_coder_weights,
     )
+    # The first class is the background.
+    logits = _over_levels(scores, classes)[..., 1:]
+    count = min(candidates, logits.shape[1])
+    places = suppression.best_places(logits, count)
+    boxes = tf.gather(boxes, places, axis=1)
     boxes = box_ops.clip_boxes(boxes, [height, width])
     scores = tf.sigmoid(tf.gather(logits, places, axis=1))
     found = suppression.best_pairs(boxes, scores, count)

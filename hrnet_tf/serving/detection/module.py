@@ -51,10 +51,6 @@ class DetectionModule(MobileModule):
         self._outputs = sorted([*OUTPUTS, *(["masks"] if metadata.has_masks else [])])
         fold_norms(model)
         self._task, self._model = task, model
-        canvases = [None, *metadata.input_size, 3]
-        self._detect = self._freeze(
-            functools.partial(task.detect, model), canvases, [None, 4, 2]
-        )
         self._features = tf.function(lambda images: pyramid(model, images))
 
     def signatures(self) -> dict[str, Graph]:
@@ -76,6 +72,13 @@ class DetectionModule(MobileModule):
             return detect(normalize(image))
 
         return signature(predict, tf.TensorSpec([1, *size, 3], tf.uint8, "image"))
+
+    @functools.cached_property
+    def _detect(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """As `DetectionTask.detect`, of canvases and how images were made to fit."""
+        detect = functools.partial(self._task.detect, self._model)
+        canvases = [None, *self._metadata.input_size, 3]
+        return self._freeze(detect, canvases, [None, 4, 2])
 
     def _detect_on_phones(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """What a .tflite file does with a normalised canvas [1, H, W, 3]."""
