@@ -7,9 +7,9 @@ where box j is better than box i and overlaps it too much, that is the one solut
     keep = (S keep == 0)
 
 Putting in what comes out, from keep = 1, which is right for the best box, every step is
-right for all boxes whose rivals the step before was right for. So n steps are exact unless
-n + 2 boxes, each better than the next, overlap one after the other. Such chains are short,
-since a box is the rival of few that are not each other's.
+right for all boxes whose rivals the step before was right for. So n steps are exact
+unless n + 2 boxes, each better than the next, overlap one after the other. Such chains
+are short, since boxes that overlap too much are mostly all of one object.
 
 All operations are among those that the GPU delegates of phones run. There is one image,
 and nothing has more than three dimensions.
