@@ -9,12 +9,14 @@ where box j is better than box i and overlaps it too much, that is the one solut
 Putting in what comes out, from keep = 1, which is right for the best box, every step is
 right for all boxes whose rivals the step before was right for. So n steps are exact
 unless n + 2 boxes, each better than the next, overlap one after the other. Such chains
-are short, since boxes that overlap too much are mostly all of one object.
+are short, since boxes that overlap too much are mostly all of one object; and they count
+within a tile of candidates only, since tiles are decided one after the other.
 
 All operations are among those that the GPU delegates of phones run. There is one image,
 and nothing has more than three dimensions.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +25,11 @@ import tensorflow as tf
 # Overlaps are computed in units of which a canvas has so many at a side: areas, and
 # sums of two, then fit into float16, which GPU delegates may compute with.
 _UNITS = 128.0
+# Where neither of two has an area, they do not overlap.
 _LEAST_AREA = 1e-6
+
+# So many candidates are decided together: CPUs keep their matrices in caches.
+_TILE = 256
 
 
 class Candidates(NamedTuple):
@@ -92,24 +98,46 @@ def suppress(
         candidates: The boxes.
         canvas: (height, width) that the boxes lie within, in pixels.
         iou_threshold: Boxes overlap too much from this intersection over union on.
-        steps: See above.
+        steps: See above; so many for each tile of candidates.
 
     Returns:
         float32 [1, k], 1 where a candidate is kept and 0 elsewhere.
     """
-    rivals = _rivals(candidates, canvas, iou_threshold)
-    keep = tf.ones([1, rivals.shape[1], 1])
-    for _ in range(steps):
-        keep = tf.nn.relu(1.0 - tf.matmul(rivals, keep))
-    return tf.squeeze(keep, axis=-1)
-
-
-def _rivals(
-    candidates: Candidates, canvas: tuple[int, int], iou_threshold: float
-) -> tf.Tensor:
-    """float32 [1, k, k]: 1 where the second is better and overlaps too much, else 0."""
-    rows = tf.split(candidates.boxes * (_UNITS / max(canvas)), 4, axis=-1)
+    boxes = candidates.boxes * (_UNITS / max(canvas))
+    classes = tf.cast(candidates.classes, tf.float32)[..., tf.newaxis]
+    edges = tf.split(boxes, 4, axis=-1)
+    area = (edges[2] - edges[0]) * (edges[3] - edges[1]) + _LEAST_AREA
+    rows = [*edges, area, classes]
     columns = [tf.transpose(values, [0, 2, 1]) for values in rows]
+    kept: list[tf.Tensor] = []
+    for begin in range(0, boxes.shape[1], _TILE):
+        end = min(begin + _TILE, boxes.shape[1])
+        tile = [values[:, begin:end] for values in rows]
+        own = _overlap(tile, [c[:, :, begin:end] for c in columns], iou_threshold)
+        own = own & np.tri(end - begin, k=-1, dtype=bool)[np.newaxis]
+        own = tf.cast(own, tf.float32)
+        rivals = 0.0
+        if kept:
+            better = _overlap(tile, [c[:, :, :begin] for c in columns], iou_threshold)
+            better = tf.cast(better, tf.float32)
+            rivals = tf.matmul(better, tf.concat(kept, axis=1))
+        keep = tf.ones([1, end - begin, 1])
+        for _ in range(steps):
+            keep = tf.nn.relu(1.0 - rivals - tf.matmul(own, keep))
+        kept.append(keep)
+    return tf.squeeze(tf.concat(kept, axis=1), axis=-1)
+
+
+def _overlap(
+    rows: Sequence[tf.Tensor],
+    columns: Sequence[tf.Tensor],
+    iou_threshold: float,
+) -> tf.Tensor:
+    """Where boxes of one class overlap too much, bool [1, r, c].
+
+    Both are edges in the order of `Candidates.boxes`, areas and classes: [1, r, 1] and
+    [1, 1, c].
+    """
     height, width = (
         tf.nn.relu(
             tf.minimum(rows[axis + 2], columns[axis + 2])
@@ -117,14 +145,7 @@ def _rivals(
         )
         for axis in (0, 1)
     )
-    # Where neither has an area, they do not overlap.
-    areas = (rows[2] - rows[0]) * (rows[3] - rows[1]) + _LEAST_AREA
-    classes = tf.cast(candidates.classes, tf.float32)
-    difference = classes[:, :, tf.newaxis] - classes[:, tf.newaxis]
-    is_same = tf.nn.relu(1.0 - tf.abs(difference))
     both = height * width
-    union = areas + tf.transpose(areas, [0, 2, 1]) - both
-    is_rival = both * is_same >= iou_threshold * union
-    count = candidates.boxes.shape[1]
-    is_better = np.tri(count, k=-1, dtype=bool)[np.newaxis]
-    return tf.cast(is_rival & is_better, tf.float32)
+    union = rows[4] + columns[4] - both
+    is_same = tf.nn.relu(1.0 - tf.abs(rows[5] - columns[5]))
+    return both * is_same >= iou_threshold * union

@@ -62,6 +62,20 @@ def test_it_is_greedy_suppression(seed, iou_threshold):
     )
 
 
+@pytest.mark.parametrize("tile", [80, 40, 33, 7, 1])
+def test_tiles_change_nothing(tile, monkeypatch):
+    monkeypatch.setattr(suppression, "_TILE", tile)
+    generator = np.random.default_rng(7)
+    boxes, classes = random_boxes(generator, 80), generator.integers(0, 3, 80)
+    assert kept(boxes, classes, steps=12) == greedy(boxes, classes, 0.5)
+
+
+def test_chains_are_counted_within_a_tile(monkeypatch):
+    monkeypatch.setattr(suppression, "_TILE", 3)
+    boxes = [[0, 10 * n, 30, 10 * n + 28] for n in range(20)]
+    assert kept(boxes, iou_threshold=0.4, steps=2) == [*range(0, 20, 2)]
+
+
 @pytest.mark.parametrize("length", [2, 3, 4, 7, 8])
 def test_a_chain_takes_a_step_for_each_box_but_the_first(length):
     """Each box overlaps its neighbours alone: every other one is kept."""
