@@ -9,8 +9,8 @@ where box j is better than box i and overlaps it too much, that is the one solut
 Putting in what comes out, from keep = 1, which is right for the best box, every step is
 right for all boxes whose rivals the step before was right for. So n steps are exact
 unless n + 2 boxes, each better than the next, overlap one after the other. Such chains
-are short, since boxes that overlap too much are mostly all of one object; and they count
-within a tile of candidates only, since tiles are decided one after the other.
+are short, since boxes that overlap too much are mostly all of one object. And they
+count within a tile of candidates alone, since one tile after the other is decided.
 
 All operations are among those that the GPU delegates of phones run. There is one image,
 and nothing has more than three dimensions.
@@ -116,12 +116,12 @@ def suppress(
         own = _overlap(tile, [c[:, :, begin:end] for c in columns], iou_threshold)
         own = own & np.tri(end - begin, k=-1, dtype=bool)[np.newaxis]
         own = tf.cast(own, tf.float32)
-        rivals = 0.0
+        rivals = tf.zeros([1, end - begin, 1])
         if kept:
             better = _overlap(tile, [c[:, :, :begin] for c in columns], iou_threshold)
             better = tf.cast(better, tf.float32)
             rivals = tf.matmul(better, tf.concat(kept, axis=1))
-        keep = tf.ones([1, end - begin, 1])
+        keep = tf.nn.relu(1.0 - rivals)
         for _ in range(steps):
             keep = tf.nn.relu(1.0 - rivals - tf.matmul(own, keep))
         kept.append(keep)
