@@ -16,10 +16,9 @@ from official.vision.ops import anchor, box_ops
 
 from hrnet_tf.configs.detection import MaskRCNNTask, RetinaNetTask
 from hrnet_tf.ops import suppression
+from hrnet_tf.serving.formats import CANDIDATES
 
-# How many pairs of box and class are compared, and in how many steps. docs/speed.md has
-# what they cost and lose.
-CANDIDATES = 256
+# docs/speed.md has what fewer lose.
 STEPS = 8
 
 
@@ -47,7 +46,7 @@ def detect(
         model: The Garden's RetinaNet.
         config: The task's configuration, whose `detection_generator` the Garden uses.
         canvas: float32.
-        candidates: How many are compared.
+        candidates: How many pairs of box and class are compared.
         steps: See `ops.suppression`.
 
     Returns:

@@ -22,6 +22,7 @@ from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops.images import decode_image
 from hrnet_tf.serving.detection import mobile
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
+from hrnet_tf.serving.formats import CANDIDATES
 from hrnet_tf.serving.graphs import (
     Graph,
     MobileModule,
@@ -37,7 +38,11 @@ class DetectionModule(MobileModule):
     """Finds objects."""
 
     def __init__(
-        self, task: DetectionTask, model: tf_keras.Model, metadata: DetectionMetadata
+        self,
+        task: DetectionTask,
+        model: tf_keras.Model,
+        metadata: DetectionMetadata,
+        candidates: int = CANDIDATES,
     ):
         """Takes the model over: its norms are folded, it cannot be trained any more.
 
@@ -45,12 +50,14 @@ class DetectionModule(MobileModule):
             task: The task that it was trained for.
             model: A detector with its weights.
             metadata: Describes how it was trained and how to use it.
+            candidates: How many boxes are compared where there are no loops; see
+                `mobile`.
         """
         super().__init__(name="detection")
         self._metadata = metadata
         self._outputs = sorted([*OUTPUTS, *(["masks"] if metadata.has_masks else [])])
         fold_norms(model)
-        self._task, self._model = task, model
+        self._task, self._model, self._candidates = task, model, candidates
         self._features = tf.function(lambda images: pyramid(model, images))
 
     def signatures(self) -> dict[str, Graph]:
@@ -85,7 +92,9 @@ class DetectionModule(MobileModule):
         size = self._metadata.input_size
         config = self._task.task_config
         if mobile.is_covered(config):
-            detect = functools.partial(mobile.detect, self._model, config)
+            detect = functools.partial(
+                mobile.detect, self._model, config, candidates=self._candidates
+            )
             return self._freeze(detect, [1, *size, 3])
         # The whole canvas counts as image, unscaled.
         info = np.array([[size, size, [1, 1], [0, 0]]], np.float32)
