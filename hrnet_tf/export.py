@@ -38,7 +38,14 @@ from absl import flags
 
 from hrnet_tf import command_line, next_steps
 from hrnet_tf.serving import android
-from hrnet_tf.serving.formats import AUTO, FORMATS, MAX_BATCH_SIZE, QUANTIZATIONS
+from hrnet_tf.serving.formats import (
+    AUTO,
+    CANDIDATES,
+    FORMATS,
+    MAX_BATCH_SIZE,
+    MAX_CANDIDATES,
+    QUANTIZATIONS,
+)
 
 # Flags of what is python -m hrnet_tf.join today.
 _MOVED_FLAGS = ("detector", "pose", "category_id", "box_score_threshold", "max_people")
@@ -105,6 +112,11 @@ def define_flags() -> flags.FlagValues:
         "batch_size",
         "With --format=tflite, for pose models: how many crops the file takes at once.",
         default=1,
+    )
+    define.integer(
+        "candidates",
+        "With --format=tflite, for RetinaNet: how many boxes are compared to leave out "
+        f"what was found already; {CANDIDATES} if not given.",
     )
     define.boolean(
         "warmup",
@@ -173,7 +185,8 @@ def export(values: flags.FlagValues) -> None:
     from hrnet_tf.tasks.records import naming_culprits
 
     options = Options(
-        values.flip_test, values.heatmaps, values.logits, input_size, values.batch_size
+        *(values.flip_test, values.heatmaps, values.logits),
+        *(input_size, values.batch_size, values.candidates),
     )
     params, kind = read_config(
         values.experiment,
@@ -262,13 +275,15 @@ def _float_layers(values: flags.FlagValues) -> int | str:
 
 
 def _check_numbers(values: flags.FlagValues) -> None:
-    if values.batch_size > MAX_BATCH_SIZE:
-        raise command_line.UsageError(
-            f"--batch_size={values.batch_size} is too large; it must be "
-            f"{MAX_BATCH_SIZE} or less."
-        )
+    for name, most in (("batch_size", MAX_BATCH_SIZE), ("candidates", MAX_CANDIDATES)):
+        if (values[name].value or 0) > most:
+            raise command_line.UsageError(
+                f"--{name}={values[name].value} is too large; it must be {most} or "
+                "less."
+            )
     for name, least in (
         ("batch_size", 1),
+        ("candidates", 1),
         ("calibration_samples", 1),
         ("verification_images", 0),
         ("max_loss", 0),
@@ -291,7 +306,7 @@ def _check_combinations(values: flags.FlagValues) -> None:
         (
             "--format=tflite",
             values.format == "tflite",
-            ("heatmaps", "logits", "input_size", "batch_size", "android"),
+            ("heatmaps", "logits", "input_size", "batch_size", "candidates", "android"),
         ),
         ("--output_dir", values.output_dir is not None, ("quantization_report",)),
         ("--format=saved_model", values.format == "saved_model", ("warmup",)),

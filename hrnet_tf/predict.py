@@ -206,10 +206,14 @@ def _check_frames(values: flags.FlagValues, is_video: bool) -> None:
 
 
 def _follower(values: flags.FlagValues, predictor: Any) -> Any:
-    """What follows people as the flags say."""
+    """What follows people as the flags say. Raises `UsageError`."""
     from hrnet_tf.serving.tracking.follower import DETECT_EVERY, Follower
     from hrnet_tf.serving.tracking.tracker import DEFAULT_SMOOTHING, Tracker
 
+    if values.detect_every and not predictor.finds_people_apart:
+        raise command_line.UsageError(
+            "--detect_every goes with --detector: without one, no frame is left out."
+        )
     tracker = Tracker(DEFAULT_SMOOTHING if values.smooth else None)
     every = values.detect_every or DETECT_EVERY
     return Follower(predictor, detect_every=every, tracker=tracker)

@@ -415,6 +415,13 @@ TOY = f"--params_override={json.dumps({'task': {'model': {'backbone': TOY_BACKBO
             2,
             "--batch_size goes with --format=tflite",
         ),
+        ([*INT8, "--candidates=0"], 2, "--candidates=0 is too small"),
+        ([*INT8, "--candidates=5000"], 2, "--candidates=5000 is too large; it must be"),
+        (
+            ["--checkpoint=c", "--format=saved_model", "--candidates=256"],
+            2,
+            "--candidates goes with --format=tflite",
+        ),
         ([*INT8, "--batch_size=0"], 2, "--batch_size=0 is too small"),
         ([*INT8, "--batch_size=1000"], 2, "--batch_size=1000 is too large; it must be"),
         (

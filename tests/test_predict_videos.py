@@ -186,6 +186,7 @@ def test_images_of_two_folders_are_not_one_video(tmp_path, capsys):
     [
         (["--smooth"], "--smooth goes with --track"),
         (["--detect_every=3"], "--detect_every goes with --track"),
+        (["--track", "--detect_every=3"], "--detect_every goes with --detector"),
         (["--track", "--frames_per_second=25"], "goes with a folder of images"),
         (["--track", "--resume"], "--resume goes with images"),
         (["--exif=ignore"], "--exif goes with images; --input is a video"),

@@ -32,7 +32,8 @@ PRESETS = sorted(
 
 def experiment_of(path: Path) -> str:
     if path.parent.name == "detection":
-        return "hrnet_maskrcnn_coco"
+        is_mobile = path.name.startswith("mobile")
+        return "hrnet_retinanet_coco" if is_mobile else "hrnet_maskrcnn_coco"
     if path.parent.name == "pose" and path.name.startswith(KEYPOINT_DATA):
         return f"hrnet_pose_{path.name.split('_')[0]}"
     if path.parent.name != "segmentation":
@@ -303,6 +304,14 @@ RECIPES = {
     "segmentation/*_w*.yaml": {
         "task.validation_data.global_batch_size": 4,
         "runtime.distribution_strategy": "mirrored",
+        "runtime.num_gpus": -1,
+    },
+    "detection/mobile_*.yaml": {
+        "task.model.num_classes": 2,
+        "task.init_checkpoint_modules": "backbone",
+        "task.train_data.global_batch_size": 16,
+        "trainer.train_steps": 88704,
+        "runtime.distribution_strategy": "one_device",
         "runtime.num_gpus": -1,
     },
     "detection/coco_*.yaml": {

@@ -32,6 +32,7 @@ class Options:
         logits: Whether a .tflite file puts out logits, too.
         input_size: (height, width) that a .tflite file takes; None for the usual.
         batch_size: How many inputs a .tflite file takes at once.
+        candidates: How many boxes a .tflite file compares; None for the usual.
     """
 
     flip_test: bool = False
@@ -39,6 +40,7 @@ class Options:
     logits: bool = False
     input_size: tuple[int, int] | None = None
     batch_size: int = 1
+    candidates: int | None = None
 
     def given(self) -> list[str]:
         """The names of those that differ from their defaults."""

@@ -24,5 +24,10 @@ OF_ERRORS = 0.1
 # The number of layers that stay in float in 8-bit files, where it is to be found out.
 AUTO = "auto"
 
+# How many boxes a RetinaNet's .tflite file compares, unless told, and the most: memory
+# grows with the square.
+CANDIDATES = 1024
+MAX_CANDIDATES = 4096
+
 # The most inputs that a .tflite file takes at once.
 MAX_BATCH_SIZE = 256

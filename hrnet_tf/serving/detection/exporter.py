@@ -9,20 +9,23 @@ import tf_keras
 from official.core import config_definitions as cfg
 
 from hrnet_tf.data.records.instances import read_images
-from hrnet_tf.serving.detection import verification
+from hrnet_tf.serving.detection import mobile, verification
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
 from hrnet_tf.serving.detection.module import DetectionModule, normalize, pyramid
 from hrnet_tf.serving.detection.predictor import DetectionPredictor, fit_image
 from hrnet_tf.serving.exporter import Exporter, Options, Timed
+from hrnet_tf.serving.formats import CANDIDATES
 from hrnet_tf.serving.verification import Score
 from hrnet_tf.tasks.detection import DetectionTask
+from hrnet_tf.training.experiment import ConfigError
 
 _log = logging.getLogger(__name__)
 
 
 class DetectionExporter(Exporter):
-    """See `Exporter`; samples are images, and there are no options."""
+    """See `Exporter`; samples are images."""
 
+    options = frozenset({"candidates"})
     maps = "pyramids"
     timed = Timed(
         "backbone and pyramid",
@@ -39,6 +42,11 @@ class DetectionExporter(Exporter):
     @classmethod
     def configure(cls, config: cfg.TaskConfig, given: Options) -> None:
         """See `Exporter`; an evaluation predicts like this already."""
+        if given.candidates is not None and not mobile.is_covered(config):
+            raise ConfigError(
+                "--candidates goes with RetinaNet and with suppression within each "
+                "class that is not soft; this detector suppresses boxes in loops."
+            )
 
     def describe(self) -> DetectionMetadata:
         config = self.task.task_config
@@ -65,7 +73,8 @@ class DetectionExporter(Exporter):
         return tf.function(lambda images: pyramid(model, normalize(images)))
 
     def module(self, model: tf_keras.Model) -> DetectionModule:
-        return DetectionModule(self.task, model, self.metadata)
+        candidates = self.given.candidates or CANDIDATES
+        return DetectionModule(self.task, model, self.metadata, candidates)
 
     def score_checkpoint(self, model: tf_keras.Model) -> Score:
         return verification.score_checkpoint(self.task, model, self.max_images)

@@ -7,6 +7,7 @@ convolutions, and all variables are frozen into constants.
 docs/signatures.md says what each of them takes and returns.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +20,9 @@ from tensorflow.python.framework.convert_to_constants import (
 
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops.images import decode_image
+from hrnet_tf.serving.detection import mobile
 from hrnet_tf.serving.detection.metadata import DetectionMetadata
+from hrnet_tf.serving.formats import CANDIDATES
 from hrnet_tf.serving.graphs import (
     Graph,
     MobileModule,
@@ -35,7 +38,11 @@ class DetectionModule(MobileModule):
     """Finds objects."""
 
     def __init__(
-        self, task: DetectionTask, model: tf_keras.Model, metadata: DetectionMetadata
+        self,
+        task: DetectionTask,
+        model: tf_keras.Model,
+        metadata: DetectionMetadata,
+        candidates: int = CANDIDATES,
     ):
         """Takes the model over: its norms are folded, it cannot be trained any more.
 
@@ -43,12 +50,14 @@ class DetectionModule(MobileModule):
             task: The task that it was trained for.
             model: A detector with its weights.
             metadata: Describes how it was trained and how to use it.
+            candidates: How many boxes are compared where there are no loops; see
+                `mobile`.
         """
         super().__init__(name="detection")
         self._metadata = metadata
         self._outputs = sorted([*OUTPUTS, *(["masks"] if metadata.has_masks else [])])
         fold_norms(model)
-        self._detect = self._freeze(task, model)
+        self._task, self._model, self._candidates = task, model, candidates
         self._features = tf.function(lambda images: pyramid(model, images))
 
     def signatures(self) -> dict[str, Graph]:
@@ -64,13 +73,32 @@ class DetectionModule(MobileModule):
         if with_maps:
             raise ValueError("The .tflite file of a detector has no maps.")
         size = self._metadata.input_size
-        # The whole canvas counts as image, unscaled.
-        info = np.array([[size, size, [1, 1], [0, 0]]], np.float32)
+        detect = self._detect_on_phones()
 
         def predict(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._detect(normalize(image), tf.constant(info))
+            return detect(normalize(image))
 
         return signature(predict, tf.TensorSpec([1, *size, 3], tf.uint8, "image"))
+
+    @functools.cached_property
+    def _detect(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """As `DetectionTask.detect`, of canvases and how images were made to fit."""
+        detect = functools.partial(self._task.detect, self._model)
+        canvases = [None, *self._metadata.input_size, 3]
+        return self._freeze(detect, canvases, [None, 4, 2])
+
+    def _detect_on_phones(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """What a .tflite file does with a normalised canvas [1, H, W, 3]."""
+        size = self._metadata.input_size
+        config = self._task.task_config
+        if mobile.is_covered(config):
+            detect = functools.partial(
+                mobile.detect, self._model, config, candidates=self._candidates
+            )
+            return self._freeze(detect, [1, *size, 3])
+        # The whole canvas counts as image, unscaled.
+        info = np.array([[size, size, [1, 1], [0, 0]]], np.float32)
+        return lambda canvas: self._detect(canvas, tf.constant(info))
 
     def predict_maps(self, images: tf.Tensor) -> tf.Tensor:
         """The pyramid's first level of canvases uint8 [N, H, W, 3]."""
@@ -130,20 +158,19 @@ class DetectionModule(MobileModule):
         return {name: values[:count] for name, values in found.items()}
 
     def _freeze(
-        self, task: DetectionTask, model: tf_keras.Model
-    ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-        """The detector as a function of constants, see `DetectionTask.detect`."""
+        self, detect: Callable[..., dict[str, tf.Tensor]], *shapes: list[int | None]
+    ) -> Callable[..., dict[str, tf.Tensor]]:
+        """A detector as a function of constants, which takes float32 of some shapes.
+
+        What is beyond num_detections depends on the detector: it becomes 0.
+        """
 
         @tf.function(
             autograph=False,
-            input_signature=[
-                tf.TensorSpec([None, *self._metadata.input_size, 3], tf.float32),
-                tf.TensorSpec([None, 4, 2], tf.float32),
-            ],
+            input_signature=[tf.TensorSpec(shape, tf.float32) for shape in shapes],
         )
-        def detect(canvases, info):
-            found = task.detect(model, canvases, info)
-            # What is beyond num_detections depends on the detector: make it 0.
+        def detect_all(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            found = detect(*inputs)
             place = tf.range(tf.shape(found["scores"])[1])
             is_found = place < found["num_detections"][:, tf.newaxis]
             return {
@@ -154,7 +181,7 @@ class DetectionModule(MobileModule):
             }
 
         frozen = convert_variables_to_constants_v2(
-            detect.get_concrete_function(), lower_control_flow=False
+            detect_all.get_concrete_function(), lower_control_flow=False
         )
         # Frozen functions return dicts as lists, in the order of their keys.
         return lambda *arguments: dict(

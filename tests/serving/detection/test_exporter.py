@@ -1,16 +1,19 @@
 """An exported detector names its classes, wherever the names are to be had."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
+import tensorflow as tf
 from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.serving.detection.exporter import DetectionExporter
 from hrnet_tf.serving.exporter import Options
-from hrnet_tf.training.experiment import parse_config
+from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.run_file import RunFile
 
+RETINANET = "hrnet_retinanet_coco"
 NAMES = {1: "person", 2: "disc", 3: "box", 4: "bar"}
 NO_ANNOTATIONS = "task.annotation_file=/no/instances.json"
 NO_RECORDS = "task.train_data.input_path=/no/records-*"
@@ -48,3 +51,28 @@ def test_numbers_are_the_last_resort_and_the_log_says_so(categories, caplog):
     assert categories(None, NO_ANNOTATIONS, NO_RECORDS) == numbers
     (sentence,) = caplog.messages
     assert "named by their numbers" in sentence and "annotation_file" in sentence
+
+
+@pytest.mark.parametrize(
+    ("experiment", "change"),
+    [
+        ("hrnet_fasterrcnn_coco", ""),
+        (RETINANET, "task.model.detection_generator.use_class_agnostic_nms=true"),
+    ],
+)
+def test_candidates_are_refused_where_boxes_are_suppressed_in_loops(experiment, change):
+    config = parse_config(experiment, [], [change] if change else []).task
+    DetectionExporter.configure(config, Options())
+    with pytest.raises(ConfigError, match="--candidates goes with RetinaNet"):
+        DetectionExporter.configure(config, Options(candidates=64))
+    DetectionExporter.configure(parse_config(RETINANET).task, Options(candidates=64))
+
+
+def test_candidates_reach_the_file(monkeypatch):
+    """A module compares as many as were asked for, and 1024 otherwise."""
+    task = SimpleNamespace(task_config=parse_config(RETINANET).task)
+    exporter = DetectionExporter.__new__(DetectionExporter)
+    exporter.task, exporter.metadata = task, SimpleNamespace(has_masks=False)
+    for given, expected in ((Options(), 1024), (Options(candidates=64), 64)):
+        exporter.given = given
+        assert exporter.module(tf.Module())._candidates == expected
