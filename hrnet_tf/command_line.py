@@ -67,16 +67,11 @@ class _FlagValues(flags.FlagValues):
         """Parses flags; see `Flags.pass_on_beside`."""
         known = {*self, *(f"no{name}" for name in self), *_OF_ABSL, ""}
         others = [a for a in argv if a.startswith("--") and flag_name(a) not in known]
-        if not self._has_others(argv):
+        given = {*map(flag_name, argv), *(name for name in self if self[name].default)}
+        if self.beside not in given:
             others = []
         self.__dict__["passed_on"] = others  # What absl sets is a flag.
         return super().__call__([a for a in argv if a not in others], known_only)
-
-    def _has_others(self, argv: Sequence[str]) -> bool:
-        if self.beside is None:
-            return False
-        given = {*map(flag_name, argv)}
-        return self.beside in given or self[self.beside].default is not None
 
     def _get_flag_file_lines(self, filename: str, parsed_file_stack: Any = None) -> Any:
         if filename:
@@ -164,10 +159,7 @@ class Flags:
         )
 
     def pass_on_beside(self, name: str) -> None:
-        """Beside this flag, others written --name=value are the values' `passed_on`.
-
-        So they always are if it has a default.
-        """
+        """With this flag, or its default, unknown ones are the values' `passed_on`."""
         self.values.__dict__["beside"] = name
 
     def float(self, name: str, text: str, default: float | None = None) -> None:

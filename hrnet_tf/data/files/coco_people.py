@@ -29,7 +29,7 @@ from hrnet_tf.data.files.person_extras import (
     read_region,
     told_of_list,
 )
-from hrnet_tf.data.vocabularies.skeletons import Skeleton, built_in_with
+from hrnet_tf.data.vocabularies.skeletons import BUILT_IN, Skeleton
 from hrnet_tf.messages import shown, shown_at
 
 ALL = "all"  # stands for all categories with keypoints
@@ -258,7 +258,7 @@ def _compare_keypoints(
         raise ConversionError(
             f"{path} lists {len(named)} keypoints for category "
             f"{shown(category.get('name'))}, but the skeleton {skeleton.name} has "
-            f"{len(expected)}{built_in_with(len(named))}; give the data's "
+            f"{len(expected)}{_built_in_with(len(named))}; give the data's "
             f"own{_OWN_SKELETON}."
         )
     place = next(i for i in range(len(named)) if named[i] != expected[i])
@@ -337,6 +337,12 @@ def _check_can_be_cropped(person: Person, image: ImageEntry, faults: Faults) -> 
         )
 
 
+def _built_in_with(count: int) -> str:
+    """The built-in skeletons of so many keypoints, in brackets; "" if there is none."""
+    names = [name for name, one in BUILT_IN.items() if len(one.keypoints) == count]
+    return f" ({' and '.join(names)}: {count})" if names else ""
+
+
 def _check_keypoints(keypoints: Any, num_keypoints: int) -> None:
     if not isinstance(keypoints, list) or len(keypoints) != 3 * num_keypoints:
         count = len(keypoints) // 3 if isinstance(keypoints, list) else 0
@@ -344,7 +350,7 @@ def _check_keypoints(keypoints: Any, num_keypoints: int) -> None:
             "wrong number of keypoint values",
             f"keypoints {told_of_list(keypoints)}; the skeleton's {num_keypoints} "
             f"keypoints need {3 * num_keypoints} (x, y, v of each)"
-            f"{built_in_with(count)}.",
+            f"{_built_in_with(count)}.",
         )
     if not is_number_list(keypoints):
         raise Unusable(

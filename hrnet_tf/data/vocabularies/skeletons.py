@@ -173,12 +173,6 @@ def load_skeleton(name_or_path: str) -> Skeleton:
     )
 
 
-def built_in_with(count: int) -> str:
-    """The built-in skeletons of so many keypoints, in brackets; "" if there is none."""
-    names = [name for name, one in BUILT_IN.items() if len(one.keypoints) == count]
-    return f" ({' and '.join(names)}: {count})" if names else ""
-
-
 def skeleton_from_spec(spec: Any, source: str) -> Skeleton:
     """The skeleton that a mapping from `source` describes. Raises `SkeletonError`."""
     reader = _SpecReader(spec, source)
