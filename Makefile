@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-heavy test-slow test-android test-faults test-all benchmark docs lock audit dist clean clean-demo
+.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-heavy test-slow test-android test-faults test-all check-release benchmark docs docs-check lock licences audit dist clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -38,9 +38,11 @@ help:
 	@echo 'make test-android    the Android app: its sources compiled, its numbers compared'
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
+	@echo 'make check-release   all that is checked before a release, with a summary'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
 	@echo 'make benchmark   speed beside peers, about ten minutes; docs/speed.md has more'
 	@echo 'make docs        build the pages of docs/ into site/; dead links fail'
+	@echo 'make docs-check  run the commands of all pages in a fresh clone; PAGES=... for some'
 	@echo 'make lock        compile requirements.lock from setup.cfg, and docs/requirements.txt'
 	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
 	@echo 'make dist        build the wheel and the source archive into dist/'
@@ -187,6 +189,10 @@ test-faults: $(STAMP)
 test-all: lint
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+# Steps go on after one that failed.
+check-release:
+	PYTEST_FLAGS='$(PYTEST_FLAGS)' $(PYTHON) tests/support/release_check.py
+
 # ---- speed ----
 
 # Peers that are not installed are left out: PyTorch comes with `make env-convert`,
@@ -213,6 +219,19 @@ $(DOCS_STAMP): docs/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)-docs
 	$(VENV)-docs/bin/python -m pip install --quiet --require-hashes --no-deps -r docs/requirements.txt
 	@touch $@
+
+# A clone of the last commit, with an environment of its own. With PAGES, one that is there
+# is brought to that commit and used again; what its pages made before stays.
+DOCS_CLONE = .docs-check
+PAGES ?=
+
+docs-check:
+	@git diff --quiet HEAD || echo 'What is not committed is not checked.' >&2
+	@test -n '$(PAGES)' -a -d $(DOCS_CLONE) || { \
+	  rm -rf $(DOCS_CLONE) && git clone --quiet . $(DOCS_CLONE); }
+	@git -C $(DOCS_CLONE) fetch --quiet origin HEAD
+	@git -C $(DOCS_CLONE) reset --quiet --hard FETCH_HEAD
+	@cd $(DOCS_CLONE) && $(PYTHON) tests/support/docs_check.py $(PAGES)
 
 # ---- upkeep ----
 
@@ -245,7 +264,7 @@ dist:
 	$(VENV)-dist/bin/python -m build
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-docs $(VENV)-dist site build dist hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-docs $(VENV)-dist .docs-check site build dist hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:
