@@ -45,6 +45,7 @@ help:
 	@echo 'make docs-check  run the commands of all pages in a fresh clone; PAGES=... for some'
 	@echo 'make lock        compile requirements.lock from setup.cfg, and docs/requirements.txt'
 	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
+	@echo 'make licences    list the licences of what the lock file installs, in docs/licences.md'
 	@echo 'make dist        build the wheel and the source archive into dist/'
 	@echo 'make clean       remove $(VENV) and caches'
 	@echo 'make clean-demo  remove what make demo drew and trained'
@@ -248,6 +249,10 @@ lock:
 	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.9
 	$(UV_COMPILE) --extra dev --extra demo --output-file requirements.lock setup.cfg
 	$(UV_COMPILE) --output-file docs/requirements.txt docs/requirements.in
+
+# After `make lock` and `make env`.
+licences: $(STAMP)
+	$(BIN)/python tests/support/licences.py
 
 # What this Python and system would install, and the advisories of PyPI or, with
 # AUDIT_FLAGS='-s osv', of OSV.
