@@ -63,7 +63,8 @@ env: $(STAMP)
 LOCKED = --quiet --require-hashes --no-deps -r
 PIP_INSTALL = $(BIN)/python -m pip install $(LOCKED)
 # uv takes a fraction of pip's time, but knows none of pip's settings: where pip has an
-# index of its own, and where uv fails, pip installs.
+# index of its own, and where uv fails, pip installs. The settings in pyproject.toml are for
+# `make lock`.
 UV = $(VENV)/uv.txt
 UV_LINES = sed -n '/^uv==/,/[^\\]$$/p' requirements.lock
 PIP_HAS_AN_INDEX = $(BIN)/python -m pip config list | grep -q '[.]index-url='
@@ -82,7 +83,7 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(UV_LINES) > $(UV)
 	{ ! { $(PIP_HAS_AN_INDEX); } && $(PIP_INSTALL) $(UV) && \
-	  $(BIN)/uv pip install --python=$(BIN)/python $(LOCKED) requirements.lock; } || \
+	  $(BIN)/uv pip install --no-config --python=$(BIN)/python $(LOCKED) requirements.lock; } || \
 	  $(PIP_INSTALL) requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
