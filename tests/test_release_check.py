@@ -1,6 +1,7 @@
 """`make docs-check` and `make check-release`: what they run, and what they tell."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import pages
 import pytest
 import reader
 import release_check
+
+import hrnet_tf
 
 PAGE = """
 ```sh
@@ -179,3 +182,10 @@ def test_targets_that_a_release_checks_exist():
             ["make", "--dry-run", target], cwd=pages.REPO, capture_output=True
         )
         assert done.returncode == 0, target
+
+
+def test_the_version_is_the_same_everywhere():
+    changes = (pages.REPO / "CHANGELOG.md").read_text()
+    citation = (pages.REPO / "CITATION.cff").read_text()
+    assert re.search(r"^## (.+)$", changes, re.M)[1] == hrnet_tf.__version__
+    assert re.search(r"^version: (.+)$", citation, re.M)[1] == hrnet_tf.__version__
