@@ -8,7 +8,7 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 def installing(tmp_path, pip: str, uv: str) -> list[str]:
-    """Makes the environment with stand-ins of its Python and uv; returns their calls."""
+    """Makes the environment with a Python and uv that only note how they are called."""
     binaries = tmp_path / "venv/bin"
     binaries.mkdir(parents=True)
     calls = tmp_path / "calls"
