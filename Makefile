@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-heavy test-slow test-android test-faults test-all benchmark docs lock audit dist clean clean-demo
+.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-heavy test-slow test-android test-faults test-all check-release benchmark docs docs-check lock licences audit dist clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -38,11 +38,14 @@ help:
 	@echo 'make test-android    the Android app: its sources compiled, its numbers compared'
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
+	@echo 'make check-release   all that is checked before a release, with a summary'
 	@echo 'make lint        ruff check, ruff format --check and mypy'
 	@echo 'make benchmark   speed beside peers, about ten minutes; docs/speed.md has more'
 	@echo 'make docs        build the pages of docs/ into site/; dead links fail'
+	@echo 'make docs-check  run the commands of all pages in a fresh clone; PAGES=... for some'
 	@echo 'make lock        compile requirements.lock from setup.cfg, and docs/requirements.txt'
 	@echo 'make audit       look for known vulnerabilities of what it names; needs the internet'
+	@echo 'make licences    list the licences of what the lock file installs, in docs/licences.md'
 	@echo 'make dist        build the wheel and the source archive into dist/'
 	@echo 'make clean       remove $(VENV) and caches'
 	@echo 'make clean-demo  remove what make demo drew and trained'
@@ -55,9 +58,18 @@ help:
 env: $(STAMP)
 	@echo '$(VENV) is ready.'
 
-# A half-made .venv, left by an interrupted run, has no working pip: it is made anew.
 # The lock file names every package, so --no-deps loses none; with it, an old pip
 # does not trip over packages that are asked for with and without extras.
+LOCKED = --quiet --require-hashes --no-deps -r
+PIP_INSTALL = $(BIN)/python -m pip install $(LOCKED)
+# uv takes a fraction of pip's time, but knows none of pip's settings: where pip has an
+# index of its own, and where uv fails, pip installs. The settings in pyproject.toml are for
+# `make lock`.
+UV = $(VENV)/uv.txt
+UV_LINES = sed -n '/^uv==/,/[^\\]$$/p' requirements.lock
+PIP_HAS_AN_INDEX = $(BIN)/python -m pip config list | grep -q '[.]index-url='
+
+# A half-made .venv, left by an interrupted run, has no working pip: it is made anew.
 $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { \
 	  echo 'No command "$(PYTHON)": install Python 3.10 to 3.13, or name one' \
@@ -69,7 +81,10 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	  echo '$(PYTHON) has no venv module: install it (on Debian and Ubuntu, the package' \
 	    'python3-venv).' >&2; exit 1; }
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(UV_LINES) > $(UV)
+	{ ! { $(PIP_HAS_AN_INDEX); } && $(PIP_INSTALL) $(UV) && \
+	  $(BIN)/uv pip install --no-config --python=$(BIN)/python $(LOCKED) requirements.lock; } || \
+	  $(PIP_INSTALL) requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -187,6 +202,10 @@ test-faults: $(STAMP)
 test-all: lint
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+# Steps go on after one that failed.
+check-release:
+	PYTEST_FLAGS='$(PYTEST_FLAGS)' $(PYTHON) tests/support/release_check.py
+
 # ---- speed ----
 
 # Peers that are not installed are left out: PyTorch comes with `make env-convert`,
@@ -214,6 +233,19 @@ $(DOCS_STAMP): docs/requirements.txt
 	$(VENV)-docs/bin/python -m pip install --quiet --require-hashes --no-deps -r docs/requirements.txt
 	@touch $@
 
+# A clone of the last commit, with an environment of its own. With PAGES, one that is there
+# is brought to that commit and used again; what its pages made before stays.
+DOCS_CLONE = .docs-check
+PAGES ?=
+
+docs-check:
+	@git diff --quiet HEAD || echo 'What is not committed is not checked.' >&2
+	@test -n '$(PAGES)' -a -d $(DOCS_CLONE) || { \
+	  rm -rf $(DOCS_CLONE) && git clone --quiet . $(DOCS_CLONE); }
+	@git -C $(DOCS_CLONE) fetch --quiet origin HEAD
+	@git -C $(DOCS_CLONE) reset --quiet --hard FETCH_HEAD
+	@cd $(DOCS_CLONE) && $(PYTHON) tests/support/docs_check.py $(PAGES)
+
 # ---- upkeep ----
 
 # Keeps the versions already locked where setup.cfg still allows them;
@@ -226,9 +258,14 @@ UV_COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-versio
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.9
+	$(UV_LINES) > $(VENV)-lock/uv.txt
+	$(VENV)-lock/bin/python -m pip install $(LOCKED) $(VENV)-lock/uv.txt
 	$(UV_COMPILE) --extra dev --extra demo --output-file requirements.lock setup.cfg
 	$(UV_COMPILE) --output-file docs/requirements.txt docs/requirements.in
+
+# After `make lock` and `make env`.
+licences: $(STAMP)
+	$(BIN)/python tests/support/licences.py
 
 # What this Python and system would install, and the advisories of PyPI or, with
 # AUDIT_FLAGS='-s osv', of OSV.
@@ -245,7 +282,7 @@ dist:
 	$(VENV)-dist/bin/python -m build
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-docs $(VENV)-dist site build dist hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-docs $(VENV)-dist .docs-check site build dist hrnet_tf.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find hrnet_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 clean-demo:

@@ -39,7 +39,7 @@ MIDDLE = {"modeling", "losses", "data", "evaluation"}
 # The rooms of hrnet_tf that each room may import, besides itself.
 MAY_IMPORT: dict[str, set[str]] = (
     {room: set() for room in ("configs", "messages", "signals", "progress")}
-    | {"value_types": set()}
+    | {"value_types": set(), "scripts": set()}
     | {"ops": {"configs"}}
     | {"input_files": {"messages"}}
     | {"output_files": {"input_files", "messages"}}

@@ -6,7 +6,9 @@ did not record their experiment.
 """
 
 import dataclasses
+import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -126,3 +128,12 @@ def test_the_kind_of_a_run_is_found_out(name, kind, tmp_path):
     params, found = read_config(None, str(tmp_path), [], [], Options(), verify=False)
     assert found.name == kind
     assert hasattr(params.task.model, "roi_sampler") == (name == "maskrcnn")
+
+
+def test_modules_that_took_others_places_exist():
+    page = Path(__file__).parents[1] / "docs/upgrading.md"
+    text = page.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .*? \| (.*) \|$", text, re.MULTILINE)
+    named = [n for row in rows for n in re.findall(r"`(hrnet_tf\.[\w.]+)`", row)]
+    assert len(named) > 30
+    assert [name for name in named if not importlib.util.find_spec(name)] == []

@@ -1,5 +1,7 @@
 """The package as pip installs it: from a wheel, without the checkout."""
 
+import configparser
+import inspect
 import os
 import shutil
 import subprocess
@@ -11,7 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from hrnet_tf import scripts
+
 REPO = Path(__file__).resolve().parents[2]
+DRAWING = "hrnet-tf-data-synthetic"
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +40,9 @@ def run(tmp_path_factory) -> Callable[..., str]:
     ):
         subprocess.run([*pip, *arguments], check=True, capture_output=True, timeout=120)
 
-    def run(*arguments: str | Path) -> str:
+    def run(*arguments: str | Path, program: str = "") -> str:
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [installed / "bin" / program if program else sys.executable, *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(installed)},
             capture_output=True,
@@ -65,6 +70,35 @@ def test_it_brings_presets_skeletons_and_types(run):
     files = (REPO / "configs").glob("*/*.yaml")
     assert set(names) == {f"{p.parent.name}/{p.stem}" for p in files}
     assert Path(path).parents[2].joinpath("py.typed").exists()
+
+
+def test_commands_are_programs_too(run):
+    told = run("--help", program="hrnet-tf-train").splitlines()
+    module = run("-m", "hrnet_tf.train", "--help").splitlines()
+    # One line names the file that Python was given.
+    assert [line for line in told if line not in module] == ["hrnet_tf.train:"]
+    run("--output_dir=drawn", "--num_train=1", "--num_val=1", program=DRAWING)
+
+
+def test_every_command_has_a_program():
+    setup = configparser.ConfigParser()
+    setup.read(REPO / "setup.cfg")
+    lines = setup["options.entry_points"]["console_scripts"].split("\n")
+    programs = dict(line.split(" = hrnet_tf.scripts:") for line in lines if line)
+    files = (REPO / "hrnet_tf").rglob("*.py")
+    commands = {
+        ".".join(path.relative_to(REPO).with_suffix("").parts)
+        for path in files
+        if '\nif __name__ == "__main__"' in path.read_text(encoding="utf-8")
+    }
+    assert len(commands) >= 20
+    for command in commands:
+        name = command.removeprefix("hrnet_tf.").removesuffix(".__main__")
+        name = name.replace(".", "_")
+        assert programs.pop(f"hrnet-tf-{name.replace('_', '-')}") == name
+        run = inspect.getclosurevars(getattr(scripts, name))
+        assert run.nonlocals["module"] == command
+    assert not programs
 
 
 def test_it_predicts(run, tflite_file, tmp_path):

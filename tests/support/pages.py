@@ -1,9 +1,13 @@
 """The documents' blocks of code, and what is said above them.
 
-A comment in the line above a block tells why no test runs it, or which one does:
+A comment in the line above a block tells why nothing runs it, or what does:
 
     <!-- not run: needs Docker -->
     <!-- run by tests/test_garden.py -->
+    <!-- run by make docs-check: takes minutes -->
+
+Blocks without one are run by tests/test_walks.py and tests/api/test_page_examples.py.
+`make docs-check` (tests/check_docs.py) runs the blocks of all three kinds.
 """
 
 import dataclasses
@@ -22,7 +26,9 @@ PAGES = sorted(
 )
 
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-_NOTE = re.compile(r"<!-- (not run: .+|run by \S+) -->")
+_NOTE = re.compile(
+    r"<!-- (not run: .+|run by tests/\S+|run by make docs-check: .+) -->"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +43,24 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(REPO)}:{self.line}"
+
+    @property
+    def reason(self) -> str:
+        """Why nothing runs it, or no text."""
+        return self._after("not run: ")
+
+    @property
+    def test(self) -> str:
+        """The file of the test that runs it, or no text."""
+        return "" if self.is_checked_alone else self._after("run by ")
+
+    @property
+    def is_checked_alone(self) -> bool:
+        """Whether no test but `make docs-check` runs it."""
+        return self.note.startswith("run by make docs-check: ")
+
+    def _after(self, start: str) -> str:
+        return self.note[len(start) :] if self.note.startswith(start) else ""
 
     def commands(self) -> list[list[str]]:
         """The words of each command of a shell; a loop is all of its rounds."""

@@ -1,0 +1,79 @@
+"""Everything that is checked before a release: `make check-release`.
+
+Each step is a target of the Makefile, and goes on to its end whatever became of those
+before. What failed, and what was skipped and why, is told at the end; the exit code is
+1 if a step failed.
+"""
+
+import collections
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import docs_check
+
+REPO = Path(__file__).resolve().parents[2]
+STEPS = ("lint", "test-all", "docs", "docs-check", "dist")
+TESTS = "build/release_tests.xml"
+# docs-check writes it in its clone.
+DOCUMENTS = ".docs-check/build/docs_check.json"
+
+
+def run(step: str) -> tuple[bool, float]:
+    """Makes a target; returns whether it was made, and the seconds that it took."""
+    print(f"==== make {step}", flush=True)
+    begin = time.monotonic()
+    flags = os.environ.get("PYTEST_FLAGS", "")
+    more = [f"PYTEST_FLAGS={flags} --junitxml={TESTS}"] if step == "test-all" else []
+    done = subprocess.run(["make", "--no-print-directory", step, *more], cwd=REPO)
+    return done.returncode == 0, time.monotonic() - begin
+
+
+def tests_told(file: Path) -> Iterator[str]:
+    """How many tests passed, failed and were skipped, from pytest's JUnit file."""
+    counts: collections.Counter = collections.Counter()
+    failed, reasons = [], collections.Counter()
+    for case in ElementTree.parse(file).iter("testcase"):
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            counts["failed"] += 1
+            failed.append(f"{case.get('classname')}::{case.get('name')}")
+        elif skipped is not None:
+            counts["skipped"] += 1
+            reasons[skipped.get("message", "")] += 1
+        else:
+            counts["passed"] += 1
+    told = (f"{counts[name]} {name}" for name in ("passed", "failed", "skipped"))
+    yield f"Tests: {', '.join(told)}."
+    yield from (f"  failed: {name}" for name in failed)
+    yield from (f"  skipped: {why} ({n})" for why, n in reasons.most_common())
+
+
+def documents_told(file: Path) -> str:
+    """The summary that docs-check printed."""
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    return docs_check.summary([docs_check.Row(**row) for row in rows])
+
+
+def main(steps: Sequence[str]) -> int:
+    """Runs the steps, or all; returns the exit code."""
+    for name in (TESTS, DOCUMENTS):  # Of an earlier run.
+        (REPO / name).unlink(missing_ok=True)
+    made = {step: run(step) for step in steps or STEPS}
+    print("==== summary")
+    for step, (is_made, seconds) in made.items():
+        print(f"{step:12} {'ok' if is_made else 'failed':8} {seconds:7.0f} s")
+    if (REPO / TESTS).exists():
+        print(*tests_told(REPO / TESTS), sep="\n")
+    if (REPO / DOCUMENTS).exists():
+        print(documents_told(REPO / DOCUMENTS))
+    return int(not all(is_made for is_made, _ in made.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
