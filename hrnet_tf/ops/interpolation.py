@@ -7,11 +7,12 @@ count get the weight 0. Outside XLA, TensorFlow's resize is faster.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
-Side = int | tf.Tensor
+Side: TypeAlias = int | tf.Tensor
 
 
 def is_traced_for_xla() -> bool:
@@ -22,17 +23,15 @@ def is_traced_for_xla() -> bool:
 
 
 def resize_bilinear(
-    images: tf.Tensor, size: Sequence[Side], align_corners: bool = False
+    images: tf.Tensor, size: Sequence[Side] | tf.Tensor, align_corners: bool = False
 ) -> tf.Tensor:
     """Resizes [B, h, w, C] to [B, *size, C], keeping the dtype.
 
     With `align_corners`, pixels are points, and those at the corners stay there (as
     torch's align_corners=True); otherwise they are squares, and the borders stay.
     """
-    static = [*images.shape[1:3], *size]
-    if is_traced_for_xla() and all(isinstance(side, int) for side in static):
-        height, width = static[:2]
-        return resize_part(images, (height, width), size, size, align_corners)
+    if is_traced_for_xla() and _is_static(images.shape[1:3]) and _is_static(size):
+        return resize_part(images, images.shape[1:3], size, size, align_corners)
     if align_corners:
         resized = tf.raw_ops.ResizeBilinear(
             images=images, size=size, align_corners=True
@@ -63,6 +62,10 @@ def resize_part(
     )
     resized = tf.einsum("yh,bhwc->bywc", rows, tf.cast(images, tf.float32))
     return tf.cast(tf.einsum("xw,bywc->byxc", columns, resized), images.dtype)
+
+
+def _is_static(size: Sequence[Side | None] | tf.Tensor) -> bool:
+    return not tf.is_tensor(size) and all(isinstance(side, int) for side in size)
 
 
 def _weights(
