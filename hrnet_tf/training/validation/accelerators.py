@@ -68,7 +68,8 @@ def _tpu_mistakes(
     params: cfg.ExperimentConfig, trains: bool, evaluates: bool
 ) -> Iterator[str]:
     runtime, task = params.runtime, params.task
-    if not runtime.tpu and not any(name in os.environ for name in tpus.NAMES):
+    is_named = runtime.tpu or any(name in os.environ for name in tpus.NAMES)
+    if not is_named:
         yield (
             "runtime.distribution_strategy is tpu, but runtime.tpu (--tpu) is empty; "
             "give the TPU's name, its address grpc://HOST:PORT, or local on a TPU VM."
@@ -91,7 +92,7 @@ def _tpu_mistakes(
         )
     if evaluates:
         yield from _evaluation_mistakes(task)
-    if tpus.is_elsewhere(runtime):
+    if is_named and tpus.is_elsewhere(runtime):
         yield from _elsewhere_mistakes(task, trains, evaluates)
 
 
