@@ -193,13 +193,16 @@ def test_training_steps_compile(case, make):
     ["pose", "seg bilinear", "seg ocr", "maskrcnn", "retinanet", "classification"],
 )
 def test_training_steps_compile_in_bfloat16(case, make):
-    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    """Rounding goes far in so small a network: no farther than without XLA."""
     task, _ = make(case)
     inputs = batch(task, training=True)
     loss, gradient = step(task, inputs, is_compiled=False)
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    _, rounded_gradient = step(task, inputs, is_compiled=False)
     compiled_loss, compiled_gradient = step(task, inputs, is_compiled=True)
     assert compiled_loss == pytest.approx(loss, rel=2e-2)
-    assert difference(gradient, compiled_gradient) < 0.3
+    usual = difference(gradient, rounded_gradient)
+    assert difference(gradient, compiled_gradient) < 2 * usual < 2
 
 
 def build(task):
