@@ -30,14 +30,17 @@ def predict_image(
     goes with resizing to a fixed size.
     """
 
-    # A function of its own is traced once, however many scales and windows use it.
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
-    )
     def normalized(images: tf.Tensor) -> tf.Tensor:
         return network(normalize_image(images))
 
+    # A function of its own is traced once, however many scales and windows use it. It
+    # knows no sizes: under XLA, resizes within it would be XLA's own, and wrong.
+    if part is None:
+        normalized = tf.function(
+            normalized,
+            autograph=False,
+            input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
+        )
     if evaluation.flip_test:
         normalized = dense_prediction.with_mirrored(normalized, flip_permutation)
     height, width = tf.unstack(tf.shape(image)[:2])

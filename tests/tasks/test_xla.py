@@ -213,6 +213,11 @@ def build(task):
     model = task.build_model()
     if hasattr(task, "detect"):
         draw_detector_weights(model)
+    elif hasattr(task, "label_set"):
+        # At first all classes are all but equal, and rounding would choose.
+        for weight in model.head.trainable_weights:
+            if "kernel" in weight.name:
+                weight.assign(300 * weight)
     return model
 
 
@@ -231,10 +236,14 @@ def assert_alike(found, expected):
     for name, value in expected.items():
         received = found[name].astype(np.float64)
         assert received.shape == value.shape, name
-        size = max(np.abs(value.astype(np.float64)).max(initial=0), 1e-3)
-        wrong = np.abs(received - value) > 1e-3 * size
-        # Of all but equal classes, another may be the greatest.
-        assert wrong.mean() < 1e-3, (name, wrong.mean())
+        away = np.abs(received - value)
+        if name == "confusion":
+            wrong = away.sum() / (2 * value.sum())
+        else:
+            size = max(np.abs(value.astype(np.float64)).max(initial=0), 1e-3)
+            wrong = (away > 1e-3 * size).mean()
+        # Of all but equal classes, another may win.
+        assert wrong < (1e-2 if name in ("confusion", "predicted") else 1e-3), name
 
 
 @slow
