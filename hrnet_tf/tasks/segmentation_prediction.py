@@ -30,14 +30,15 @@ def predict_image(
     goes with resizing to a fixed size.
     """
 
-    def normalized(images: tf.Tensor) -> tf.Tensor:
+    def normalize_and_predict(images: tf.Tensor) -> tf.Tensor:
         return network(normalize_image(images))
 
+    normalized: dense_prediction.Network = normalize_and_predict
     # A function of its own is traced once, however many scales and windows use it. It
     # knows no sizes: under XLA, resizes within it would be XLA's own, and wrong.
     if part is None:
         normalized = tf.function(
-            normalized,
+            normalize_and_predict,
             autograph=False,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
         )
