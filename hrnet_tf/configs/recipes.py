@@ -8,15 +8,21 @@ from official.modeling import optimization
 
 
 @dataclasses.dataclass
-class ProfiledTrainer(cfg.TrainerConfig):
-    """The Garden's trainer, which can be profiled.
+class Trainer(cfg.TrainerConfig):
+    """The Garden's trainer, which can be profiled, and whose runs can be repeated.
 
     Attributes:
         profile_steps: [first, last] step to profile, rounded up to whole loops of
             `steps_per_loop`; empty for none. Each in [1, 1e+12].
+        seed: Of weights, the order of data and its augmentation. Null draws one. In [0,
+            4294967295].
+        deterministic: Whether operations are repeatable to the bit, which takes longer:
+            with the same `seed` and machine, runs are the same. Needs a `seed`.
     """
 
     profile_steps: list[int] = dataclasses.field(default_factory=list)
+    seed: int | None = None
+    deterministic: bool = False
 
 
 def experiment(
@@ -42,7 +48,7 @@ def experiment(
         choices["warmup"] = warmup
     return cfg.ExperimentConfig(
         task=task,
-        trainer=ProfiledTrainer(
+        trainer=Trainer(
             train_steps=train_steps,
             steps_per_loop=100,
             summary_interval=100,

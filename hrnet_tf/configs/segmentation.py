@@ -58,12 +58,16 @@ class SegmentationData(cfg.DataConfig):
             Each in [32, 16384].
         shuffle_buffer_size: Encoded images to shuffle among. In [1, 1e+07].
         augmentation: Random changes; used when `is_training`.
+        padded_size: [height, width] that images are filled to for an evaluation, so
+            that all batches have one shape, as TPUs need it; no image may be larger.
+            Empty: the largest of each batch. Each in [32, 16384].
     """
 
     drop_remainder: bool = True
     crop_size: list[int] = dataclasses.field(default_factory=lambda: [512, 512])
     shuffle_buffer_size: int = 1000
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    padded_size: list[int] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass

@@ -23,6 +23,7 @@ from hrnet_tf.modeling.blocks import (
     SeparableConvNorm,
     conv3x3,
 )
+from hrnet_tf.ops.interpolation import resize_bilinear
 
 
 def upsample(
@@ -49,11 +50,8 @@ def upsample(
         return _join_copies(x, factor)
     if size is None:
         size = [side * factor for side in spatial_size(x)]
-    if method == "bilinear":
-        return tf.cast(tf.image.resize(x, size, "bilinear"), x.dtype)
-    if method == "bilinear_align_corners":
-        resized = tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True)
-        return tf.cast(resized, x.dtype)
+    if method in ("bilinear", "bilinear_align_corners"):
+        return resize_bilinear(x, size, method == "bilinear_align_corners")
     raise ValueError(
         f"fuse_upsampling is {method!r}; it must be 'nearest', 'bilinear' or "
         "'bilinear_align_corners'."

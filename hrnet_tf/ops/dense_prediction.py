@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from hrnet_tf.ops.interpolation import resize_part
+
 # Ceiling that keeps exp() finite; no real logit is that large.
 _MAX_LOGIT = 80.0
 # Floor that keeps log() finite.
 _LEAST_SCORE = 1e-30
 
 Network = Callable[[tf.Tensor], tf.Tensor]
-Resize = Callable[[tf.Tensor, Sequence[int | tf.Tensor]], tf.Tensor]
+# Called with maps and a size; with a part, see `predict_log_scores`, also with that.
+Resize = Callable[..., tf.Tensor]
 
 
 def resized_size(
@@ -62,6 +65,7 @@ def predict_log_scores(
     overlap: float = 1 / 3,
     combine: str = "exp_logits",
     multiple: int = 1,
+    part: Sequence[tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """Scores every pixel of one image for every class.
 
@@ -77,6 +81,9 @@ def predict_log_scores(
         combine: What is added over windows and sizes: `exp_logits` or `probabilities`.
         multiple: Heights and widths are padded to multiples of this, with black below
             and at the right.
+        part: (height, width) of the top left part of `image` that is the image. So all
+            shapes are static, as XLA wants them: H, W and `sizes` must be numbers, and
+            there may be no `window`. Scores beyond the part mean nothing.
 
     Returns:
         float32 [H, W, C]: the logits of a single prediction, otherwise the logarithm of
@@ -84,10 +91,7 @@ def predict_log_scores(
         classes gives its probability.
     """
     to_scores = _exp_logits if combine == "exp_logits" else tf.nn.softmax
-    original_size = tf.shape(image)[:2]
-
-    def scaled(size: Sequence[int | tf.Tensor]) -> tf.Tensor:
-        return tf.image.resize(image[tf.newaxis], size)
+    scaled, to_original = _resizers(image, resize_logits, part)
 
     def whole(images: tf.Tensor, size: Sequence[int | tf.Tensor]) -> tf.Tensor:
         missing = [-side % multiple for side in size]
@@ -95,13 +99,6 @@ def predict_log_scores(
         padded = [side + more for side, more in zip(size, missing, strict=True)]
         logits = tf.cast(resize_logits(network(images), padded), tf.float32)
         return logits[:, : size[0], : size[1]]
-
-    def to_original(maps: tf.Tensor) -> tf.Tensor:
-        return tf.cond(
-            tf.reduce_all(tf.shape(maps)[1:3] == original_size),
-            lambda: maps,
-            lambda: resize_logits(maps, original_size),
-        )[0]
 
     if len(sizes) == 1 and not window:
         return to_original(whole(scaled(sizes[0]), sizes[0]))
@@ -131,6 +128,28 @@ def predict_log_scores(
             scores = predict_whole()
         total += to_original(scores)
     return tf.math.log(tf.maximum(total, _LEAST_SCORE))
+
+
+def _resizers(
+    image: tf.Tensor, resize_logits: Resize, part: Sequence[tf.Tensor] | None
+) -> tuple[Callable[[Sequence[int | tf.Tensor]], tf.Tensor], Network]:
+    """What brings an image [H, W, 3] to a size, and maps [1, h, w, C] to its own."""
+    if part is not None:
+        canvas = image.shape[:2]
+        return (
+            lambda size: resize_part(image[tf.newaxis], part, size, size),
+            lambda maps: resize_logits(maps, canvas, part)[0],
+        )
+    original_size = tf.shape(image)[:2]
+
+    def to_original(maps: tf.Tensor) -> tf.Tensor:
+        return tf.cond(
+            tf.reduce_all(tf.shape(maps)[1:3] == original_size),
+            lambda: maps,
+            lambda: resize_logits(maps, original_size),
+        )[0]
+
+    return lambda size: tf.image.resize(image[tf.newaxis], size), to_original
 
 
 def _exp_logits(logits: tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from hrnet_tf.losses.segmentation import segmentation_loss
 from hrnet_tf.losses.weight_decay import weight_decay
 from hrnet_tf.modeling.high_resolution_module import upsample
 from hrnet_tf.modeling.segmentation_model import AUXILIARY, build_segmentation_model
+from hrnet_tf.ops.interpolation import resize_part
 from hrnet_tf.tasks.evaluation import (
     PICTURE_SIZE,
     EvaluatedTask,
@@ -105,11 +106,20 @@ class SegmentationTask(
         loss = segmentation_loss(logits["logits"], logits.get(AUXILIARY), masks, config)
         return tf.add_n([config.loss_weight * loss, *(aux_losses or [])])
 
-    def resize_logits(self, logits: tf.Tensor, size: Any) -> tf.Tensor:
-        """Resizes [B, h, w, C] to `size`, as the decoder resizes branches; float32."""
+    def resize_logits(
+        self, logits: tf.Tensor, size: Any, part: Sequence[tf.Tensor] | None = None
+    ) -> tf.Tensor:
+        """Resizes [B, h, w, C] to `size`, as the decoder resizes branches; float32.
+
+        Or to a `part` of `size`, see `resize_part`.
+        """
         decoder = self.task_config.model.decoder.get()
         method = getattr(decoder, "upsampling", "bilinear")
-        return upsample(tf.cast(logits, tf.float32), 1, method, size)
+        logits = tf.cast(logits, tf.float32)
+        if part is None:
+            return upsample(logits, 1, method, size)
+        aligns = method == "bilinear_align_corners"
+        return resize_part(logits, logits.shape[1:3], part, size, aligns)
 
     def build_evaluator(self) -> SegmentationEvaluator:
         return SegmentationEvaluator(self.label_set.classes)
@@ -147,7 +157,12 @@ class SegmentationTask(
         )
         return {"images": images, "masks": masks, "sizes": sizes, **counts}
 
-    def predict_image(self, model: tf_keras.Model, image: tf.Tensor) -> tf.Tensor:
+    def predict_image(
+        self,
+        model: tf_keras.Model,
+        image: tf.Tensor,
+        part: Sequence[tf.Tensor] | None = None,
+    ) -> tf.Tensor:
         """Scores [H, W, C] of an image uint8 [H, W, 3], see `predict_log_scores`."""
         return predict_image(
             lambda images: self.inference_step(images, model)["logits"],
@@ -156,6 +171,7 @@ class SegmentationTask(
             self.task_config.evaluation,
             self.label_set.flip_permutation,
             self.resize_logits,
+            part,
         )
 
     def add_step(self, evaluation: Evaluation, outputs: StepOutputs) -> int:

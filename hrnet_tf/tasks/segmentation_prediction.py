@@ -11,6 +11,7 @@ from hrnet_tf.configs.variants import STRIDE
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.losses.segmentation import cross_entropy_sum
 from hrnet_tf.ops import dense_prediction
+from hrnet_tf.ops.interpolation import is_traced_for_xla
 
 
 def predict_image(
@@ -20,21 +21,27 @@ def predict_image(
     evaluation: segmentation_config.Evaluation,
     flip_permutation: list[int],
     resize_logits: dense_prediction.Resize,
+    part: Sequence[tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """Scores every pixel of one image uint8 [H, W, 3], as configured.
 
     `network` maps normalised images [N, h, w, 3] to logits [N, h', w', C]. For the
-    other arguments and the scores see `dense_prediction.predict_log_scores`.
+    other arguments and the scores see `dense_prediction.predict_log_scores`; a `part`
+    goes with resizing to a fixed size.
     """
 
-    # A function of its own is traced once, however many scales and windows use it.
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
-    )
-    def normalized(images: tf.Tensor) -> tf.Tensor:
+    def normalize_and_predict(images: tf.Tensor) -> tf.Tensor:
         return network(normalize_image(images))
 
+    normalized: dense_prediction.Network = normalize_and_predict
+    # A function of its own is traced once, however many scales and windows use it. It
+    # knows no sizes: under XLA, resizes within it would be XLA's own, and wrong.
+    if part is None:
+        normalized = tf.function(
+            normalize_and_predict,
+            autograph=False,
+            input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
+        )
     if evaluation.flip_test:
         normalized = dense_prediction.with_mirrored(normalized, flip_permutation)
     height, width = tf.unstack(tf.shape(image)[:2])
@@ -57,11 +64,12 @@ def predict_image(
         # Branches stay aligned on sizes that can be halved without a remainder, like
         # those of training crops.
         multiple=1 if resizing.method == "fixed" else STRIDE,
+        part=part,
     )
 
 
 def predict_and_count(
-    predict: Callable[[tf.Tensor], tf.Tensor],
+    predict: Callable[..., tf.Tensor],
     images: tf.Tensor,
     masks: tf.Tensor,
     sizes: tf.Tensor,
@@ -70,8 +78,11 @@ def predict_and_count(
 ) -> dict[str, tf.Tensor]:
     """Predicts a batch of images of different sizes, and counts right and wrong pixels.
 
+    For XLA, all shapes are static: then images are predicted as parts of a canvas.
+
     Args:
-        predict: Scores [H, W, C] of an image uint8 [H, W, 3].
+        predict: Scores [H, W, C] of an image uint8 [H, W, 3], or of the part of it that
+            is given as (height, width).
         images: uint8 [B, H, W, 3], padded below and at the right.
         masks: The true classes, uint8 [B, H, W].
         sizes: int32 [B, 2], without padding; 0 for images that only fill the batch.
@@ -82,17 +93,24 @@ def predict_and_count(
         predicted uint8 [B, H, W], confusion int64 [C, C], and loss_sum, the sum of all
         pixels' cross-entropies.
     """
+    is_static = is_traced_for_xla()
 
     def predict_one(arguments: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
         image, mask, size = arguments
         # An image without size counts as one pixel, whose label is ignored.
         height, width = tf.unstack(tf.maximum(size, 1))
-        mask = mask[:height, :width]
-        log_scores = predict(image[:height, :width])
+        if is_static:
+            log_scores = predict(image, (height, width))
+            mask = tf.where(
+                _is_inside(mask, height, width), mask, tf.cast(ignore_label, mask.dtype)
+            )
+        else:
+            log_scores = predict(image[:height, :width])
+            mask = mask[:height, :width]
         predicted = tf.argmax(log_scores, axis=-1, output_type=tf.int32)
-        padding = [[0, tf.shape(image)[0] - height], [0, tf.shape(image)[1] - width]]
+        missing = tf.shape(image)[:2] - tf.shape(predicted)
         return (
-            tf.pad(tf.cast(predicted, tf.uint8), padding),
+            tf.pad(tf.cast(predicted, tf.uint8), [[0, missing[0]], [0, missing[1]]]),
             dense_prediction.confusion_matrix(
                 mask, predicted, num_classes, ignore_label
             ),
@@ -104,7 +122,7 @@ def predict_and_count(
         predict_one,
         (images, masks, sizes),
         fn_output_signature=(
-            tf.TensorSpec([None, None], tf.uint8),
+            tf.TensorSpec(images.shape[1:3], tf.uint8),
             tf.TensorSpec([num_classes, num_classes], tf.int64),
             tf.TensorSpec([], tf.float32),
         ),
@@ -115,6 +133,12 @@ def predict_and_count(
         "confusion": tf.reduce_sum(confusion, axis=0),
         "loss_sum": tf.reduce_sum(loss_sums),
     }
+
+
+def _is_inside(mask: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Which pixels of [H, W] are in its top left part, bool [H, W]."""
+    rows, columns = (tf.range(side) for side in mask.shape)
+    return (rows < height)[:, tf.newaxis] & (columns < width)[tf.newaxis]
 
 
 def unpadded(

@@ -28,9 +28,11 @@ from hrnet_tf.training import (
     devices,
     networks,
     optimizers,
+    repeatability,
     run_file,
     run_files,
     run_lock,
+    tpus,
     workers,
 )
 from hrnet_tf.training.experiment import ConfigError
@@ -73,11 +75,7 @@ def run(
             "name one with --checkpoint."
         )
     params = _with_weights_to_use(params, mode, checkpoint)
-    devices.log_devices(params.runtime)
-    if params.runtime.mixed_precision_dtype:
-        performance.set_mixed_precision_policy(params.runtime.mixed_precision_dtype)
-
-    strategy = _make_strategy(params.runtime)
+    strategy = _make_strategy(params, mode, model_dir)
     is_chief = strategy.extended.should_checkpoint
     output = sys.stdout
     with (
@@ -89,6 +87,7 @@ def run(
         check_kept = stack.enter_context(guard)
         if trains:
             latest = whole_checkpoints.survey(model_dir).prefix
+            repeatability.prepare(params.trainer, latest)
         # Orbit prints every line that it also logs, in between ours.
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         worker_dir = stack.enter_context(workers.worker_dir(model_dir, is_chief))
@@ -166,12 +165,19 @@ def _make_task(config: cfg.TaskConfig, model_dir: str, mode: str) -> base_task.T
     return task
 
 
-def _make_strategy(runtime: cfg.RuntimeConfig) -> tf.distribute.Strategy:
+def _make_strategy(
+    params: cfg.ExperimentConfig, mode: str, model_dir: str
+) -> tf.distribute.Strategy:
+    runtime = params.runtime
+    devices.log_devices(runtime)
+    if runtime.mixed_precision_dtype:
+        performance.set_mixed_precision_policy(runtime.mixed_precision_dtype)
+    if tpus.is_used(runtime):
+        return tpus.connect(params, mode, model_dir)
     strategy = distribute_utils.get_distribution_strategy(
         distribution_strategy=runtime.distribution_strategy,
         all_reduce_alg=runtime.all_reduce_alg,
         num_gpus=runtime.num_gpus,
-        tpu_address=runtime.tpu,
     )
     # What connects several workers has taken SIGTERM for itself.
     signals.heed_again()

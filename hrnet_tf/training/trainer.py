@@ -45,6 +45,10 @@ class Trainer(base_trainer.Trainer):
     ):
         """`check_kept` raises an error if the model directory is another's by now."""
         _log.info("Reading the data.")
+        if config.runtime.enable_xla and not config.runtime.num_gpus:
+            # The Garden compiles on GPUs alone.
+            _log.info("XLA compiles the training step, which is slow on most CPUs.")
+            task.train_step = tf.function(task.train_step, jit_compile=True)
         super().__init__(config, task, *args, train=train, **kwargs)
         self._checkpoint = checkpoints.TrainerCheckpoint(
             train,

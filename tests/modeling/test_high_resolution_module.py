@@ -134,6 +134,22 @@ def test_pixels_are_repeated_alike_in_training(factor, dtype):
     )
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_xla_compiles_and_trains_upsampling(method):
+    x = tf.random.stateless_normal([2, 5, 3, 4], [0, 1])
+    # XLA's own bilinear resize of 5 pixels to 15 is wrong.
+    pulls = tf.random.stateless_normal([2, 15, 9, 4], [1, 0])
+
+    def gradient(x, pulls):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            large = hrm.upsample(x, 3, method, training=True)
+        return tape.gradient(large, x, pulls)
+
+    compiled = tf.function(gradient, jit_compile=True)(x, pulls)
+    np.testing.assert_allclose(compiled, gradient(x, pulls), atol=1e-5)
+
+
 def test_upsample_to_a_size_that_is_no_multiple():
     image = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     x = tf.constant(image[None, :, :, None])

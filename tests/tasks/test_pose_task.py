@@ -127,19 +127,6 @@ def _config(dataset: pathlib.Path | None = None, **changes) -> pose.PoseTask:
     return config
 
 
-def _lite(block: str) -> dict[str, object]:
-    """The same for Lite-HRNet, as fields of `task.model`."""
-    network = {
-        "model_id": "custom",
-        "custom": {"width": 8, "modules": [1, 1, 1], "block": block, "stem_width": 8},
-        "kernel_initializer": "kaiming",
-    }
-    return {
-        "backbone": {"type": "litehrnet", "litehrnet": network},
-        "decoder": {"type": "litehrnet"},
-    }
-
-
 def _task(config: pose.PoseTask, logging_dir=None):
     return task_factory.get_task(config, logging_dir=logging_dir and str(logging_dir))
 
@@ -700,29 +687,3 @@ def test_train_step_in_bfloat16():
     )
     assert logs["loss"].dtype == tf.float32
     assert np.isfinite(logs["loss"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("loss", "block"),
-    [("mse", None), ("ohkm", None), ("mse", "lite"), ("mse", "naive")],
-)
-def test_xla_compiles_the_whole_train_step(loss, block):
-    """As `runtime.enable_xla` has it compiled; the same loss and the same weights."""
-    config = _config(weight_decay=0.01)
-    config.loss.name = loss
-    if block:
-        config.model.override(_lite(block))
-    task = _task(config)
-    inputs = _random_batch()
-    losses, weights = [], []
-    for jit_compile in (False, True):
-        tf_keras.utils.set_random_seed(0)
-        model = task.build_model()
-        optimizer = tf_keras.optimizers.legacy.SGD(1.0)
-        step = tf.function(task.train_step, jit_compile=jit_compile)
-        losses.append(step(inputs, model, optimizer)["loss"])
-        weights.append([weight.numpy() for weight in model.trainable_weights])
-    np.testing.assert_allclose(*losses, rtol=1e-5)
-    for plain, compiled in zip(*weights, strict=True):
-        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)

@@ -75,27 +75,3 @@ def test_a_share_of_the_hardest_is_not_none(experiment, overrides, words):
     assert [m for m in found if "which is none of the" not in m] == []
     assert len(found) == bool(words)
     assert all(f"none of the {words} of an image" in mistake for mistake in found)
-
-
-@pytest.mark.parametrize(
-    ("size", "is_compiled", "upsampling", "is_refused"),
-    [
-        ("[96, 100]", True, "bilinear", True),
-        ("[96, 64]", True, "bilinear", False),
-        ("[96, 100]", False, "bilinear", False),
-        ("[96, 100]", True, "bilinear_align_corners", False),
-    ],
-)
-def test_xla_is_kept_from_resizes_that_it_derives_wrongly(
-    size, is_compiled, upsampling, is_refused
-):
-    overrides = [
-        f"task.train_data.crop_size={size},task.label_set=synthetic_parts",
-        f"runtime.enable_xla={is_compiled}",
-        f"task.model.backbone.hrnet.fuse_upsampling={upsampling}",
-        f"task.model.decoder.hrnetv2.upsampling={upsampling}",
-    ]
-    params = parse_config("hrnet_seg_custom", [], overrides)
-    found = list(segmentation.mistakes(params, trains=True, evaluates=False))
-    told = [m for m in found if "multiples of 32" in m]
-    assert [f"crop_size is {size}" in m for m in told] == [True] * is_refused

@@ -1,6 +1,6 @@
 """Batches for every replica; an evaluation's last ones are filled up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 from official.core import config_definitions as cfg
@@ -14,6 +14,7 @@ def batch_per_replica(
     data: cfg.DataConfig,
     input_context: tf.distribute.InputContext | None,
     fillings: Mapping[str, int],
+    padded_size: Sequence[int] = (),
 ) -> tf.data.Dataset:
     """Batches (image, labels) per replica.
 
@@ -22,8 +23,8 @@ def batch_per_replica(
     TPUs need not compile twice if all batches have one size.
 
     Images [H, W, C] and labels whose sizes differ become as large as the largest of
-    their batch, filled below and at the right. `fillings` are the values that fill
-    labels, by name; 0 fills everything else.
+    their batch, or as `padded_size`, filled below and at the right. `fillings` are the
+    values that fill labels, by name; 0 fills everything else.
     """
     batch_size, num_replicas = replica_batches(data.global_batch_size, input_context)
     if data.is_training or data.drop_remainder:
@@ -37,8 +38,17 @@ def batch_per_replica(
         },
     )
     step_size = num_replicas * batch_size
-    dataset = dataset.padded_batch(step_size, padding_values=values)
+    shapes = tf.nest.map_structure(
+        lambda spec: _padded(spec.shape, padded_size), dataset.element_spec
+    )
+    dataset = dataset.padded_batch(step_size, shapes, padding_values=values)
     return fill_last_batches(dataset, batch_size, num_replicas, fillings)
+
+
+def _padded(shape: tf.TensorShape, size: Sequence[int]) -> tf.TensorShape:
+    """The shape of an example once it is filled; unknown sides are the batch's."""
+    is_of_image = shape.rank == 3 and None in shape[:2]
+    return tf.TensorShape([*size, shape[2]]) if size and is_of_image else shape
 
 
 def replica_batches(

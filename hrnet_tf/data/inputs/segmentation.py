@@ -123,11 +123,18 @@ class SegmentationInput:
             f"The labels hold a number beyond {self._num_stored_classes - 1}, the last "
             f"class, that is not {IGNORE}"
         )
-        is_same_size = tf.shape(image)[:2] == tf.shape(labels)
-        return {
-            "The labels have another size than the image": is_same_size,
+        size = tf.shape(image)[:2]
+        conditions = {
+            "The labels have another size than the image": size == tf.shape(labels),
             unknown: is_known,
         }
+        if self._data.padded_size and not self._data.is_training:
+            too_large = (
+                "The image is larger than task.validation_data.padded_size, "
+                f"{self._data.padded_size}, which must hold the largest."
+            )
+            conditions[too_large] = size <= self._data.padded_size
+        return conditions
 
     def augment(
         self, example: dict[str, tf.Tensor]
@@ -194,7 +201,11 @@ class SegmentationInput:
         self, dataset: tf.data.Dataset, input_context: tf.distribute.InputContext | None
     ) -> tf.data.Dataset:
         return batch_per_replica(
-            dataset, self._data, input_context, {"masks": self._ignore_label}
+            dataset,
+            self._data,
+            input_context,
+            {"masks": self._ignore_label},
+            self._data.padded_size,
         )
 
 

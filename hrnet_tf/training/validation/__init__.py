@@ -15,6 +15,7 @@ from official.core import config_definitions as cfg
 
 from hrnet_tf.training.experiment import ConfigError
 from hrnet_tf.training.field_types import type_mistakes
+from hrnet_tf.training.validation import accelerators
 from hrnet_tf.training.validation.choices import one_of
 from hrnet_tf.training.validation.inputs import init_checkpoint_mistakes
 from hrnet_tf.training.validation.ranges import value_mistakes
@@ -48,6 +49,7 @@ def validate(
             *([] if mode is None else one_of("--mode", mode, MODES)),
             *trainer_mistakes(params, trains),
             *runtime_mistakes(params, trains, evaluates),
+            *accelerators.mistakes(params, trains, evaluates),
             *(init_checkpoint_mistakes(params.task) if starts else ()),
             *task_mistakes(checked, trains, evaluates),
         ]

@@ -48,8 +48,6 @@ def mistakes(
     if trains:
         yield from inputs.records_mistakes("task.train_data", task.train_data, _ADVICE)
         yield from _training_mistakes(task.train_data)
-        if params.runtime.enable_xla:
-            yield from _xla_mistakes(task)
         if label_set:
             _tell_of_missing_classes(task, label_set)
     if evaluates:
@@ -59,23 +57,6 @@ def mistakes(
     classes = label_set.classes if label_set else ()
     metrics = [*METRICS, "validation_loss", *(f"iou/{name}" for name in classes)]
     yield from trainer.best_metric_mistakes(params.trainer, metrics)
-
-
-def _xla_mistakes(task: segmentation.SegmentationTask) -> Iterator[str]:
-    """Refuses sizes that XLA would train with wrong gradients."""
-    backbone_config = task.model.backbone
-    is_bilinear = (
-        backbone_config.type == "hrnet"
-        and backbone_config.hrnet.fuse_upsampling == "bilinear"
-    )
-    # XLA's gradient of a bilinear resize without aligned corners is right only where
-    # it enlarges by a power of two.
-    if is_bilinear and any(side % 32 for side in task.train_data.crop_size):
-        yield (
-            f"task.train_data.crop_size is {task.train_data.crop_size}; with "
-            "runtime.enable_xla and bilinear upsampling, its sides must be multiples "
-            "of 32."
-        )
 
 
 def _tell_of_missing_classes(

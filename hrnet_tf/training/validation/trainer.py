@@ -38,6 +38,7 @@ def trainer_mistakes(params: cfg.ExperimentConfig, trains: bool) -> Iterator[str
         return
     yield from choices.above_0("trainer", trainer, "train_steps")
     yield from _profile_mistakes(trainer)
+    yield from _repeatability_mistakes(params)
     if trainer.summary_interval % trainer.steps_per_loop:
         yield (
             f"trainer.summary_interval is {trainer.summary_interval}; it must be a "
@@ -106,6 +107,22 @@ def _profile_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
                 f"trainer.steps_per_loop, {loop}: this one at step {begin}, when "
                 "training is over. Lower one of the two, or train longer."
             )
+
+
+def _repeatability_mistakes(params: cfg.ExperimentConfig) -> Iterator[str]:
+    """Checks that a training can be repeated to the bit, if it is to be."""
+    if not getattr(params.trainer, "deterministic", False):
+        return
+    if params.trainer.seed is None:
+        yield (
+            "trainer.deterministic is true, but trainer.seed is null; give a number, "
+            "the same for every run that is to be the same."
+        )
+    if params.task.train_data.enable_tf_data_service:
+        yield (
+            "trainer.deterministic is true, but task.train_data.enable_tf_data_service "
+            "too, whose workers hand out data in any order; set one of them to false."
+        )
 
 
 def best_metric_mistakes(

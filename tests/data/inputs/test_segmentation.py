@@ -206,6 +206,24 @@ def test_evaluation_keeps_images_and_fills_the_last_batch(write_records):
         np.testing.assert_array_equal(mask, labels)
 
 
+def test_evaluations_may_have_one_shape_and_refuse_what_is_larger(write_records):
+    path = write_records(*((smooth_image(*s), quadrants(*s)) for s in [(9, 8), (7, 6)]))
+    data = SegmentationData(
+        input_path=path, global_batch_size=1, drop_remainder=False, padded_size=[12, 8]
+    )
+    dataset = SegmentationInput(data, Resizing(), LABELS).dataset()
+    assert dataset.element_spec[0].shape == (1, 12, 8, 3)
+    assert dataset.element_spec[1]["masks"].shape == (1, 12, 8, 1)
+    for _, labels in dataset:
+        height, width = labels["image_info"][0, 0].numpy().astype(int)
+        masks = labels["masks"][0, ..., 0].numpy()
+        np.testing.assert_array_equal(masks[:height, :width], quadrants(height, width))
+        assert (masks[height:] == 255).all() and (masks[:, width:] == 255).all()
+    small = data.replace(padded_size=[8, 8])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"padded_size, \[8, 8\],"):
+        list(SegmentationInput(small, Resizing(), LABELS).dataset())
+
+
 def test_records_of_other_classes_are_refused(write_records, tmp_path):
     path = write_records((smooth_image(20, 30), quadrants(20, 30)), num_classes=7)
     data = training(path, [20, 30])

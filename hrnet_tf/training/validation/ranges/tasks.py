@@ -79,6 +79,7 @@ SEGMENTATION: dict[str, Range] = {
     "resizing.long_side": _SIDE,
     "resizing.size": _SIDE.of(0, 2),
     "crop_size": _SIDE.of(0, 2),
+    "padded_size": _SIDE.of(0, 2),
     "augmentation.scale_min": _FACTOR,
     "augmentation.scale_max": _FACTOR,
     "augmentation.scale_step": either(one_of([0]), between(0.001, 100)),

@@ -64,6 +64,7 @@ TRAINER: dict[str, Range] = {
     "trainer.recovery_begin_steps": STEPS,
     "trainer.recovery_max_trials": between(-1, 10**6),
     "trainer.profile_steps": INTERVAL.of(0, 2),
+    "trainer.seed": between(0, 2**32 - 1),
     "trainer.eval_tf_while_loop": only(
         False, "evaluations read their data to the end, and collect what they predict"
     ),

@@ -1,0 +1,210 @@
+"""What XLA does not compile, and what a TPU needs, is said before the first step."""
+
+import re
+import socket
+
+import pytest
+
+from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf.training import run, tpus
+from hrnet_tf.training.experiment import ConfigError, parse_config
+from hrnet_tf.training.validation import accelerators, validate
+
+ON_TPU = "runtime.distribution_strategy=tpu,runtime.num_gpus=0,runtime.tpu="
+ON_CPU = "runtime.enable_xla=true,runtime.num_gpus=0,runtime.distribution_strategy="
+# With what a TPU needs for an evaluation.
+SEGMENTS = (
+    "task.resizing.method=fixed,task.validation_data.padded_size=[64, 96],"
+    "task.label_set=synthetic_parts"
+)
+BUCKETS = (
+    "task.train_data.input_path=gs://b/train*,task.validation_data.input_path=gs://b/v*,"
+    "task.train_data.crop_with_opencv=false"
+)
+
+
+@pytest.fixture(autouse=True)
+def nameless(monkeypatch):
+    for name in tpus.NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def told(experiment, *overrides, mode="train_and_eval"):
+    params = parse_config(f"hrnet_{experiment}", [], overrides)
+    return list(accelerators.mistakes(params, "train" in mode, "eval" in mode))
+
+
+@pytest.mark.parametrize(
+    "experiment, overrides",
+    [
+        ("pose_coco", [f"{ON_TPU}local"]),
+        ("pose_coco", [f"{ON_TPU}my-tpu", BUCKETS]),
+        ("pose_coco", [f"{ON_CPU}one_device"]),
+        ("pose_coco", ["runtime.enable_xla=true,runtime.num_gpus=2"]),
+        ("seg_custom", [f"{ON_TPU}local", SEGMENTS]),
+        ("seg_custom", [f"{ON_CPU}one_device"]),
+        ("maskrcnn_coco", [f"{ON_TPU}local"]),
+        ("retinanet_coco", [f"{ON_TPU}local"]),
+        ("imagenet", [f"{ON_TPU}local", "task.validation_data.drop_remainder=true"]),
+        # Without XLA, nothing of it counts.
+        ("maskrcnn_coco", ["task.model.roi_generator.use_batched_nms=true"]),
+        ("pose_coco", ["task.train_data.drop_remainder=false"]),
+    ],
+)
+def test_what_works_is_not_refused(experiment, overrides):
+    assert told(experiment, *overrides) == []
+
+
+@pytest.mark.parametrize(
+    "experiment, overrides, words",
+    [
+        (
+            "pose_coco",
+            [f"{ON_CPU}mirrored"],
+            ["enable_xla", "merge_call", "one_device"],
+        ),
+        (
+            "maskrcnn_coco",
+            [
+                f"{ON_CPU}one_device",
+                "task.model.roi_generator.use_batched_nms=true",
+            ],
+            [
+                "roi_generator.use_batched_nms",
+                "CombinedNonMaxSuppression",
+                "enable_xla",
+            ],
+        ),
+        ("pose_coco", [f"{ON_TPU}null"], ["runtime.tpu (--tpu) is empty", "local"]),
+        (
+            "pose_coco",
+            [f"{ON_TPU}local", "runtime.mixed_precision_dtype=float16"],
+            ["mixed_precision_dtype is 'float16'", "bfloat16"],
+        ),
+        (
+            "pose_coco",
+            [f"{ON_TPU}local", "trainer.eval_tf_function=false"],
+            ["trainer.eval_tf_function is false", "must be true"],
+        ),
+        (
+            "pose_coco",
+            [f"{ON_TPU}local", "task.train_data.drop_remainder=false"],
+            ["task.train_data.drop_remainder is false", "one shape"],
+        ),
+        (
+            "pose_coco",
+            [f"{ON_TPU}my-tpu", BUCKETS, "task.train_data.input_path=records/train*"],
+            ["task.train_data.input_path is 'records/train*'", "gs://"],
+        ),
+        (
+            "pose_coco",
+            [f"{ON_TPU}my-tpu", BUCKETS, "task.train_data.crop_with_opencv=null"],
+            ["crop_with_opencv is null", "must be false", "cannot call OpenCV"],
+        ),
+        (
+            "seg_custom",
+            [f"{ON_TPU}local", SEGMENTS, "task.resizing.method=long_side"],
+            ["task.resizing.method is 'long_side'", "ResizeBilinear", "must be fixed"],
+        ),
+        (
+            "seg_custom",
+            [f"{ON_TPU}local", SEGMENTS, "task.evaluation.window=[32, 32]"],
+            ["task.evaluation.window is [32, 32]", "Pad", "must be []"],
+        ),
+        (
+            "seg_custom",
+            [f"{ON_TPU}local", SEGMENTS, "task.validation_data.padded_size=[]"],
+            ["task.validation_data.padded_size is []", "[height, width]"],
+        ),
+        (
+            "retinanet_coco",
+            [f"{ON_TPU}local", "task.model.detection_generator.nms_version=batched"],
+            ["nms_version is 'batched'", "CombinedNonMaxSuppression", "must be v2"],
+        ),
+        (
+            "maskrcnn_coco",
+            [
+                f"{ON_TPU}local",
+                "task.model.detection_generator.nms_version=v1",
+                "task.model.detection_generator.soft_nms_sigma=0.5",
+            ],
+            ["soft_nms_sigma is 0.5", "NonMaxSuppressionV5", "must be null"],
+        ),
+        (
+            "imagenet",
+            [f"{ON_TPU}local"],
+            ["task.validation_data.drop_remainder is false", "divides the number"],
+        ),
+    ],
+)
+def test_what_fails_is_named_in_one_sentence(experiment, overrides, words):
+    (sentence,) = told(experiment, *overrides)
+    assert "\n" not in sentence and sentence.endswith(".")
+    for word in words:
+        assert word in sentence
+
+
+def test_only_what_a_mode_does_is_checked():
+    overrides = [f"{ON_TPU}local", "trainer.eval_tf_function=false"]
+    assert told("seg_custom", *overrides, mode="train") == []
+    assert told("maskrcnn_coco", f"{ON_CPU}mirrored", mode="eval") == []
+    batched = "task.model.roi_generator.use_batched_nms=true"
+    assert len(told("maskrcnn_coco", f"{ON_TPU}local", batched, mode="eval")) == 1
+
+
+def test_a_name_may_be_in_the_environment(monkeypatch):
+    monkeypatch.setenv("TPU_NAME", "mine")
+    assert told("pose_coco", f"{ON_TPU}null", BUCKETS) == []
+
+
+def test_the_whole_check_asks_it():
+    wrong = [f"{ON_TPU}local", "runtime.mixed_precision_dtype=float16"]
+    params = parse_config("hrnet_pose_coco", [], wrong)
+    with pytest.raises(ConfigError, match="on a TPU it must be bfloat16"):
+        validate(params, None, lambda *arguments: ())
+
+
+# ---- a TPU that is not there ----
+
+
+def connect(address, model_dir="gs://b/run"):
+    params = parse_config("hrnet_pose_coco", [], [f"{ON_TPU}{address}", BUCKETS])
+    with pytest.raises(ConfigError) as error:
+        run._make_strategy(params, "train", model_dir)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def test_no_tpu_in_this_machine(tmp_path):
+    sentence = connect("local", str(tmp_path))
+    assert sentence.startswith("The TPU 'local' of --tpu (runtime.tpu) is not there")
+    assert "install tensorflow-tpu on a TPU VM" in sentence
+
+
+def test_no_tpu_of_that_name(monkeypatch):
+    # Where Google's machines ask who they are, nobody answers.
+    monkeypatch.setenv("GCE_METADATA_IP", "127.0.0.1:9")
+    assert re.match("The TPU 'my-tpu' of --tpu .* is not there", connect("my-tpu"))
+
+
+def test_no_tpu_at_that_address():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        sentence = connect(f"'grpc://127.0.0.1:{port}'")
+    assert "is not there" in sentence and "refused" in sentence
+
+
+def test_a_tpu_elsewhere_needs_a_bucket(tmp_path):
+    sentence = connect("my-tpu", str(tmp_path))
+    assert f"--model_dir={tmp_path} is on this machine" in sentence
+    assert "gs://BUCKET/run" in sentence
+
+
+def test_batches_are_shared_by_all_cores():
+    overrides = ["task.train_data.global_batch_size=32"]
+    params = parse_config("hrnet_pose_coco", [], overrides)
+    assert list(tpus.batch_mistakes(params, "train", 8)) == []
+    (sentence,) = tpus.batch_mistakes(params, "train", 64)
+    assert sentence.startswith("task.train_data.global_batch_size is 32; it must be a")
+    assert "64, the cores" in sentence
