@@ -173,6 +173,39 @@ def test_the_manifest_and_texts_fit_the_sources():
     assert used == {text.get("name") for text in texts}
 
 
+def test_the_project_has_what_the_sources_count_on():
+    android = "{http://schemas.android.com/apk/res/android}"
+    manifest = ElementTree.parse(APP / "AndroidManifest.xml").getroot()
+    asked = [one.get(f"{android}name") for one in manifest.iter("uses-permission")]
+    assert asked == ["android.permission.CAMERA"]
+    # MainActivity hears of turns, and is not made anew by them.
+    changes = manifest.find("application/activity").get(f"{android}configChanges")
+    assert {"orientation", "screenSize"} <= set(changes.split("|"))
+    build = (APP.parents[1] / "build.gradle.kts").read_text()
+    assert 'noCompress += "tflite"' in build  # Models.kt maps them.
+    assert 'namespace = "com.example.hrnet"' in build  # R's package.
+
+
+def test_versions_are_told_as_they_are():
+    folder = APP.parents[2]
+    plugins = (folder / "build.gradle.kts").read_text()
+    libraries = (folder / "app/build.gradle.kts").read_text()
+    wrapper = folder / "gradle/wrapper/gradle-wrapper.properties"
+    texts = {
+        "Gradle plugin": plugins.split('application") version "')[1],
+        "Kotlin": plugins.split('kotlin.android") version "')[1],
+        "CameraX": libraries.split("camera-view:")[1],
+        "LiteRT": libraries.split("litert:litert:")[1],
+        "Gradle": wrapper.read_text().split("gradle-")[1],
+    }
+    page = " ".join((folder.parents[1] / "docs/android.md").read_text().split())
+    for name, text in texts.items():
+        version = re.match(r"\d+\.\d+", text)[0]
+        assert f"{name} {version}" in page, name
+    assert len(set(re.findall(r"camera-\w+:([\d.]+)", libraries))) == 1
+    assert len(set(re.findall(r"litert(?:-gpu)?:([\d.]+)", libraries))) == 1
+
+
 # ---- pictures ----
 
 
