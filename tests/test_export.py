@@ -195,10 +195,11 @@ def test_a_file_for_several_crops_has_a_name_of_its_own(run_dir, tmp_path, capsy
 @pytest.fixture
 def app(tmp_path):
     """An Android project without anything in it."""
-    main = tmp_path / "app/app/src/main"
+    folder = tmp_path / "an app"
+    main = folder / "app/src/main"
     main.mkdir(parents=True)
     (main / "AndroidManifest.xml").touch()
-    return tmp_path / "app"
+    return folder
 
 
 def test_a_file_for_an_app_lies_among_its_assets(run_dir, app, capsys):
@@ -227,6 +228,13 @@ def test_names_of_an_apps_models_are_those_of_the_example():
 def test_an_app_has_no_use_for_segmentation(app):
     with pytest.raises(UserError, match="for pose, detection models, and not for seg"):
         android.asset_path(str(app), "segmentation")
+
+
+def test_an_app_has_no_use_for_a_detector_of_things(app):
+    for classes in ({7: "person", 9: "dog"}, {1: "head"}, {}):
+        assert android.asset_path(str(app), "detection", classes)
+    with pytest.raises(UserError, match=r"This one has 1 \(cat\), 2 \(dog\); leave"):
+        android.asset_path(str(app), "detection", {1: "cat", 2: "dog"})
 
 
 @pytest.mark.parametrize(
