@@ -10,11 +10,13 @@ this takes.
 import base64
 import dataclasses
 import inspect
+import io
 import json
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -418,7 +420,7 @@ def edge(time: float) -> list:
 
 # Who is there, how often the detector looks (0: there is none), and how many it sees.
 SCENES = {
-    "crowd": (crowd, 8, 9),
+    "crowd": (crowd, 7, 9),
     "alone": (alone, 0, 9),
     "behind": (behind, 100, 9),
     "beside": (lambda _: [body(200), body(212)], 1, 1),
@@ -688,6 +690,95 @@ def test_files_of_others_are_refused_in_a_sentence(ask, pose_file, tmp_path):
     assert told[1:4] == told[:1] * 3
     assert told[4].startswith("model does not tell its inputs: export it again")
     assert told[5] == "model: its hrnet_tf.json is damaged."
+
+
+def repacked(
+    file: str, change: Callable[[Any], Any] = lambda told: None, packs: bool = False
+) -> bytes:
+    """A model whose description somebody changed, or packed, with another tool."""
+    content = Path(file).read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        told = json.loads(archive.read("hrnet_tf.json"))
+        start = min(entry.header_offset for entry in archive.infolist())
+    change(told)
+    changed = io.BytesIO()
+    changed.write(content[:start])
+    method = zipfile.ZIP_DEFLATED if packs else zipfile.ZIP_STORED
+    with zipfile.ZipFile(changed, "a", method) as archive:
+        archive.writestr("labels.txt", "a\nb\n")
+        archive.writestr("hrnet_tf.json", json.dumps(told))
+        archive.comment = b"PK\5\6, which an archive's end begins with, and more."
+    return changed.getvalue()
+
+
+@slow_with_kotlin
+def test_descriptions_may_be_packed(ask, pose_file, tmp_path):
+    content = repacked(pose_file, packs=True)
+    table = content.rindex(b"PK\1\2")
+    length = int.from_bytes(content[table + 20 : table + 24], "little")
+    first = table - length
+    huge = (2**31 - 1).to_bytes(4, "little")
+    files = {
+        "packed": content,
+        "bent": content[:first] + b"\xff" * 8 + content[first + 8 :],
+        "huge": content[: table + 24] + huge + content[table + 28 :],
+    }
+    for name, changed in files.items():
+        (tmp_path / name).write_bytes(changed)
+    cases = [{"do": "describe", "file": str(tmp_path / name)} for name in files]
+    packed, *damaged, whole = ask(*cases, {"do": "describe", "file": pose_file})
+    assert packed == whole
+    assert damaged == [{"refused": "model: its hrnet_tf.json is damaged."}] * 2
+
+
+@slow_with_kotlin
+def test_models_of_no_use_are_refused_in_a_sentence(
+    ask, pose_file, detector_file, tmp_path
+):
+    def another_input(told):
+        told["tensors"]["inputs"]["image"]["type"] = "float32"
+
+    def another_output(told):
+        told["tensors"]["outputs"]["num_detections"]["shape"] = [1, 5]
+
+    def cats(told):
+        told["categories"][1]["name"] = "cat"
+
+    faults = [
+        ("pose", detector_file, dict, "model is a detection model, not one for pose."),
+        ("detect", pose_file, dict, "model is a pose model, not one for detection."),
+        ("pose", pose_file, another_input, "model takes something else than pictures."),
+        (
+            "detect",
+            detector_file,
+            another_output,
+            "model has no output num_detections of 1 dimensions (int32).",
+        ),
+        ("detect", detector_file, cats, "model finds no people."),
+        (
+            "pose",
+            pose_file,
+            lambda told: told.pop("box_padding"),
+            "model: its hrnet_tf.json is not as expected.",
+        ),
+    ]
+    cases = []
+    for place, (use, file, change, _) in enumerate(faults):
+        (tmp_path / str(place)).write_bytes(repacked(file, change))
+        cases.append({"do": use, "file": str(tmp_path / str(place)), "runs": []})
+    told = [answer["refused"] for answer in ask(*cases)]
+    assert told == [sentence for *_, sentence in faults]
+
+
+@slow_with_kotlin
+def test_the_only_class_of_a_detector_is_peoples(ask, detector_file, tmp_path):
+    path = tmp_path / "model"
+    path.write_bytes(repacked(detector_file, lambda told: told["categories"].pop()))
+    boxes = {"boxes": [4, 5, 20, 30, 1, 1, 9, 8], "num_detections": [2]}
+    run = {**boxes, "classes": [4, 1], "scores": [0.9, 0.8]}
+    image = frame_of(smooth_image(48, 64))
+    (answer,) = ask({"do": "detect", "file": str(path), "runs": [run], "frame": image})
+    np.testing.assert_allclose(answer["boxes"], [[1, 1, 9, 8]])
 
 
 @slow_with_kotlin
