@@ -2,6 +2,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -233,14 +234,17 @@ def test_an_app_has_no_use_for_segmentation(app):
 def test_an_app_has_no_use_for_a_detector_of_things(app):
     for classes in ({7: "person", 9: "dog"}, {1: "head"}, {}):
         assert android.asset_path(str(app), "detection", classes)
+    metadata = SimpleNamespace(task="detection", categories={1: "cat", 2: "dog"})
+    asked = SimpleNamespace(android=str(app), overwrite=False)
     with pytest.raises(UserError, match=r"This one has 1 \(cat\), 2 \(dog\); leave"):
-        android.asset_path(str(app), "detection", {1: "cat", 2: "dog"})
+        exporting._output_path(asked, SimpleNamespace(metadata=metadata))
 
 
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
         ([], 2, "Neither --output_dir nor --android is given"),
+        (["--android="], 2, "Neither --output_dir nor --android is given"),
         (["--android=APP", "--output_dir=x"], 2, "give one of them"),
         (["--android=APP/app"], 1, "is no Android project: there is no "),
         (["--android=APP", "--format=saved_model"], 2, "--android goes with --format"),
