@@ -413,6 +413,13 @@ def slip(time: float) -> list:
     return [body(200 if time < 0.1 else 216)]
 
 
+def between(time: float) -> list:
+    """Somebody is lost, and the other comes nearer to that place than to the own."""
+    if time < 0.5:
+        return [body(200), body(216)]
+    return [body(200 if time < 0.8 else 209)]
+
+
 def edge(time: float) -> list:
     """Somebody leaves the picture."""
     return [body(300 + 90 * time), body(100)]
@@ -426,6 +433,7 @@ SCENES = {
     "beside": (lambda _: [body(200), body(212)], 1, 1),
     "jump": (jump, 100, 9),
     "slip": (slip, 2, 9),
+    "between": (between, 100, 9),
     "edge": (edge, 6, 9),
 }
 
