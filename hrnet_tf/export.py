@@ -173,7 +173,7 @@ def export(values: flags.FlagValues) -> None:
         UserError: If the configuration, its data or the checkpoint cannot be used, or
             the exported model does not do what the checkpoint does.
     """
-    if values.android and not values.format:
+    if values.android is not None and not values.format:
         values.format = "tflite"  # Apps open nothing else.
     _check_flags(values)
     input_size = command_line.size_of(values)

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -195,10 +196,11 @@ def test_a_file_for_several_crops_has_a_name_of_its_own(run_dir, tmp_path, capsy
 @pytest.fixture
 def app(tmp_path):
     """An Android project without anything in it."""
-    main = tmp_path / "app/app/src/main"
+    folder = tmp_path / "an app"
+    main = folder / "app/src/main"
     main.mkdir(parents=True)
     (main / "AndroidManifest.xml").touch()
-    return tmp_path / "app"
+    return folder
 
 
 def test_a_file_for_an_app_lies_among_its_assets(run_dir, app, capsys):
@@ -229,10 +231,20 @@ def test_an_app_has_no_use_for_segmentation(app):
         android.asset_path(str(app), "segmentation")
 
 
+def test_an_app_has_no_use_for_a_detector_of_things(app):
+    for classes in ({7: "person", 9: "dog"}, {1: "head"}, {}):
+        assert android.asset_path(str(app), "detection", classes)
+    metadata = SimpleNamespace(task="detection", categories={1: "cat", 2: "dog"})
+    asked = SimpleNamespace(android=str(app), overwrite=False)
+    with pytest.raises(UserError, match=r"This one has 1 \(cat\), 2 \(dog\); leave"):
+        exporting._output_path(asked, SimpleNamespace(metadata=metadata))
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
         ([], 2, "Neither --output_dir nor --android is given"),
+        (["--android="], 2, "Neither --output_dir nor --android is given"),
         (["--android=APP", "--output_dir=x"], 2, "give one of them"),
         (["--android=APP/app"], 1, "is no Android project: there is no "),
         (["--android=APP", "--format=saved_model"], 2, "--android goes with --format"),

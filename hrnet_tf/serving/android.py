@@ -4,12 +4,15 @@
 """
 
 import os
+from collections.abc import Mapping
 
-from hrnet_tf.messages import UserError, listed
+from hrnet_tf.messages import UserError, listed, numbered
 
 _MAIN = os.path.join("app", "src", "main")
 # By the task of a model.
 _NAMES = {"pose": "pose.tflite", "detection": "detector.tflite"}
+# The class that the app looks for, unless there is but one.
+_PERSON = "person"
 
 
 class AndroidError(UserError):
@@ -26,12 +29,13 @@ def check_project(folder: str) -> None:
         )
 
 
-def asset_path(folder: str, task: str) -> str:
+def asset_path(folder: str, task: str, classes: Mapping[int, str] | None = None) -> str:
     """The path of a model among the assets of a project.
 
     Args:
         folder: The project's.
         task: What the model is for.
+        classes: A detector's, by their numbers.
 
     Raises:
         AndroidError: If the app has no use for such a model.
@@ -40,5 +44,10 @@ def asset_path(folder: str, task: str) -> str:
         raise AndroidError(
             f"--android is for {listed(list(_NAMES))} models, and not for {task}: "
             "leave it out, and say with --output_dir where the file is to go."
+        )
+    if classes and len(classes) > 1 and _PERSON not in classes.values():
+        raise AndroidError(
+            f"--android is for detectors of people: with a class called {_PERSON}, or "
+            f"with one class. This one has {numbered(classes)}; leave --android out."
         )
     return os.path.join(folder, _MAIN, "assets", _NAMES[task])

@@ -190,7 +190,9 @@ def _in_bfloat16(exporter: Exporter, model: tf_keras.Model) -> tf_keras.Model:
 def _output_path(export: Export, exporter: Exporter) -> str:
     """The path of the SavedModel or file to write; refuses one that exists."""
     if export.android is not None:
-        path = android.asset_path(export.android, exporter.metadata.task)
+        told = exporter.metadata
+        classes = getattr(told, "categories", None)
+        path = android.asset_path(export.android, told.task, classes)
         check_output(path, export.overwrite, "--android")
         return path
     assert export.output_dir is not None  # The command sees to that.

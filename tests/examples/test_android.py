@@ -10,11 +10,13 @@ this takes.
 import base64
 import dataclasses
 import inspect
+import io
 import json
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,6 +173,39 @@ def test_the_manifest_and_texts_fit_the_sources():
         for word in re.findall(r"(?:R\.string\.|@string/)(\w+)", file.read_text())
     }
     assert used == {text.get("name") for text in texts}
+
+
+def test_the_project_has_what_the_sources_count_on():
+    android = "{http://schemas.android.com/apk/res/android}"
+    manifest = ElementTree.parse(APP / "AndroidManifest.xml").getroot()
+    asked = [one.get(f"{android}name") for one in manifest.iter("uses-permission")]
+    assert asked == ["android.permission.CAMERA"]
+    # MainActivity hears of turns, and is not made anew by them.
+    changes = manifest.find("application/activity").get(f"{android}configChanges")
+    assert {"orientation", "screenSize"} <= set(changes.split("|"))
+    build = (APP.parents[1] / "build.gradle.kts").read_text()
+    assert 'noCompress += "tflite"' in build  # Models.kt maps them.
+    assert 'namespace = "com.example.hrnet"' in build  # R's package.
+
+
+def test_versions_are_told_as_they_are():
+    folder = APP.parents[2]
+    plugins = (folder / "build.gradle.kts").read_text()
+    libraries = (folder / "app/build.gradle.kts").read_text()
+    wrapper = folder / "gradle/wrapper/gradle-wrapper.properties"
+    texts = {
+        "Gradle plugin": plugins.split('application") version "')[1],
+        "Kotlin": plugins.split('kotlin.android") version "')[1],
+        "CameraX": libraries.split("camera-view:")[1],
+        "LiteRT": libraries.split("litert:litert:")[1],
+        "Gradle": wrapper.read_text().split("gradle-")[1],
+    }
+    page = " ".join((folder.parents[1] / "docs/android.md").read_text().split())
+    for name, text in texts.items():
+        version = re.match(r"\d+\.\d+", text)[0]
+        assert f"{name} {version}" in page, name
+    assert len(set(re.findall(r"camera-\w+:([\d.]+)", libraries))) == 1
+    assert len(set(re.findall(r"litert(?:-gpu)?:([\d.]+)", libraries))) == 1
 
 
 # ---- pictures ----
@@ -378,6 +413,13 @@ def slip(time: float) -> list:
     return [body(200 if time < 0.1 else 216)]
 
 
+def between(time: float) -> list:
+    """Somebody is lost, and the other comes nearer to that place than to the own."""
+    if time < 0.5:
+        return [body(200), body(216)]
+    return [body(200 if time < 0.8 else 209)]
+
+
 def edge(time: float) -> list:
     """Somebody leaves the picture."""
     return [body(300 + 90 * time), body(100)]
@@ -385,12 +427,13 @@ def edge(time: float) -> list:
 
 # Who is there, how often the detector looks (0: there is none), and how many it sees.
 SCENES = {
-    "crowd": (crowd, 8, 9),
+    "crowd": (crowd, 7, 9),
     "alone": (alone, 0, 9),
     "behind": (behind, 100, 9),
     "beside": (lambda _: [body(200), body(212)], 1, 1),
     "jump": (jump, 100, 9),
     "slip": (slip, 2, 9),
+    "between": (between, 100, 9),
     "edge": (edge, 6, 9),
 }
 
@@ -655,6 +698,95 @@ def test_files_of_others_are_refused_in_a_sentence(ask, pose_file, tmp_path):
     assert told[1:4] == told[:1] * 3
     assert told[4].startswith("model does not tell its inputs: export it again")
     assert told[5] == "model: its hrnet_tf.json is damaged."
+
+
+def repacked(
+    file: str, change: Callable[[Any], Any] = lambda told: None, packs: bool = False
+) -> bytes:
+    """A model whose description somebody changed, or packed, with another tool."""
+    content = Path(file).read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        told = json.loads(archive.read("hrnet_tf.json"))
+        start = min(entry.header_offset for entry in archive.infolist())
+    change(told)
+    changed = io.BytesIO()
+    changed.write(content[:start])
+    method = zipfile.ZIP_DEFLATED if packs else zipfile.ZIP_STORED
+    with zipfile.ZipFile(changed, "a", method) as archive:
+        archive.writestr("labels.txt", "a\nb\n")
+        archive.writestr("hrnet_tf.json", json.dumps(told))
+        archive.comment = b"PK\5\6, which an archive's end begins with, and more."
+    return changed.getvalue()
+
+
+@slow_with_kotlin
+def test_descriptions_may_be_packed(ask, pose_file, tmp_path):
+    content = repacked(pose_file, packs=True)
+    table = content.rindex(b"PK\1\2")
+    length = int.from_bytes(content[table + 20 : table + 24], "little")
+    first = table - length
+    huge = (2**31 - 1).to_bytes(4, "little")
+    files = {
+        "packed": content,
+        "bent": content[:first] + b"\xff" * 8 + content[first + 8 :],
+        "huge": content[: table + 24] + huge + content[table + 28 :],
+    }
+    for name, changed in files.items():
+        (tmp_path / name).write_bytes(changed)
+    cases = [{"do": "describe", "file": str(tmp_path / name)} for name in files]
+    packed, *damaged, whole = ask(*cases, {"do": "describe", "file": pose_file})
+    assert packed == whole
+    assert damaged == [{"refused": "model: its hrnet_tf.json is damaged."}] * 2
+
+
+@slow_with_kotlin
+def test_models_of_no_use_are_refused_in_a_sentence(
+    ask, pose_file, detector_file, tmp_path
+):
+    def another_input(told):
+        told["tensors"]["inputs"]["image"]["type"] = "float32"
+
+    def another_output(told):
+        told["tensors"]["outputs"]["num_detections"]["shape"] = [1, 5]
+
+    def cats(told):
+        told["categories"][1]["name"] = "cat"
+
+    faults = [
+        ("pose", detector_file, dict, "model is a detection model, not one for pose."),
+        ("detect", pose_file, dict, "model is a pose model, not one for detection."),
+        ("pose", pose_file, another_input, "model takes something else than pictures."),
+        (
+            "detect",
+            detector_file,
+            another_output,
+            "model has no output num_detections of 1 dimensions (int32).",
+        ),
+        ("detect", detector_file, cats, "model finds no people."),
+        (
+            "pose",
+            pose_file,
+            lambda told: told.pop("box_padding"),
+            "model: its hrnet_tf.json is not as expected.",
+        ),
+    ]
+    cases = []
+    for place, (use, file, change, _) in enumerate(faults):
+        (tmp_path / str(place)).write_bytes(repacked(file, change))
+        cases.append({"do": use, "file": str(tmp_path / str(place)), "runs": []})
+    told = [answer["refused"] for answer in ask(*cases)]
+    assert told == [sentence for *_, sentence in faults]
+
+
+@slow_with_kotlin
+def test_the_only_class_of_a_detector_is_peoples(ask, detector_file, tmp_path):
+    path = tmp_path / "model"
+    path.write_bytes(repacked(detector_file, lambda told: told["categories"].pop()))
+    boxes = {"boxes": [4, 5, 20, 30, 1, 1, 9, 8], "num_detections": [2]}
+    run = {**boxes, "classes": [4, 1], "scores": [0.9, 0.8]}
+    image = frame_of(smooth_image(48, 64))
+    (answer,) = ask({"do": "detect", "file": str(path), "runs": [run], "frame": image})
+    np.testing.assert_allclose(answer["boxes"], [[1, 1, 9, 8]])
 
 
 @slow_with_kotlin

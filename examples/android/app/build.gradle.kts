@@ -1,3 +1,5 @@
+import org.jetbrains.kotlin.gradle.dsl.JvmTarget
+
 plugins {
     id("com.android.application")
     id("org.jetbrains.kotlin.android")
@@ -26,7 +28,8 @@ android {
     androidResources { noCompress += "tflite" }
 }
 
-kotlin { jvmToolchain(17) }
+// Not a toolchain, which would take a JDK of just this version.
+kotlin { compilerOptions { jvmTarget.set(JvmTarget.JVM_17) } }
 
 dependencies {
     implementation("androidx.activity:activity-ktx:1.12.1")

@@ -36,7 +36,13 @@ import org.json.JSONObject
 
 fun main(arguments: Array<String>) {
     val cases = JSONArray(File(arguments[0]).readText())
-    val answers = cases.indices.map { answer(cases.getJSONObject(it)) }
+    val answers = cases.indices.map {
+        try {
+            answer(cases.getJSONObject(it))
+        } catch (error: ModelException) {
+            JSONObject().put("refused", error.message)
+        }
+    }
     File(arguments[1]).writeText(JSONArray(answers).toString())
 }
 
@@ -60,11 +66,7 @@ fun answer(case: JSONObject): Any = when (case.getString("do")) {
         case.getInt("width"), case.getInt("height"), 0.2, 0.3
     )
     "follow" -> follow(case)
-    "describe" -> try {
-        describe(description(case.getString("file")))
-    } catch (error: ModelException) {
-        JSONObject().put("refused", error.message)
-    }
+    "describe" -> describe(description(case.getString("file")))
     "pose" -> pose(case)
     "detect" -> detect(case)
     else -> throw IllegalArgumentException(case.toString())

@@ -2,6 +2,7 @@ package com.example.hrnet.app
 
 import android.util.Log
 import androidx.activity.ComponentActivity
+import androidx.camera.core.CameraInfoUnavailableException
 import androidx.camera.core.CameraSelector
 import androidx.camera.core.ImageAnalysis
 import androidx.camera.core.ImageProxy
@@ -37,10 +38,11 @@ class Camera(
         get() =
             has(CameraSelector.DEFAULT_BACK_CAMERA) && has(CameraSelector.DEFAULT_FRONT_CAMERA)
 
-    /** Starts one, and then tells whether there was any. */
+    /** Starts one, and then tells whether there was any; not to an activity that is gone. */
     fun start(started: (Boolean) -> Unit) {
         val future = ProcessCameraProvider.getInstance(activity)
         val ready = Runnable {
+            if (activity.isDestroyed) return@Runnable
             try {
                 provider = future.get()
             } catch (error: ExecutionException) {
@@ -65,7 +67,13 @@ class Camera(
         shown?.targetRotation = rotation
     }
 
-    private fun has(selector: CameraSelector) = provider?.hasCamera(selector) ?: false
+    private fun has(selector: CameraSelector) =
+        try {
+            provider?.hasCamera(selector) ?: false
+        } catch (error: CameraInfoUnavailableException) {
+            Log.w("hrnet", "The phone does not tell of a camera.", error)
+            false
+        }
 
     private fun selector() =
         if (isFront) CameraSelector.DEFAULT_FRONT_CAMERA else CameraSelector.DEFAULT_BACK_CAMERA

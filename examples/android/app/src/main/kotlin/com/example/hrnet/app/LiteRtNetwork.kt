@@ -61,7 +61,7 @@ class LiteRtNetwork private constructor(
             return tried(assets, asset, description, options, "CPU")
         }
 
-        /** A network that has run once, on a black picture. */
+        /** A network that has run once, on a black picture, and told what it found. */
         private fun tried(
             assets: AssetManager,
             asset: String,
@@ -70,14 +70,16 @@ class LiteRtNetwork private constructor(
             processor: String
         ): LiteRtNetwork {
             val model = CompiledModel.create(assets, asset, options)
-            try {
-                val network = LiteRtNetwork(model, description, processor)
+            val network = closing(model) { LiteRtNetwork(model, description, processor) }
+            closing(network) {
                 network.run(ByteArray(description.image.size))
-                return network
-            } catch (error: LiteRtException) {
-                model.close()
-                throw error
+                // What a GPU fails at may show only now: it is waited for.
+                for (output in description.outputs.values) {
+                    if (output.type == "float32") network.floats(output.name)
+                    if (output.type == "int32") network.ints(output.name)
+                }
             }
+            return network
         }
     }
 }

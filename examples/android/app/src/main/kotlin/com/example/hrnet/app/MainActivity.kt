@@ -29,6 +29,7 @@ class MainActivity : ComponentActivity() {
     private lateinit var overlay: OverlayView
     private lateinit var message: TextView
     private lateinit var other: Button
+    private var isStarted = false
 
     private val permission = registerForActivityResult(
         ActivityResultContracts.RequestPermission(),
@@ -37,7 +38,7 @@ class MainActivity : ComponentActivity() {
         }
     )
 
-    // A screen that is turned upside down makes no new activity.
+    // A screen that is turned makes no new activity.
     private val turned = object : DisplayManager.DisplayListener {
         override fun onDisplayAdded(displayId: Int) = Unit
 
@@ -62,6 +63,12 @@ class MainActivity : ComponentActivity() {
         permission.launch(Manifest.permission.CAMERA)
     }
 
+    /** Asks again: the user may come from the settings, where the camera was allowed. */
+    override fun onRestart() {
+        super.onRestart()
+        if (!isStarted) permission.launch(Manifest.permission.CAMERA)
+    }
+
     override fun onDestroy() {
         displays().unregisterDisplayListener(turned)
         executor.execute { analyzer.close() }
@@ -69,9 +76,13 @@ class MainActivity : ComponentActivity() {
         super.onDestroy()
     }
 
-    private fun start() = camera.start { isThere ->
-        if (!isThere) say(getString(R.string.no_camera))
-        other.visibility = if (camera.canSwitch) View.VISIBLE else View.GONE
+    private fun start() {
+        isStarted = true
+        say("")
+        camera.start { isThere ->
+            if (!isThere) say(getString(R.string.no_camera))
+            other.visibility = if (camera.canSwitch) View.VISIBLE else View.GONE
+        }
     }
 
     private fun say(words: String) {

@@ -39,13 +39,17 @@ class Models private constructor(
                 "There is no $POSE in the app: python -m hrnet_tf.export --android puts it there."
             )
             val network = LiteRtNetwork.open(assets, POSE, description)
-            val ofDetector = describe(assets, DETECTOR)
-                ?: return Models(PoseModel(description, network), network, null, null)
-            val second = LiteRtNetwork.open(assets, DETECTOR, ofDetector)
-            return Models(
-                PoseModel(description, network), network,
-                DetectorModel(ofDetector, second), second
-            )
+            return closing(network) { beside(PoseModel(description, network), network, assets) }
+        }
+
+        /** The pose model, and the detector if there is one. */
+        private fun beside(pose: PoseModel, network: Network, assets: AssetManager): Models {
+            val description = describe(assets, DETECTOR)
+                ?: return Models(pose, network, null, null)
+            val second = LiteRtNetwork.open(assets, DETECTOR, description)
+            return closing(second) {
+                Models(pose, network, DetectorModel(description, second), second)
+            }
         }
 
         private fun describe(assets: AssetManager, asset: String): Description? {

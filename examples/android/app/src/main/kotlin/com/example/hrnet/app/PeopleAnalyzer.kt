@@ -11,8 +11,10 @@ import com.example.hrnet.people.PoseFinder
 import com.example.hrnet.people.ScoredBox
 import com.example.hrnet.people.Tracker
 
-private const val DETECT_EVERY = 10
 private const val NANOSECONDS = 1e9
+
+// Seconds without a frame in which the app was elsewhere, or opened its networks.
+private const val PAUSE = 1.0
 
 /**
  * What is to be shown of a frame.
@@ -76,7 +78,8 @@ class PeopleAnalyzer(
         val now = listOf<Any>(isFront, frame.degrees, frame.width, frame.height)
         val follower = follower?.takeIf { now == view } ?: newFollower(models)
         if (now == view && frame.seconds <= last) return
-        if (now == view) interval.add((frame.seconds - last) * 1000)
+        val elapsed = frame.seconds - last
+        if (now == view && elapsed < PAUSE) interval.add(elapsed * 1000)
         this.follower = follower
         view = now
         last = frame.seconds
@@ -105,7 +108,7 @@ class PeopleAnalyzer(
                 override fun find(frame: Frame) = detectorTime.time { it.find(frame) }
             }
         }
-        return Follower(poses, detector, Tracker(models.pose.skeleton.sigmas), DETECT_EVERY)
+        return Follower(poses, detector, Tracker(models.pose.skeleton.sigmas))
     }
 
     private fun times(models: Models, follower: Follower): String {

@@ -8,6 +8,7 @@ package com.example.hrnet.models
 
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.util.zip.DataFormatException
 import java.util.zip.Inflater
 import org.json.JSONException
 import org.json.JSONObject
@@ -25,6 +26,9 @@ private const val LONGEST_COMMENT = 65535
 private const val IN_SHORT = 0xffff
 private const val STORED = 0
 
+// In bytes; a description has some thousands.
+private const val LARGEST = 1 shl 24
+
 /** A model that this app cannot use; the message says which and why. */
 class ModelException(message: String, cause: Throwable? = null) : Exception(message, cause)
 
@@ -36,13 +40,16 @@ class ModelException(message: String, cause: Throwable? = null) : Exception(mess
  */
 fun readDescription(content: ByteBuffer, source: String): JSONObject {
     val missing = "$source holds no $DESCRIPTION: export it with hrnet_tf.export."
+    val damaged = "$source: its $DESCRIPTION is damaged."
     try {
         val bytes = readEntry(content, DESCRIPTION) ?: throw ModelException(missing)
         return JSONObject(String(bytes, Charsets.UTF_8))
     } catch (error: IndexOutOfBoundsException) {
         throw ModelException(missing, error)
     } catch (error: JSONException) {
-        throw ModelException("$source: its $DESCRIPTION is damaged.", error)
+        throw ModelException(damaged, error)
+    } catch (error: DataFormatException) {
+        throw ModelException(damaged, error)
     }
 }
 
@@ -76,7 +83,9 @@ private fun unpacked(file: ByteBuffer, entry: Int): ByteArray {
     val start = header + HEADER_BYTES + short(file, header + 26) + short(file, header + 28)
     val packed = bytes(file, start, file.getInt(entry + 20))
     if (short(file, entry + 10) == STORED) return packed
-    val content = ByteArray(file.getInt(entry + 24))
+    val size = file.getInt(entry + 24)
+    if (size !in 0..LARGEST) throw DataFormatException("It says to have $size bytes.")
+    val content = ByteArray(size)
     val inflater = Inflater(true)
     inflater.setInput(packed)
     inflater.inflate(content)
