@@ -27,6 +27,9 @@ import tensorflow as tf
 _UNITS = 128.0
 # Where neither of two has an area, they do not overlap.
 _LEAST_AREA = 1e-6
+# Where boxes must not overlap at all, this much is an overlap: with a threshold of 0,
+# boxes apart from each other would count, too.
+_LEAST_IOU = 1e-3
 
 # So many candidates are decided together: CPUs keep their matrices in caches.
 _TILE = 256
@@ -97,7 +100,8 @@ def suppress(
     Args:
         candidates: The boxes.
         canvas: (height, width) that the boxes lie within, in pixels.
-        iou_threshold: Boxes overlap too much from this intersection over union on.
+        iou_threshold: Boxes overlap too much from this intersection over union on; at
+            0, where they overlap at all.
         steps: See above; so many for each tile of candidates.
 
     Returns:
@@ -148,4 +152,4 @@ def _overlap(
     both = height * width
     union = rows[4] + columns[4] - both
     is_same = tf.nn.relu(1.0 - tf.abs(rows[5] - columns[5]))
-    return both * is_same >= iou_threshold * union
+    return both * is_same >= max(iou_threshold, _LEAST_IOU) * union

@@ -97,6 +97,20 @@ def test_boxes_without_an_area_suppress_nothing():
     assert kept(boxes) == [0, 1, 2, 3]
 
 
+def test_without_any_overlap_allowed_boxes_apart_are_kept():
+    boxes = [[0, 0, 30, 30], [0, 31, 30, 60], [0, 25, 30, 40], [28, 0, 60, 30]]
+    assert kept(boxes, iou_threshold=0.0) == [0, 1]
+    assert kept(boxes, [0, 0, 1, 1], iou_threshold=0.0) == [0, 1, 2]
+
+
+def test_an_overlap_of_just_the_threshold_is_too_much():
+    """As in the Garden's suppression, version v2."""
+    boxes = [[0, 0, 25, 75], [0, 25, 25, 100]]
+    assert overlap(*np.array(boxes)) == 0.5
+    assert kept(boxes, iou_threshold=0.5) == [0]
+    assert kept(boxes, iou_threshold=0.501) == [0, 1]
+
+
 def test_areas_fit_into_float16():
     """As GPU delegates may compute: boxes that fill a large canvas, and small ones."""
     side = 1280

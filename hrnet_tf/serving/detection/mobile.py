@@ -67,12 +67,13 @@ def detect(
     )
     # The first class is the background.
     logits = _over_levels(scores, classes)[..., 1:]
-    count = min(candidates, logits.shape[1])
-    places = suppression.best_places(logits, count)
+    # A small canvas has fewer places than there may be candidates, but several of each.
+    places = suppression.best_places(logits, min(candidates, logits.shape[1]))
     boxes = tf.gather(boxes, places, axis=1)
     boxes = box_ops.clip_boxes(boxes, [height, width])
     scores = tf.sigmoid(tf.gather(logits, places, axis=1))
-    found = suppression.best_pairs(boxes, scores, count)
+    pairs = min(candidates, scores.shape[1] * scores.shape[2])
+    found = suppression.best_pairs(boxes, scores, pairs)
     keep = suppression.suppress(
         found, (height, width), generator.nms_iou_threshold, steps
     )

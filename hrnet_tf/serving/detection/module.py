@@ -180,9 +180,11 @@ class DetectionModule(MobileModule):
                 for name, values in found.items()
             }
 
-        frozen = convert_variables_to_constants_v2(
-            detect_all.get_concrete_function(), lower_control_flow=False
-        )
+        # Asked for while a signature is traced: in a graph, variables have no values.
+        with tf.init_scope():
+            frozen = convert_variables_to_constants_v2(
+                detect_all.get_concrete_function(), lower_control_flow=False
+            )
         # Frozen functions return dicts as lists, in the order of their keys.
         return lambda *arguments: dict(
             zip(self._outputs, frozen(*arguments), strict=True)
