@@ -109,7 +109,7 @@ def _compare(
 
 
 def _agree(name: str, one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether they differ by few pixels, or few shares of scores if these are above 1."""
+    """Whether they differ by few pixels, or a share of scores that are above 1."""
     if len(one) != len(other):
         return False
     units = np.ones_like(one)
