@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.training import run, tpus
+from hrnet_tf.training import devices, run, tpus
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.validation import accelerators, validate
 
@@ -150,6 +150,26 @@ def test_only_what_a_mode_does_is_checked():
     assert told("maskrcnn_coco", f"{ON_CPU}mirrored", mode="eval") == []
     batched = "task.model.roi_generator.use_batched_nms=true"
     assert len(told("maskrcnn_coco", f"{ON_TPU}local", batched, mode="eval")) == 1
+
+
+def test_experiments_of_the_garden_mean_xla_on_gpus():
+    """They ask for it by default, and the Garden passes over it on a CPU."""
+    batched = "task.model.roi_generator.use_batched_nms="
+    for num_gpus, mistakes in ((0, 0), (1, 1)):
+        changes = [f"runtime.num_gpus={num_gpus}", f"{batched}true"]
+        params = parse_config("maskrcnn_resnetfpn_coco", [], changes)
+        assert params.runtime.enable_xla
+        assert devices.are_steps_compiled(params) == (num_gpus > 0)
+        found = accelerators.mistakes(params, trains=True, evaluates=False)
+        assert len(list(found)) == mistakes
+    assert devices.are_steps_compiled(
+        parse_config("hrnet_pose_coco", [], [f"{ON_CPU}one_device"])
+    )
+
+
+def test_a_tpu_compiles_by_itself():
+    changes = [f"{ON_TPU}local", "runtime.enable_xla=true"]
+    assert not devices.are_steps_compiled(parse_config("hrnet_pose_coco", [], changes))
 
 
 def test_a_name_may_be_in_the_environment(monkeypatch):
