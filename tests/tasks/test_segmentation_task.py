@@ -133,17 +133,14 @@ def test_evaluation_is_that_of_numpy(make_task, scales, flip):
     assert np.isfinite(metrics["validation_loss"])
 
 
-@pytest.mark.parametrize("method", ["bilinear", "bilinear_align_corners"])
-def test_under_xla_images_are_predicted_as_parts_of_one_shape(method):
-    """With what makes a network hard for XLA: a resize of 5 pixels to 15."""
+def test_under_xla_images_are_predicted_as_parts_of_one_shape():
+    """With what XLA's own resize has wrong in it: from 5 pixels to 15."""
     params = parse_config(
         "hrnet_seg_custom",
         [],
         [
             "task.label_set=synthetic_parts",
             "task: {resizing: {method: fixed, size: [15, 21]}}",
-            "task: {evaluation: {scales: [1.0, 1.4], flip_test: true}}",
-            f"task.model.decoder.hrnetv2.upsampling={method}",
         ],
     )
     task = task_factory.get_task(params.task)
@@ -153,14 +150,13 @@ def test_under_xla_images_are_predicted_as_parts_of_one_shape(method):
     def network(images, training):
         assert not training
         pooled = tf.nn.avg_pool2d(images, 3, 3, "VALID")
-        return {"logits": upsample(pooled, 3, method) @ kernel}
+        return {"logits": upsample(pooled, 3, "bilinear") @ kernel}
 
     # The last one only fills the batch.
     sizes = [(24, 22), (13, 25), (0, 0)]
     images = generator.integers(0, 256, (3, 24, 25, 3), np.uint8)
-    masks = np.full((3, 24, 25, 1), 255, np.uint8)
-    for mask, (height, width) in zip(masks, sizes, strict=True):
-        mask[:height, :width] = generator.integers(0, 20, (height, width, 1))
+    masks = generator.integers(0, 20, (3, 24, 25, 1), np.uint8)
+    masks[2] = 255
     info = tf.constant([[size, size, (1, 1), (0, 0)] for size in sizes], tf.float32)
     inputs = (tf.constant(images), {"image_info": info, "masks": tf.constant(masks)})
 
@@ -177,7 +173,7 @@ def test_under_xla_images_are_predicted_as_parts_of_one_shape(method):
     # Of two classes that are all but equal, either may win.
     assert right >= total - 2
     assert np.abs(found["confusion"] - expected["confusion"]).sum() <= 4
-    assert found["loss_sum"] == pytest.approx(float(expected["loss_sum"]), rel=1e-5)
+    assert float(found["loss_sum"]) == pytest.approx(float(expected["loss_sum"]))
 
 
 @pytest.mark.slow  # Traces three evaluations.

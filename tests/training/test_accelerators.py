@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 
 import pytest
 
@@ -213,6 +214,38 @@ def test_no_tpu_at_that_address():
         port = free.getsockname()[1]
         sentence = connect(f"'grpc://127.0.0.1:{port}'")
     assert "is not there" in sentence and "refused" in sentence
+
+
+@pytest.mark.parametrize(
+    "address, is_right",
+    [
+        ("grpc://10.0.0.2:8470", True),
+        ("grpc://host,grpc://[::1]:8470", True),
+        ("my-tpu", True),
+        ("grpc://", False),
+        ("grpc://host:port", False),
+        ("grpc://host:99999", False),
+        ("10.0.0.2:8470", False),
+        ("http://host:80", False),
+    ],
+)
+def test_addresses(address, is_right):
+    found = list(tpus.address_mistakes(address))
+    assert ["must be grpc://HOST:PORT" in one for one in found] == [True] * (
+        not is_right
+    )
+
+
+def test_what_answers_there_is_no_tpu():
+    """TensorFlow would wait for ever for one that does not speak gRPC."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answer = threading.Thread(
+            target=lambda: server.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n")
+        )
+        answer.start()
+        sentence = connect(f"'grpc://127.0.0.1:{server.getsockname()[1]}'")
+        answer.join()
+    assert "(what answers there does not speak gRPC)" in sentence
 
 
 def test_a_tpu_elsewhere_needs_a_bucket(tmp_path):

@@ -67,6 +67,7 @@ def _tpu_mistakes(
             "runtime.distribution_strategy is tpu, but runtime.tpu (--tpu) is empty; "
             "give the TPU's name, its address grpc://HOST:PORT, or local on a TPU VM."
         )
+    yield from tpus.address_mistakes(runtime.tpu or "")
     if runtime.mixed_precision_dtype == "float16":
         yield (
             "runtime.mixed_precision_dtype is 'float16'; on a TPU it must be bfloat16, "
