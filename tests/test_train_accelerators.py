@@ -105,6 +105,10 @@ def test_without_a_seed_nothing_is_set():
             f"{REPEATED},task.train_data.enable_tf_data_service=true",
             "hand out data in any order",
         ),
+        (
+            f"{REPEATED},runtime.distribution_strategy=parameter_server",
+            "change weights in any order",
+        ),
     ],
 )
 def test_what_cannot_be_repeated_is_refused(changes, words):

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
+from hrnet_tf.configs import recipes
+
 # In place of a number, `runtime.num_gpus` may ask for all that TensorFlow sees.
 ALL_GPUS = -1
 
@@ -45,6 +47,18 @@ def use_gpus(params: cfg.ExperimentConfig, mode: str) -> None:
     elif strategy == "mirrored":
         count = _share_batches(params, mode, count)
     runtime.override({"num_gpus": count, "distribution_strategy": strategy})
+
+
+def are_steps_compiled(params: cfg.ExperimentConfig) -> bool:
+    """Whether XLA compiles the training step because of `runtime.enable_xla`.
+
+    Experiments of the Garden ask for it by default, and mean GPUs: on a CPU, only ours
+    compile. TPUs compile all of their functions, whether or not this is set.
+    """
+    runtime = params.runtime
+    if not runtime.enable_xla or runtime.distribution_strategy.lower() == "tpu":
+        return False
+    return bool(runtime.num_gpus) or isinstance(params.trainer, recipes.Trainer)
 
 
 def batch_sizes(params: cfg.ExperimentConfig, mode: str) -> dict[str, int]:

@@ -19,8 +19,13 @@ LOCAL = "local"
 # Where TensorFlow looks for a name, if it is given none.
 NAMES = ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_CONFIG")
 
-_ENDPOINT = re.compile(r"(?:grpc://)([^:/,]+|\[[^]]+\])(?::(\d+))?")
+_SCHEME = "grpc://"
+_ENDPOINT = re.compile(r"(?:\[([^][]+)\]|([^][:/@\s]+))(?::(\d{1,5}))?/?")
 _PORT = 8470  # TensorFlow's, where an address has none.
+# What a client of HTTP/2, and so of gRPC, says first: its name, and no settings.
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+# Its answer begins with 3 bytes of length and this type, a frame of settings.
+_SETTINGS = 4
 _PATIENCE = 10.0  # seconds
 _LONGEST_REASON = 200  # characters
 
@@ -68,12 +73,44 @@ def batch_mistakes(
             )
 
 
+def address_mistakes(address: str) -> Iterator[str]:
+    """Checks an address; names of TPUs have no colons. TensorFlow waits for ever."""
+    if ":" in address and not _endpoints(address):
+        yield (
+            f"runtime.tpu (--tpu) is {address!r}; an address must be grpc://HOST:PORT, "
+            "or several with commas between them."
+        )
+
+
+def _endpoints(address: str) -> list[tuple[str, int]]:
+    """Hosts and ports of an address; none if it is a name, or wrong."""
+    if not address.startswith(_SCHEME):
+        return []
+    found = []
+    for one in address.split(","):
+        match = _ENDPOINT.fullmatch(one.removeprefix(_SCHEME))
+        port = int(match[3] or _PORT) if match else 0
+        if not match or not 0 < port < 2**16:
+            return []
+        found.append((match[1] or match[2], port))
+    return found
+
+
+def _check_answers(host: str, port: int) -> None:
+    """Raises an OSError unless something that may be a TPU's host answers."""
+    with socket.create_connection((host, port), _PATIENCE) as connection:
+        connection.sendall(_GREETING)
+        answer = connection.recv(4)
+    if answer[3:] != bytes([_SETTINGS]):
+        raise OSError("what answers there does not speak gRPC")
+
+
 def _connected(params: cfg.ExperimentConfig) -> tf.distribute.TPUStrategy:
     address = params.runtime.tpu
     try:
-        for host, port in _ENDPOINT.findall(address or ""):
+        for host, port in _endpoints(address or ""):
             # TensorFlow itself would wait for ever.
-            socket.create_connection((host, int(port or _PORT)), _PATIENCE).close()
+            _check_answers(host, port)
         return distribute_utils.get_distribution_strategy("tpu", tpu_address=address)
     except Exception as error:  # Of TensorFlow, of Google's client or of the network.
         reason = shortened(one_line(error), _LONGEST_REASON).rstrip(".")

@@ -19,7 +19,7 @@ from official.modeling import optimization
 
 from hrnet_tf import signals
 from hrnet_tf.tasks.evaluation import EvaluatedTask
-from hrnet_tf.training import checkpoints, workers
+from hrnet_tf.training import checkpoints, devices, workers
 from hrnet_tf.weights import whole_checkpoints
 
 # How long compiling takes, as log lines say it.
@@ -45,7 +45,7 @@ class Trainer(base_trainer.Trainer):
     ):
         """`check_kept` raises an error if the model directory is another's by now."""
         _log.info("Reading the data.")
-        if config.runtime.enable_xla and not config.runtime.num_gpus:
+        if devices.are_steps_compiled(config) and not config.runtime.num_gpus:
             # The Garden compiles on GPUs alone.
             _log.info("XLA compiles the training step, which is slow on most CPUs.")
             task.train_step = tf.function(task.train_step, jit_compile=True)

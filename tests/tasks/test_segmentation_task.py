@@ -1,5 +1,7 @@
 """The segmentation task: its losses, and evaluations against plain numpy."""
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from official.core import task_factory
 
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.inputs.normalization import normalize_image
+from hrnet_tf.modeling.high_resolution_module import upsample
 from hrnet_tf.modeling.segmentation_model import AUXILIARY
 from hrnet_tf.tasks.segmentation import SegmentationTask
 from hrnet_tf.training.experiment import parse_config
@@ -128,6 +131,49 @@ def test_evaluation_is_that_of_numpy(make_task, scales, flip):
     assert metrics["pixel_accuracy"] == pytest.approx(accuracy, abs=tolerance)
     assert len(np.unique(np.concatenate([p.ravel() for p in predictions]))) > 3
     assert np.isfinite(metrics["validation_loss"])
+
+
+def test_under_xla_images_are_predicted_as_parts_of_one_shape():
+    """With what XLA's own resize has wrong in it: from 5 pixels to 15."""
+    params = parse_config(
+        "hrnet_seg_custom",
+        [],
+        [
+            "task.label_set=synthetic_parts",
+            "task: {resizing: {method: fixed, size: [15, 21]}}",
+        ],
+    )
+    task = task_factory.get_task(params.task)
+    generator = np.random.default_rng(0)
+    kernel = generator.normal(size=(3, task.label_set.num_classes)).astype(np.float32)
+
+    def network(images, training):
+        assert not training
+        pooled = tf.nn.avg_pool2d(images, 3, 3, "VALID")
+        return {"logits": upsample(pooled, 3, "bilinear") @ kernel}
+
+    # The last one only fills the batch.
+    sizes = [(24, 22), (13, 25), (0, 0)]
+    images = generator.integers(0, 256, (3, 24, 25, 3), np.uint8)
+    masks = generator.integers(0, 20, (3, 24, 25, 1), np.uint8)
+    masks[2] = 255
+    info = tf.constant([[size, size, (1, 1), (0, 0)] for size in sizes], tf.float32)
+    inputs = (tf.constant(images), {"image_info": info, "masks": tf.constant(masks)})
+
+    expected = task.validation_step(inputs, network)
+    step = functools.partial(task.validation_step, model=network)
+    found = tf.function(step, jit_compile=True)(inputs)
+    assert len(np.unique(expected["predicted"])) > 5
+    right = total = 0
+    for received, wanted, (height, width) in zip(
+        found["predicted"], expected["predicted"], sizes, strict=True
+    ):
+        right += np.sum((received == wanted)[:height, :width])
+        total += height * width
+    # Of two classes that are all but equal, either may win.
+    assert right >= total - 2
+    assert np.abs(found["confusion"] - expected["confusion"]).sum() <= 4
+    assert float(found["loss_sum"]) == pytest.approx(float(expected["loss_sum"]))
 
 
 @pytest.mark.slow  # Traces three evaluations.

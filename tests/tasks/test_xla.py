@@ -195,7 +195,11 @@ def test_training_steps_compile(case, make):
     ["pose", "seg bilinear", "seg ocr", "maskrcnn", "retinanet", "classification"],
 )
 def test_training_steps_compile_in_bfloat16(case, make):
-    """Rounding goes far in so small a network: no farther than without XLA."""
+    """Rounding goes far in so small a network: no farther than without XLA.
+
+    In Mask R-CNN, gradients differ by 0.85 of their length from those of float32, where
+    one of zeros differs by 1; the two in bfloat16 differ by 0.36.
+    """
     task, _ = make(case)
     inputs = batch(task, training=True)
     loss, gradient = step(task, inputs, is_compiled=False)
@@ -205,6 +209,7 @@ def test_training_steps_compile_in_bfloat16(case, make):
     assert compiled_loss == pytest.approx(loss, rel=2e-2)
     usual = difference(gradient, rounded_gradient)
     assert difference(gradient, compiled_gradient) < 2 * usual < 2
+    assert difference(rounded_gradient, compiled_gradient) < 0.8
 
 
 def build(task):

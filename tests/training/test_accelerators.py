@@ -2,11 +2,12 @@
 
 import re
 import socket
+import threading
 
 import pytest
 
 from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.training import run, tpus
+from hrnet_tf.training import devices, run, tpus
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.validation import accelerators, validate
 
@@ -152,6 +153,26 @@ def test_only_what_a_mode_does_is_checked():
     assert len(told("maskrcnn_coco", f"{ON_TPU}local", batched, mode="eval")) == 1
 
 
+def test_experiments_of_the_garden_mean_xla_on_gpus():
+    """They ask for it by default, and the Garden passes over it on a CPU."""
+    batched = "task.model.roi_generator.use_batched_nms="
+    for num_gpus, mistakes in ((0, 0), (1, 1)):
+        changes = [f"runtime.num_gpus={num_gpus}", f"{batched}true"]
+        params = parse_config("maskrcnn_resnetfpn_coco", [], changes)
+        assert params.runtime.enable_xla
+        assert devices.are_steps_compiled(params) == (num_gpus > 0)
+        found = accelerators.mistakes(params, trains=True, evaluates=False)
+        assert len(list(found)) == mistakes
+    assert devices.are_steps_compiled(
+        parse_config("hrnet_pose_coco", [], [f"{ON_CPU}one_device"])
+    )
+
+
+def test_a_tpu_compiles_by_itself():
+    changes = [f"{ON_TPU}local", "runtime.enable_xla=true"]
+    assert not devices.are_steps_compiled(parse_config("hrnet_pose_coco", [], changes))
+
+
 def test_a_name_may_be_in_the_environment(monkeypatch):
     monkeypatch.setenv("TPU_NAME", "mine")
     assert told("pose_coco", f"{ON_TPU}null", BUCKETS) == []
@@ -193,6 +214,38 @@ def test_no_tpu_at_that_address():
         port = free.getsockname()[1]
         sentence = connect(f"'grpc://127.0.0.1:{port}'")
     assert "is not there" in sentence and "refused" in sentence
+
+
+@pytest.mark.parametrize(
+    "address, is_right",
+    [
+        ("grpc://10.0.0.2:8470", True),
+        ("grpc://host,grpc://[::1]:8470", True),
+        ("my-tpu", True),
+        ("grpc://", False),
+        ("grpc://host:port", False),
+        ("grpc://host:99999", False),
+        ("10.0.0.2:8470", False),
+        ("http://host:80", False),
+    ],
+)
+def test_addresses(address, is_right):
+    found = list(tpus.address_mistakes(address))
+    assert ["must be grpc://HOST:PORT" in one for one in found] == [True] * (
+        not is_right
+    )
+
+
+def test_what_answers_there_is_no_tpu():
+    """TensorFlow would wait for ever for one that does not speak gRPC."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answer = threading.Thread(
+            target=lambda: server.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n")
+        )
+        answer.start()
+        sentence = connect(f"'grpc://127.0.0.1:{server.getsockname()[1]}'")
+        answer.join()
+    assert "(what answers there does not speak gRPC)" in sentence
 
 
 def test_a_tpu_elsewhere_needs_a_bucket(tmp_path):

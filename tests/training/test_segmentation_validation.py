@@ -75,3 +75,15 @@ def test_a_share_of_the_hardest_is_not_none(experiment, overrides, words):
     assert [m for m in found if "which is none of the" not in m] == []
     assert len(found) == bool(words)
     assert all(f"none of the {words} of an image" in mistake for mistake in found)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_refused"), [("[]", False), ("[64, 96]", False), ("[64]", True)]
+)
+def test_sizes_that_images_are_filled_to_are_pairs(size, is_refused):
+    overrides = [f"task.validation_data.padded_size={size}"]
+    params = parse_config("hrnet_seg_custom", [str(CONFIG)], overrides)
+    found = segmentation.mistakes(params, trains=False, evaluates=True)
+    told = [m for m in found if "padded_size" in m]
+    wanted = "task.validation_data.padded_size is [64]; it must be [height, width]"
+    assert [m.startswith(wanted) for m in told] == [True] * is_refused

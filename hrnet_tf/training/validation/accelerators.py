@@ -13,7 +13,7 @@ from official.modeling import hyperparams
 from hrnet_tf.configs import detection, pose, segmentation
 from hrnet_tf.input_files import is_remote
 from hrnet_tf.messages import shown
-from hrnet_tf.training import tpus
+from hrnet_tf.training import devices, tpus
 
 # Those that compile on one device, without a merge of several in the step.
 _ON_ONE_DEVICE = ("off", "one_device")
@@ -25,19 +25,12 @@ def mistakes(
     """Checks what would fail in a compiled step, or on a TPU."""
     runtime = params.runtime
     is_on_tpu = tpus.is_used(runtime)
-    if runtime.enable_xla and trains and not is_on_tpu:
-        yield from _device_mistakes(runtime)
-    if trains and (runtime.enable_xla or is_on_tpu):
-        cause = _cause(is_on_tpu)
-        yield from _proposal_mistakes(params.task, cause)
-    elif evaluates and is_on_tpu:
-        yield from _proposal_mistakes(params.task, _cause(is_on_tpu))
     if is_on_tpu:
+        yield from _proposal_mistakes(params.task, "a TPU")
         yield from _tpu_mistakes(params, trains, evaluates)
-
-
-def _cause(is_on_tpu: bool) -> str:
-    return "a TPU" if is_on_tpu else "runtime.enable_xla"
+    elif trains and devices.are_steps_compiled(params):
+        yield from _device_mistakes(runtime)
+        yield from _proposal_mistakes(params.task, "runtime.enable_xla")
 
 
 def _device_mistakes(runtime: cfg.RuntimeConfig) -> Iterator[str]:
@@ -74,6 +67,7 @@ def _tpu_mistakes(
             "runtime.distribution_strategy is tpu, but runtime.tpu (--tpu) is empty; "
             "give the TPU's name, its address grpc://HOST:PORT, or local on a TPU VM."
         )
+    yield from tpus.address_mistakes(runtime.tpu or "")
     if runtime.mixed_precision_dtype == "float16":
         yield (
             "runtime.mixed_precision_dtype is 'float16'; on a TPU it must be bfloat16, "

@@ -52,6 +52,9 @@ def mistakes(
             _tell_of_missing_classes(task, label_set)
     if evaluates:
         data = task.validation_data
+        if data.padded_size:
+            path = "task.validation_data.padded_size"
+            yield from _size_mistakes(path, data.padded_size)
         yield from inputs.records_mistakes("task.validation_data", data, _ADVICE)
         yield from inputs.completeness_mistakes(params, "images")
     classes = label_set.classes if label_set else ()

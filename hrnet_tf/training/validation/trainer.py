@@ -123,6 +123,12 @@ def _repeatability_mistakes(params: cfg.ExperimentConfig) -> Iterator[str]:
             "trainer.deterministic is true, but task.train_data.enable_tf_data_service "
             "too, whose workers hand out data in any order; set one of them to false."
         )
+    if params.runtime.distribution_strategy.lower() == "parameter_server":
+        yield (
+            "trainer.deterministic is true, but runtime.distribution_strategy is "
+            "parameter_server, whose workers change weights in any order; set "
+            "deterministic to false, or take another strategy."
+        )
 
 
 def best_metric_mistakes(
