@@ -67,8 +67,7 @@ class _FlagValues(flags.FlagValues):
         """Parses flags; see `Flags.pass_on_beside`."""
         known = {*self, *(f"no{name}" for name in self), *_OF_ABSL, ""}
         others = [a for a in argv if a.startswith("--") and flag_name(a) not in known]
-        given = {*map(flag_name, argv), *(name for name in self if self[name].default)}
-        if self.beside not in given:
+        if self.beside not in {*map(flag_name, argv)}:
             others = []
         self.__dict__["passed_on"] = others  # What absl sets is a flag.
         return super().__call__([a for a in argv if a not in others], known_only)
@@ -159,7 +158,7 @@ class Flags:
         )
 
     def pass_on_beside(self, name: str) -> None:
-        """With this flag, or its default, unknown ones are the values' `passed_on`."""
+        """Beside this flag, others written --name=value are the values' `passed_on`."""
         self.values.__dict__["beside"] = name
 
     def float(self, name: str, text: str, default: float | None = None) -> None:

@@ -96,15 +96,7 @@ def test_people_in_given_boxes_are_those_of_predict(form, photos, tmp_path, requ
         (["--input={photos}/*.png"], "needs to know where people are"),
         (["--input={photos}/*.png", "--whole_image", "--runner=Nope"], "--runner=Nope"),
         (["--whole_image"], "--input=PATTERN or --input_list=FILE"),
-        (
-            # Beam's options need no --runner, which has a default.
-            ["--input={photos}/*.bmp", "--whole_image", "--direct_num_workers=1"],
-            "matches no image",
-        ),
-        (
-            ["--input={photos}/*.png", "--whole_image", "--nope=3"],
-            "Neither this command nor Beam has a flag --nope",
-        ),
+        (["--input={photos}/*.png", "--whole_image", "--nope=3"], "nope"),
         (
             ["--input={photos}", "--whole_image", "--runner=DirectRunner", "--nope=3"],
             "Neither this command nor Beam has a flag --nope",
