@@ -6,6 +6,8 @@ VENV ?= .venv
 # Two processes: much of a test's time is spent on tracing graphs, on one core. Each
 # begins with one half of the tests, so that what the tests of a room share is made once.
 PYTEST_FLAGS ?= -n 2 --dist worksteal
+# What `make test` runs; CI, in one go, heavy ones, too.
+TESTS ?= not heavy and not slow
 
 # The data set that `make demo` draws. configs/pose/synthetic.flags reads it from here.
 DEMO_DATA = data/synthetic
@@ -182,7 +184,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -m 'not heavy and not slow' $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m '$(TESTS)' $(PYTEST_FLAGS)
 
 test-heavy: $(STAMP)
 	$(BIN)/python -m pytest -m 'heavy and not slow' $(PYTEST_FLAGS)
