@@ -6,11 +6,17 @@ from ai_edge_litert import schema_py_generated as schema
 
 IDENTIFIER = b"TFL3"
 
-_KINDS = {
-    number: name
-    for name, number in vars(schema.BuiltinOperator).items()
-    if isinstance(number, int)
-}
+
+def names_of(enumeration: type) -> dict[int, str]:
+    """The names of one of the schema's enumerations, by their numbers."""
+    return {
+        number: name
+        for name, number in vars(enumeration).items()
+        if isinstance(number, int)
+    }
+
+
+_KINDS = names_of(schema.BuiltinOperator)
 
 
 def unpack(content: bytes) -> schema.ModelT:

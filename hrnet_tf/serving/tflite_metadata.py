@@ -31,12 +31,8 @@ _FILE_IDENTIFIER = b"M001"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _IMAGE_PROPERTIES = 2
 _RGB = 1
-# NumPy's names of types, by the numbers of the schema.
-_TYPES = {
-    number: name.lower()
-    for name, number in vars(schema.TensorType).items()
-    if isinstance(number, int)
-}
+# NumPy's names are these in small letters.
+_TYPES = tflite_graphs.names_of(schema.TensorType)
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 1, 2, 3
 
 
@@ -120,7 +116,7 @@ def _tensors(model: schema.ModelT) -> Tensors:
             entry.name.decode(): graph.tensors[entry.tensorIndex] for entry in side
         }
         return {
-            name: TensorType(tensor.shape.tolist(), _TYPES[tensor.type])
+            name: TensorType(tensor.shape.tolist(), _TYPES[tensor.type].lower())
             for name, tensor in sorted(tensors.items())
         }
 

@@ -15,7 +15,7 @@ as they are: it adds 1 to them before it takes 1 away.
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,16 @@ def _text(path: str) -> str:
         raise ConversionError(f"{path} is not a text in UTF-8.") from None
 
 
+def _of_another_set(fits: Callable[[FaceSet], bool]) -> str:
+    """Names the data set that a list is rather of, after a comma; "" without one."""
+    others = [
+        f", those of {other.title} (--dataset={name})"
+        for name, other in FACE_SETS.items()
+        if fits(other)
+    ]
+    return others[0] if others else ""
+
+
 def _check_width(
     path: str, rows: Sequence[Sequence[str]], faces: FaceSet, width: int
 ) -> None:
@@ -118,12 +128,11 @@ def _check_width(
             f"x and y of {faces.count} landmarks, {_WFLW_BOX} numbers of a box, "
             f"{_WFLW_ATTRIBUTES} attributes and the image's name"
         )
-    others = [
-        f"those of {other.title} (--dataset={name})"
-        for name, other in FACE_SETS.items()
-        if found == len(other.columns) + 2 * other.count and path.endswith(".csv")
-    ]
-    hint = f", {others[0]}" if others else ""
+    hint = _of_another_set(
+        lambda other: (
+            found == len(other.columns) + 2 * other.count and path.endswith(".csv")
+        )
+    )
     raise ConversionError(
         f"{path} has {found} columns{hint}; the list of {faces.title} has {width}: "
         f"{first}."
@@ -227,12 +236,7 @@ def read_coco_faces(path: str, faces: FaceSet, faults: Faults) -> dict[str, Any]
     lengths = {len(k) for e in entries if isinstance(k := e.get("keypoints"), list)}
     if lengths and 3 * faces.count not in lengths:
         found = listed([str(length // 3) for length in sorted(lengths)])
-        others = [
-            f"those of {other.title} (--dataset={name})"
-            for name, other in FACE_SETS.items()
-            if 3 * other.count in lengths
-        ]
-        hint = f", {others[0]}" if others else ""
+        hint = _of_another_set(lambda other: 3 * other.count in lengths)
         raise ConversionError(
             f"{path} has annotations of {found} keypoints{hint}; a face of "
             f"{faces.title} has {faces.count}."
