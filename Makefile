@@ -88,6 +88,9 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	  $(BIN)/uv pip install --no-config --python=$(BIN)/python $(LOCKED) requirements.lock; } || \
 	  $(PIP_INSTALL) requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@# uv leaves the compiling of modules to the first import. Where PYTHONDONTWRITEBYTECODE is
+	@# set, as in many containers, each process would do it again, for some seven seconds.
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import hrnet_tf.tasks.pose'
 	@touch $@
 
 # The one package that the lock file leaves out: on Linux pip takes its CUDA build of
