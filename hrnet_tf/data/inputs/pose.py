@@ -96,6 +96,7 @@ class PoseInput:
         )
         return reader.read(input_context)
 
+    @tf.autograph.experimental.do_not_convert
     def images(self) -> tf.data.Dataset:
         """Returns what `decode` makes of images with people to crop, in their order."""
         self._check_records()

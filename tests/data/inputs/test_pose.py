@@ -100,6 +100,7 @@ def _input(
     )
 
 
+@tf.autograph.experimental.do_not_convert  # As `dataset` builds it, too.
 def _crops(source: pose_input.PoseInput, records: list[bytes], repeat=1) -> list[dict]:
     """Crops of all people before they are normalised and encoded."""
     dataset = tf.data.Dataset.from_tensor_slices(records).repeat(repeat)
