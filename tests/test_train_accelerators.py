@@ -87,6 +87,8 @@ def test_a_run_that_goes_on_draws_other_numbers(monkeypatch):
         repeatability.prepare(recipes.Trainer(seed=3), latest)
         drawn.append(float(tf.random.uniform([])))
     assert drawn[0] == drawn[1] != drawn[2]
+    # The largest seed of NumPy, and ten more.
+    repeatability.prepare(recipes.Trainer(seed=2**32 - 1), "ckpt-10")
     assert not tf_config.is_op_determinism_enabled()
 
 

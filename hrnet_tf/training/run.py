@@ -75,7 +75,7 @@ def run(
             "name one with --checkpoint."
         )
     params = _with_weights_to_use(params, mode, checkpoint)
-    strategy = _make_strategy(params, mode, model_dir)
+    strategy = _make_strategy(params, mode, model_dir, checkpoint)
     is_chief = strategy.extended.should_checkpoint
     output = sys.stdout
     with (
@@ -166,14 +166,14 @@ def _make_task(config: cfg.TaskConfig, model_dir: str, mode: str) -> base_task.T
 
 
 def _make_strategy(
-    params: cfg.ExperimentConfig, mode: str, model_dir: str
+    params: cfg.ExperimentConfig, mode: str, model_dir: str, checkpoint: str | None
 ) -> tf.distribute.Strategy:
     runtime = params.runtime
     devices.log_devices(runtime)
     if runtime.mixed_precision_dtype:
         performance.set_mixed_precision_policy(runtime.mixed_precision_dtype)
     if tpus.is_used(runtime):
-        return tpus.connect(params, mode, model_dir)
+        return tpus.connect(params, mode, model_dir, checkpoint)
     strategy = distribute_utils.get_distribution_strategy(
         distribution_strategy=runtime.distribution_strategy,
         all_reduce_alg=runtime.all_reduce_alg,

@@ -41,24 +41,37 @@ def is_elsewhere(runtime: cfg.RuntimeConfig) -> bool:
 
 
 def connect(
-    params: cfg.ExperimentConfig, mode: str, model_dir: str
+    params: cfg.ExperimentConfig, mode: str, model_dir: str, checkpoint: str | None
 ) -> tf.distribute.TPUStrategy:
     """Connects to the TPU of a checked experiment.
 
     Raises:
-        ConfigError: If it is not there, cannot write `model_dir`, or its cores do not
-            divide the batches of the mode.
+        ConfigError: If it is not there, cannot write `model_dir` or read `checkpoint`,
+            or its cores do not divide the batches of the mode.
     """
-    if is_elsewhere(params.runtime) and not is_remote(model_dir):
+    if is_elsewhere(params.runtime):
+        _check_buckets(params, model_dir, checkpoint)
+    strategy = _connected(params)
+    if wrong := list(batch_mistakes(params, mode, strategy.num_replicas_in_sync)):
+        raise ConfigError("\n".join(wrong))
+    return strategy
+
+
+def _check_buckets(
+    params: cfg.ExperimentConfig, model_dir: str, checkpoint: str | None
+) -> None:
+    if not is_remote(model_dir):
         raise ConfigError(
             f"--model_dir={model_dir} is on this machine, and the TPU {_name(params)} "
             "is not: its host writes checkpoints; name a folder of a bucket, such as "
             "gs://BUCKET/run."
         )
-    strategy = _connected(params)
-    if wrong := list(batch_mistakes(params, mode, strategy.num_replicas_in_sync)):
-        raise ConfigError("\n".join(wrong))
-    return strategy
+    if checkpoint and not is_remote(checkpoint):
+        raise ConfigError(
+            f"--checkpoint={checkpoint} is on this machine, and the TPU "
+            f"{_name(params)} is not: its host reads checkpoints; copy it to a bucket, "
+            "such as gs://BUCKET/ckpt-100."
+        )
 
 
 def batch_mistakes(
@@ -113,12 +126,18 @@ def _connected(params: cfg.ExperimentConfig) -> tf.distribute.TPUStrategy:
             _check_answers(host, port)
         return distribute_utils.get_distribution_strategy("tpu", tpu_address=address)
     except Exception as error:  # Of TensorFlow, of Google's client or of the network.
-        reason = shortened(one_line(error), _LONGEST_REASON).rstrip(".")
         raise ConfigError(
-            f"The TPU {_name(params)} is not there, or does not answer ({reason}): "
+            f"The TPU {_name(params)} is not there, or does not answer "
+            f"({_reason(error)}): "
             "correct its name, install tensorflow-tpu on a TPU VM (BUILD.md), or train "
             "with another runtime.distribution_strategy."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of an error: TensorFlow's go on with its kernels and peers."""
+    first = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+    return shortened(one_line(first) or type(error).__name__, _LONGEST_REASON)
 
 
 def _name(params: cfg.ExperimentConfig) -> str:

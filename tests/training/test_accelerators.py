@@ -3,6 +3,7 @@
 import re
 import socket
 import threading
+import types
 
 import pytest
 
@@ -22,6 +23,7 @@ BUCKETS = (
     "task.train_data.input_path=gs://b/train*,task.validation_data.input_path=gs://b/v*,"
     "task.train_data.crop_with_opencv=false"
 )
+HERE = "task.train_data.input_path=t*,task.validation_data.input_path=v*"
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +44,26 @@ def told(experiment, *overrides, mode="train_and_eval"):
         ("pose_coco", [f"{ON_TPU}my-tpu", BUCKETS]),
         ("pose_coco", [f"{ON_CPU}one_device"]),
         ("pose_coco", ["runtime.enable_xla=true,runtime.num_gpus=2"]),
+        ("pose_coco", [f"{ON_TPU}my-tpu", BUCKETS, "task.init_checkpoint=gs://b/c-1"]),
+        # A service crops people without Python, unless it is told otherwise.
+        (
+            "pose_coco",
+            [
+                f"{ON_TPU}my-tpu",
+                BUCKETS,
+                "task.train_data.crop_with_opencv=null,"
+                "task.train_data.enable_tf_data_service=true",
+            ],
+        ),
+        # On a TPU VM, files are here.
+        ("pose_coco", [f"{ON_TPU}local", HERE, "task.init_checkpoint=runs/w32"]),
+        (
+            "pose_coco",
+            [
+                "runtime.enable_xla=true,runtime.distribution_strategy=mirrored,"
+                "runtime.num_gpus=2"
+            ],
+        ),
         ("seg_custom", [f"{ON_TPU}local", SEGMENTS]),
         ("seg_custom", [f"{ON_CPU}one_device"]),
         ("maskrcnn_coco", [f"{ON_TPU}local"]),
@@ -103,6 +125,31 @@ def test_what_works_is_not_refused(experiment, overrides):
             ["crop_with_opencv is null", "must be false", "cannot call OpenCV"],
         ),
         (
+            "pose_coco",
+            [f"{ON_TPU}my-tpu", BUCKETS, "task.init_checkpoint=runs/w32"],
+            ["task.init_checkpoint is 'runs/w32'", "on this machine", "gs://"],
+        ),
+        ("pose_coco", [f"{ON_TPU}'10.0.0.2:8470'", BUCKETS], ["grpc://HOST:PORT"]),
+        (
+            "retinanet_coco",
+            [
+                f"{ON_TPU}my-tpu",
+                "task.train_data.input_path=gs://b/t*",
+                "task.validation_data.input_path=[gs://b/v*, v*]",
+            ],
+            ["task.validation_data.input_path is 'v*'", "gs://"],
+        ),
+        (
+            "imagenet",
+            [
+                f"{ON_TPU}my-tpu",
+                "task.validation_data.drop_remainder=true",
+                "task.train_data.input_path={b: t*}",
+                "task.validation_data.input_path=gs://b/v*",
+            ],
+            ["task.train_data.input_path is 't*'", "gs://"],
+        ),
+        (
             "seg_custom",
             [f"{ON_TPU}local", SEGMENTS, "task.resizing.method=long_side"],
             ["task.resizing.method is 'long_side'", "ResizeBilinear", "must be fixed"],
@@ -151,6 +198,21 @@ def test_only_what_a_mode_does_is_checked():
     assert told("maskrcnn_coco", f"{ON_CPU}mirrored", mode="eval") == []
     batched = "task.model.roi_generator.use_batched_nms=true"
     assert len(told("maskrcnn_coco", f"{ON_TPU}local", batched, mode="eval")) == 1
+    remainder = "task.train_data.drop_remainder=false"
+    assert told("pose_coco", f"{ON_TPU}local", remainder, mode="eval") == []
+
+
+@pytest.mark.parametrize("part, mode", [("train", "train"), ("validation", "eval")])
+def test_only_what_a_mode_reads_is_in_buckets(part, mode):
+    """Neither the records of the other mode, nor weights to begin with."""
+    changes = [f"{ON_TPU}my-tpu", HERE, f"task.{part}_data.input_path=gs://b/t*"]
+    if mode == "eval":
+        changes.append("task.init_checkpoint=runs/w32")
+    else:
+        changes.append("task.train_data.crop_with_opencv=false")
+    assert told("pose_coco", *changes, mode=mode) == []
+    (sentence,) = told("pose_coco", *changes, HERE, mode=mode)
+    assert f"task.{part}_data.input_path" in sentence
 
 
 def test_experiments_of_the_garden_mean_xla_on_gpus():
@@ -176,6 +238,7 @@ def test_a_tpu_compiles_by_itself():
 def test_a_name_may_be_in_the_environment(monkeypatch):
     monkeypatch.setenv("TPU_NAME", "mine")
     assert told("pose_coco", f"{ON_TPU}null", BUCKETS) == []
+    assert len(told("pose_coco", f"{ON_TPU}null", BUCKETS, HERE)) == 2
 
 
 def test_the_whole_check_asks_it():
@@ -188,17 +251,21 @@ def test_the_whole_check_asks_it():
 # ---- a TPU that is not there ----
 
 
-def connect(address, model_dir="gs://b/run"):
+def connect(address, model_dir="gs://b/run", checkpoint=None):
     params = parse_config("hrnet_pose_coco", [], [f"{ON_TPU}{address}", BUCKETS])
     with pytest.raises(ConfigError) as error:
-        run._make_strategy(params, "train", model_dir)
+        run._make_strategy(params, "train", model_dir, checkpoint)
     assert len(str(error.value).splitlines()) == 1
     return str(error.value)
 
 
 def test_no_tpu_in_this_machine(tmp_path):
-    sentence = connect("local", str(tmp_path))
-    assert sentence.startswith("The TPU 'local' of --tpu (runtime.tpu) is not there")
+    sentence = connect("local", str(tmp_path), checkpoint=str(tmp_path / "ckpt-1"))
+    assert sentence.startswith(
+        # TensorFlow's first sentence, without the list of its kernels.
+        "The TPU 'local' of --tpu (runtime.tpu) is not there, or does not answer (TPUs "
+        "not found in the cluster): "
+    )
     assert "install tensorflow-tpu on a TPU VM" in sentence
 
 
@@ -206,6 +273,9 @@ def test_no_tpu_of_that_name(monkeypatch):
     # Where Google's machines ask who they are, nobody answers.
     monkeypatch.setenv("GCE_METADATA_IP", "127.0.0.1:9")
     assert re.match("The TPU 'my-tpu' of --tpu .* is not there", connect("my-tpu"))
+    monkeypatch.setenv("TPU_CONFIG", "theirs")
+    sentence = connect("null")
+    assert sentence.startswith("The TPU of the environment's TPU_CONFIG is not there")
 
 
 def test_no_tpu_at_that_address():
@@ -252,6 +322,47 @@ def test_a_tpu_elsewhere_needs_a_bucket(tmp_path):
     sentence = connect("my-tpu", str(tmp_path))
     assert f"--model_dir={tmp_path} is on this machine" in sentence
     assert "gs://BUCKET/run" in sentence
+    sentence = connect("my-tpu", checkpoint=str(tmp_path / "ckpt-1"))
+    assert f"--checkpoint={tmp_path}/ckpt-1 is on this machine" in sentence
+
+
+def test_an_address_without_a_port_is_at_tensorflows(monkeypatch):
+    asked = []
+
+    def nobody(address, patience):
+        asked.append(address)
+        raise OSError("nobody")
+
+    monkeypatch.setattr(socket, "create_connection", nobody)
+    for address in ("grpc://host", "grpc://host:99", "grpc://[::1]"):
+        assert "(nobody)" in connect(f"'{address}'")
+    assert asked == [("host", 8470), ("host", 99), ("::1", 8470)]
+
+
+@pytest.mark.parametrize("mode, wrong", [("train", "train"), ("eval", "validation")])
+def test_the_cores_of_a_tpu_that_answers_divide_the_batches(mode, wrong, monkeypatch):
+    """Only those of the mode; a stand-in with the number of cores answers."""
+    sizes = {"train": 8, "validation": 8, wrong: 12}
+    changes = [
+        f"task.{part}_data.global_batch_size={size}" for part, size in sizes.items()
+    ]
+    params = parse_config("hrnet_pose_coco", [], [f"{ON_TPU}local", *changes])
+    answers = []
+
+    def found(strategy, tpu_address):
+        answers.append((strategy, tpu_address))
+        return types.SimpleNamespace(num_replicas_in_sync=8)
+
+    monkeypatch.setattr(tpus.distribute_utils, "get_distribution_strategy", found)
+    with pytest.raises(ConfigError) as error:
+        run._make_strategy(params, mode, "run", None)
+    assert str(error.value) == (
+        f"task.{wrong}_data.global_batch_size is 12; it must be a multiple of 8, the "
+        "cores of the TPU."
+    )
+    other = "eval" if mode == "train" else "train"
+    assert run._make_strategy(params, other, "run", None).num_replicas_in_sync == 8
+    assert answers == [("tpu", "local")] * 2
 
 
 def test_batches_are_shared_by_all_cores():

@@ -151,6 +151,12 @@ def _elsewhere_mistakes(
     for name, is_needed in (("train_data", trains), ("validation_data", evaluates)):
         if is_needed:
             yield from _path_mistakes(f"task.{name}", getattr(task, name))
+    # TensorFlow restores a variable on the host that has it.
+    if trains and task.init_checkpoint and not is_remote(task.init_checkpoint):
+        yield (
+            f"task.init_checkpoint is {task.init_checkpoint!r}, on this machine; a TPU "
+            "on another machine reads it from a bucket, such as gs://BUCKET/ckpt-100."
+        )
     if trains and isinstance(task, pose.PoseTask):
         data = task.train_data
         if data.crop_with_opencv is not False and not data.enable_tf_data_service:
