@@ -69,7 +69,8 @@ CASES = {
     # Without a chance to drop channels.
     "seg ocr": {
         "model": {
-            "decoder": {"type": "hrnetv2_ocr", "hrnetv2_ocr": {"dropout_rate": 0}}
+            **upsampling("bilinear_align_corners"),
+            "decoder": {"type": "hrnetv2_ocr", "hrnetv2_ocr": {"dropout_rate": 0}},
         },
         **FIXED,
     },
@@ -133,6 +134,7 @@ def make(request, tmp_path):
 
 def batch(task, training):
     """The first batch for training, or an evaluation's last, which is filled up."""
+    tf_keras.utils.set_random_seed(0)
     config = task.task_config
     if not hasattr(task, "report"):  # The Garden's classification.
         images = tf.random.stateless_normal([4, *config.model.input_size], [0, 1])
@@ -198,15 +200,19 @@ def test_training_steps_compile_in_bfloat16(case, make):
     """Rounding goes far in so small a network: no farther than without XLA.
 
     In Mask R-CNN, gradients differ by 0.85 of their length from those of float32, where
-    one of zeros differs by 1; the two in bfloat16 differ by 0.36.
+    one of zeros differs by 1; the two in bfloat16 differ by 0.42. At first, all regions
+    score all but alike, and many alike in bfloat16, which then proposes others, whose
+    loss differs by up to 4%, with XLA and without.
     """
     task, _ = make(case)
     inputs = batch(task, training=True)
     loss, gradient = step(task, inputs, is_compiled=False)
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    _, rounded_gradient = step(task, inputs, is_compiled=False)
+    rounded_loss, rounded_gradient = step(task, inputs, is_compiled=False)
     compiled_loss, compiled_gradient = step(task, inputs, is_compiled=True)
-    assert compiled_loss == pytest.approx(loss, rel=2e-2)
+    assert compiled_loss == pytest.approx(rounded_loss, rel=5e-3)
+    away = 8e-2 if case == "maskrcnn" else 2e-2
+    assert compiled_loss == pytest.approx(loss, rel=away)
     usual = difference(gradient, rounded_gradient)
     assert difference(gradient, compiled_gradient) < 2 * usual < 2
     assert difference(rounded_gradient, compiled_gradient) < 0.8
@@ -236,7 +242,8 @@ def images_of(outputs):
     return outputs
 
 
-def assert_alike(found, expected):
+def assert_alike(found, expected, near=1e-3, few=1e-3):
+    """Whether all but a `few` numbers are as `near`, by the largest of their name."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         received = found[name].astype(np.float64)
@@ -246,13 +253,14 @@ def assert_alike(found, expected):
             wrong = away.sum() / (2 * value.sum())
         else:
             size = max(np.abs(value.astype(np.float64)).max(initial=0), 1e-3)
-            wrong = (away > 1e-3 * size).mean()
+            wrong = (away > near * size).mean()
         # Of all but equal classes, another may win.
-        assert wrong < (1e-2 if name in ("confusion", "predicted") else 1e-3), name
+        is_won = name in ("confusion", "predicted")
+        assert wrong < (max(1e-2, few) if is_won else few), name
 
 
 @slow
-@pytest.mark.parametrize("case", [name for name in CASES if name != "fasterrcnn"])
+@pytest.mark.parametrize("case", CASES)
 def test_evaluation_steps_compile(case, make):
     task, _ = make(case)
     model = build(task)
@@ -260,6 +268,19 @@ def test_evaluation_steps_compile(case, make):
     expected = images_of(task.validation_step(inputs, model))
     compiled = tf.function(task.validation_step, jit_compile=True)
     assert_alike(images_of(compiled(inputs, model)), expected)
+
+
+@slow
+@pytest.mark.parametrize("case", ["pose udp ohkm", "pose lite", "seg bilinear"])
+def test_evaluation_steps_compile_in_bfloat16(case, make):
+    """Of detectors, rounding chooses others of the regions that random weights find."""
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    task, _ = make(case)
+    model = build(task)
+    inputs = batch(task, training=False)
+    expected = images_of(task.validation_step(inputs, model))
+    compiled = tf.function(task.validation_step, jit_compile=True)
+    assert_alike(images_of(compiled(inputs, model)), expected, near=3e-2, few=2e-2)
 
 
 @slow
@@ -272,6 +293,7 @@ def test_evaluation_steps_compile(case, make):
         ("seg bilinear", None, (1, 64, 96, 3)),
         ("seg ocr", None, (1, 64, 96, 3)),
         ("maskrcnn", "image", (2, 96, 80, 3)),
+        ("cascadercnn", "image", (2, 96, 80, 3)),
         ("retinanet", "image", (2, 96, 80, 3)),
     ],
 )
