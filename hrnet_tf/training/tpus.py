@@ -135,8 +135,8 @@ def _connected(params: cfg.ExperimentConfig) -> tf.distribute.TPUStrategy:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of an error: TensorFlow's go on with its kernels and peers."""
-    first = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+    """The first line of an error: TensorFlow's go on with its kernels and peers."""
+    first = str(error).strip().partition("\n")[0].rstrip(".")
     return shortened(one_line(first) or type(error).__name__, _LONGEST_REASON)
 
 
