@@ -76,3 +76,14 @@ def test_sizes_that_are_not_known_are_tensorflows():
         return interpolation.resize_bilinear(images, 2 * tf.shape(images)[1:3])
 
     assert resize(tf.ones([1, 2, 3, 1])).shape == (1, 4, 6, 1)
+
+    any_image = tf.TensorSpec([1, None, None, 1])
+
+    @tf.function(input_signature=[any_image], jit_compile=True)
+    def resize_to_one_size(images):
+        assert interpolation.is_traced_for_xla()
+        return interpolation.resize_bilinear(images, [4, 6])
+
+    np.testing.assert_array_equal(
+        resize_to_one_size(tf.ones([1, 2, 3, 1])), tf.ones([1, 4, 6, 1])
+    )
