@@ -22,7 +22,7 @@ from typing import Any
 
 from absl import flags
 
-from hrnet_tf import signals
+from hrnet_tf import preset_files, signals
 from hrnet_tf.input_files import MAX_PIXELS, InputFileError, is_text, read_bytes
 from hrnet_tf.messages import UserError, shown
 from hrnet_tf.output_files import failure_to_write
@@ -73,14 +73,15 @@ class _FlagValues(flags.FlagValues):
         return super().__call__([a for a in argv if a not in others], known_only)
 
     def _get_flag_file_lines(self, filename: str, parsed_file_stack: Any = None) -> Any:
+        path = preset_files.resolve(filename, ".flags")
         if filename:
             try:
-                read_bytes(filename, _LARGEST_FLAGFILE).decode()
+                read_bytes(path, _LARGEST_FLAGFILE).decode()
             except InputFileError as error:
                 raise UsageError(f"--flagfile={error}") from None
             except UnicodeDecodeError:
                 raise UsageError(f"--flagfile={filename} is not a text.") from None
-        return super()._get_flag_file_lines(filename, parsed_file_stack)
+        return super()._get_flag_file_lines(path, parsed_file_stack)
 
 
 def flag_name(argument: str) -> str:

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf import (
+    preset_files,
+    registry_imports,  # noqa: F401
+    train,
+)
+from hrnet_tf.data.vocabularies.label_sets import load_label_set
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
 from hrnet_tf.serving import kinds
 from hrnet_tf.training import devices
 from hrnet_tf.training.experiment import parse_config
@@ -67,6 +73,43 @@ def test_preset_runs_on_any_number_of_gpus(path, monkeypatch):
             uses = "train" in mode, "eval" in mode
             assert not list(trainer.runtime_mistakes(params, *uses))
             assert 1 <= params.runtime.num_gpus <= count
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
+def test_presets_find_their_files_without_a_checkout(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = f"{path.parent.name}/{path.stem}"
+    assert name in preset_files.presets()
+    task = parse_config(experiment_of(path), [name]).task
+    if hasattr(task, "skeleton"):
+        assert load_skeleton(task.skeleton).num_keypoints
+    if hasattr(task, "label_set"):
+        assert load_label_set(task.label_set).classes
+
+
+def test_examples_of_skeletons_and_classes_are_no_presets():
+    examples = [name for name in preset_files.presets() if "example" in name]
+    assert not examples
+    assert len(preset_files.presets()) == len(PRESETS)
+
+
+@pytest.mark.parametrize("form", ["configs/{}.flags", "{}.flags", "{}"])
+@pytest.mark.parametrize("task", ["pose", "segmentation", "detection"])
+def test_flags_of_the_demos_are_found_without_a_checkout(
+    task, form, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    values = train.define_flags()
+    values(["train", f"--flagfile={form.format(f'{task}/synthetic')}"])
+    (name,) = values.config_file
+    assert parse_config(values.experiment, [name]).task.train_data.input_path
+    # A file of one's own comes first.
+    own = tmp_path / f"{task}/synthetic.flags"
+    own.parent.mkdir()
+    own.write_text("--experiment=mine\n--model_dir=here")
+    values = train.define_flags()
+    values(["train", f"--flagfile={task}/synthetic.flags"])
+    assert values.experiment == "mine"
 
 
 DETECTORS = ("fasterrcnn", "maskrcnn", "cascadercnn", "retinanet")

@@ -22,6 +22,7 @@ from official.core import exp_factory
 from official.modeling import hyperparams
 from official.modeling.hyperparams import params_dict
 
+from hrnet_tf import preset_files
 from hrnet_tf.input_files import (
     LARGEST_YAML,
     MISSING,
@@ -31,7 +32,7 @@ from hrnet_tf.input_files import (
     read_bytes,
 )
 from hrnet_tf.messages import UserError, did_you_mean, shortened, shown
-from hrnet_tf.training import field_types, presets
+from hrnet_tf.training import field_types
 from hrnet_tf.training.field_types import join
 from hrnet_tf.value_types import PLAIN_TYPES, keys
 from hrnet_tf.weights.restoring import find_checkpoint
@@ -71,7 +72,7 @@ def parse_config(
     params = _registered_experiment(experiment)
     for path in config_files:
         source = f"--config_file={path}"
-        _apply(params, _read_file(presets.resolve(path), source), path)
+        _apply(params, _read_file(preset_files.resolve(path), source), path)
     if tpu is not None:
         params.override({"runtime": {"tpu": tpu}})
     if tf_data_service is not None:
@@ -118,8 +119,8 @@ def _read_file(path: str, source: str) -> dict[Any, Any]:
     except InputFileError as error:
         if error.fault == MISSING:
             raise ConfigError(
-                f"{source}: there is no file and no preset {path}"
-                f"{did_you_mean(path, presets.presets())}."
+                f"{source}: there is no file and no preset {path or repr(path)}"
+                f"{preset_files.nearest(path)}."
             ) from None
         raise ConfigError(f"{source} {error.reason}.") from None
     loaded = _load_yaml(content, source)

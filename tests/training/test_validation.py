@@ -1,6 +1,7 @@
 """Every configuration mistake is named before the first step."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,10 @@ import tensorflow as tf
 from class_records import write_class_records
 from official.core import exp_factory
 
-from hrnet_tf import registry_imports  # noqa: F401
+from hrnet_tf import (
+    preset_files,
+    registry_imports,  # noqa: F401
+)
 from hrnet_tf.configs import backbones
 from hrnet_tf.data.records.segmentation import encode_image_record
 from hrnet_tf.training.experiment import ConfigError, parse_config
@@ -363,17 +367,35 @@ def test_presets_have_names(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = parse_config("hrnet_pose_coco", [name])
     assert params.task.model.input_size == [384, 288]
-    # A file of one's own comes first.
+    # A folder of that name, such as a model directory, is no file.
     file = tmp_path / name
-    file.parent.mkdir(parents=True)
+    file.mkdir(parents=True)
+    params = parse_config("hrnet_pose_coco", [name])
+    assert params.task.model.input_size == [384, 288]
+    # A file of one's own comes first.
+    file.rmdir()
     file.write_text("task: {model: {input_size: [64, 32]}}")
     params = parse_config("hrnet_pose_coco", [name])
     assert params.task.model.input_size == [64, 32]
 
 
-def test_the_nearest_preset_is_named():
-    with pytest.raises(ConfigError, match="did you mean 'pose/coco_w48_384x288'"):
-        parse_config("hrnet_pose_coco", ["pose/coco_w48_384x280"])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("pose/coco_w48_384x280", "did you mean 'pose/coco_w48_384x288', 'pose/coco_w"),
+        ("POSE/COCO_W48_384X288", "did you mean 'pose/coco_w48_384x288', 'pose/coco_w"),
+        ("configs/pose/coco_w48_384x280.yaml", "did you mean 'pose/coco_w48_384x288'"),
+        ("naive18", "did you mean 'pose/coco_wider_naive18_256x192', 'pose/coco_"),
+        ("aflw", "(did you mean 'face/aflw_w18_256x256'?)"),
+        ("my.yaml", f"no preset my.yaml; {preset_files.FOLDER} has the presets."),
+        ("", f"no preset ''; {preset_files.FOLDER} has the presets."),
+        # A skeleton is no configuration.
+        ("pose/skeleton_exampl", "did you mean 'pose/custom_skeleton'?"),
+    ],
+)
+def test_the_nearest_presets_are_named(name, words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse_config("hrnet_pose_coco", [name])
 
 
 def test_experiment_and_files_that_do_not_exist(tmp_path):

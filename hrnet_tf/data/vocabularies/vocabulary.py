@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from hrnet_tf import preset_files
 from hrnet_tf.input_files import MISSING, InputFileError, read_yaml
 from hrnet_tf.messages import UserError, did_you_mean
 
@@ -73,7 +74,7 @@ def load(
             f"give one of {names}, or the path of a *.yaml file."
         )
     try:
-        spec = read_yaml(name_or_path)
+        spec = read_yaml(preset_files.resolve(name_or_path))
     except InputFileError as error:
         if error.fault == MISSING:
             raise refuse(
