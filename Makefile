@@ -19,6 +19,9 @@ DEMO_IMAGE_SIZE = 256
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+ifneq ($(words $(VENV)),1)
+$(error VENV='$(VENV)': name one folder, without blanks in its path)
+endif
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:

@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).resolve().parents[1]
 
 
@@ -51,3 +53,11 @@ def test_other_settings_of_pip_are_no_index(tmp_path):
     tells = """[ "$3" != config ] || echo "global.extra-index-url='https://more'" """
     calls = installing(tmp_path, pip=tells, uv="")
     assert any(call.startswith("uv ") for call in calls)
+
+
+@pytest.mark.parametrize("folder", ["", "my venv"])
+def test_a_folder_that_make_cannot_name_is_refused(folder):
+    make = ["make", "--dry-run", "clean", f"VENV={folder}"]
+    done = subprocess.run(make, cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"VENV='{folder}': name one folder, without blanks" in done.stderr
