@@ -1,17 +1,23 @@
 """The training command with XLA, without the TPU that it is told of, and repeated."""
 
+import random
+
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 from tensorflow.python.framework import config as tf_config
 
 from hrnet_tf import train
 from hrnet_tf.configs import recipes
+from hrnet_tf.messages import UserError
 from hrnet_tf.tasks.classification import get_task
 from hrnet_tf.training import checkpoints, repeatability
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.validation import trainer as trainer_validation
 from hrnet_tf.training.validation import validate
+from tests.conftest import TOY_BACKBONE, TOY_EXPERIMENT, TRACED
 
 REPEATED = "trainer.seed=7,trainer.deterministic=true"
 
@@ -92,6 +98,27 @@ def test_a_run_that_goes_on_draws_other_numbers(monkeypatch):
     assert not tf_config.is_op_determinism_enabled()
 
 
+def test_the_largest_seed_goes_on_from_the_first(monkeypatch):
+    monkeypatch.setattr(checkpoints, "saved_step", lambda path: 10)
+    repeatability.prepare(recipes.Trainer(seed=2**32 - 1), "ckpt-10")
+    drawn = float(tf.random.uniform([])), np.random.random(), random.random()
+    repeatability.prepare(recipes.Trainer(seed=9), None)
+    assert (float(tf.random.uniform([])), np.random.random(), random.random()) == drawn
+
+
+def test_a_training_is_prepared_before_anything_is_built(
+    toy_command, run_here, tmp_path, monkeypatch
+):
+    def prepare(trainer, latest):
+        raise UserError(f"prepared with {trainer.seed}, from {latest}")
+
+    monkeypatch.setattr(repeatability, "prepare", prepare)
+    command = toy_command(tmp_path / "run", "--params_override=trainer.seed=7")
+    code, said = run_here([*command, "--mode=train"])
+    assert code == 1 and said.splitlines()[-1] == "prepared with 7, from None"
+    assert "Building the model" not in said
+
+
 def test_without_a_seed_nothing_is_set():
     repeatability.prepare(recipes.Trainer(seed=5), None)
     first = float(tf.random.uniform([]))
@@ -152,6 +179,65 @@ def test_the_same_seed_is_the_same_run_and_nearly_so_with_xla(
     distance = sum(np.sum((weights["xla"][key] - first[key]) ** 2) for key in first)
     size = sum(np.sum(value**2) for value in first.values())
     assert 0 < distance < 1e-6 * size
+
+
+@pytest.fixture
+def classes_command(tmp_path):
+    """Flags of hrnet_tf.train for images of noise in three classes."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 16), ("val", 4)):
+        with tf.io.TFRecordWriter(str(tmp_path / f"{split}-0.tfrecord")) as writer:
+            for index in range(count):
+                image = generator.integers(0, 256, [48, 48, 3], np.uint8)
+                example = tf.train.Example()
+                feature = example.features.feature
+                encoded = cv2.imencode(".jpg", image)[1].tobytes()
+                feature["image/encoded"].bytes_list.value.append(encoded)
+                feature["image/class/label"].int64_list.value.append(index % 3)
+                writer.write(example.SerializeToString())
+    data = {
+        "global_batch_size": 4,
+        "shuffle_buffer_size": 8,
+    }
+    model = {"num_classes": 3, "input_size": [32, 32, 3], "backbone": TOY_BACKBONE}
+    task = {
+        "model": model,
+        "train_data": {"input_path": f"{tmp_path}/train-*", **data},
+        "validation_data": {"input_path": f"{tmp_path}/val-*", **data},
+    }
+    trainer = {**TOY_EXPERIMENT["trainer"]}
+    del trainer["optimizer_config"]
+    file = tmp_path / "classes.yaml"
+    changes = {"task": task, "trainer": trainer, "runtime": TOY_EXPERIMENT["runtime"]}
+    file.write_text(yaml.safe_dump(changes))
+
+    def command(model_dir, *more):
+        named = ["--experiment=hrnet_imagenet", f"--config_file={file}"]
+        return [*named, f"--model_dir={model_dir}", *more]
+
+    return command
+
+
+@pytest.mark.slow  # Two trainings in graphs for each task.
+@pytest.mark.parametrize("task", ["parsing", "detection", "classes"])
+def test_runs_of_other_tasks_are_the_same_to_the_bit(task, request, run_here, tmp_path):
+    command = request.getfixturevalue(f"{task}_command")
+    weights = []
+    for name in ("first", "second"):
+        repeated = f"--params_override={REPEATED}"
+        code, said = run_here(
+            command(tmp_path / name, TRACED, "--mode=train", repeated)
+        )
+        assert code == 0, said
+        weights.append(tf.train.load_checkpoint(str(tmp_path / name)))
+    first, second = weights
+    names = first.get_variable_to_shape_map()
+    assert len(names) > 100
+    for key in names:
+        if not key.startswith("_CHECKPOINTABLE"):
+            np.testing.assert_array_equal(
+                first.get_tensor(key), second.get_tensor(key), err_msg=key
+            )
 
 
 def test_the_seed_is_a_number_of_numpys():

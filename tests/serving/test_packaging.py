@@ -70,7 +70,7 @@ def run(archive, tmp_path_factory) -> Callable[..., str]:
     ):
         subprocess.run([*pip, *arguments], check=True, capture_output=True, timeout=120)
 
-    def run(*arguments: str | Path, program: str = "") -> str:
+    def run(*arguments: str | Path, program: str = "", code: int = 0) -> str:
         done = subprocess.run(
             [installed / "bin" / program if program else sys.executable, *arguments],
             cwd=folder,
@@ -79,7 +79,7 @@ def run(archive, tmp_path_factory) -> Callable[..., str]:
             text=True,
             timeout=120,
         )
-        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.returncode == code, done.stderr[-2000:]
         return done.stdout
 
     where = run("-c", "import hrnet_tf; print(hrnet_tf.__file__)")
@@ -144,7 +144,10 @@ def test_commands_are_programs_too(run):
     module = run("-m", "hrnet_tf.train", "--help").splitlines()
     # One line names the file that Python was given.
     assert [line for line in told if line not in module] == ["hrnet_tf.train:"]
-    run("--output_dir=drawn", "--num_train=1", "--num_val=1", program=DRAWING)
+    drawing = ("--output_dir=drawn", "--num_train=1", "--num_val=1")
+    run(*drawing, program=DRAWING)
+    run(*drawing, program=DRAWING, code=1)  # It is there.
+    run("--no_such_flag", program=DRAWING, code=2)
 
 
 def test_every_command_has_a_program():
