@@ -96,6 +96,23 @@ def test_a_reader_has_none_of_our_settings(check, monkeypatch):
     assert row.outcome == "ok"
 
 
+def test_it_installs_with_the_python_that_runs_it(check, tmp_path, monkeypatch):
+    (tmp_path / "Makefile").write_text("env:\n\techo '$(PYTHON)' > python.txt\n")
+    (tmp_path / "drawn").mkdir()
+    monkeypatch.setattr(docs_check.pages, "REPO", tmp_path)
+    monkeypatch.setattr(docs_check.pages, "PAGES", [])
+    assert docs_check.main([]) == 0
+    assert (tmp_path / "python.txt").read_text().strip() == sys.executable
+
+
+def test_an_environment_that_is_not_made_ends_it(tmp_path, monkeypatch):
+    (tmp_path / "Makefile").write_text("env:\n\t@echo no network; false\n")
+    monkeypatch.setattr(docs_check.pages, "REPO", tmp_path)
+    monkeypatch.setattr(docs_check.pages, "PAGES", [])
+    with pytest.raises(SystemExit, match="no network"):
+        docs_check.main([])
+
+
 def test_trainings_on_a_reader_s_files_are_short():
     words = ["python", "-m", "hrnet_tf.train", "--experiment=hrnet_seg_custom"]
     ours = [*words, "--model_dir=runs/synthetic"]

@@ -203,7 +203,9 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def _install(checker: Checker, folder: Path) -> None:
-    for words in (["make", "env"], *_drawing(folder)):
+    # The Python that runs this, which may be another than python3.
+    environment = ["make", "env", f"PYTHON={sys.executable}"]
+    for words in (environment, *_drawing(folder)):
         code, output, seconds = checker.run(words)
         print(f"{' '.join(words)}: {seconds:.0f} s", flush=True)
         if code:
