@@ -1,9 +1,12 @@
 """`make docs-check` and `make check-release`: what they run, and what they tell."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import docs_check
 import pages
@@ -37,11 +40,18 @@ make test PYTEST_FLAGS=-x
 """
 
 
+def make_python(folder):
+    """Makes an environment that has what this one has."""
+    python = folder / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+
+
 @pytest.fixture
 def check(tmp_path):
     """Returns a function that checks a page's text, and gives its rows."""
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    make_python(tmp_path)
     checker = docs_check.Checker(tmp_path)
 
     def check(text: str) -> list[docs_check.Row]:
@@ -76,9 +86,47 @@ def test_what_fails_is_told(check, capfd):
     assert [row.outcome for row in rows] == ["failed"] * 3
     told = capfd.readouterr().err
     assert "no/such/file" in told
+    assert "---- the end of what 'no-such-command' printed:" in told
     told = docs_check.summary(rows)
-    assert told.startswith("Commands of the documents: 0 ok, 3 failed, 0 skipped.")
+    assert told.startswith("Commands of the documents: 0 ok, 3 failed, 0 skipped;")
     assert "  failed: page.md:2 no-such-command" in told
+
+
+def test_the_log_has_what_commands_print_in_their_order(check, tmp_path):
+    check("```sh\nGREETING=hi sh -c 'echo $GREETING'\nls no/such/file\n```\n")
+    lines = (tmp_path / docs_check.LOG).read_text().splitlines()
+    assert lines[:2] == ["$ GREETING=hi sh -c echo $GREETING", "hi"]
+    assert lines[2] == "$ ls no/such/file"
+    assert "no/such/file" in lines[3]
+
+
+def test_python_that_no_other_test_runs_is_run(check, tmp_path):
+    note = "<!-- run by make docs-check: takes minutes -->"
+    (row,) = check(f"{note}\n```python\nopen('made.txt', 'w')\n```\n")
+    assert row.outcome == "ok"
+    assert (tmp_path / "made.txt").exists()
+
+
+def test_blocks_of_any_language_that_are_not_run_are_told(check):
+    (row,) = check("<!-- not run: needs Kotlin -->\n```kotlin\nval x = 1\n```\n")
+    assert (row.outcome, row.remark) == ("skipped", "needs Kotlin")
+
+
+def test_a_test_that_is_skipped_as_a_whole_has_run_nothing(check, tmp_path):
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    skipped = "import pytest\ndef test_a():\n    pytest.skip('no server')\n"
+    (tests / "test_skipped.py").write_text(skipped)
+    (tests / "test_some.py").write_text(f"{skipped}def test_b():\n    pass\n")
+    block = "```sh\nserve\n```\n"
+    rows = check(
+        f"<!-- run by tests/test_skipped.py -->\n{block}\n"
+        f"<!-- run by tests/test_some.py -->\n{block}"
+    )
+    assert outcomes(rows) == [
+        (2, "skipped", "skipped there: no server"),
+        (7, "ok", "skipped there: no server"),
+    ]
 
 
 def test_python_has_the_numbers_of_the_page_s_lines(check, capfd):
@@ -135,10 +183,119 @@ def test_skipped_commands_are_grouped_by_reason():
         docs_check.Row("a.md", line, "make x", "skipped", remark="needs COCO")
         for line in (3, 9)
     ]
+    rows.append(docs_check.Row("b.md", 1, "make y", "ok", seconds=2.4))
+    rows.append(docs_check.Row("b.md", 4, "make z", "failed", seconds=60.2))
     assert docs_check.summary(rows).splitlines() == [
-        "Commands of the documents: 0 ok, 0 failed, 2 skipped.",
+        "Commands of the documents: 1 ok, 1 failed, 2 skipped; 63 s.",
+        "  a.md                       0 ok, 0 failed, 2 skipped; 0 s",
+        "  b.md                       1 ok, 1 failed, 0 skipped; 63 s",
+        "  failed: b.md:4 make z",
         "  skipped: needs COCO (a.md:3, a.md:9)",
     ]
+
+
+@pytest.fixture
+def documents(tmp_path, monkeypatch):
+    """A checkout with two pages, of which the second takes what the first makes."""
+    make_python(tmp_path)
+    (tmp_path / "Makefile").write_text("env:\n")
+    (tmp_path / "tests/support").mkdir(parents=True)
+    (tmp_path / "tests/support/reader.py").touch()
+    (tmp_path / "README.md").write_text("```sh\nsh -c 'echo 1 > made'\n```\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/export.md").write_text("```sh\ncat made\nls\n```\n")
+    monkeypatch.setattr(pages, "REPO", tmp_path)
+    monkeypatch.setattr(
+        pages, "PAGES", [tmp_path / "docs/export.md", tmp_path / "README.md"]
+    )
+    return tmp_path
+
+
+def test_all_pages_run_and_the_exit_code_tells(documents, capfd):
+    assert docs_check.main([]) == 0
+    assert "Commands of the documents: 3 ok, 0 failed" in capfd.readouterr().out
+    rows = json.loads((documents / docs_check.ROWS).read_text())
+    assert [row["command"] for row in rows] == ["sh -c echo 1 > made", "cat made", "ls"]
+
+
+def test_a_page_that_fails_alone_is_told_what_may_be_missing(documents, capfd):
+    assert docs_check.main(["docs/export.md"]) == 1
+    told = capfd.readouterr().out
+    *before, _ = docs_check.FIRST[: docs_check.FIRST.index("docs/export.md") + 1]
+    missing = "What failed may take what these pages make first:"
+    assert told.endswith(f"{missing} {' '.join(before)}\n")
+    assert docs_check.main(["docs/export.md", "README.md"]) == 0
+    assert missing not in capfd.readouterr().out
+
+
+def test_a_page_that_is_not_there_is_told(documents):
+    with pytest.raises(SystemExit, match="docs/no.md is no page with commands"):
+        docs_check.main(["docs/no.md"])
+
+
+SLEEP = "sh -c 'sleep 77 & echo $! > sleeper; touch begun; wait'"
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, within some seconds."""
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def interrupted(folder, program: str, number: int) -> subprocess.CompletedProcess:
+    """Runs a program of tests/support, and signals to it once `begun` is there."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(pages.REPO / "tests/support")},
+    )
+    while not (folder / "begun").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    process.send_signal(number)
+    told, _ = process.communicate(timeout=60)
+    return subprocess.CompletedProcess([], process.returncode, told)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_docs_check_ends_its_command_and_tells(
+    number, documents, tmp_path, monkeypatch
+):
+    monkeypatch.undo()
+    (documents / "docs/export.md").write_text(f"```sh\n{SLEEP}\nls\n```\n")
+    done = interrupted(
+        documents,
+        "import sys, pathlib, docs_check, pages; "
+        f"pages.REPO = pathlib.Path({str(documents)!r}); "
+        "pages.PAGES = [pages.REPO / 'README.md', pages.REPO / 'docs/export.md']; "
+        "sys.exit(docs_check.main([]))",
+        number,
+    )
+    assert done.returncode == 130
+    assert "Traceback" not in done.stdout
+    assert "Interrupted" in done.stdout
+    assert "Commands of the documents: 1 ok, 0 failed, 0 skipped" in done.stdout
+    rows = json.loads((documents / docs_check.ROWS).read_text())
+    assert [row["page"] for row in rows] == ["README.md"]
+    assert gone(int((documents / "sleeper").read_text()))
+
+
+def test_what_takes_too_long_is_ended_with_all_that_it_started(
+    check, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(docs_check, "_MOST_SECONDS", 1)
+    begin = time.monotonic()
+    (row,) = check(f"```sh\n{SLEEP}\n```\n")
+    assert time.monotonic() - begin < 20
+    assert (row.outcome, row.remark) == ("failed", "exit code 124")
+    assert gone(int((tmp_path / "sleeper").read_text()))
 
 
 TESTS = """<?xml version="1.0"?><testsuites><testsuite>
@@ -184,6 +341,34 @@ def test_a_step_that_fails_does_not_end_the_others(release, capfd):
     )
     flags = (release / "flags.txt").read_text().strip()
     assert flags == f"-n 2 --junitxml={release_check.TESTS}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_release_check_ends_its_step_and_tells(
+    number, release, monkeypatch
+):
+    monkeypatch.undo()
+    (release / "Makefile").write_text(
+        f"lint:\n\tfalse\ndocs:\n\t{SLEEP.replace('$', '$$')}\ndist:\n\ttouch dist\n"
+    )
+    done = interrupted(
+        release,
+        "import sys, pathlib, release_check; "
+        f"release_check.REPO = pathlib.Path({str(release)!r}); "
+        "import os; os.chdir(release_check.REPO); "
+        "sys.exit(release_check.main(['lint', 'docs', 'dist']))",
+        number,
+    )
+    assert done.returncode == 130
+    assert "Traceback" not in done.stdout
+    lines = done.stdout.partition("==== summary\n")[2].splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["lint", "failed"],
+        ["docs", "not"],
+        ["dist", "not"],
+    ]
+    assert not (release / "dist").exists()
+    assert gone(int((release / "sleeper").read_text()))
 
 
 def test_all_steps_are_targets_and_the_exit_code_tells(release, capfd):

@@ -5,10 +5,13 @@
 installs the package into .venv, and then runs each page's commands, as printed and in
 their order, and its Python. What takes a reader's files has drawn people, and trains on
 them for a few steps. A block with the comment "not run: ..." above it is skipped; one
-with "run by tests/..." is run by that test. It prints a line for each command, and
-writes build/docs_check.json. The exit code is 1 if something failed.
+with "run by tests/..." is run by that test. It prints a line for each command, with its
+seconds, and in the end how many of each page ran, what failed, and what was skipped and
+why. build/docs_check.log has all that commands print, as they print it, and
+build/docs_check.json the lines. The exit code is 1 if something failed.
 """
 
+import collections
 import dataclasses
 import json
 import os
@@ -20,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pages
+import process_groups
 import reader
 
 # In this order, since one exports what the next one takes. Others follow.
@@ -45,6 +49,8 @@ OF_RELEASE = {"lint", "docs", "dist"} | {
 _NOT_A_READERS = re.compile("MAKE|MFLAGS|PYTHON|PYTEST|TF_|VENV|VIRTUAL_ENV")
 _MOST_SECONDS = 3600
 _LINES = 25  # shown of the output of what failed
+LOG = "build/docs_check.log"
+ROWS = "build/docs_check.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +88,17 @@ class Checker:
     def page(self, page: Path) -> Iterator[Row]:
         """Runs a page; its Python comes last, for it takes what the commands make."""
         blocks = list(pages.blocks(page))
+        python = []
         for block in blocks:
-            if block.reason and block.language in ("sh", "python"):
+            if block.reason:
                 yield self._row(block, block.text, "skipped", remark=block.reason)
             elif block.test:
                 yield self._tested(block)
             elif block.language == "sh":
                 for words in block.commands():
                     yield self._command(block, words)
-        python = [b for b in blocks if b.language == "python" and not b.note]
+            elif block.language == "python":
+                python.append(block)
         if python:
             yield self._python(page, python)
 
@@ -98,25 +106,32 @@ class Checker:
         """Runs a command; returns its exit code, its output and the seconds it took."""
         begin = time.monotonic()
         environment = _environment(self._folder)
-        words = list(words)
+        printed, words = " ".join(words), list(words)
         while re.match(r"\w+=", words[0]):
             name, _, value = words.pop(0).partition("=")
             environment[name] = value
-        try:
-            done = subprocess.run(
-                words,
-                cwd=self._folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=_MOST_SECONDS,
-            )
-            code, output = done.returncode, done.stdout.decode(errors="replace")
-        except OSError as error:
-            code, output = 127, str(error)
-        except subprocess.TimeoutExpired:
-            code, output = 124, f"It ran for more than {_MOST_SECONDS} seconds."
+        log = self._folder / LOG
+        log.parent.mkdir(exist_ok=True)
+        with log.open("ab") as file:
+            file.write(f"$ {printed}\n".encode())
+            file.flush()
+            start = file.tell()
+            try:
+                code = process_groups.run(
+                    words,
+                    _MOST_SECONDS,
+                    cwd=self._folder,
+                    env=environment,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                )
+            except OSError as error:
+                code = 127
+                file.write(f"{error}\n".encode())
+            except subprocess.TimeoutExpired:
+                code = 124
+                file.write(f"It ran for more than {_MOST_SECONDS} seconds.\n".encode())
+        output = log.read_bytes()[start:].decode(errors="replace")
         return code, output, time.monotonic() - begin
 
     def _row(self, block: pages.Block, command: str, outcome: str, **more) -> Row:
@@ -135,7 +150,7 @@ class Checker:
 
     def _tested(self, block: pages.Block) -> Row:
         test = ("python", "-m", "pytest", "-q", "-rs", "-n", "0", block.test)
-        row = self._once(block, f"pytest {block.test}", test, "", told=True)
+        row = self._once(block, f"pytest {block.test}", test, "", tests=True)
         return dataclasses.replace(row, line=block.line)
 
     def _python(self, page: Path, blocks: Sequence[pages.Block]) -> Row:
@@ -154,7 +169,7 @@ class Checker:
         command: str,
         words: Sequence[str],
         remark: str = "",
-        told: bool = False,
+        tests: bool = False,
     ) -> Row:
         if command in self._done:
             row = self._done[command]
@@ -164,9 +179,13 @@ class Checker:
         outcome = "ok" if reader.is_fine(words, code) else "failed"
         if outcome == "failed":
             remark = f"exit code {code}"
-            print(*output.splitlines()[-_LINES:], sep="\n", file=sys.stderr)
-        elif told and (skipped := re.findall(r"^SKIPPED .*?: (.+)$", output, re.M)):
+            ended = output.splitlines()[-_LINES:]
+            told = (f"---- the end of what {command!r} printed:", *ended, "----")
+            print(*told, sep="\n", file=sys.stderr)
+        elif tests and (skipped := re.findall(r"^SKIPPED .*?: (.+)$", output, re.M)):
             remark = f"skipped there: {'; '.join(sorted(set(skipped)))}"
+            if not re.search(r"^\d+ passed", output, re.M):
+                outcome = "skipped"
         row = self._row(block, command, outcome, seconds=seconds, remark=remark)
         self._done[command] = row
         return row
@@ -186,20 +205,37 @@ def in_order(names: Mapping[str, Path]) -> list[str]:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """How many commands ended how, and why some were skipped."""
-    by_outcome: dict[str, list[Row]] = {"ok": [], "failed": [], "skipped": []}
+    """How many commands of each page ended how, and why some were skipped."""
+    pages_of: dict[str, list[Row]] = {}
     for row in rows:
-        by_outcome[row.outcome].append(row)
-    counts = ", ".join(f"{len(found)} {name}" for name, found in by_outcome.items())
-    lines = [f"Commands of the documents: {counts}."]
+        pages_of.setdefault(row.page, []).append(row)
+    lines = [f"Commands of the documents: {_counts(rows)}."]
+    lines += [f"  {page:26} {_counts(of_page)}" for page, of_page in pages_of.items()]
     lines += [
-        f"  failed: {row.page}:{row.line} {row.command}" for row in by_outcome["failed"]
+        f"  failed: {row.page}:{row.line} {row.command}"
+        for row in rows
+        if row.outcome == "failed"
     ]
     reasons: dict[str, list[str]] = {}
-    for row in by_outcome["skipped"]:
-        reasons.setdefault(row.remark, []).append(f"{row.page}:{row.line}")
+    for row in rows:
+        if row.outcome == "skipped":
+            reasons.setdefault(row.remark, []).append(f"{row.page}:{row.line}")
     lines += [f"  skipped: {why} ({', '.join(at)})" for why, at in reasons.items()]
     return "\n".join(lines)
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    counts = collections.Counter(row.outcome for row in rows)
+    told = ", ".join(f"{counts[name]} {name}" for name in ("ok", "failed", "skipped"))
+    return f"{told}; {sum(row.seconds for row in rows):.0f} s"
+
+
+def _not_run(rows: Sequence[Row]) -> list[str]:
+    """The pages of FIRST before one that failed: it may lack what they make."""
+    failed = {row.page for row in rows if row.outcome == "failed"}
+    last = max((FIRST.index(page) for page in failed if page in FIRST), default=0)
+    run = {row.page for row in rows}
+    return [page for page in FIRST[:last] if page not in run]
 
 
 def _install(checker: Checker, folder: Path) -> None:
@@ -226,20 +262,35 @@ def main(arguments: Sequence[str]) -> int:
             sys.exit(
                 f"{name} is no page with commands: name, for example, docs/export.md."
             )
-    checker = Checker(folder)
-    _install(checker, folder)
+    names = in_order({name: known[name] for name in arguments} or known)
+    process_groups.interrupt_when_terminated()
+    (folder / LOG).unlink(missing_ok=True)
     rows: list[Row] = []
-    for name in in_order({n: known[n] for n in arguments} or known):
-        # Where pages before have failed so does this, and the page's commands tell.
-        checker.run(["python", "tests/support/reader.py", name])
-        for row in checker.page(known[name]):
+    code = 0
+    try:
+        for row in _check(folder, [(name, known[name]) for name in names]):
             print(row, flush=True)
             rows.append(row)
-    (folder / "build").mkdir(exist_ok=True)
-    found = json.dumps([dataclasses.asdict(row) for row in rows], indent=1)
-    (folder / "build/docs_check.json").write_text(found)
+            code = max(code, int(row.outcome == "failed"))
+    except KeyboardInterrupt:
+        print("Interrupted: this command and those after it are not told of.")
+        code = process_groups.INTERRUPTED
+    (folder / ROWS).write_text(
+        json.dumps([dataclasses.asdict(row) for row in rows], indent=1)
+    )
     print(summary(rows))
-    return int(any(row.outcome == "failed" for row in rows))
+    if missing := _not_run(rows):
+        print("What failed may take what these pages make first:", *missing)
+    return code
+
+
+def _check(folder: Path, named: Sequence[tuple[str, Path]]) -> Iterator[Row]:
+    checker = Checker(folder)
+    _install(checker, folder)
+    for name, page in named:
+        # Where pages before have failed so does this, and the page's commands tell.
+        checker.run(["python", "tests/support/reader.py", name])
+        yield from checker.page(page)
 
 
 if __name__ == "__main__":

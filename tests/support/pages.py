@@ -7,7 +7,7 @@ A comment in the line above a block tells why nothing runs it, or what does:
     <!-- run by make docs-check: takes minutes -->
 
 Blocks without one are run by tests/test_walks.py and tests/api/test_page_examples.py.
-`make docs-check` (tests/check_docs.py) runs the blocks of all three kinds.
+`make docs-check` (tests/support/docs_check.py) runs the blocks of all three kinds.
 """
 
 import dataclasses

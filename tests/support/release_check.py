@@ -2,13 +2,12 @@
 
 Each step is a target of the Makefile, and goes on to its end whatever became of those
 before. What failed, and what was skipped and why, is told at the end; the exit code is
-1 if a step failed.
+1 if a step failed. Ctrl-C ends the step, and those after it are not made.
 """
 
 import collections
 import json
 import os
-import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import docs_check
+import process_groups
 
 REPO = Path(__file__).resolve().parents[2]
 STEPS = ("lint", "test-all", "docs", "docs-check", "dist")
@@ -30,8 +30,8 @@ def run(step: str) -> tuple[bool, float]:
     begin = time.monotonic()
     flags = os.environ.get("PYTEST_FLAGS", "")
     more = [f"PYTEST_FLAGS={flags} --junitxml={TESTS}"] if step == "test-all" else []
-    done = subprocess.run(["make", "--no-print-directory", step, *more], cwd=REPO)
-    return done.returncode == 0, time.monotonic() - begin
+    code = process_groups.run(["make", "--no-print-directory", step, *more], cwd=REPO)
+    return code == 0, time.monotonic() - begin
 
 
 def tests_told(file: Path) -> Iterator[str]:
@@ -62,16 +62,28 @@ def documents_told(file: Path) -> str:
 
 def main(steps: Sequence[str]) -> int:
     """Runs the steps, or all; returns the exit code."""
+    process_groups.interrupt_when_terminated()
     for name in (TESTS, DOCUMENTS):  # Of an earlier run.
         (REPO / name).unlink(missing_ok=True)
-    made = {step: run(step) for step in steps or STEPS}
+    steps = steps or STEPS
+    made: dict[str, tuple[bool, float]] = {}
+    interrupted = False
+    try:
+        for step in steps:
+            made[step] = run(step)
+    except KeyboardInterrupt:
+        interrupted = True
     print("==== summary")
     for step, (is_made, seconds) in made.items():
         print(f"{step:12} {'ok' if is_made else 'failed':8} {seconds:7.0f} s")
+    for step in [step for step in steps if step not in made]:
+        print(f"{step:12} not made: interrupted")
     if (REPO / TESTS).exists():
         print(*tests_told(REPO / TESTS), sep="\n")
     if (REPO / DOCUMENTS).exists():
         print(documents_told(REPO / DOCUMENTS))
+    if interrupted:
+        return process_groups.INTERRUPTED
     return int(not all(is_made for is_made, _ in made.values()))
 
 
