@@ -228,6 +228,20 @@ def test_a_page_that_fails_alone_is_told_what_may_be_missing(documents, capfd):
     assert missing not in capfd.readouterr().out
 
 
+def test_a_page_runs_again_where_it_has_run_before(documents, capfd):
+    write = "import pathlib, sys; file = pathlib.Path(sys.argv[1]); "
+    write += "file.exists() and len(sys.argv) < 3 and sys.exit('There: --overwrite?'); "
+    write += "file.touch()"
+    (documents / "write.py").write_text(write)
+    page = documents / "README.md"
+    page.write_text("```sh\npython write.py one\npython write.py  one\n```\n")
+    assert docs_check.main(["README.md"]) == 0
+    assert docs_check.main(["README.md"]) == 0
+    assert "ok: again, with --overwrite" in capfd.readouterr().out
+    page.write_text("```sh\nsh -c 'python write.py one'\n```\n")
+    assert docs_check.main(["README.md"]) == 1  # Another command's, and never asked.
+
+
 def test_a_page_that_is_not_there_is_told(documents):
     with pytest.raises(SystemExit, match="docs/no.md is no page with commands"):
         docs_check.main(["docs/no.md"])

@@ -6,6 +6,7 @@ made of drawn people here. Trainings on them take a few steps: see `shortened`.
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -105,11 +106,19 @@ def _film(path: Path) -> None:
 
 def get_ready(folder: Path, page: str) -> None:
     """What a page expects of its reader besides, and the pages before have not made."""
-    images = folder / "my/images"
-    images.unlink()
-    images.symlink_to(folder / ("my/val" if "inspect" in page else "drawn/images"))
+    images = "my/val" if "inspect" in page else "drawn/images"
+    _link(folder / "my/images", folder / images)
+    # Readers of one page have no records of another kind under the same name.
+    records = folder / "my" / _RECORDS.get(page, "records_of_people")
+    records.mkdir(exist_ok=True)
+    _link(folder / "my/records", records)
     for step in _BEFORE.get(page, ()):
         step(folder)
+
+
+def _link(path: Path, target: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
 
 
 def _records(folder: Path) -> None:
@@ -131,13 +140,64 @@ def _names_of_models(folder: Path) -> None:
     shutil.copy(segmentation, folder / "segmentation.tflite")
 
 
+def _second_annotator(folder: Path) -> None:
+    """Writes anna.json and ben.json, who differ by some pixels."""
+    import numpy as np
+
+    annotations = json.loads((folder / "boxes.json").read_text())
+    (folder / "anna.json").write_text(json.dumps(annotations))
+    random = np.random.default_rng(1)
+    for person in annotations["annotations"]:
+        points = np.reshape(np.array(person["keypoints"], float), (-1, 3))
+        points[:, :2] += random.normal(0, 1, points[:, :2].shape) * (points[:, 2:] > 0)
+        person["keypoints"] = points.round(2).ravel().tolist()
+    (folder / "ben.json").write_text(json.dumps(annotations))
+
+
+def _official_weights(folder: Path) -> None:
+    """Writes a .pth with the official names and shapes, and a skeleton of one's own.
+
+    PyTorch, which writes it, is what the page's first command installs as well.
+    """
+    skeleton = folder / "hrnet_tf/data/vocabularies/skeleton_files/coco17.yaml"
+    shutil.copy(skeleton, folder / "my/skeleton.yaml")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "-e", ".[convert]"]
+    subprocess.run(pip, cwd=folder, check=True)
+    import numpy as np
+    import torch
+
+    from hrnet_tf.configs import backbones
+    from hrnet_tf.modeling.hrnet import HRNet
+    from hrnet_tf.weights import official_layout
+
+    body = HRNet(backbones.VARIANTS["w32"], multi_scale_output=False)
+    shapes = {
+        name: official_layout.official_shape(variable)
+        for name, variable in official_layout.backbone_variables(body)
+    }
+    shapes |= {"final_layer.weight": (17, 32, 1, 1), "final_layer.bias": (17,)}
+    random = np.random.default_rng(1)
+    tensors = {
+        # What stands for a variance is not negative.
+        name: torch.from_numpy(random.uniform(0, 0.05, shape).astype(np.float32))
+        for name, shape in shapes.items()
+    }
+    torch.save(tensors, folder / "pose_hrnet_w32_256x192.pth")
+
+
 def _flags(**values: object) -> Iterator[str]:
     return (f"--{name}={value}" for name, value in values.items())
 
 
+_RECORDS = {
+    "docs/segmentation.md": "records_of_classes",
+    "docs/detection.md": "records_of_objects",
+}
 _BEFORE = {
     "docs/inspect.md": (_records,),
+    "docs/keypoints.md": (_second_annotator,),
     "docs/predict.md": (_names_of_models,),
+    "docs/weights.md": (_official_weights,),
 }
 
 if __name__ == "__main__":  # python tests/support/reader.py [PAGE], in their folder
