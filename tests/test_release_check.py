@@ -226,11 +226,15 @@ def test_a_page_that_fails_alone_is_told_what_may_be_missing(documents, capfd):
     assert told.endswith(f"{missing} {' '.join(before)}\n")
     assert docs_check.main(["docs/export.md", "README.md"]) == 0
     assert missing not in capfd.readouterr().out
+    (documents / "docs/export.md").write_text("```sh\nfalse\n```\n")
+    assert docs_check.main(["docs/export.md", "README.md"]) == 1
+    assert f"{missing} BUILD.md" in capfd.readouterr().out
 
 
 def test_a_page_runs_again_where_it_has_run_before(documents, capfd):
     write = "import pathlib, sys; file = pathlib.Path(sys.argv[1]); "
-    write += "file.exists() and len(sys.argv) < 3 and sys.exit('There: --overwrite?'); "
+    write += "told = '--overwrite' in sys.argv; "
+    write += "file.exists() and not told and sys.exit('There: --overwrite?'); "
     write += "file.touch()"
     (documents / "write.py").write_text(write)
     page = documents / "README.md"
@@ -238,7 +242,7 @@ def test_a_page_runs_again_where_it_has_run_before(documents, capfd):
     assert docs_check.main(["README.md"]) == 0
     assert docs_check.main(["README.md"]) == 0
     assert "ok: again, with --overwrite" in capfd.readouterr().out
-    page.write_text("```sh\nsh -c 'python write.py one'\n```\n")
+    page.write_text("```sh\npython -u write.py one\n```\n")
     assert docs_check.main(["README.md"]) == 1  # Another command's, and never asked.
 
 
