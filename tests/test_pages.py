@@ -49,8 +49,10 @@ def test_a_test_that_is_named_above_a_block_knows_the_page():
     named = [b for b in pages.all_blocks() if b.test]
     assert named
     for block in named:
-        test = (REPO / block.test).read_text(encoding="utf-8")
+        file, _, name = block.test.partition("::")
+        test = (REPO / file).read_text(encoding="utf-8")
         assert str(block.page.relative_to(REPO).with_suffix("")) in test, block
+        assert not name or f"\ndef {name}(" in test, block
 
 
 def test_tests_that_notes_name_exist():

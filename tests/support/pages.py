@@ -4,6 +4,7 @@ A comment in the line above a block tells why nothing runs it, or what does:
 
     <!-- not run: needs Docker -->
     <!-- run by tests/test_garden.py -->
+    <!-- run by tests/serving/test_saved_model.py::test_a_client -->
     <!-- run by make docs-check: takes minutes -->
 
 Blocks without one are run by tests/test_walks.py and tests/api/test_page_examples.py.
@@ -51,7 +52,7 @@ class Block:
 
     @property
     def test(self) -> str:
-        """The file of the test that runs it, or no text."""
+        """The file of the tests that run it, or one of these; or no text."""
         return "" if self.is_checked_alone else self._after("run by ")
 
     @property
