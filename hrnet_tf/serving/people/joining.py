@@ -17,6 +17,9 @@ from hrnet_tf.serving.verification import VerificationError
 
 # Pixels, and shares of a score, by which the joint model may differ from the two.
 _TOLERANCE = 1e-2
+# The shares of a person's longer side that count as such pixels, once they are more: a
+# crop is scaled with its box, and finding a flat heatmap's peak multiplies rounding.
+_PIXEL_OF_PERSON = 0.1
 
 
 class JoiningError(UserError):
@@ -101,14 +104,14 @@ def _compare(
     wanted, found = expected.predict_image(image), received.predict_image(image)
     for name in ("boxes", "box_scores", "keypoints", "scores"):
         one, other = getattr(wanted, name)[:max_people], getattr(found, name)
-        if not _agree(name, one, other):
+        if not _agree(name, one, other, wanted.boxes[:max_people]):
             raise VerificationError(
                 f"The joint model's {name} are not those of the two models; nothing "
                 "was written."
             )
 
 
-def _agree(name: str, one: np.ndarray, other: np.ndarray) -> bool:
+def _agree(name: str, one: np.ndarray, other: np.ndarray, boxes: np.ndarray) -> bool:
     """Whether they differ by few pixels, or a small share of the highest score.
 
     Heatmaps of networks that are hardly trained reach far above 1, and what changes in
@@ -119,4 +122,7 @@ def _agree(name: str, one: np.ndarray, other: np.ndarray) -> bool:
     units = np.ones_like(one)
     scores = {"boxes": np.s_[:0], "keypoints": np.s_[..., 2]}.get(name, np.s_[:])
     units[scores] = np.abs(one[scores]).max(initial=1.0)
+    if name == "keypoints":
+        sides = boxes[:, 2:].max(-1)[:, np.newaxis, np.newaxis]
+        units[..., :2] = np.maximum(_PIXEL_OF_PERSON * sides, 1.0)
     return bool((np.abs(one - other) <= _TOLERANCE * units).all())

@@ -310,36 +310,55 @@ def test_what_answers_otherwise_is_not_written(
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("name", ["boxes", "box_scores", "keypoints", "scores"])
+SHAPES = {"boxes": (4,), "box_scores": (), "keypoints": (17, 3), "scores": ()}
+
+
+def zeros(number):
+    """What a model of people answers, for so many of them."""
+    return {name: np.zeros([number, *shape]) for name, shape in SHAPES.items()}
+
+
+def answers(**values):
+    """A predictor that always answers so."""
+    return SimpleNamespace(predict_image=lambda image: SimpleNamespace(**values))
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_answers_of_a_joint_model_are_compared(name):
-    sizes = {"boxes": 4, "box_scores": 1, "keypoints": 51, "scores": 1}
-
-    def answers(**changed):
-        people = {key: np.zeros([2, size]) for key, size in sizes.items()}
-        return SimpleNamespace(
-            predict_image=lambda image: SimpleNamespace(**{**people, **changed})
-        )
-
+    two = answers(**zeros(2))
     # Of those that are found apart, it may leave out what is beyond its limit.
-    several = {key: np.zeros([3, size]) for key, size in sizes.items()}
-    joining._compare(answers(**several), answers(), max_people=2)
-    size = sizes[name]
-    for other in (np.full([2, size], 0.02), np.zeros([1, size])):
+    joining._compare(answers(**zeros(3)), two, max_people=2)
+    shape = SHAPES[name]
+    for other in (np.full([2, *shape], 0.02), np.zeros([1, *shape])):
         with pytest.raises(VerificationError, match=f"The joint model's {name} are"):
-            joining._compare(answers(), answers(**{name: other}), max_people=2)
+            joining._compare(two, answers(**{**zeros(2), name: other}), max_people=2)
+
+
+def test_keypoints_of_large_people_are_compared_by_their_size():
+    """The detector finds large boxes in noise, and the pose model no sharp peaks."""
+    people = zeros(1) | {"boxes": np.array([[0.0, 0.0, 90.0, 200.0]])}
+    one, boxes = people["keypoints"], people["boxes"]
+    for pixels, agree in ((0.19, True), (0.21, False)):
+        moved = np.zeros([1, 17, 3])
+        moved[..., :2] = pixels
+        assert joining._agree("keypoints", one, moved, boxes) == agree
+    scored = np.zeros([1, 17, 3])
+    scored[..., 2] = 0.02
+    assert not joining._agree("keypoints", one, scored, boxes)
 
 
 def test_scores_of_a_joint_model_are_compared_as_shares_of_the_highest():
     apart = np.array([[[40.0, 60.0, 120.0], [50.0, 70.0, -3.0]]])
+    boxes = np.array([[30.0, 50.0, 10.0, 10.0]])
     for change, agrees in (
         ((0, 0, 0.9), True),
         ((0, 0, 1.5), False),
         ((0.02, 0, 0), False),
         ((0, -0.02, 0), False),
     ):
-        assert joining._agree("keypoints", apart, apart + change) == agrees
-        assert joining._agree("keypoints", apart[:0], apart[:0])
-    assert not joining._agree("boxes", apart, apart + [0, 0, 0.9])
+        assert joining._agree("keypoints", apart, apart + change, boxes) == agrees
+        assert joining._agree("keypoints", apart[:0], apart[:0], boxes[:0])
+    assert not joining._agree("boxes", apart, apart + [0, 0, 0.9], boxes)
 
 
 def test_the_wrong_models_are_not_joined(saved, saved_model_dir, tmp_path, monkeypatch):
