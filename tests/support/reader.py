@@ -177,11 +177,13 @@ def _official_weights(folder: Path) -> None:
     }
     shapes |= {"final_layer.weight": (17, 32, 1, 1), "final_layer.bias": (17,)}
     random = np.random.default_rng(1)
-    tensors = {
-        # What stands for a variance is not negative.
-        name: torch.from_numpy(random.uniform(0, 0.05, shape).astype(np.float32))
-        for name, shape in shapes.items()
-    }
+    tensors = {}
+    for name, shape in shapes.items():
+        # So that numbers stay finite: kernels keep the size of what they take.
+        drawn = random.uniform(0.5, 1, shape)
+        if len(shape) == 4:
+            drawn = random.normal(0, np.prod(shape[1:]) ** -0.5, shape)
+        tensors[name] = torch.from_numpy(drawn.astype(np.float32))
     torch.save(tensors, folder / "pose_hrnet_w32_256x192.pth")
 
 
