@@ -120,9 +120,10 @@ def _agree(name: str, one: np.ndarray, other: np.ndarray, boxes: np.ndarray) -> 
     if len(one) != len(other):
         return False
     units = np.ones_like(one)
-    scores = {"boxes": np.s_[:0], "keypoints": np.s_[..., 2]}.get(name, np.s_[:])
-    units[scores] = np.abs(one[scores]).max(initial=1.0)
     if name == "keypoints":
         sides = boxes[:, 2:].max(-1)[:, np.newaxis, np.newaxis]
         units[..., :2] = np.maximum(_PIXEL_OF_PERSON * sides, 1.0)
+        units[..., 2] = np.abs(one[..., 2]).max(initial=1.0)
+    elif name != "boxes":
+        units[:] = np.abs(one).max(initial=1.0)
     return bool((np.abs(one - other) <= _TOLERANCE * units).all())
