@@ -254,10 +254,12 @@ def stages(data: dict[str, str]) -> measuring.Work:
     cv2.setNumThreads(1)
     import tensorflow as tf
 
+    from hrnet_tf.data.inputs.draws import with_seeds
+
     reader = pipeline(data)
     records = tf.data.TFRecordDataset(glob.glob(f"{data['records']}-*")).take(64)
     images = records.map(reader.decode).filter(_has_people).cache()
-    decoded = images.map(_decode).cache()
+    decoded = with_seeds(images).map(_decode).cache()
     batches = reader.dataset().take(2).cache()
     timed = {
         "record": records.cache().map(reader.decode),
@@ -294,6 +296,7 @@ def _decode(record: Any) -> Any:
 
     center, size = affine.box_to_center_size(record["boxes"], 0.75)
     people = {"keypoints": record["keypoints"], "center": center, "size": size}
+    people["seed"] = record["seed"]
     matrices = _augment(people)[1]
     return {**people, "image": _pixels(record), "matrices": matrices}
 
@@ -306,6 +309,7 @@ def _pixels(record: Any) -> Any:
 
 def _augment(people: Any) -> Any:
     from hrnet_tf.configs import pose as pose_config
+    from hrnet_tf.data.inputs.draws import Draws
     from hrnet_tf.data.inputs.pose_augmentation import augment_people
     from hrnet_tf.data.vocabularies import skeletons
 
@@ -317,6 +321,7 @@ def _augment(people: Any) -> Any:
         skeletons.load_skeleton("coco17"),
         CROP_SIZE,
         udp=False,
+        draws=Draws(people["seed"]),
     )
 
 

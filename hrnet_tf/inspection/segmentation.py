@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from hrnet_tf import visualization
 from hrnet_tf.configs.segmentation import SegmentationTask
+from hrnet_tf.data.inputs.draws import with_seeds
 from hrnet_tf.data.inputs.segmentation import SegmentationInput
 from hrnet_tf.data.records import segmentation as records
 from hrnet_tf.data.vocabularies.label_sets import (
@@ -202,13 +203,14 @@ class SegmentationInspection(Inspection[np.ndarray]):
             for sample in chosen
         ]
 
-        def crop(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            image, labels = segmentation_input.augment(
-                segmentation_input.decode(serialized)
-            )
+        def crop(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            image, labels = segmentation_input.augment(example)
             return image, labels["masks"][..., 0]
 
-        crops = in_sequence(encoded, times, self.options.seed, lambda d: d.map(crop))
+        def read(dataset: tf.data.Dataset) -> tf.data.Dataset:
+            return with_seeds(dataset.map(segmentation_input.decode)).map(crop)
+
+        crops = in_sequence(encoded, times, self.options.seed, read)
         return [
             visualization.draw_labels(image, labels, self._label_set)
             for image, labels in crops

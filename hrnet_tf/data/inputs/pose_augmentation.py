@@ -10,6 +10,7 @@ import math
 import tensorflow as tf
 
 from hrnet_tf.configs import pose as pose_config
+from hrnet_tf.data.inputs.draws import Draws
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import affine
 
@@ -22,6 +23,7 @@ def augment_people(
     skeleton: Skeleton,
     crop_size: tuple[int, int],
     udp: bool,
+    draws: Draws,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Draws the random changes of P people, each on its own.
 
@@ -34,6 +36,7 @@ def augment_people(
             upper body.
         crop_size: (height, width) of the crop in pixels.
         udp: See `affine.crop_to_image_matrix`.
+        draws: Their random numbers.
 
     Returns:
         The keypoints, left and right swapped if the crop is mirrored, still in
@@ -41,12 +44,12 @@ def augment_people(
     """
     people = tf.shape(center)[:1]
     center, size = _half_body(
-        keypoints, center, size, augmentation, skeleton, crop_size
+        keypoints, center, size, augmentation, skeleton, crop_size, draws
     )
 
-    center = _shift(center, size, augmentation)
-    scale, rotation = _scale_and_rotation(people, augmentation)
-    is_rotated = _chance(augmentation.rotation_probability, people)
+    center = _shift(center, size, augmentation, draws)
+    scale, rotation = _scale_and_rotation(people, augmentation, draws)
+    is_rotated = _chance(augmentation.rotation_probability, people, draws)
     matrices = affine.crop_to_image_matrix(
         center,
         size * (1.0 + scale)[:, tf.newaxis],
@@ -55,7 +58,7 @@ def augment_people(
         udp=udp,
     )
 
-    is_mirrored = _chance(augmentation.flip_probability, people)[:, tf.newaxis]
+    is_mirrored = _chance(augmentation.flip_probability, people, draws)[:, tf.newaxis]
     matrices = tf.where(
         is_mirrored[..., tf.newaxis], _mirror_crops(matrices, center), matrices
     )
@@ -71,6 +74,7 @@ def _half_body(
     augmentation: pose_config.Augmentation,
     skeleton: Skeleton,
     crop_size: tuple[int, int],
+    draws: Draws,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Sometimes, the centre and size of the upper or lower body alone.
 
@@ -86,7 +90,7 @@ def _half_body(
     lower_visible = visible & ~is_upper
     enough_upper = _count(upper_visible) > 2
     enough_lower = _count(lower_visible) > 2
-    wants_upper = _chance(augmentation.half_body_upper_probability, people)
+    wants_upper = _chance(augmentation.half_body_upper_probability, people, draws)
     takes_upper = (wants_upper & enough_upper) | ~enough_lower
     chosen = tf.where(takes_upper[:, tf.newaxis], upper_visible, lower_visible)
 
@@ -100,7 +104,7 @@ def _half_body(
     )
     extent = high - low
     applies = (
-        _chance(augmentation.half_body_probability, people)
+        _chance(augmentation.half_body_probability, people, draws)
         & (_count(visible) > augmentation.half_body_min_keypoints)
         & (_count(chosen) >= 2)
         & tf.reduce_any(extent > 0, axis=-1)
@@ -114,46 +118,49 @@ def _half_body(
 
 
 def _shift(
-    center: tf.Tensor, size: tf.Tensor, augmentation: pose_config.Augmentation
+    center: tf.Tensor,
+    size: tf.Tensor,
+    augmentation: pose_config.Augmentation,
+    draws: Draws,
 ) -> tf.Tensor:
     """MMPose's `RandomBBoxTransform`: some centres, moved by a share of their size."""
     if augmentation.shift_probability <= 0 or augmentation.shift <= 0:
         return center
-    share = augmentation.shift * _truncated_normal(tf.shape(center))
-    moves = _chance(augmentation.shift_probability, tf.shape(center)[:1])
+    share = augmentation.shift * _truncated_normal(tf.shape(center), draws)
+    moves = _chance(augmentation.shift_probability, tf.shape(center)[:1], draws)
     return tf.where(moves[:, tf.newaxis], center + share * size, center)
 
 
 def _scale_and_rotation(
-    people: tf.Tensor, augmentation: pose_config.Augmentation
+    people: tf.Tensor, augmentation: pose_config.Augmentation, draws: Draws
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """What is added to scales of 1, and the degrees to turn by, [P] each."""
     if augmentation.distribution == "normal":
         scale = tf.clip_by_value(
-            augmentation.scale * tf.random.normal(people),
+            augmentation.scale * draws.normal(people),
             -augmentation.scale,
             augmentation.scale,
         )
-        rotation = tf.clip_by_value(tf.random.normal(people), -2.0, 2.0)
+        rotation = tf.clip_by_value(draws.normal(people), -2.0, 2.0)
         return scale, augmentation.rotation * rotation
     if augmentation.distribution == "uniform":
-        drawn = tf.random.uniform(tf.concat([[2], people], axis=0), -1.0, 1.0)
+        drawn = draws.uniform(tf.concat([[2], people], axis=0), -1.0, 1.0)
     else:
-        drawn = _truncated_normal(tf.concat([[2], people], axis=0))
+        drawn = _truncated_normal(tf.concat([[2], people], axis=0), draws)
     return augmentation.scale * drawn[0], augmentation.rotation * drawn[1]
 
 
-def _truncated_normal(shape: tf.Tensor) -> tf.Tensor:
+def _truncated_normal(shape: tf.Tensor, draws: Draws) -> tf.Tensor:
     """Standard normal variables, of those in [-1, 1] (SciPy's `truncnorm`)."""
     # TensorFlow's own is cut at 2. A normal variable's share below x is (1 +
     # erf(x / sqrt 2)) / 2; here that share is drawn, between those of -1 and 1.
     limit = math.erf(math.sqrt(0.5))
-    drawn = tf.random.uniform(shape, -limit, limit)
+    drawn = draws.uniform(shape, -limit, limit)
     return math.sqrt(2.0) * tf.math.erfinv(drawn)
 
 
-def _chance(probability: float, people: tf.Tensor) -> tf.Tensor:
-    return tf.random.uniform(people) < probability
+def _chance(probability: float, people: tf.Tensor, draws: Draws) -> tf.Tensor:
+    return draws.uniform(people) < probability
 
 
 def _count(mask: tf.Tensor) -> tf.Tensor:

@@ -15,8 +15,10 @@ import tensorflow as tf
 from official.core import input_reader
 
 from hrnet_tf.configs import segmentation as segmentation_config
+from hrnet_tf.data.inputs import draws as draws_lib
 from hrnet_tf.data.inputs.batching import batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
+from hrnet_tf.data.inputs.draws import Draws
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.records.checks import Conditions, require
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
@@ -70,11 +72,13 @@ class SegmentationInput:
         # With parameter servers this method is called in a graph.
         with tf.init_scope():
             self._check_records()
+        is_training = self._data.is_training
         reader = input_reader.InputReader(
             self._data,
             dataset_fn=tf.data.TFRecordDataset,
             decoder_fn=self.decode,
-            parser_fn=self.augment if self._data.is_training else self._keep,
+            sample_fn=draws_lib.with_seeds if is_training else None,
+            parser_fn=self.augment if is_training else self._keep,
             transform_and_batch_fn=self._batch,
         )
         return reader.read(input_context)
@@ -139,13 +143,17 @@ class SegmentationInput:
     def augment(
         self, example: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Scales, crops, mirrors and perhaps changes colours at random."""
+        """Scales, crops, mirrors and perhaps changes colours at random.
+
+        `example` is what `decode` and then `draws.with_seeds` give.
+        """
         augmentation = self._data.augmentation
+        draws = Draws(example[draws_lib.SEED])
         size = tf.shape(example["image"])[:2]
-        scaled = self._scaled_size(size, _draw_scale(augmentation))
-        is_mirrored = tf.random.uniform([]) < augmentation.flip_probability
+        scaled = self._scaled_size(size, _draw_scale(augmentation, draws))
+        is_mirrored = draws.uniform([]) < augmentation.flip_probability
         matrix, is_inside = _random_crop(
-            size, scaled, self._data.crop_size, is_mirrored
+            size, scaled, self._data.crop_size, is_mirrored, draws
         )
         height, width = self._data.crop_size
         crop_size = height, width
@@ -162,7 +170,7 @@ class SegmentationInput:
         labels = tf.cast(labels, tf.uint8)
         labels = tf.where(is_mirrored, self._swap_sides(labels), labels)
         image = tf.cast(tf.round(image), tf.uint8)
-        image = change_colors(image, augmentation.color)
+        image = change_colors(image, augmentation.color, draws)
         image = tf.where(is_inside, image, tf.cast(0, tf.uint8))
         labels = tf.where(is_inside, labels, tf.cast(self._ignore_label, tf.uint8))
         return image, self._labels(labels, size)
@@ -209,12 +217,14 @@ class SegmentationInput:
         )
 
 
-def _draw_scale(augmentation: segmentation_config.Augmentation) -> tf.Tensor:
+def _draw_scale(
+    augmentation: segmentation_config.Augmentation, draws: Draws
+) -> tf.Tensor:
     low, high = augmentation.scale_min, augmentation.scale_max
     if augmentation.scale_step <= 0:
-        return tf.random.uniform([], low, high)
+        return draws.uniform([], low, high)
     num_steps = round((high - low) / augmentation.scale_step) + 1
-    step = tf.random.uniform([], 0, num_steps, tf.int32)
+    step = draws.uniform([], 0, num_steps, tf.int32)
     return low + augmentation.scale_step * tf.cast(step, tf.float32)
 
 
@@ -223,6 +233,7 @@ def _random_crop(
     scaled: tuple[tf.Tensor, tf.Tensor],
     crop_size: Sequence[int],
     is_mirrored: tf.Tensor,
+    draws: Draws,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """A crop of the scaled image, anywhere in it.
 
@@ -234,7 +245,7 @@ def _random_crop(
         bool [height, width, 1]: which pixels of the crop show the image.
     """
     starts = [
-        tf.random.uniform([], 0, tf.maximum(side - crop, 0) + 1, tf.int32)
+        draws.uniform([], 0, tf.maximum(side - crop, 0) + 1, tf.int32)
         for side, crop in zip(scaled, crop_size, strict=True)
     ]
     columns = tf.range(crop_size[1])

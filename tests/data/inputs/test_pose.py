@@ -15,6 +15,7 @@ from hrnet_tf.data.files.coco_people import Person
 from hrnet_tf.data.files.detections import DetectionsError, load_detections
 from hrnet_tf.data.inputs import normalization
 from hrnet_tf.data.inputs import pose as pose_input
+from hrnet_tf.data.inputs.draws import Draws
 from hrnet_tf.data.inputs.pose_augmentation import augment_people
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.records.shards import RecordError
@@ -329,6 +330,7 @@ def _many_draws(**augmentation) -> dict[str, np.ndarray]:
         COCO,
         crop_size=(32, 64),
         udp=False,
+        draws=Draws(tf.constant([1, 2], tf.int64)),
     )
     matrices = matrices.numpy()
     centers = matrices @ [32.0, 16.0, 1.0]
