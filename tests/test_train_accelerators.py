@@ -11,6 +11,7 @@ from tensorflow.python.framework import config as tf_config
 
 from hrnet_tf import train
 from hrnet_tf.configs import recipes
+from hrnet_tf.data.records.segmentation import encode_image_record
 from hrnet_tf.messages import UserError
 from hrnet_tf.tasks.classification import get_task
 from hrnet_tf.training import checkpoints, repeatability
@@ -69,21 +70,48 @@ def test_what_is_not_there_ends_the_command(
 # ---- the same run again ----
 
 
-def first_batches(data):
+def first_batches(experiment, changes, deterministic):
     """Two training batches, drawn and augmented after preparing a run."""
-    params = parse_config("hrnet_pose_coco", [f"{data}/toy.yaml"])
-    repeatability.prepare(recipes.Trainer(seed=1, deterministic=True), None)
+    params = parse_config(*experiment, [changes])
+    trainer = recipes.Trainer(seed=1, deterministic=deterministic)
+    repeatability.prepare(trainer, None)
     task = get_task(params.task)
     batches = task.build_inputs(params.task.train_data).take(2)
     return [tf.nest.flatten(batch) for batch in batches]
 
 
-def test_data_is_drawn_alike_to_the_bit(toy_data):
-    first, second = first_batches(toy_data), first_batches(toy_data)
+def assert_alike(first, second):
     for batch, again in zip(first, second, strict=True):
         for one, other in zip(batch, again, strict=True):
             np.testing.assert_array_equal(one, other)
     assert not np.array_equal(first[0][0], first[1][0])
+
+
+COLORS = "task.train_data.augmentation.color.brightness=0.4"
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_crops_of_people_are_drawn_alike_to_the_bit(toy_data, deterministic):
+    experiment = "hrnet_pose_coco", [f"{toy_data}/toy.yaml"]
+    changes = f"{COLORS},task.train_data.augmentation.rotation=40"
+    drawn = [first_batches(experiment, changes, deterministic) for _ in range(2)]
+    assert_alike(*drawn)
+
+
+def test_crops_with_classes_are_drawn_alike_to_the_bit(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (12, 40, 60, 3), np.uint8)
+    prefix = str(tmp_path / "noise")
+    with tf.io.TFRecordWriter(prefix) as writer:
+        for image in noise:
+            encoded = cv2.imencode(".png", image)[1].tobytes()
+            labels = (image[..., 0] % 20).astype(np.uint8)
+            writer.write(encode_image_record(encoded, "x.png", labels, 20))
+    changes = (
+        f"{COLORS},task.train_data.input_path={prefix},task.train_data.crop_size=[32,32],"
+        "task.train_data.global_batch_size=4,task.train_data.shuffle_buffer_size=8"
+    )
+    experiment = "hrnet_seg_lip", []
+    assert_alike(*(first_batches(experiment, changes, False) for _ in range(2)))
 
 
 def test_a_run_that_goes_on_draws_other_numbers(monkeypatch):
