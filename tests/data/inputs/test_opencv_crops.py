@@ -1,5 +1,9 @@
 """OpenCV's crops are those of TensorFlow, but for a few grey levels."""
 
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -105,3 +109,48 @@ def test_pipelines_of_other_processes_have_no_opencv(change):
     params = parse_config("hrnet_pose_coco", [], [change, opencv])
     with pytest.raises(ConfigError, match="crop_with_opencv is true and .* processes"):
         validate(params, "train", pose.mistakes)
+
+
+AN_UNFINISHED_PIPELINE = """
+import sys
+from hrnet_tf.configs.pose import Codec, PoseData
+from hrnet_tf.data.inputs.pose import PoseInput
+from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+
+data = PoseData(is_training=True, input_path=sys.argv[1], global_batch_size=8)
+source = PoseInput(data, Codec(), (256, 192), load_skeleton("coco17"))
+batches = iter(source.dataset())
+for _ in range(40):
+    next(batches)
+"""
+
+
+def test_a_process_ends_while_its_pipeline_is_at_work(tmp_path):
+    path = str(tmp_path / "train-0.tfrecord")
+    with tf.io.TFRecordWriter(path) as writer:
+        for _ in range(20):
+            writer.write(record())
+    ended = subprocess.run(
+        [sys.executable, "-c", AN_UNFINISHED_PIPELINE, path],
+        stderr=subprocess.PIPE,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr.decode()
+
+
+def test_the_end_waits_for_crops_and_not_for_ever(monkeypatch):
+    slept = []
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr(opencv_crops, "time", clock)
+    at_work = opencv_crops._AtWork()
+    at_work.wait()
+    assert not slept  # Nothing was cropped.
+    with at_work:
+        pass
+    at_work.wait()
+    assert sum(slept) == pytest.approx(0.3)
+    at_work.wait()
+    assert sum(slept) == pytest.approx(0.3)
+    with at_work:  # One that does not end.
+        at_work.wait()
+    assert sum(slept) == pytest.approx(10.3, abs=0.05)
