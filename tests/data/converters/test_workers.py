@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import filecmp
+import importlib.util
 import json
 import os
 import pickle
@@ -135,7 +136,10 @@ def told(output, prefix):
     return output.partition("Next,")[0].replace(str(prefix), "PREFIX")
 
 
-WAYS = ("--num_processes=2", "--runner=DirectRunner")
+HAS_BEAM = importlib.util.find_spec("apache_beam") is not None
+needs_beam = pytest.mark.skipif(not HAS_BEAM, reason="needs Apache Beam: make env-beam")
+ON_PROCESSES, ON_BEAM = "--num_processes=2", "--runner=DirectRunner"
+WAYS = (ON_PROCESSES, pytest.param(ON_BEAM, marks=needs_beam))
 
 
 @pytest.mark.parametrize("module", KINDS)
@@ -145,7 +149,7 @@ def test_files_and_summaries_are_those_of_one_process(
     flags = [*flags_of(module, drawn), "--num_shards=3"]
     code, expected, _ = convert(module, *flags, f"--output_prefix={tmp_path}/one/train")
     assert code == 0
-    for place, way in enumerate(WAYS):
+    for place, way in enumerate([ON_PROCESSES, *[ON_BEAM] * HAS_BEAM]):
         folder = tmp_path / str(place)
         code, output, error = convert(
             module, *flags, f"--output_prefix={folder}/train", way
@@ -328,7 +332,7 @@ def test_data_may_lie_at_an_address(
     there = [flag.replace(str(drawn), f"{address}/data") for flag in here]
     one = f"--output_prefix={tmp_path}/one/train"
     assert convert(module, *here, one)[0] == 0
-    for place, more in enumerate([[], ["--runner=DirectRunner"]]):
+    for place, more in enumerate([[], *[[ON_BEAM]] * HAS_BEAM]):
         prefix = f"{address}/{place}/train"
         code, _, error = convert(module, *there, f"--output_prefix={prefix}", *more)
         assert code == 0, (more, error)
@@ -363,8 +367,8 @@ def test_files_that_are_missing_at_an_address_are_named(
 # ---- Beam ----
 
 
+@needs_beam
 def test_on_beam_the_files_are_the_same(drawn, tmp_path, convert):
-    pytest.importorskip("apache_beam")
     flags = [*flags_of(coco_pose, drawn), "--num_shards=3"]
     assert convert(coco_pose, *flags, f"--output_prefix={tmp_path}/one/train")[0] == 0
     code, _, error = convert(
@@ -433,10 +437,10 @@ def test_beam_is_named_where_it_is_not_installed(drawn, tmp_path, convert, monke
         ),
     ],
 )
+@needs_beam
 def test_what_beam_does_not_have_is_named(
     flags, code, sentence, drawn, tmp_path, convert
 ):
-    pytest.importorskip("apache_beam")
     prefix = f"--output_prefix={tmp_path}/records/train"
     found = convert(coco_pose, *flags_of(coco_pose, drawn), prefix, *flags)
     assert found[0] == code and found[2].startswith(sentence), found[2]
@@ -444,8 +448,8 @@ def test_what_beam_does_not_have_is_named(
     assert not (tmp_path / "records").exists()
 
 
+@needs_beam
 def test_options_of_a_server_are_left_to_it(drawn):
-    pytest.importorskip("apache_beam")
     values = coco_pose.define_flags()
     required = [*flags_of(coco_pose, drawn), "--output_prefix=records/train"]
     values(["", *required, "--runner=FlinkRunner", "--checkpointing_interval=9"])
@@ -482,10 +486,10 @@ def fail(work, options, clean):
         ),
     ],
 )
+@needs_beam
 def test_a_pipeline_that_fails_writes_nothing(
     happens, sentence, drawn, tmp_path, convert, monkeypatch
 ):
-    pytest.importorskip("apache_beam")
     monkeypatch.setattr(beam_pipeline, "run", happens)
     folder = tmp_path / "records"
     flags = [*flags_of(coco_pose, drawn), f"--output_prefix={folder}/train"]
