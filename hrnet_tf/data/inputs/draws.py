@@ -12,6 +12,7 @@ import tensorflow as tf
 
 # What an image's dict calls its seed.
 SEED = "seed"
+_ALL_SEEDS = {"minval": 0, "maxval": tf.int64.max, "dtype": tf.int64}
 
 
 def with_seeds(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -55,6 +56,3 @@ class Draws:
     def _next(self) -> tf.Tensor:
         self._calls += 1
         return self._seed + tf.constant([0, self._calls], tf.int64)
-
-
-_ALL_SEEDS = {"minval": 0, "maxval": tf.int64.max, "dtype": tf.int64}
