@@ -25,11 +25,10 @@ from official.core import input_reader
 from hrnet_tf.configs import pose as pose_config
 from hrnet_tf.data.files.coco_annotations import id_list
 from hrnet_tf.data.files.detections import Detections, load_detections
-from hrnet_tf.data.inputs import draws as draws_lib
 from hrnet_tf.data.inputs import opencv_crops
 from hrnet_tf.data.inputs.batching import PADDING_ID, batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
-from hrnet_tf.data.inputs.draws import Draws
+from hrnet_tf.data.inputs.draws import SEED, Draws, with_seeds
 from hrnet_tf.data.inputs.pose_augmentation import augment_people
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.records.shards import RecordError
@@ -151,7 +150,7 @@ class PoseInput:
         # Images without people to crop need not be decoded.
         dataset = dataset.filter(_has_people)
         if self._data.is_training:
-            dataset = draws_lib.with_seeds(dataset)
+            dataset = with_seeds(dataset)
         warp_crops = (
             opencv_crops.warp_crops if self._calls_opencv() else affine.warp_crops
         )
@@ -172,7 +171,7 @@ class PoseInput:
         """Takes a crop and its labels apart; changes its colours in training."""
         crop = person.pop("crop")
         if self._data.is_training:
-            draws = Draws(person.pop(draws_lib.SEED))
+            draws = Draws(person.pop(SEED))
             crop = change_colors(crop, self._data.augmentation.color, draws)
         return crop, person
 
@@ -203,9 +202,9 @@ class PoseInput:
         keypoints = record["keypoints"]
         seeds = {}
         if self._data.is_training:
-            draws = Draws(record[draws_lib.SEED])
+            draws = Draws(record[SEED])
             # Colours change after the people of all images were shuffled.
-            seeds[draws_lib.SEED] = draws.seeds(tf.shape(center)[0])
+            seeds[SEED] = draws.seeds(tf.shape(center)[0])
             keypoints, matrices = augment_people(
                 keypoints,
                 center,
@@ -213,8 +212,8 @@ class PoseInput:
                 self._data.augmentation,
                 self._skeleton,
                 self._crop_size,
-                self._udp,
-                draws,
+                udp=self._udp,
+                draws=draws,
             )
         else:
             matrices = affine.crop_to_image_matrix(

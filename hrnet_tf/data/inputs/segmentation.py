@@ -15,10 +15,9 @@ import tensorflow as tf
 from official.core import input_reader
 
 from hrnet_tf.configs import segmentation as segmentation_config
-from hrnet_tf.data.inputs import draws as draws_lib
 from hrnet_tf.data.inputs.batching import batch_per_replica
 from hrnet_tf.data.inputs.color import change_colors
-from hrnet_tf.data.inputs.draws import Draws
+from hrnet_tf.data.inputs.draws import SEED, Draws, with_seeds
 from hrnet_tf.data.records import segmentation as segmentation_records
 from hrnet_tf.data.records.checks import Conditions, require
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
@@ -77,7 +76,7 @@ class SegmentationInput:
             self._data,
             dataset_fn=tf.data.TFRecordDataset,
             decoder_fn=self.decode,
-            sample_fn=draws_lib.with_seeds if is_training else None,
+            sample_fn=with_seeds if is_training else None,
             parser_fn=self.augment if is_training else self._keep,
             transform_and_batch_fn=self._batch,
         )
@@ -148,7 +147,7 @@ class SegmentationInput:
         `example` is what `decode` and then `draws.with_seeds` give.
         """
         augmentation = self._data.augmentation
-        draws = Draws(example[draws_lib.SEED])
+        draws = Draws(example[SEED])
         size = tf.shape(example["image"])[:2]
         scaled = self._scaled_size(size, _draw_scale(augmentation, draws))
         is_mirrored = draws.uniform([]) < augmentation.flip_probability
