@@ -16,7 +16,6 @@ from hrnet_tf.data.inputs.normalization import denormalize_image
 from hrnet_tf.inspection import sheets
 from hrnet_tf.inspection.detection_sources import Objects
 from hrnet_tf.inspection.samples import Sample
-from hrnet_tf.inspection.sequences import one_after_the_other
 
 CELL = 320, 320
 
@@ -61,7 +60,7 @@ def _read_augmented(
         )
         tf.random.set_seed(seed)
         dataset = task_factory.get_task(task).build_inputs(data)
-        dataset = one_after_the_other(dataset.take(len(records) * times))
+        dataset = _without_threads(dataset.take(len(records) * times))
         for images, labels in dataset:
             boxes, classes = _learned_boxes(labels, task)
             instances = [
@@ -69,6 +68,14 @@ def _read_augmented(
                 for box, number in zip(boxes, classes, strict=True)
             ]
             yield denormalize_image(images[0].numpy().astype(np.float32)), instances
+
+
+def _without_threads(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same on one thread: there a seed decides what the Garden's parsers draw."""
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _learned_boxes(

@@ -1,4 +1,4 @@
-"""Runs the random part of an input pipeline so that a seed decides what comes out."""
+"""Runs records through the random part of an input pipeline."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,18 +12,13 @@ def in_sequence(
     seed: int,
     read: Callable[[tf.data.Dataset], tf.data.Dataset],
 ) -> Iterator[Any]:
-    """Yields what `read` makes of a dataset of records, each so many times in a row."""
+    """Yields what `read` makes of a dataset of records, each so many times in a row.
+
+    The seed decides what comes out, if `read` draws as `hrnet_tf.data.inputs.draws`.
+    """
     tf.random.set_seed(seed)
     dataset = tf.data.Dataset.from_tensor_slices([*records])
     dataset = dataset.flat_map(
         lambda record: tf.data.Dataset.from_tensors(record).repeat(times)
     )
-    yield from one_after_the_other(read(dataset)).as_numpy_iterator()
-
-
-def one_after_the_other(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The same without parallel work, which would draw random numbers in any order."""
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = 1
-    options.autotune.enabled = False
-    return dataset.with_options(options)
+    yield from read(dataset).as_numpy_iterator()
