@@ -178,6 +178,14 @@ def read_bytes(path: str, most: int | None = None) -> bytes:
     return content
 
 
+def read_text(path: str, most: int | None = None) -> str:
+    """Reads a text in UTF-8, with a byte-order mark or not; see `read_bytes`."""
+    try:
+        return read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputFileError(path, "is not a text in UTF-8") from None
+
+
 # ---- JSON ----
 
 

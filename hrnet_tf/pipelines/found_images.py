@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from hrnet_tf.data.files import media
 from hrnet_tf.data.files.images import is_plain, is_plain_name
-from hrnet_tf.input_files import is_remote, read_bytes
+from hrnet_tf.input_files import is_remote, read_text
 from hrnet_tf.messages import UserError, one_line
 from hrnet_tf.serving.inputs import Input
 
@@ -111,10 +111,7 @@ def _images_among(files: Iterable[str], pattern: str) -> list[str]:
 
 
 def _read_list(path: str) -> list[str]:
-    try:
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise PatternError(f"{path} is no text in UTF-8.") from None
+    lines = read_text(path).splitlines()
     listed = [line.strip() for line in lines if line.strip()]
     if not listed:
         raise PatternError(f"{path} lists no image: write a path or URI on each line.")

@@ -22,7 +22,7 @@ from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.images import ImageRules, read_image_file
 from hrnet_tf.data.records.segmentation import count_pixels, encode_image_record
 from hrnet_tf.data.vocabularies.label_sets import IGNORE, LabelSet
-from hrnet_tf.input_files import InputFileError, names_in, read_bytes
+from hrnet_tf.input_files import InputFileError, names_in, read_text
 from hrnet_tf.messages import listed
 
 _LARGEST_LIST = 100_000_000  # bytes
@@ -233,9 +233,7 @@ def check_folder(path: str, data_set: str, expected: str) -> None:
 def read_lines(path: str) -> list[str]:
     """Reads a text file's lines, but for blank ones. Raises `ConversionError`."""
     try:
-        lines = read_bytes(path, _LARGEST_LIST).decode("utf-8-sig").splitlines()
+        lines = read_text(path, _LARGEST_LIST).splitlines()
     except InputFileError as error:
         raise ConversionError(str(error)) from None
-    except UnicodeDecodeError:
-        raise ConversionError(f"{path} is not a text in UTF-8.") from None
     return [line.strip() for line in lines if line.strip()]

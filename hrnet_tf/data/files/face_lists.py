@@ -31,7 +31,7 @@ from hrnet_tf.data.files.listed_people import (
     square,
 )
 from hrnet_tf.data.files.person_extras import NORMALIZER, REGION
-from hrnet_tf.input_files import InputFileError, read_bytes
+from hrnet_tf.input_files import InputFileError, read_text
 from hrnet_tf.messages import listed, shown, shown_at
 
 _LARGEST_LIST = 500_000_000  # bytes
@@ -98,11 +98,9 @@ def read_list(path: str, faces: FaceSet, faults: Faults) -> list[ListedPerson]:
 
 def _text(path: str) -> str:
     try:
-        return read_bytes(path, _LARGEST_LIST).decode("utf-8-sig")
+        return read_text(path, _LARGEST_LIST)
     except InputFileError as error:
         raise ConversionError(f"The list {error}") from None
-    except UnicodeDecodeError:
-        raise ConversionError(f"{path} is not a text in UTF-8.") from None
 
 
 def _of_another_set(fits: Callable[[FaceSet], bool]) -> str:

@@ -27,7 +27,7 @@ from hrnet_tf.data.label_tools.source import (
     image_size,
     plain_path,
 )
-from hrnet_tf.input_files import InputFileError, read_bytes, read_yaml
+from hrnet_tf.input_files import InputFileError, read_text, read_yaml
 from hrnet_tf.messages import listed, shown
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
@@ -86,10 +86,8 @@ def _project(path: str) -> str:
 
 def _read_csv(path: str) -> list[list[str]]:
     try:
-        text = read_bytes(path).decode("utf-8-sig")
-        return [row for row in csv.reader(io.StringIO(text), strict=True) if row]
-    except UnicodeDecodeError:
-        raise Unusable("unreadable label file", "it is not text in UTF-8.") from None
+        text = io.StringIO(read_text(path))
+        return [row for row in csv.reader(text, strict=True) if row]
     except csv.Error as error:
         raise Unusable(
             "unreadable label file", f"it is not a table: {error}."

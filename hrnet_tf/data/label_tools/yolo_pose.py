@@ -23,7 +23,7 @@ from hrnet_tf.data.label_tools.labels import (
 from hrnet_tf.data.label_tools.source import Source, find_image, image_size
 from hrnet_tf.data.vocabularies.skeletons import MOST_KEYPOINTS
 from hrnet_tf.data.vocabularies.vocabulary import is_name
-from hrnet_tf.input_files import InputFileError, read_bytes, read_yaml
+from hrnet_tf.input_files import read_text, read_yaml
 from hrnet_tf.messages import did_you_mean, shown
 
 SPLITS = ("train", "val", "test")
@@ -210,7 +210,7 @@ def _list_images(yaml_path: str, root: str, said: Any) -> list[str]:
                 if file.lower().endswith(_IMAGES)
             )
         elif path.endswith(".txt"):
-            lines = _text(path).splitlines()
+            lines = read_text(path).splitlines()
             folder = os.path.dirname(path)
             found += [os.path.join(folder, line.strip()) for line in lines if line]
         else:
@@ -233,16 +233,9 @@ def _label_path(image_path: str) -> str:
 def _lines(path: str) -> Iterator[tuple[str, list[str]]]:
     """Where a line stands, and its words; nothing if there is no file."""
     if os.path.lexists(path):
-        for place, line in enumerate(_text(path).splitlines(), start=1):
+        for place, line in enumerate(read_text(path).splitlines(), start=1):
             if line.strip():
                 yield f"{path}, line {place}", line.split()
-
-
-def _text(path: str) -> str:
-    try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputFileError(path, "is not text in UTF-8") from None
 
 
 def _read_object(

@@ -164,7 +164,7 @@ def test_a_list_of_images_that_is_no_text(tmp_path, refused):
         "train: list.txt\nkpt_shape: [1, 3]\nnames: [p]\n"
     )
     error = refused("yolo_pose", tmp_path / "data.yaml")
-    assert f"{tmp_path}/list.txt is not text in UTF-8." in error
+    assert f"{tmp_path}/list.txt is not a text in UTF-8." in error
 
 
 # ---- numbers of things ----

@@ -140,7 +140,7 @@ def test_images_that_are_turned_need_a_decision(data, importing, refused):
         (LINE.replace("0.75", "1e999"), "value 13 is inf; it must be a number"),
         (LINE[:-1] + "3", "a keypoint has visibility 3"),
         (LINE.replace("0.25 0.5", "0 0.5", 1), "its width and height must be positive"),
-        ("\udcff", "is not text in UTF-8"),
+        ("\udcff", "is not a text in UTF-8"),
     ],
 )
 def test_damaged_lines_are_refused(data, refused, lines, expected):
