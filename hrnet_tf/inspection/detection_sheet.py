@@ -16,6 +16,7 @@ from hrnet_tf.data.inputs.normalization import denormalize_image
 from hrnet_tf.inspection import sheets
 from hrnet_tf.inspection.detection_sources import Objects
 from hrnet_tf.inspection.samples import Sample
+from hrnet_tf.inspection.sequences import of_each
 
 CELL = 320, 320
 
@@ -29,13 +30,14 @@ def draw_training(
     seed: int,
 ) -> np.ndarray:
     """A row for each image: as stored, and as the task's input changes it."""
-    augmented = list(_read_augmented(records, task, num_augmented, seed))
+    augmented = of_each(
+        _read_augmented(records, task, num_augmented, seed), num_augmented
+    )
     rows = []
-    for place, sample in enumerate(chosen):
-        start = place * num_augmented
+    for sample, images in zip(chosen, augmented, strict=True):
         changed = [
             visualization.draw_instances(image, instances, names)
-            for image, instances in augmented[start : start + num_augmented]
+            for image, instances in images
         ]
         stored = draw_stored(sample, names)
         rows.append(sheets.row_of_sample(sample.place.name, stored, changed))
@@ -120,9 +122,7 @@ def draw_stored(
     sample: Sample[Objects], names: Mapping[int, str], number: int | None = None
 ) -> np.ndarray:
     """The image as stored with its objects, or one of them."""
-    image, content = sample.pixels(), sample.content
-    if content is None:
-        raise ValueError(f"{sample.place} is of no use.")
+    image, content = sample.pixels(), sample.annotated()
     chosen = [
         {"bbox": box, "category_id": int(category)}
         for box, category, each in zip(

@@ -11,21 +11,16 @@ from hrnet_tf.data.converters.coco_images import AnnotatedImage, FolderImages
 from hrnet_tf.data.converters.coco_instances import ObjectsEncoder
 from hrnet_tf.data.files.coco_annotations import ImageEntry
 from hrnet_tf.data.files.coco_objects import read_coco_objects
-from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.records import instances
 from hrnet_tf.data.records.checks import checked
-from hrnet_tf.inspection.findings import Findings, Place
+from hrnet_tf.inspection.findings import Findings
 from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.samples import (
-    OTHER_RECORD,
     Annotated,
     FoundFaults,
     Records,
     Sample,
-    check_image,
     features_of,
-    misfit,
-    text,
 )
 
 
@@ -97,29 +92,19 @@ class AnnotatedObjects(Annotated[Objects]):
 class RecordedObjects(Records[Objects]):
     """Records of `python -m hrnet_tf.data.coco_instances`, or the Garden's."""
 
-    def read(self, position: int, item: Any) -> Sample[Objects]:
-        source, serialized = item
-        features = features_of(serialized)
-        name = text(features["image/filename"]) or source
-        number = text(features[instances.IMAGE_ID])
-        image_id = int(number) if number.isdecimal() else None
-        sample = Sample[Objects](Place(position, name, image_id))
-        try:
-            record = {
-                name: value.numpy()
-                for name, value in _parse_quickly(serialized).items()
-            }
-            sample.size = _size_of(record)
-            names = features[instances.CLASS_NAMES].bytes_list.value
-            sample.content = _objects_of(record, names, sample.size, serialized)
-        except tf.errors.InvalidArgumentError:
-            sample.faults.append(misfit(source, lambda: _parse(serialized)))
-            return sample
-        except ValueError as error:
-            sample.faults.append(Unusable(OTHER_RECORD, f"{source}: {error}"))
-            return sample
-        check_image(sample, record[instances.IMAGE_ENCODED], source)
-        return sample
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        record = instances.parse_image_record(checked(serialized, _CHECK))
+        return {**record, "encoded": record[instances.IMAGE_ENCODED]}
+
+    def fill(
+        self, sample: Sample[Objects], record: Mapping[str, Any], serialized: bytes
+    ) -> None:
+        number = record[instances.IMAGE_ID].decode(errors="replace")
+        if number.isdecimal():
+            sample.place = dataclasses.replace(sample.place, image_id=int(number))
+        sample.size = _size_of(record)
+        names = features_of(serialized)[instances.CLASS_NAMES].bytes_list.value
+        sample.content = _objects_of(record, names, sample.size, serialized)
 
     def record(self, sample: Sample[Objects]) -> bytes:
         """The record itself."""
@@ -128,14 +113,6 @@ class RecordedObjects(Records[Objects]):
 
 # Classes are not looked at: of those that no model counts, the report tells more.
 _CHECK = instances.consistency(None, with_masks=False, with_numbers=False)
-
-
-def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Reads a record; fails where training does."""
-    return instances.parse_image_record(checked(serialized, _CHECK))
-
-
-_parse_quickly = tf.function(_parse, [tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def _size_of(record: Mapping[str, Any]) -> tuple[int, int]:

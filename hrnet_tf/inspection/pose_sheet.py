@@ -16,7 +16,7 @@ from hrnet_tf.inspection import sheets
 from hrnet_tf.inspection.findings import Finding
 from hrnet_tf.inspection.pose_sources import People
 from hrnet_tf.inspection.samples import Sample
-from hrnet_tf.inspection.sequences import in_sequence
+from hrnet_tf.inspection.sequences import read_each
 
 _CELL_HEIGHT = 288
 # How much of a doubtful person's surroundings is shown, in parts of the longer side.
@@ -60,9 +60,8 @@ def draw_training(
     plain = _read_crops(records, task, skeleton, False, 1, seed)
     augmented = _read_crops(records, task, skeleton, True, num_augmented, seed)
     rows: list[list[sheets.Cell]] = []
-    for place, one in enumerate(chosen):
-        start = place * num_augmented
-        crops = [plain[place], *augmented[start : start + num_augmented]]
+    for one, *crops_of_one in zip(chosen, plain, augmented, strict=True):
+        crops = [crop for several in crops_of_one for crop in several]
         drawn = [
             visualization.draw_skeletons(image, keypoints[np.newaxis], skeleton)
             for image, keypoints, _ in crops
@@ -86,10 +85,10 @@ def _read_crops(
     is_training: bool,
     times: int,
     seed: int,
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """Image, keypoints [K, 3] and targets of the one person of each record.
 
-    Each record is read so many times before the next.
+    Each record is read so many times.
     """
     data = task.train_data.replace(is_training=is_training, crop_shuffle_buffer_size=1)
     pose_input = PoseInput(data, task.codec, task.model.input_size, skeleton)
@@ -104,19 +103,17 @@ def _read_crops(
     def read(dataset: tf.data.Dataset) -> tf.data.Dataset:
         return pose_input.crop_people(dataset.map(pose_input.decode)).map(parse)
 
-    return list(in_sequence(records, times, seed, read))
+    return read_each(records, times, seed, read)
 
 
 def draw_person(
     sample: Sample[People], finding: Finding, skeleton: Skeleton
 ) -> np.ndarray:
     """The person whom a finding is about, with what is around them."""
-    image = sample.pixels()
-    if sample.content is None:
-        raise ValueError(f"{sample.place} is of no use.")
-    numbers: list[int | None] = [person.id for person in sample.content.people]
+    image, content = sample.pixels(), sample.annotated()
+    numbers: list[int | None] = [person.id for person in content.people]
     index = numbers.index(finding.annotation_id)
-    box, keypoints = sample.content.boxes[index], sample.content.keypoints[index]
+    box, keypoints = content.boxes[index], content.keypoints[index]
     points = keypoints[keypoints[:, 2] > 0, :2]
     low = np.min([box[:2], *points], axis=0)
     high = np.max([box[:2] + box[2:], *points], axis=0)

@@ -1,6 +1,7 @@
 """People of an annotation file or of records, image by image."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,13 @@ from hrnet_tf.data.files.coco_people import ALL, Person, read_coco_people
 from hrnet_tf.data.inputs.pose import clean_boxes
 from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
-from hrnet_tf.inspection.findings import Findings, Place
+from hrnet_tf.inspection.findings import Findings
 from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.samples import (
     Annotated,
     FoundFaults,
     Records,
     Sample,
-    check_image,
-    features_of,
-    misfit,
-    text,
 )
 
 
@@ -103,36 +100,26 @@ class RecordedPeople(Records[People]):
         """Reads nothing yet."""
         super().__init__(pattern)
         self._skeleton = skeleton
-        # A graph parses ten times as fast as TensorFlow does step by step.
-        self._parse_quickly = tf.function(
-            self._parse, [tf.TensorSpec([], tf.string)], autograph=False
-        )
 
-    def _parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         return pose_records.parse_image_record(serialized, self._skeleton.num_keypoints)
 
-    def read(self, position: int, item: Any) -> Sample[People]:
-        source, serialized = item
-        name = text(features_of(serialized)[pose_records.IMAGE_FILENAME]) or source
-        sample = Sample[People](Place(position, name))
-        num_keypoints = self._skeleton.num_keypoints
-        try:
-            record = self._parse_quickly(serialized)
-        except tf.errors.InvalidArgumentError:
-            sample.faults.append(misfit(source, lambda: self._parse(serialized)))
-            return sample
-        sample.place = Place(position, name, int(record["image_id"]))
+    def fill(
+        self, sample: Sample[People], record: Mapping[str, Any], serialized: bytes
+    ) -> None:
+        del serialized
+        number = int(record["image_id"])
+        sample.place = dataclasses.replace(sample.place, image_id=number)
         sample.size = int(record["height"]), int(record["width"])
-        sample.content = make_people(_people_of(record), num_keypoints, sample.size)
-        check_image(sample, record["encoded"].numpy(), source)
-        return sample
+        people, num_keypoints = _people_of(record), self._skeleton.num_keypoints
+        sample.content = make_people(people, num_keypoints, sample.size)
 
 
-def _people_of(record: dict[str, tf.Tensor]) -> list[Person]:
+def _people_of(record: Mapping[str, Any]) -> list[Person]:
     """The people of a parsed record."""
     names = "person_id", "bbox", "area", "iscrowd", "keypoints", "num_keypoints"
-    lists = [record[name].numpy() for name in (*names, "normalizer")]
-    regions: list[list[float] | None] = record["region"].numpy().tolist()
+    lists = [record[name] for name in (*names, "normalizer")]
+    regions: list[list[float] | None] = record["region"].tolist()
     regions = regions or [None] * len(lists[0])
     people = []
     for (number, bbox, area, iscrowd, keypoints, count, normalizer), region in zip(

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,7 @@ from hrnet_tf.data.files import picture_headers, pictures
 from hrnet_tf.data.files.coco_annotations import ImageEntry, read_annotated_image
 from hrnet_tf.data.files.faults import EntryRef, Faults, Unusable
 from hrnet_tf.data.files.images import check_encoded, path_below
-from hrnet_tf.data.records import names, sets
+from hrnet_tf.data.records import examples, names, sets
 from hrnet_tf.data.records.shards import RecordError, read_serialized, sentence_of
 from hrnet_tf.inspection.duplicates import Duplicates, fingerprint
 from hrnet_tf.inspection.findings import Finding, Findings, Place
@@ -65,6 +65,12 @@ class Sample(Generic[Content]):
         if self.encoded is None:
             raise ValueError(f"{self.place} is of no use.")
         return np.asarray(decode_image(self.encoded))
+
+    def annotated(self) -> Content:
+        """What is annotated. Raises `ValueError` if it is of no use."""
+        if self.content is None:
+            raise ValueError(f"{self.place} is of no use.")
+        return self.content
 
     def look(self) -> None:
         """Fills in what the bytes say."""
@@ -169,12 +175,35 @@ class Annotated(Source[Content]):
 
 
 class Records(Source[Content]):
-    """Records, as `match_files` finds them."""
+    """Records, as `match_files` finds them.
+
+    Attributes:
+        size_from: What says the size of an image, as a message begins.
+    """
+
+    size_from: ClassVar[str] = "the record says"
 
     def __init__(self, pattern: str):
         """Opens nothing yet. Raises `UserError` if there are no such files."""
         self.name = pattern
         self.files = find_records(pattern)
+        # A graph parses ten times as fast as TensorFlow does step by step.
+        self._parse_quickly = tf.function(
+            self.parse, [tf.TensorSpec([], tf.string)], autograph=False
+        )
+
+    @abc.abstractmethod
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Reads a record, its image as `encoded`; fails where training does."""
+
+    @abc.abstractmethod
+    def fill(
+        self, sample: Sample[Content], record: Mapping[str, Any], serialized: bytes
+    ) -> None:
+        """Fills in what a parsed record says, but for the image.
+
+        Raises `ValueError`, with a sentence, at what is of no use.
+        """
 
     def items(self, findings: Findings) -> Iterator[tuple[int, Any]]:
         for sentence in sets.faults(self.name, reads=False):
@@ -190,6 +219,22 @@ class Records(Source[Content]):
                     NOT_WHOLE,
                     Finding(f"{error.message} What follows in it is not inspected."),
                 )
+
+    def read(self, position: int, item: Any) -> Sample[Content]:
+        source, serialized = item
+        name = text(features_of(serialized)[examples.IMAGE_FILENAME]) or source
+        sample = Sample[Content](Place(position, name))
+        try:
+            parsed = self._parse_quickly(serialized)
+            record = {key: value.numpy() for key, value in parsed.items()}
+            self.fill(sample, record, serialized)
+        except tf.errors.InvalidArgumentError:
+            sample.faults.append(misfit(source, lambda: self.parse(serialized)))
+        except ValueError as error:
+            sample.faults.append(Unusable(OTHER_RECORD, f"{source}: {error}"))
+        else:
+            check_image(sample, record["encoded"], source, self.size_from)
+        return sample
 
 
 def find_records(pattern: str) -> Sequence[str]:
@@ -233,12 +278,10 @@ def misfit(source: str, parse: Callable[[], object]) -> Unusable:
     return Unusable(OTHER_RECORD, f"{source}: {sentence}")
 
 
-def check_image(
-    sample: Sample[Any], encoded: bytes, source: str, other: str = "the record says"
-) -> None:
+def check_image(sample: Sample[Any], encoded: bytes, source: str, other: str) -> None:
     """Fills in the bytes of a record's image, if they are of any use.
 
-    `other` says where the sample's size comes from.
+    `other` begins what a message says of the sample's size: "the record says".
     """
     try:
         _, height, width = check_encoded(encoded, f"{source} ({sample.place})")

@@ -1,5 +1,6 @@
 """Inspects images with a class for every pixel."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,16 @@ from hrnet_tf.data.vocabularies.label_sets import (
 )
 from hrnet_tf.inspection import sheets
 from hrnet_tf.inspection.configuration import read_task
-from hrnet_tf.inspection.findings import Finding, Place
+from hrnet_tf.inspection.findings import Finding
 from hrnet_tf.inspection.inspection import Inspection
 from hrnet_tf.inspection.options import Options
 from hrnet_tf.inspection.report import Distribution, Section
 from hrnet_tf.inspection.samples import (
     Records,
     Sample,
-    check_image,
-    features_of,
-    misfit,
-    text,
 )
 from hrnet_tf.inspection.sampling import Reservoir
-from hrnet_tf.inspection.sequences import in_sequence
+from hrnet_tf.inspection.sequences import read_each
 from hrnet_tf.messages import UserError
 from hrnet_tf.training.validation import segmentation as validation
 
@@ -46,31 +43,25 @@ _CELL_HEIGHT = 256
 class RecordedLabels(Records[np.ndarray]):
     """Records of the segmentation converters, or the Garden's; labels uint8 [H, W]."""
 
+    size_from = "its labels have"
+
     def __init__(self, pattern: str, num_classes: int):
         """Reads nothing yet. The labels count so many classes."""
         super().__init__(pattern)
         self._num_classes = num_classes
 
-    def read(self, position: int, item: Any) -> Sample[np.ndarray]:
-        source, serialized = item
-        features = features_of(serialized)
-        name = text(features[records.IMAGE_FILENAME]) or source
-        sample = Sample[np.ndarray](Place(position, name))
-        try:
-            record, labels = self._parse(serialized)
-        except tf.errors.InvalidArgumentError:
-            sample.faults.append(misfit(source, lambda: self._parse(serialized)))
-            return sample
-        sample.content, sample.size = labels, labels.shape
-        check_image(sample, record["encoded"].numpy(), source, "its labels have")
-        return sample
-
-    def _parse(self, serialized: bytes) -> tuple[dict[str, tf.Tensor], np.ndarray]:
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         record = records.parse_image_record(serialized, self._num_classes)
         labels = tf.io.decode_image(
             record["labels_encoded"], channels=1, expand_animations=False
         )
-        return record, labels.numpy()[..., 0]
+        return {"encoded": record["encoded"], "labels": labels[..., 0]}
+
+    def fill(
+        self, sample: Sample[np.ndarray], record: Mapping[str, Any], serialized: bytes
+    ) -> None:
+        del serialized
+        sample.content, sample.size = record["labels"], record["labels"].shape
 
 
 class SegmentationInspection(Inspection[np.ndarray]):
@@ -167,24 +158,16 @@ class SegmentationInspection(Inspection[np.ndarray]):
         chosen = self._chosen.kept()
         if not chosen:
             return None
-        times = self.options.num_augmented
-        augmented = self._augment(chosen, times)
         rows = [
-            sheets.row_of_sample(
-                sample.place.name,
-                self._draw(sample),
-                augmented[place * times : (place + 1) * times],
-            )
-            for place, sample in enumerate(chosen)
+            sheets.row_of_sample(sample.place.name, self._draw(sample), augmented)
+            for sample, augmented in zip(chosen, self._augment(chosen), strict=True)
         ]
         height, width = self._task.train_data.crop_size
         cell_size = _CELL_HEIGHT, round(_CELL_HEIGHT * width / height)
         return sheets.draw_rows([*rows, [("classes", self._legend())]], cell_size)
 
-    def _augment(
-        self, chosen: list[Sample[np.ndarray]], times: int
-    ) -> list[np.ndarray]:
-        """Crops of each image with labels, so many of one before the next."""
+    def _augment(self, chosen: list[Sample[np.ndarray]]) -> list[list[np.ndarray]]:
+        """Crops of each image, with its labels."""
         segmentation_input = SegmentationInput(
             self._task.train_data,
             self._task.resizing,
@@ -210,10 +193,14 @@ class SegmentationInspection(Inspection[np.ndarray]):
         def read(dataset: tf.data.Dataset) -> tf.data.Dataset:
             return with_seeds(dataset.map(segmentation_input.decode)).map(crop)
 
-        crops = in_sequence(encoded, times, self.options.seed, read)
+        options = self.options
+        crops = read_each(encoded, options.num_augmented, options.seed, read)
         return [
-            visualization.draw_labels(image, labels, self._label_set)
-            for image, labels in crops
+            [
+                visualization.draw_labels(image, labels, self._label_set)
+                for image, labels in of_one
+            ]
+            for of_one in crops
         ]
 
     def _draw(self, sample: Sample[np.ndarray]) -> np.ndarray:

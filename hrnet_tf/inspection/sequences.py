@@ -1,18 +1,20 @@
 """Runs records through the random part of an input pipeline."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
+Result = TypeVar("Result")
 
-def in_sequence(
+
+def read_each(
     records: Sequence[bytes],
     times: int,
     seed: int,
     read: Callable[[tf.data.Dataset], tf.data.Dataset],
-) -> Iterator[Any]:
-    """Yields what `read` makes of a dataset of records, each so many times in a row.
+) -> list[list[Any]]:
+    """What `read` makes of a dataset of records: a list for each, of so many.
 
     The seed decides what comes out, if `read` draws as `hrnet_tf.data.inputs.draws`.
     """
@@ -21,4 +23,10 @@ def in_sequence(
     dataset = dataset.flat_map(
         lambda record: tf.data.Dataset.from_tensors(record).repeat(times)
     )
-    yield from read(dataset).as_numpy_iterator()
+    return of_each(read(dataset).as_numpy_iterator(), times)
+
+
+def of_each(results: Iterable[Result], times: int) -> list[list[Result]]:
+    """What comes of records, so many of one before those of the next, by record."""
+    found = [*results]
+    return [found[start : start + times] for start in range(0, len(found), times)]

@@ -12,6 +12,7 @@ from official.core import base_task
 from official.core import config_definitions as cfg
 
 from hrnet_tf.data.records import culprits, names
+from hrnet_tf.data.records.examples import IMAGE_ENCODED
 from hrnet_tf.tasks.classification import ClassificationTask, get_task, read_image
 from hrnet_tf.tasks.evaluation import EvaluatedTask
 
@@ -62,5 +63,5 @@ def _reading(
     open_files = dataset_fn.pick_dataset_fn(getattr(data, "file_type", "tfrecord"))
     if isinstance(task, (EvaluatedTask, ClassificationTask)):
         return functools.partial(task.read_record, data), open_files
-    key = getattr(data, "image_field_key", "image/encoded")
+    key = getattr(data, "image_field_key", IMAGE_ENCODED)
     return functools.partial(read_image, key), open_files

@@ -40,7 +40,9 @@ def chosen(pattern) -> list[pose_sheet.Chosen]:
 def crops(chosen, task, is_training, times, seed=0):
     records = [one.record(17) for one in chosen]
     read = pose_sheet._read_crops
-    return read(records, task, SKELETON, is_training, times, seed)
+    of_each = read(records, task, SKELETON, is_training, times, seed)
+    assert all(len(of_one) == times for of_one in of_each)
+    return [crop for of_one in of_each for crop in of_one]
 
 
 def test_plain_crops_are_those_of_an_evaluation(pattern, chosen, task):

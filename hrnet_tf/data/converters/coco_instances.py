@@ -29,6 +29,7 @@ from hrnet_tf.data.files.coco_objects import CocoObject, read_coco_objects
 from hrnet_tf.data.files.faults import ConversionError
 from hrnet_tf.data.records.conversions import Choices
 from hrnet_tf.data.records.examples import serialize
+from hrnet_tf.data.records.instances import MASKS
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -150,7 +151,7 @@ class ObjectsEncoder(AnnotatedEncoder[CocoObject]):
         )
         if self.max_mask_side is not None and objects:
             masks = [_mask_png(found, self.max_mask_side) for found in objects]
-            features["image/object/mask"] = tfrecord_lib.convert_to_feature(masks)
+            features[MASKS] = tfrecord_lib.convert_to_feature(masks)
         return serialize(features)
 
 

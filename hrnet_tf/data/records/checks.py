@@ -11,6 +11,7 @@ from official.common import dataset_fn
 from official.core import config_definitions as cfg
 
 from hrnet_tf.data.records import names
+from hrnet_tf.data.records.examples import list_of
 from hrnet_tf.data.records.shards import AGAIN
 
 # So many records are checked before the first batch, in a second or so.
@@ -95,8 +96,7 @@ def class_labels(key: str, num_classes: int, is_multilabel: bool = False) -> Che
     """The check of an image's class, or classes, which are numbered from 0."""
 
     def check(serialized: tf.Tensor) -> Conditions:
-        several = tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True)
-        labels = tf.io.parse_single_example(serialized, {key: several})[key]
+        labels = tf.io.parse_single_example(serialized, {key: list_of(tf.int64)})[key]
         out_of_range = (
             f"{key} is not from 0 to {num_classes - 1}, as task.model.num_classes says"
         )

@@ -13,11 +13,16 @@ from official.core import config_definitions as cfg
 from official.core import input_reader
 
 from hrnet_tf.data.records.checks import Check, Conditions, is_within
+from hrnet_tf.data.records.examples import (
+    IMAGE_ENCODED,
+    IMAGE_HEIGHT,
+    IMAGE_WIDTH,
+    list_of,
+)
 from hrnet_tf.data.records.shards import check_first_record, read_examples
 from hrnet_tf.ops.images import decode_image
 
 # What official/vision/dataloaders/tf_example_decoder.py reads.
-IMAGE_ENCODED = "image/encoded"
 IMAGE_ID = "image/source_id"
 BOXES = "image/object/bbox/xmin"
 COORDINATES = [f"image/object/bbox/{name}" for name in ("xmin", "xmax", "ymin", "ymax")]
@@ -26,7 +31,6 @@ CLASS_NAMES = "image/object/class/text"
 AREAS = "image/object/area"
 CROWDS = "image/object/is_crowd"
 MASKS = "image/object/mask"
-IMAGE_HEIGHT, IMAGE_WIDTH = "image/height", "image/width"
 SIDES = IMAGE_HEIGHT, IMAGE_WIDTH
 
 # How far boxes of other converters reach beyond the image, of which it is 1 wide.
@@ -49,25 +53,19 @@ def parse_image_record(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         Scalars and lists by the names of their features; what is missing is -1 or
         empty.
     """
-    number = tf.io.FixedLenFeature([], tf.int64, -1)
+    encoded = {IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string)}
+    return tf.io.parse_single_example(serialized, encoded | _features(with_masks=True))
 
-    def numbers(dtype: tf.DType) -> tf.io.FixedLenSequenceFeature:
-        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
 
-    return tf.io.parse_single_example(
-        serialized,
-        {
-            IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string),
-            IMAGE_ID: tf.io.FixedLenFeature([], tf.string, ""),
-            IMAGE_HEIGHT: number,
-            IMAGE_WIDTH: number,
-            CLASSES: numbers(tf.int64),
-            AREAS: numbers(tf.float32),
-            CROWDS: numbers(tf.int64),
-            MASKS: numbers(tf.string),
-            **{key: numbers(tf.float32) for key in COORDINATES},
-        },
-    )
+def _features(with_masks: bool) -> dict[str, Any]:
+    """What is read of a record but for the image itself."""
+    return {
+        IMAGE_ID: tf.io.FixedLenFeature([], tf.string, ""),
+        **{key: tf.io.FixedLenFeature([], tf.int64, -1) for key in SIDES},
+        **{key: list_of(tf.float32) for key in (*COORDINATES, AREAS)},
+        **{key: list_of(tf.int64) for key in (CLASSES, CROWDS)},
+        **({MASKS: list_of(tf.string)} if with_masks else {}),
+    }
 
 
 def check_records(files: Sequence[str], with_masks: bool) -> None:
@@ -94,7 +92,7 @@ def consistency(num_classes: int | None, with_masks: bool, with_numbers: bool) -
     """
 
     def check(serialized: tf.Tensor) -> Conditions:
-        record = _parse(serialized, with_masks)
+        record = tf.io.parse_single_example(serialized, _features(with_masks))
         conditions = {**_one_length(record, num_classes, with_masks), **_boxes(record)}
         if with_masks:
             conditions |= _mask_sizes(record)
@@ -110,20 +108,6 @@ def consistency(num_classes: int | None, with_masks: bool, with_numbers: bool) -
         return conditions
 
     return check
-
-
-def _parse(serialized: tf.Tensor, with_masks: bool) -> dict[str, tf.Tensor]:
-    def several(dtype: tf.DType) -> tf.io.FixedLenSequenceFeature:
-        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
-
-    features: dict[str, Any] = {key: several(tf.float32) for key in COORDINATES}
-    features |= {key: tf.io.FixedLenFeature([], tf.int64, -1) for key in SIDES}
-    features |= {CLASSES: several(tf.int64), CROWDS: several(tf.int64)}
-    features[IMAGE_ID] = tf.io.FixedLenFeature([], tf.string, "")
-    features[AREAS] = several(tf.float32)
-    if with_masks:
-        features[MASKS] = several(tf.string)
-    return tf.io.parse_single_example(serialized, features)
 
 
 def _one_length(

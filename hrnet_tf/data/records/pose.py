@@ -14,14 +14,17 @@ from official.vision.data.tfrecord_lib import convert_to_feature
 
 from hrnet_tf.data.files.coco_people import Person
 from hrnet_tf.data.records.checks import Conditions, is_within, require
-from hrnet_tf.data.records.examples import serialize
+from hrnet_tf.data.records.examples import (
+    IMAGE_ENCODED,
+    IMAGE_FILENAME,
+    IMAGE_HEIGHT,
+    IMAGE_WIDTH,
+    list_of,
+    serialize,
+)
 from hrnet_tf.data.records.shards import check_first_record
 
-IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
-IMAGE_FILENAME = "image/filename"  # bytes: file_name of the annotation file
 IMAGE_ID = "image/id"  # int64
-IMAGE_HEIGHT = "image/height"  # int64, pixels as stored: EXIF orientation ignored
-IMAGE_WIDTH = "image/width"  # int64
 KEYPOINTS_PER_PERSON = "keypoints_per_person"  # int64: K
 PERSON_ID = "person/id"  # int64 [P]: annotation ids
 PERSON_BBOX = "person/bbox"  # float [P*4]: x, y, width, height in pixels
@@ -108,8 +111,7 @@ def parse_image_record(
     """
     # Records of other kinds fail the check below, with its sentence.
     scalar = tf.io.FixedLenFeature([], tf.int64, default_value=-1)
-    int64_list = tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True)
-    float_list = tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True)
+    int64_list, float_list = list_of(tf.int64), list_of(tf.float32)
     record = tf.io.parse_single_example(
         serialized,
         {

@@ -13,7 +13,13 @@ import tensorflow as tf
 from official.vision.data.tfrecord_lib import convert_to_feature
 
 from hrnet_tf.data.records.checks import require
-from hrnet_tf.data.records.examples import serialize
+from hrnet_tf.data.records.examples import (
+    IMAGE_ENCODED,
+    IMAGE_FILENAME,
+    IMAGE_HEIGHT,
+    IMAGE_WIDTH,
+    serialize,
+)
 from hrnet_tf.data.records.shards import (
     RecordError,
     check_first_record,
@@ -21,10 +27,6 @@ from hrnet_tf.data.records.shards import (
 )
 from hrnet_tf.data.vocabularies.label_sets import IGNORE
 
-IMAGE_ENCODED = "image/encoded"
-IMAGE_FILENAME = "image/filename"
-IMAGE_HEIGHT = "image/height"
-IMAGE_WIDTH = "image/width"
 LABELS_ENCODED = "image/segmentation/class/encoded"
 # Our own addition: how many classes the labels count, so that another label set's
 # records are noticed.
