@@ -13,7 +13,7 @@ from hrnet_tf import train
 from hrnet_tf.configs import recipes
 from hrnet_tf.data.records.segmentation import encode_image_record
 from hrnet_tf.messages import UserError
-from hrnet_tf.tasks.classification import get_task
+from hrnet_tf.tasks.garden import get_task
 from hrnet_tf.training import checkpoints, repeatability
 from hrnet_tf.training.experiment import ConfigError, parse_config
 from hrnet_tf.training.validation import trainer as trainer_validation

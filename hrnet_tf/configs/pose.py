@@ -9,7 +9,6 @@ from official.modeling import hyperparams
 from official.vision.configs import common
 
 from hrnet_tf.configs import backbones, decoders, recipes
-from hrnet_tf.configs.codec import Codec
 from hrnet_tf.configs.color import Color
 
 # People with labelled keypoints in COCO train2017 after the official filtering; with
@@ -21,6 +20,21 @@ DISTRIBUTIONS = ("normal", "uniform", "truncated_normal")
 
 # What an evaluation may compute.
 METRICS = ("oks", "pckh", "pck", "nme")
+
+
+@dataclasses.dataclass
+class Codec(hyperparams.Config):
+    """How keypoints become heatmaps and heatmaps become keypoints.
+
+    Attributes:
+        name: `msra` (the paper), `msra_floor` (official weights of faces), `dark` or
+            `udp`. A model must be decoded with the codec it was trained with.
+        sigma: Standard deviation of a target's Gaussian in heatmap pixels: 2 for
+            256x192, 3 for 384x288. In [0.1, 100].
+    """
+
+    name: str = "msra"
+    sigma: float = 2.0
 
 
 @dataclasses.dataclass

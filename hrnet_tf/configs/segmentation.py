@@ -13,7 +13,6 @@ from official.vision.configs import semantic_segmentation
 
 from hrnet_tf.configs import backbones, decoders, recipes
 from hrnet_tf.configs.color import Color
-from hrnet_tf.configs.resizing import Resizing
 
 RESIZING_METHODS = ("long_side", "fixed")
 COMBINATIONS = ("exp_logits", "probabilities")
@@ -23,6 +22,25 @@ CITYSCAPES_CLASS_WEIGHTS = (
     *(0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023),
     *(0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507),
 )
+
+
+@dataclasses.dataclass
+class Resizing(hyperparams.Config):
+    """How images are resized for the network.
+
+    Training then scales them at random; evaluation and exported models do not. It
+    belongs to a model like its weights.
+
+    Attributes:
+        method: `long_side` brings the longer side to `long_side` pixels, `fixed` both
+            to `size`, whatever the aspect ratio (official LIP).
+        long_side: Pixels, with `long_side`. In [32, 16384].
+        size: [height, width], with `fixed`. Each in [32, 16384].
+    """
+
+    method: str = "long_side"
+    long_side: int = 512
+    size: list[int] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass

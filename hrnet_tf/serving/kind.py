@@ -10,7 +10,7 @@ from official.core import config_definitions as cfg
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.serving.exporter import Exporter
 from hrnet_tf.serving.predictor import Predictor
-from hrnet_tf.tasks import classification
+from hrnet_tf.tasks import garden as garden_tasks
 from hrnet_tf.training.validation import garden
 
 
@@ -42,7 +42,7 @@ class Kind:
     mistakes: Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]] = (
         garden.mistakes
     )
-    report: Callable[[base_task.Task], Report] = classification.report
+    report: Callable[[base_task.Task], Report] = garden_tasks.report
     configs: tuple[type[cfg.TaskConfig], ...] = ()
     experiments: tuple[str, ...] = ()
     exporter: type[Exporter] | None = None

@@ -3,8 +3,6 @@
 from typing import Any
 
 import tensorflow as tf
-from official.core import base_task, task_factory
-from official.core import config_definitions as cfg
 from official.vision.configs import image_classification as classification_config
 from official.vision.tasks import image_classification
 
@@ -16,12 +14,11 @@ from hrnet_tf.data.records.checks import (
     is_within,
     require,
 )
-from hrnet_tf.evaluation.report import Report
-from hrnet_tf.ops.images import decode_image
+from hrnet_tf.data.records.examples import read_image
 
 
 class ClassificationTask(image_classification.ImageClassificationTask):
-    """The Garden's task, of the Garden's configurations; see `get_task`."""
+    """The Garden's task, of the Garden's configurations; see `tasks.garden`."""
 
     def build_inputs(
         self,
@@ -61,23 +58,3 @@ class ClassificationTask(image_classification.ImageClassificationTask):
             self.task_config.model.num_classes,
             data.is_multilabel,
         )
-
-
-def get_task(config: cfg.TaskConfig, logging_dir: str | None = None) -> base_task.Task:
-    """The task of a configuration: the registered one, or ours of the Garden's."""
-    if type(config) is classification_config.ImageClassificationTask:
-        return ClassificationTask(config, logging_dir)
-    return task_factory.get_task(config, logging_dir=logging_dir)
-
-
-def read_image(key: str, serialized: tf.Tensor) -> tf.Tensor:
-    """Decodes the image that a record of any task of the Garden holds."""
-    features = {key: tf.io.FixedLenFeature([], tf.string)}
-    record = tf.io.parse_single_example(serialized, features)
-    return decode_image(record[key])
-
-
-def report(task: base_task.Task) -> Report:
-    """What belongs beside the metrics of any task of the Garden: on which data."""
-    data = task.task_config.validation_data
-    return Report(str(data.tfds_name or data.input_path))

@@ -12,9 +12,10 @@ from official.core import base_task
 from official.core import config_definitions as cfg
 
 from hrnet_tf.data.records import culprits, names
-from hrnet_tf.data.records.examples import IMAGE_ENCODED
-from hrnet_tf.tasks.classification import ClassificationTask, get_task, read_image
+from hrnet_tf.data.records.examples import IMAGE_ENCODED, read_image
+from hrnet_tf.tasks.classification import ClassificationTask
 from hrnet_tf.tasks.evaluation import EvaluatedTask
+from hrnet_tf.tasks.garden import get_task
 
 _log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from official.vision.utils import summary_manager
 from hrnet_tf import signals
 from hrnet_tf.evaluation.report import Report
 from hrnet_tf.output_files import failure_to_write
-from hrnet_tf.tasks.classification import get_task
 from hrnet_tf.tasks.evaluation import EvaluatedTask
+from hrnet_tf.tasks.garden import get_task
 from hrnet_tf.tasks.records import naming_culprits
 from hrnet_tf.training import (
     actions,

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hrnet_tf.configs import codec, resizing
+from hrnet_tf.configs import pose, segmentation
 from hrnet_tf.serving.kinds import KINDS
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
@@ -53,7 +53,7 @@ def test_a_first_prediction_imports_little(form, heavy, request, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "configured"), [(Codec, codec.Codec), (Resizing, resizing.Resizing)]
+    ("told", "configured"), [(Codec, pose.Codec), (Resizing, segmentation.Resizing)]
 )
 def test_descriptions_have_the_fields_of_configurations(told, configured):
     assert dataclasses.asdict(told()) == configured().as_dict()

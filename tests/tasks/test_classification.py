@@ -21,7 +21,8 @@ from official.vision.tasks.image_classification import (
 
 from hrnet_tf import registry_imports, train  # noqa: F401
 from hrnet_tf.configs import backbones
-from hrnet_tf.tasks.classification import ClassificationTask, get_task
+from hrnet_tf.tasks.classification import ClassificationTask
+from hrnet_tf.tasks.garden import get_task
 from hrnet_tf.training.experiment import parse_config
 
 REPO = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.tasks import detection
-from hrnet_tf.tasks.classification import get_task
+from hrnet_tf.tasks.garden import get_task
 from hrnet_tf.tasks.records import naming_culprits
 from hrnet_tf.training.experiment import parse_config
 

@@ -16,7 +16,7 @@ import yaml
 from hrnet_tf import registry_imports  # noqa: F401
 from hrnet_tf.serving import kinds
 from hrnet_tf.serving.exporter import Options
-from hrnet_tf.tasks.classification import get_task
+from hrnet_tf.tasks.garden import get_task
 from hrnet_tf.tasks.segmentation_prediction import unpadded
 from hrnet_tf.training.experiment import parse_config
 from tests.conftest import TOY_BACKBONE, TOY_DETECTOR, TOY_RCNN, draw_detector_weights

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from hrnet_tf.ops.images import decode_image
+
 # The Garden's names.
 IMAGE_ENCODED = "image/encoded"  # bytes: the image file as it is
 IMAGE_FILENAME = "image/filename"  # bytes: the image's name in its data set
@@ -14,6 +16,13 @@ IMAGE_WIDTH = "image/width"  # int64
 def list_of(dtype: tf.DType) -> tf.io.FixedLenSequenceFeature:
     """Reads a list of any length, which is empty where the feature is missing."""
     return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
+
+
+def read_image(key: str, serialized: tf.Tensor) -> tf.Tensor:
+    """Decodes the image that a record holds under a key: uint8 [H, W, 3]."""
+    features = {key: tf.io.FixedLenFeature([], tf.string)}
+    record = tf.io.parse_single_example(serialized, features)
+    return decode_image(record[key])
 
 
 def serialize(feature: Mapping[str, tf.train.Feature]) -> bytes:

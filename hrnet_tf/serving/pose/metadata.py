@@ -31,7 +31,7 @@ def _write_skeleton(skeleton: Skeleton) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Codec:
-    """How heatmaps are decoded: `configs.codec.Codec`, told without the Garden."""
+    """How heatmaps are decoded, as `configs.pose` has it, without the Garden."""
 
     name: str = "msra"
     sigma: float = 2.0

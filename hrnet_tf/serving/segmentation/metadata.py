@@ -23,7 +23,7 @@ _RESIZING_METHODS = ("long_side", "fixed")
 
 @dataclasses.dataclass(frozen=True)
 class Resizing:
-    """How images are resized: `configs.resizing.Resizing`, told without the Garden."""
+    """How images are resized, as `configs.segmentation` has it, without the Garden."""
 
     method: str = "long_side"
     long_side: int = 512

@@ -11,8 +11,7 @@ import pytest
 import scipy.io
 import tensorflow as tf
 
-from hrnet_tf.configs.codec import Codec
-from hrnet_tf.configs.pose import PoseData
+from hrnet_tf.configs.pose import Codec, PoseData
 from hrnet_tf.data import mpii as command
 from hrnet_tf.data.converters import mpii
 from hrnet_tf.data.files import pictures
