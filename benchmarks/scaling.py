@@ -259,6 +259,11 @@ def prediction(
     rounds = measuring.take_turns(__file__, contenders, arguments.rounds)
     shutil.rmtree(os.path.join(folder, "predicted"))
     more = arguments.images - scaling_batch.FEW
+    if any(min(rounds.values(name)) <= 0 for name in contenders):
+        sys.exit(
+            f"{more} images more took no longer than the first {scaling_batch.FEW}: "
+            "give --images more of them."
+        )
     return _of_rounds("images predicted by hrnet_tf.batch", arguments, rounds, more)
 
 

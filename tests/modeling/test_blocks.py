@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from random_weights import randomise
 
 from hrnet_tf.modeling import blocks
 from hrnet_tf.modeling.blocks import ConvSettings
-
-
-def randomise(layer: tf_keras.layers.Layer, seed: int = 0) -> None:
-    """Gives every weight, moving statistics too, a value of its own, variances > 0."""
-    generator = np.random.default_rng(seed)
-    for weight in layer.weights:
-        values = generator.normal(scale=0.5, size=weight.shape)
-        weight.assign(abs(values) + 0.1 if "variance" in weight.name else values)
 
 
 def make_norm_identity(layer: blocks.ConvNorm) -> None:

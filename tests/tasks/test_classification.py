@@ -24,6 +24,7 @@ from hrnet_tf.configs import backbones
 from hrnet_tf.tasks.classification import ClassificationTask
 from hrnet_tf.tasks.garden import get_task
 from hrnet_tf.training.experiment import parse_config
+from tests.conftest import TOY_BACKBONE, TOY_EXPERIMENT
 
 REPO = Path(__file__).parents[2]
 NUM_CLASSES = 3
@@ -51,47 +52,24 @@ def write_records(path: Path, num_images: int) -> None:
             writer.write(example.SerializeToString())
 
 
-TOY_EXPERIMENT = {
-    "task": {
-        "model": {
-            "num_classes": NUM_CLASSES,
-            "input_size": [64, 64, 3],
-            "backbone": {
-                "hrnet": {
-                    "model_id": "custom",
-                    "custom": {
-                        "width": 4,
-                        "modules": [1, 1, 1],
-                        "blocks": 1,
-                        "layer1_planes": 8,
-                        "layer1_blocks": 1,
-                        "stem_width": 8,
-                    },
-                }
-            },
-        },
-        "train_data": {"global_batch_size": 4, "shuffle_buffer_size": 12},
-        "validation_data": {"global_batch_size": 4},
-        "evaluation": {"top_k": 2},
+TOY_TASK = {
+    "model": {
+        "num_classes": NUM_CLASSES,
+        "input_size": [64, 64, 3],
+        "backbone": TOY_BACKBONE,
     },
+    "train_data": {"global_batch_size": 4, "shuffle_buffer_size": 12},
+    "validation_data": {"global_batch_size": 4},
+    "evaluation": {"top_k": 2},
+}
+RATE = {"type": "constant", "constant": {"learning_rate": 0.01}}
+EXPERIMENT = {
+    **TOY_EXPERIMENT,
+    "task": TOY_TASK,
     "trainer": {
-        # Four steps take less time than tracing one.
-        "train_tf_while_loop": False,
-        "train_tf_function": False,
-        "eval_tf_function": False,
-        "train_steps": 4,
-        "steps_per_loop": 2,
-        "summary_interval": 2,
-        "checkpoint_interval": 2,
-        "validation_interval": 4,
-        "optimizer_config": {
-            "learning_rate": {
-                "type": "constant",
-                "constant": {"learning_rate": 0.01},
-            }
-        },
+        **TOY_EXPERIMENT["trainer"],
+        "optimizer_config": {"learning_rate": RATE},
     },
-    "runtime": {"distribution_strategy": "one_device"},
 }
 
 
@@ -101,7 +79,7 @@ def command(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classes")
     write_records(folder / "train", 12)
     write_records(folder / "val", NUM_VALIDATION_IMAGES)
-    experiment = copy.deepcopy(TOY_EXPERIMENT)
+    experiment = copy.deepcopy(EXPERIMENT)
     experiment["task"]["train_data"]["input_path"] = f"{folder}/train*"
     experiment["task"]["validation_data"]["input_path"] = f"{folder}/val*"
     (folder / "toy.yaml").write_text(yaml.safe_dump(experiment))
@@ -156,7 +134,7 @@ def test_recipe_is_the_official_one():
 
 
 def test_network_has_the_official_norms_and_weight_decay():
-    config = parse_config("hrnet_imagenet", [], [yaml.safe_dump(TOY_EXPERIMENT)])
+    config = parse_config("hrnet_imagenet", [], [yaml.safe_dump(EXPERIMENT)])
     model = task_factory.get_task(config.task).build_model()
     norm = model.backbone.get_layer("stem_conv1").norm
     assert (norm.momentum, norm.epsilon) == (0.9, 1e-5)

@@ -68,6 +68,14 @@ def check(overrides, mode="train_and_eval"):
     validate(parse_config("hrnet_pose_coco", [], overrides), mode, pose.mistakes)
 
 
+def names_one_mistake(overrides, fragments):
+    with pytest.raises(ConfigError) as error:
+        check(overrides)
+    for fragment in fragments:
+        assert fragment in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_good_configuration_passes(good):
     for mode in ("train", "eval", "train_and_eval", "continuous_eval"):
         check(good, mode)
@@ -287,11 +295,7 @@ def test_a_pattern_that_matches_more_than_records_is_refused(good, tmp_path):
     ],
 )
 def test_mistake_is_named_with_its_path_and_what_is_allowed(good, override, fragments):
-    with pytest.raises(ConfigError) as error:
-        check([*good, override])
-    for fragment in fragments:
-        assert fragment in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
+    names_one_mistake([*good, override], fragments)
 
 
 @pytest.mark.parametrize(
@@ -326,11 +330,7 @@ def test_mistake_is_named_with_its_path_and_what_is_allowed(good, override, frag
     ],
 )
 def test_wrong_types_and_missing_values_are_named(good, override, fragments):
-    with pytest.raises(ConfigError) as error:
-        check([*good, override])
-    for fragment in fragments:
-        assert fragment in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
+    names_one_mistake([*good, override], fragments)
 
 
 @pytest.mark.parametrize(

@@ -59,18 +59,6 @@ def read_records(prefix, num_classes):
     return labels, images
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs a converter: exit code, standard output and error."""
-
-    def run(module, *flags):
-        capsys.readouterr()
-        code = module.main([module.__name__, *map(str, flags)])
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def nothing_is_left(folder):
     return not folder.exists() or not list(folder.iterdir())
 

@@ -115,16 +115,6 @@ def without_processes(monkeypatch):
     monkeypatch.setattr(beam_pipeline, "run", pieces_out_of_order)
 
 
-@pytest.fixture
-def convert(capsys):
-    def convert(module, *flags):
-        capsys.readouterr()
-        code = module.main([module.__name__, *map(str, flags)])
-        return code, *capsys.readouterr()
-
-    return convert
-
-
 def same(first, second):
     names = os.listdir(first)
     assert sorted(names) == sorted(os.listdir(second))
@@ -144,14 +134,14 @@ WAYS = (ON_PROCESSES, pytest.param(ON_BEAM, marks=needs_beam))
 
 @pytest.mark.parametrize("module", KINDS)
 def test_files_and_summaries_are_those_of_one_process(
-    module, drawn, tmp_path, convert, without_processes
+    module, drawn, tmp_path, run, without_processes
 ):
     flags = [*flags_of(module, drawn), "--num_shards=3"]
-    code, expected, _ = convert(module, *flags, f"--output_prefix={tmp_path}/one/train")
+    code, expected, _ = run(module, *flags, f"--output_prefix={tmp_path}/one/train")
     assert code == 0
     for place, way in enumerate([ON_PROCESSES, *[ON_BEAM] * HAS_BEAM]):
         folder = tmp_path / str(place)
-        code, output, error = convert(
+        code, output, error = run(
             module, *flags, f"--output_prefix={folder}/train", way
         )
         assert code == 0, error
@@ -171,13 +161,13 @@ def spoil(drawn, tmp_path, *numbers):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_first_fault_is_named_and_nothing_is_written(
-    way, drawn, tmp_path, convert, without_processes
+    way, drawn, tmp_path, run, without_processes
 ):
     flags = spoil(drawn, tmp_path, 6, 3, 8)
     prefix = tmp_path / "records/train"
-    expected = convert(coco_pose, *flags, f"--output_prefix={prefix}")
+    expected = run(coco_pose, *flags, f"--output_prefix={prefix}")
     assert expected[0] == 1 and "000000000004.jpg (image 4)" in expected[2]
-    found = convert(coco_pose, *flags, f"--output_prefix={prefix}", way)
+    found = run(coco_pose, *flags, f"--output_prefix={prefix}", way)
     assert found[0] == 1
     assert found[2].splitlines()[-1] == expected[2].splitlines()[-1]
     assert os.listdir(prefix.parent) == []
@@ -186,19 +176,19 @@ def test_the_first_fault_is_named_and_nothing_is_written(
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("faulty", [(0, 5, 9), (1, 5, 9), range(1, 10)])
 def test_without_faulty_images_the_others_stay_where_they_are(
-    way, faulty, drawn, tmp_path, convert, without_processes
+    way, faulty, drawn, tmp_path, run, without_processes
 ):
     """All of one shard are faulty in one case: it is left out."""
     flags = [*spoil(drawn, tmp_path, *faulty), "--on_error=skip"]
-    expected = convert(coco_pose, *flags, f"--output_prefix={tmp_path}/one/train")
+    expected = run(coco_pose, *flags, f"--output_prefix={tmp_path}/one/train")
     assert expected[0] == 0 and f"{len(faulty)}  skipped: " in expected[1]
-    found = convert(coco_pose, *flags, f"--output_prefix={tmp_path}/two/train", way)
+    found = run(coco_pose, *flags, f"--output_prefix={tmp_path}/two/train", way)
     assert told(found[1], tmp_path / "two") == told(expected[1], tmp_path / "one")
     assert same(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_orientations_need_a_decision(way, tmp_path, convert, without_processes):
+def test_orientations_need_a_decision(way, tmp_path, run, without_processes):
     images, labels = tmp_path / "images", tmp_path / "labels"
     images.mkdir()
     labels.mkdir()
@@ -219,14 +209,14 @@ def test_orientations_need_a_decision(way, tmp_path, convert, without_processes)
         f"--label_set={tmp_path}/set.yaml",
     ]
     prefix = f"--output_prefix={tmp_path}/records/train"
-    code, _, error = convert(segmentation_folder, *flags, prefix, way)
+    code, _, error = run(segmentation_folder, *flags, prefix, way)
     assert code == 1
     assert "2 image files have an EXIF orientation" in error
     assert f"the first is {images}/1.jpg (6)" in error
-    code, output, _ = convert(segmentation_folder, *flags, prefix, way, "--exif=apply")
+    code, output, _ = run(segmentation_folder, *flags, prefix, way, "--exif=apply")
     assert code == 0 and "2  image files turned" in output
     one = f"--output_prefix={tmp_path}/one/train"
-    assert convert(segmentation_folder, *flags, one, "--exif=apply")[0] == 0
+    assert run(segmentation_folder, *flags, one, "--exif=apply")[0] == 0
     assert same(tmp_path / "one", tmp_path / "records")
 
 
@@ -321,9 +311,7 @@ def copy_to_memory(folder, address):
 
 
 @pytest.mark.parametrize("module", [coco_pose, segmentation_folder, pascal_context])
-def test_data_may_lie_at_an_address(
-    module, drawn, tmp_path, convert, without_processes
-):
+def test_data_may_lie_at_an_address(module, drawn, tmp_path, run, without_processes):
     """TensorFlow's file system in memory, which no other process has."""
     address = f"ram://{module.__name__}"
     copy_to_memory(drawn, f"{address}/data")
@@ -331,10 +319,10 @@ def test_data_may_lie_at_an_address(
     here = flags_of(module, drawn)
     there = [flag.replace(str(drawn), f"{address}/data") for flag in here]
     one = f"--output_prefix={tmp_path}/one/train"
-    assert convert(module, *here, one)[0] == 0
+    assert run(module, *here, one)[0] == 0
     for place, more in enumerate([[], *[[ON_BEAM]] * HAS_BEAM]):
         prefix = f"{address}/{place}/train"
-        code, _, error = convert(module, *there, f"--output_prefix={prefix}", *more)
+        code, _, error = run(module, *there, f"--output_prefix={prefix}", *more)
         assert code == 0, (more, error)
         for path in (tmp_path / "one").glob("*.tfrecord"):
             with tf.io.gfile.GFile(f"{address}/{place}/{path.name}", "rb") as file:
@@ -349,16 +337,14 @@ def test_data_may_lie_at_an_address(
     ],
 )
 def test_files_that_are_missing_at_an_address_are_named(
-    put, sentence, drawn, tmp_path, convert
+    put, sentence, drawn, tmp_path, run
 ):
     copy_to_memory(drawn / "images/train", "ram://lost/images")
     path = "ram://lost/images/000000000003.jpg"
     tf.io.gfile.remove(path)
     put(path)
     flags = ["--image_dir=ram://lost/images", *flags_of(coco_pose, drawn)[1:]]
-    code, _, error = convert(
-        coco_pose, *flags, f"--output_prefix={tmp_path}/records/train"
-    )
+    code, _, error = run(coco_pose, *flags, f"--output_prefix={tmp_path}/records/train")
     assert code == 1
     assert f"{path} (image 3) {sentence}" in error
     tf.io.gfile.rmtree("ram://lost")
@@ -368,10 +354,10 @@ def test_files_that_are_missing_at_an_address_are_named(
 
 
 @needs_beam
-def test_on_beam_the_files_are_the_same(drawn, tmp_path, convert):
+def test_on_beam_the_files_are_the_same(drawn, tmp_path, run):
     flags = [*flags_of(coco_pose, drawn), "--num_shards=3"]
-    assert convert(coco_pose, *flags, f"--output_prefix={tmp_path}/one/train")[0] == 0
-    code, _, error = convert(
+    assert run(coco_pose, *flags, f"--output_prefix={tmp_path}/one/train")[0] == 0
+    code, _, error = run(
         coco_pose,
         *(*flags, f"--output_prefix={tmp_path}/beam/train"),
         *("--runner=DirectRunner", "--direct_num_workers=1"),
@@ -381,10 +367,10 @@ def test_on_beam_the_files_are_the_same(drawn, tmp_path, convert):
     assert re.fullmatch(r"Converting: 3/3 files, .*\n", error)
 
 
-def test_beam_is_named_where_it_is_not_installed(drawn, tmp_path, convert, monkeypatch):
+def test_beam_is_named_where_it_is_not_installed(drawn, tmp_path, run, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     prefix = f"--output_prefix={tmp_path}/records/train"
-    code, _, error = convert(
+    code, _, error = run(
         coco_pose, *flags_of(coco_pose, drawn), prefix, "--runner=DirectRunner"
     )
     assert code == 1
@@ -438,11 +424,9 @@ def test_beam_is_named_where_it_is_not_installed(drawn, tmp_path, convert, monke
     ],
 )
 @needs_beam
-def test_what_beam_does_not_have_is_named(
-    flags, code, sentence, drawn, tmp_path, convert
-):
+def test_what_beam_does_not_have_is_named(flags, code, sentence, drawn, tmp_path, run):
     prefix = f"--output_prefix={tmp_path}/records/train"
-    found = convert(coco_pose, *flags_of(coco_pose, drawn), prefix, *flags)
+    found = run(coco_pose, *flags_of(coco_pose, drawn), prefix, *flags)
     assert found[0] == code and found[2].startswith(sentence), found[2]
     assert ".." not in found[2]
     assert not (tmp_path / "records").exists()
@@ -488,13 +472,11 @@ def fail(work, options, clean):
 )
 @needs_beam
 def test_a_pipeline_that_fails_writes_nothing(
-    happens, sentence, drawn, tmp_path, convert, monkeypatch
+    happens, sentence, drawn, tmp_path, run, monkeypatch
 ):
     monkeypatch.setattr(beam_pipeline, "run", happens)
     folder = tmp_path / "records"
     flags = [*flags_of(coco_pose, drawn), f"--output_prefix={folder}/train"]
-    code, _, error = convert(
-        coco_pose, *flags, "--num_shards=4", "--runner=DirectRunner"
-    )
+    code, _, error = run(coco_pose, *flags, "--num_shards=4", "--runner=DirectRunner")
     assert code == 1 and error.startswith(sentence), error
     assert os.listdir(folder) == []

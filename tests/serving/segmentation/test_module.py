@@ -23,6 +23,7 @@ from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 from hrnet_tf.serving.segmentation.module import SegmentationModule
 from hrnet_tf.serving.segmentation.predictor import fit_image
 from hrnet_tf.serving.tflite_metadata import read_description
+from tests.conftest import TOY_BACKBONE
 
 LABELS = label_set_from_spec(
     {"classes": ["none", "left", "right", "up"], "flip_pairs": [["left", "right"]]},
@@ -38,23 +39,11 @@ def noise(height, width, seed=0):
 def build(decoder, upsampling="bilinear"):
     """A network, always with the same weights."""
     task = segmentation.SegmentationTask()
+    backbone = {**TOY_BACKBONE["hrnet"], "fuse_upsampling": upsampling}
     task.model.override(
         {
             "num_classes": 4,
-            "backbone": {
-                "hrnet": {
-                    "model_id": "custom",
-                    "fuse_upsampling": upsampling,
-                    "custom": {
-                        "width": 4,
-                        "modules": [1, 1, 1],
-                        "blocks": 1,
-                        "layer1_planes": 8,
-                        "layer1_blocks": 1,
-                        "stem_width": 8,
-                    },
-                }
-            },
+            "backbone": {"hrnet": backbone},
             "decoder": {"type": decoder, decoder: {"upsampling": upsampling}},
         }
     )
