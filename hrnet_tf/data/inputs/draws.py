@@ -15,12 +15,22 @@ SEED = "seed"
 _ALL_SEEDS = {"minval": 0, "maxval": tf.int64.max, "dtype": tf.int64}
 
 
-def with_seeds(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Adds a seed, int64 [2], which TensorFlow's own decides, to each image's dict."""
+def with_seeds(
+    dataset: tf.data.Dataset, input_context: tf.distribute.InputContext | None = None
+) -> tf.data.Dataset:
+    """Adds a seed, int64 [2], to each image's dict.
+
+    TensorFlow's own decides it together with the host's number: hosts share the former,
+    and their images would else be turned and coloured alike, one place after the other.
+    """
+    host = input_context.input_pipeline_id if input_context else 0
+
+    def with_seed(image: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        seed = tf.random.uniform([2], **_ALL_SEEDS)
+        return {**image, SEED: seed + tf.constant([host, 0], tf.int64)}
+
     # The map is not parallel: that is what keeps the order.
-    return dataset.map(
-        lambda image: {**image, SEED: tf.random.uniform([2], **_ALL_SEEDS)}
-    )
+    return dataset.map(with_seed)
 
 
 class Draws:

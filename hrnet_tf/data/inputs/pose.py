@@ -15,6 +15,7 @@ The pieces fit `official.core.input_reader.InputReader`:
     batch (people -> batches, the last one of an evaluation padded)
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -91,7 +92,7 @@ class PoseInput:
             self._data,
             dataset_fn=tf.data.TFRecordDataset,
             decoder_fn=self.decode,
-            sample_fn=self.crop_people,
+            sample_fn=functools.partial(self.crop_people, input_context=input_context),
             parser_fn=self.parse,
             transform_and_batch_fn=self.batch,
         )
@@ -145,12 +146,16 @@ class PoseInput:
             ),
         }
 
-    def crop_people(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    def crop_people(
+        self,
+        dataset: tf.data.Dataset,
+        input_context: tf.distribute.InputContext | None = None,
+    ) -> tf.data.Dataset:
         """Turns a dataset of `decode`'s images into a dataset of people's crops."""
         # Images without people to crop need not be decoded.
         dataset = dataset.filter(_has_people)
         if self._data.is_training:
-            dataset = with_seeds(dataset)
+            dataset = with_seeds(dataset, input_context)
         warp_crops = (
             opencv_crops.warp_crops if self._calls_opencv() else affine.warp_crops
         )

@@ -8,6 +8,7 @@ mirrored person. Mirroring and scale are drawn independently of each other.
 Evaluation: the image stays as it is. `ops.dense_prediction` resizes it.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,11 +73,12 @@ class SegmentationInput:
         with tf.init_scope():
             self._check_records()
         is_training = self._data.is_training
+        seeded = functools.partial(with_seeds, input_context=input_context)
         reader = input_reader.InputReader(
             self._data,
             dataset_fn=tf.data.TFRecordDataset,
             decoder_fn=self.decode,
-            sample_fn=with_seeds if is_training else None,
+            sample_fn=seeded if is_training else None,
             parser_fn=self.augment if is_training else self._keep,
             transform_and_batch_fn=self._batch,
         )

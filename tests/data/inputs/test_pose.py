@@ -803,6 +803,24 @@ def test_every_worker_sees_all_people_without_sharding(tmp_path):
     assert sorted(i for i in found if i >= 0) == people
 
 
+def test_with_one_seed_hosts_augment_their_people_differently(tmp_path):
+    path, _ = _crowd_files(tmp_path)
+    source = _input(
+        is_training=True, input_path=path, crop_size=(32, 32), sharding=False
+    )
+
+    def matrices(host):
+        tf.random.set_seed(1)
+        context = tf.distribute.InputContext(2, host, 2)
+        _, labels = next(iter(source.dataset(context)))
+        return labels["crop_to_image"].numpy()
+
+    first, again, other = matrices(0), matrices(0), matrices(1)
+    tf.random.set_seed(None)
+    np.testing.assert_array_equal(first, again)
+    assert not np.isclose(first, other).all(axis=(1, 2)).any()
+
+
 @pytest.mark.parametrize("global_batch_size", [2, 4, 6, 16])
 def test_replicas_evaluate_everybody_once(global_batch_size, two_cpus, tmp_path):
     """6 people: with batches of 2 per replica, one replica's last has nobody in it."""

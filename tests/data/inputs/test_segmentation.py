@@ -140,6 +140,22 @@ def test_crops_come_from_anywhere_and_labels_move_along(write_records):
     assert min(lefts) < 4 and max(lefts) > 16
 
 
+def test_with_one_seed_hosts_crop_other_places(write_records):
+    path = write_records((smooth_image(90, 120), quadrants(90, 120)))
+    data = training(path, [20, 20]).replace(sharding=False)
+
+    def crops(host):
+        tf.random.set_seed(1)
+        source = SegmentationInput(data, Resizing(long_side=120), LABELS)
+        dataset = source.dataset(tf.distribute.InputContext(2, host, 1))
+        return [images.numpy() for images, _ in dataset.take(4)]
+
+    first, again, other = crops(0), crops(0), crops(1)
+    tf.random.set_seed(None)
+    np.testing.assert_array_equal(first, again)
+    assert not any(np.array_equal(*pair) for pair in zip(first, other, strict=True))
+
+
 def test_scale_is_drawn_in_steps_and_apart_from_mirroring(write_records):
     columns = np.mgrid[:32, :32][1].astype(np.uint8)
     image = np.stack([columns * 7] * 3, axis=-1)
