@@ -14,8 +14,8 @@ class Trainer(cfg.TrainerConfig):
     Attributes:
         profile_steps: [first, last] step to profile, rounded up to whole loops of
             `steps_per_loop`; empty for none. Each in [1, 1e+12].
-        seed: Of weights, the order of data and its augmentation. Null draws one. In [0,
-            4294967295].
+        seed: Of weights, the order of data and its augmentation. Null draws one, as it
+            must with a tf.data service or parameter servers. In [0, 4294967295].
         deterministic: Whether operations are repeatable to the bit, which takes longer:
             with the same `seed` and machine, runs are the same. Needs a `seed`.
     """

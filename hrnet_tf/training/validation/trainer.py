@@ -110,24 +110,27 @@ def _profile_mistakes(trainer: cfg.TrainerConfig) -> Iterator[str]:
 
 
 def _repeatability_mistakes(params: cfg.ExperimentConfig) -> Iterator[str]:
-    """Checks that a training can be repeated to the bit, if it is to be."""
-    if not getattr(params.trainer, "deterministic", False):
+    """Checks that a training can follow a seed, if it has one."""
+    # Experiments of the Garden have neither field.
+    seed = getattr(params.trainer, "seed", None)
+    if seed is None:
+        if getattr(params.trainer, "deterministic", False):
+            yield (
+                "trainer.deterministic is true, but trainer.seed is null; give a "
+                "number, the same for every run that is to be the same."
+            )
         return
-    if params.trainer.seed is None:
-        yield (
-            "trainer.deterministic is true, but trainer.seed is null; give a number, "
-            "the same for every run that is to be the same."
-        )
     if params.task.train_data.enable_tf_data_service:
         yield (
-            "trainer.deterministic is true, but task.train_data.enable_tf_data_service "
-            "too, whose workers hand out data in any order; set one of them to false."
+            f"trainer.seed is {seed}, but task.train_data.enable_tf_data_service is "
+            "true: all its workers would draw the same numbers, and hand out data in "
+            "any order; set seed to null, or the latter to false."
         )
     if params.runtime.distribution_strategy.lower() == "parameter_server":
         yield (
-            "trainer.deterministic is true, but runtime.distribution_strategy is "
-            "parameter_server, whose workers change weights in any order; set "
-            "deterministic to false, or take another strategy."
+            f"trainer.seed is {seed}, but runtime.distribution_strategy is "
+            "parameter_server: all its workers would draw the same numbers, and change "
+            "weights in any order; set seed to null, or take another strategy."
         )
 
 
