@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,31 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # Python would look through all of TensorFlow for cycles, thousands of times.
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
+    session.config.pluginmanager.register(_Collector())
     if "tensorflow" in sys.modules:
         # If it is too late, `two_cpus` tells the tests that need them.
         with contextlib.suppress(RuntimeError):
             split_cpu()
+
+
+class _Collector:
+    """Clears what tests leave behind, every few seconds.
+
+    An iterator of tf.data that ends can miss the end of the thread that tunes it, and
+    then waits for the thread's next turn, with Python stopped: about as long as it has
+    been alive, up to a minute.
+    """
+
+    _SECONDS = 10.0
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        if time.monotonic() - self._last > self._SECONDS:
+            gc.collect()
+            self._last = time.monotonic()
 
 
 @pytest.fixture(scope="session")
