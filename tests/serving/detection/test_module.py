@@ -334,6 +334,26 @@ def test_answers_of_a_joint_model_are_compared(name):
             joining._compare(two, answers(**{**zeros(2), name: other}), max_people=2)
 
 
+def test_answers_are_compared_for_drawn_people_too(caplog):
+    def answering(person, nobody):
+        """Finds somebody in images whose pixels are like those beside them."""
+
+        def predict_image(image):
+            is_noise = np.abs(np.diff(image.astype(float), axis=1)).mean() > 50
+            return SimpleNamespace(**(nobody if is_noise else person))
+
+        return SimpleNamespace(predict_image=predict_image)
+
+    one, nobody = zeros(1), zeros(0)
+    joining._compare(answering(one, nobody), answering(one, nobody), max_people=2)
+    assert not caplog.text
+    moved = answering({**one, "keypoints": one["keypoints"] + 3}, nobody)
+    with pytest.raises(VerificationError, match="keypoints"):
+        joining._compare(answering(one, nobody), moved, max_people=2)
+    joining._compare(answers(**nobody), answers(**nobody), max_people=2)
+    assert "found nobody" in caplog.text and "Compare them on an image" in caplog.text
+
+
 def test_keypoints_of_large_people_are_compared_by_their_size():
     """The detector finds large boxes in noise, and the pose model no sharp peaks."""
     people = zeros(1) | {"boxes": np.array([[0.0, 0.0, 90.0, 200.0]])}
