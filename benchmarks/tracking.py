@@ -26,10 +26,10 @@ import track_measures
 
 from hrnet_tf.data.synthetic.films import SCENES, FilmFrame, film_frames
 from hrnet_tf.data.vocabularies.skeletons import load_skeleton
+from hrnet_tf.ops.box_overlaps import box_overlaps
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.pose.predictor import PosePrediction
 from hrnet_tf.serving.tracking.follower import DETECT_EVERY, Follower
-from hrnet_tf.serving.tracking.similarity import box_overlaps
 from hrnet_tf.serving.tracking.tracker import Tracker
 
 SIZE = 360, 640

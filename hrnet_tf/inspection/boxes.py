@@ -79,7 +79,7 @@ def find_doubtful_boxes(
     Only boxes of equal `groups` [N] are compared; a negative one is left alone.
     `numbers` are the annotations' ids.
     """
-    overlaps = np.triu(box_overlaps(boxes), k=1)
+    overlaps = np.triu(box_overlaps(boxes, boxes), k=1)
     overlaps[(groups[:, None] != groups) | (groups < 0)] = 0
     for one, other in np.argwhere(overlaps > _NEAR_DUPLICATE_IOU):
         overlap = overlaps[one, other]

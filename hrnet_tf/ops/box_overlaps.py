@@ -3,12 +3,17 @@
 import numpy as np
 
 
-def box_overlaps(boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of all boxes [N, 4] with all, [N, N]."""
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    inner_low = np.maximum(low[:, None], low)
-    inner = np.minimum(high[:, None], high) - inner_low
-    intersection = np.prod(np.maximum(inner, 0), axis=-1)
-    areas = np.prod(boxes[:, 2:], axis=-1)
-    union = areas[:, None] + areas - intersection
-    return intersection / np.maximum(union, 1e-9)
+def box_overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes [A, 4] with others [B, 4], float64 [A, B].
+
+    Boxes are x, y, width and height in pixels. Two without an area do not overlap.
+    """
+    first = np.asarray(boxes, np.float64)[:, np.newaxis]
+    second = np.asarray(others, np.float64)[np.newaxis]
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(
+        first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:]
+    )
+    common = np.maximum(high - low, 0).prod(axis=-1)
+    union = first[..., 2:].prod(axis=-1) + second[..., 2:].prod(axis=-1) - common
+    return common / np.maximum(union, np.spacing(1))

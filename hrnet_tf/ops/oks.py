@@ -32,18 +32,46 @@ def oks(
     Returns:
         float64 [P], in [0, 1].
     """
-    offsets = np.asarray(poses, np.float64)[..., :2] - np.asarray(pose)[..., :2]
-    squared_distances = np.square(offsets).sum(axis=-1)
-    variances = np.square(2 * np.asarray(sigmas, np.float64))
-    mean_areas = (area + np.asarray(areas, np.float64)) / 2 + np.spacing(1)
-    exponents = squared_distances / (2 * variances * mean_areas[:, np.newaxis])
-    return np.exp(-exponents).mean(axis=-1)
+    mean_areas = (area + np.asarray(areas, np.float64)) / 2
+    return keypoint_similarities(pose, poses, mean_areas, sigmas).mean(axis=-1)
+
+
+def pose_similarities(
+    poses: np.ndarray,
+    areas: np.ndarray,
+    others: np.ndarray,
+    other_areas: np.ndarray,
+    sigmas: np.ndarray,
+    least_score: float = 0.0,
+) -> np.ndarray:
+    """OKS of A poses with B others, of the keypoints that are seen in both.
+
+    The scale is the mean of the two areas.
+
+    Args:
+        poses: [A, K, 3], x and y in image pixels and the score, or COCO's flag.
+        areas: [A], in square pixels.
+        others: [B, K, 3].
+        other_areas: [B].
+        sigmas: [K], the skeleton's.
+        least_score: Keypoints that score at most this are not seen.
+
+    Returns:
+        float64 [A, B], in [0, 1]; 0 for two poses without a keypoint in common.
+    """
+    poses, others = np.asarray(poses)[:, np.newaxis], np.asarray(others)
+    areas, other_areas = (np.asarray(a, np.float64) for a in (areas, other_areas))
+    mean_areas = (areas[:, np.newaxis] + other_areas) / 2
+    return mean_similarity(
+        keypoint_similarities(poses, others, mean_areas, sigmas),
+        np.minimum(poses[..., 2], others[..., 2]) > least_score,
+    )
 
 
 def keypoint_similarities(
     points: np.ndarray, truth: np.ndarray, areas: np.ndarray, sigmas: np.ndarray
 ) -> np.ndarray:
-    """Similarity of each keypoint to where it should be; their mean is COCO's OKS.
+    """Similarity of each keypoint to where it should be; see `mean_similarity`.
 
     exp(-d^2 / (2 s^2 k^2)) with the distance d, the person's area s^2 and k = 2 sigma,
     as pycocotools computes it.
@@ -62,6 +90,15 @@ def keypoint_similarities(
     variances = np.square(2 * np.asarray(sigmas, np.float64))
     scales = np.asarray(areas, np.float64)[..., np.newaxis] + np.spacing(1)
     return np.exp(-squared_distances / variances / scales / 2)
+
+
+def mean_similarity(similarities: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """OKS: the mean similarity [...] of keypoints [..., K]; 0 where none counts.
+
+    `counts`, bool [..., K], are those that the mean is of: by COCO, the labelled ones.
+    """
+    total = np.where(counts, similarities, 0).sum(axis=-1)
+    return total / np.maximum(counts.sum(axis=-1), 1)
 
 
 def oks_nms(

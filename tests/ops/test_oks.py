@@ -45,6 +45,19 @@ def test_oks_of_a_hand_computed_pair():
     np.testing.assert_allclose(similarity, [(np.exp(-3.125) + 1) / 2])
 
 
+def test_oks_of_keypoints_that_are_seen_in_both():
+    """Of the first pair one keypoint counts, 4 pixels off; of the second none."""
+    one = np.array([[[0, 0, 1], [10, 0, 1], [20, 0, 0.1]]], np.float32)
+    others = np.array(
+        [[[4, 0, 1], [99, 0, 0.3], [20, 0, 1]], [[0, 0, 0], [10, 0, 0.3], [20, 0, 1]]]
+    )
+    sigmas = np.array([0.1, 0.2, 0.3])
+    found = oks.pose_similarities(
+        *(one, np.array([50.0]), others, np.array([150.0, 100.0])), sigmas, 0.3
+    )
+    np.testing.assert_allclose(found, [[np.exp(-(4**2) / (2 * 100 * 0.2**2)), 0]])
+
+
 def test_of_two_equal_poses_the_better_is_kept():
     pose = np.random.default_rng(0).uniform(0, 100, (17, 3))
     far = pose + 1000

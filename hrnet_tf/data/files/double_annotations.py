@@ -6,20 +6,21 @@ people are paired best first by how far their boxes overlap and their keypoints 
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from hrnet_tf.data.files.coco_people import CocoPeople, Person
 from hrnet_tf.data.files.matching_names import normalized
 from hrnet_tf.messages import UserError, listed
+from hrnet_tf.ops import oks
+from hrnet_tf.ops.box_overlaps import box_overlaps
 
 # Two annotations are of one person if their boxes overlap by at least this share of
 # their union, or their keypoints agree as much.
 _LEAST = 0.5
-# Keypoints this far apart, as a share of the person's scale, agree by exp(-1/2): wide,
-# since people and not errors are told apart by it.
-_NEAR = 0.2
+# For OKS. Keypoints twice as far apart, as a share of the person's scale, agree by
+# exp(-1/2): wide, since people and not errors are told apart by it.
+_SIGMA = 0.1
 
 
 class DoubleAnnotationError(UserError):
@@ -93,12 +94,10 @@ def find_pairs(first: CocoPeople, second: CocoPeople, paths: tuple[str, str]) ->
 
 def _pairs(ours: list[Person], theirs: list[Person]) -> Iterator[tuple[Person, Person]]:
     """People of one image who are the same, the most alike first."""
-    alike = [
-        (likeness, a, b)
-        for a, one in enumerate(ours)
-        for b, other in enumerate(theirs)
-        if (likeness := _likeness(one, other))
-    ]
+    if not (ours and theirs):
+        return
+    likeness = _likeness(ours, theirs)
+    alike = [(likeness[a, b], a, b) for a, b in np.argwhere(likeness).tolist()]
     left, right = set(range(len(ours))), set(range(len(theirs)))
     for _, a, b in sorted(alike, key=lambda row: -row[0]):
         if a in left and b in right:
@@ -107,30 +106,26 @@ def _pairs(ours: list[Person], theirs: list[Person]) -> Iterator[tuple[Person, P
             yield ours[a], theirs[b]
 
 
-def _likeness(one: Person, other: Person) -> float:
-    """How much two annotations look like one person; 0 if too little."""
-    overlap, agreement = _overlap(one.bbox, other.bbox), _agreement(one, other)
-    return overlap + agreement if max(overlap, agreement) >= _LEAST else 0.0
+def _likeness(ours: list[Person], theirs: list[Person]) -> np.ndarray:
+    """How much annotations look like one person, [A, B]; 0 if too little.
+
+    The sum of how much their boxes overlap and of OKS.
+    """
+    boxes, areas, keypoints = _arrays(ours)
+    other_boxes, other_areas, other_keypoints = _arrays(theirs)
+    overlaps = box_overlaps(boxes, other_boxes)
+    agreement = oks.pose_similarities(
+        *(keypoints, areas, other_keypoints, other_areas),
+        np.full(keypoints.shape[1], _SIGMA),
+    )
+    is_one = np.maximum(overlaps, agreement) >= _LEAST
+    return np.where(is_one, overlaps + agreement, 0.0)
 
 
-def _overlap(one: Any, other: Any) -> float:
-    """Intersection over union of two boxes x, y, width, height."""
-    sides = [
-        min(one[axis] + one[axis + 2], other[axis] + other[axis + 2])
-        - max(one[axis], other[axis])
-        for axis in (0, 1)
-    ]
-    inside = max(sides[0], 0) * max(sides[1], 0)
-    union = one[2] * one[3] + other[2] * other[3] - inside
-    return inside / union if union > 0 else 0.0
-
-
-def _agreement(one: Person, other: Person) -> float:
-    """The mean likeness of keypoints that both have labelled."""
-    a, b = (np.reshape(person.keypoints, (-1, 3)) for person in (one, other))
-    both = (a[:, 2] > 0) & (b[:, 2] > 0)
-    if not both.any():
-        return 0.0
-    squares = np.square(a[both, :2] - b[both, :2]).sum(axis=-1)
-    variance = _NEAR**2 * (one.area + other.area) / 2
-    return float(np.exp(-squares / (2 * variance)).mean())
+def _arrays(people: list[Person]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Their boxes [P, 4], areas [P] and keypoints [P, K, 3]; P > 0."""
+    return (
+        np.array([person.bbox for person in people]),
+        np.array([person.area for person in people]),
+        np.array([person.keypoints for person in people]).reshape(len(people), -1, 3),
+    )

@@ -92,10 +92,9 @@ def _overlapping(annotated: AnnotatedPeople) -> np.ndarray:
     order = np.argsort(annotated.image_id, kind="stable")
     starts = np.flatnonzero(np.diff(annotated.image_id[order], prepend=-1))
     for rows in np.split(order, starts)[1:]:  # Nothing lies before the first start.
-        overlaps = box_overlaps(annotated.bbox[rows])
-        others[rows] = np.sum(overlaps > _OVERLAP, axis=1) - np.diag(
-            overlaps > _OVERLAP
-        )
+        boxes = annotated.bbox[rows]
+        overlaps = box_overlaps(boxes, boxes) > _OVERLAP
+        others[rows] = np.sum(overlaps, axis=1) - np.diag(overlaps)
     return others
 
 

@@ -26,7 +26,7 @@ from hrnet_tf.evaluation.explanation.matching import (
     with_rows,
 )
 from hrnet_tf.evaluation.matched import NOBODY, AnnotatedPeople
-from hrnet_tf.ops.oks import keypoint_similarities
+from hrnet_tf.ops.oks import keypoint_similarities, mean_similarity
 
 UNLABELLED = -1
 GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
@@ -52,8 +52,7 @@ class Errors:
     @property
     def oks(self) -> np.ndarray:
         """OKS of each prediction with its person, [N]; 0 for those of nobody."""
-        is_labelled = self.kinds != UNLABELLED
-        return self.similarity.sum(axis=1) / np.maximum(is_labelled.sum(axis=1), 1)
+        return mean_similarity(self.similarity, self.kinds != UNLABELLED)
 
 
 def find_errors(matches: Matches, skeleton: Skeleton) -> Errors:

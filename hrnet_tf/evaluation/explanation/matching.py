@@ -23,7 +23,7 @@ from hrnet_tf.evaluation.matched import (
     PredictedPeople,
     match_by_id,
 )
-from hrnet_tf.ops.oks import keypoint_similarities
+from hrnet_tf.ops import oks
 
 LEAST_OKS = 0.1
 
@@ -168,14 +168,13 @@ def _oks(
     """
     points = predicted.keypoints[rows]
     truth = annotated.keypoints[people]
-    similarities = keypoint_similarities(
+    similarities = oks.keypoint_similarities(
         (points if order is None else points[:, order])[:, np.newaxis],
         truth,
         annotated.area[people],
         np.asarray(skeleton.sigmas),
     )
-    is_labelled = truth[..., 2] > 0
-    return (similarities * is_labelled).sum(axis=-1) / is_labelled.sum(axis=-1)
+    return oks.mean_similarity(similarities, truth[..., 2] > 0)
 
 
 def with_rows(matches: Matches, rows: np.ndarray) -> Matches:

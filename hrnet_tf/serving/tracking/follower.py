@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from hrnet_tf.messages import shown
+from hrnet_tf.ops.box_overlaps import box_overlaps
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.predictor import Predictor
 from hrnet_tf.serving.tracking import crops
 from hrnet_tf.serving.tracking.assignment import best_pairs
-from hrnet_tf.serving.tracking.similarity import box_overlaps
 from hrnet_tf.serving.tracking.tracker import Tracker, TrackingError
 
 DETECT_EVERY = 10

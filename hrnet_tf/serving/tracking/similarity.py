@@ -14,22 +14,6 @@ from hrnet_tf.ops import oks
 _AT_ONCE, _IN_A_SECOND = 0.3, 0.5
 
 
-def box_overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes [A, 4] with others [B, 4], float64 [A, B].
-
-    Boxes are x, y, width and height in pixels.
-    """
-    first = np.asarray(boxes, np.float64)[:, np.newaxis]
-    second = np.asarray(others, np.float64)[np.newaxis]
-    low = np.maximum(first[..., :2], second[..., :2])
-    high = np.minimum(
-        first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:]
-    )
-    common = np.maximum(high - low, 0).prod(axis=-1)
-    union = first[..., 2:].prod(axis=-1) + second[..., 2:].prod(axis=-1) - common
-    return common / np.maximum(union, np.spacing(1))
-
-
 def pose_similarities(
     keypoints: np.ndarray,
     boxes: np.ndarray,
@@ -38,33 +22,14 @@ def pose_similarities(
     sigmas: np.ndarray,
     least_score: float,
 ) -> np.ndarray:
-    """OKS of A people with B others, of the keypoints that are seen in both.
+    """OKS of people with others, by the areas of their boxes [A, 4] and [B, 4].
 
-    Args:
-        keypoints: [A, K, 3], x and y in pixels and the score.
-        boxes: [A, 4], x, y, width and height in pixels.
-        others: [B, K, 3].
-        other_boxes: [B, 4].
-        sigmas: [K], the skeleton's.
-        least_score: Keypoints that score at most this are not seen.
-
-    Returns:
-        float64 [A, B]; 0 for two people without a keypoint in common.
+    See `ops.oks.pose_similarities`. Boxes are x, y, width and height in pixels.
     """
-    found = np.zeros([len(keypoints), len(others)])
     areas, other_areas = (table[:, 2:].prod(axis=1) for table in (boxes, other_boxes))
-    for row, column in np.ndindex(found.shape):
-        one, other = keypoints[row], others[column]
-        is_common = np.minimum(one[:, 2], other[:, 2]) > least_score
-        if is_common.any():
-            (found[row, column],) = oks.oks(
-                one[is_common],
-                areas[row],
-                other[np.newaxis, is_common],
-                other_areas[column : column + 1],
-                np.asarray(sigmas)[is_common],
-            )
-    return found
+    return oks.pose_similarities(
+        *(keypoints, areas, others, other_areas), sigmas, least_score
+    )
 
 
 def nearness(boxes: np.ndarray, others: np.ndarray, elapsed: np.ndarray) -> np.ndarray:

@@ -17,16 +17,13 @@ import numpy as np
 
 from hrnet_tf.messages import UserError, shown
 from hrnet_tf.ops import person_boxes
+from hrnet_tf.ops.box_overlaps import box_overlaps
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.tracking.assignment import best_pairs
 from hrnet_tf.serving.tracking.crops import box_around
 from hrnet_tf.serving.tracking.motion import Motion, step_between
 from hrnet_tf.serving.tracking.one_euro import OneEuroFilter, Smoothing
-from hrnet_tf.serving.tracking.similarity import (
-    box_overlaps,
-    nearness,
-    pose_similarities,
-)
+from hrnet_tf.serving.tracking.similarity import nearness, pose_similarities
 
 # The least similarity of one person in two frames.
 _LEAST_SIMILARITY = 0.15

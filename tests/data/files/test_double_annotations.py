@@ -52,6 +52,14 @@ def test_keypoints_pair_people_whose_boxes_do_not():
     assert found.pairs[0].area == (low.area + tight.area) / 2
 
 
+def test_people_with_the_same_box_are_told_apart_by_keypoints():
+    box, turned = [100, 100, 100, 200], [(80, 20), (20, 30), (50, 150)]
+    first = a_file(a_person(1, box, POINTS), a_person(2, box, turned))
+    second = a_file(a_person(8, box, turned), a_person(9, box, POINTS))
+    pairs, _ = pairs_of(first, second)
+    assert pairs == {(1, 9), (2, 8)}
+
+
 def test_crowds_and_people_without_keypoints_are_nobody():
     person = a_person(1, [100, 100, 100, 200], POINTS)
     crowd = Person(2, person.bbox, person.area, True, person.keypoints)

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 from tracked_people import body, prediction
 
+from hrnet_tf.ops.box_overlaps import box_overlaps
 from hrnet_tf.serving.tracking.assignment import best_pairs
-from hrnet_tf.serving.tracking.similarity import (
-    box_overlaps,
-    nearness,
-    pose_similarities,
-)
+from hrnet_tf.serving.tracking.similarity import nearness, pose_similarities
 from hrnet_tf.serving.tracking.tracker import Tracker, TrackingError
 
 
