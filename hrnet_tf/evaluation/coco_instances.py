@@ -161,8 +161,7 @@ class COCOInstanceEvaluator:
             # Of two categories with one name, the second would hide the first.
             label = label if uses[label] == 1 else f"{label} ({category_id})"
             name = f"{prefix}AP/{label}"
-            defined = values[values > UNDEFINED]
-            metrics[name] = float(defined.mean()) if defined.size else UNDEFINED
+            metrics[name] = coco_metrics.mean(values[values > UNDEFINED])
         return metrics
 
 

@@ -281,6 +281,20 @@ class Predictor(abc.ABC, Generic[P]):
         )
 
 
+class InBatches(Predictor[P]):
+    """A model that sees images together: a single one is a batch of one."""
+
+    def predict_image(self, image: np.ndarray, boxes: Boxes | None = None) -> P:
+        (prediction,) = self.predict_batch([image], [boxes])
+        return prediction
+
+    @abc.abstractmethod
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
+    ) -> list[P]:
+        """Looks at images together; see `Predictor`."""
+
+
 def _paired(
     images: Any, boxes: Any, detector: Predictor[Any] | None
 ) -> Iterator[tuple[np.ndarray, Boxes | None]]:

@@ -1,6 +1,5 @@
 """Runs exported detectors, SavedModels and .tflite files alike."""
 
-import abc
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,12 @@ from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.detection.metadata import CANVAS_COLOR, DetectionMetadata
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
-from hrnet_tf.serving.predictor import Prediction, Predictor, fitted_size
+from hrnet_tf.serving.predictor import (
+    InBatches,
+    Prediction,
+    Predictor,
+    fitted_size,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,12 +99,6 @@ class DetectionPredictor(Predictor[DetectionPrediction]):
     metadata_type = DetectionMetadata
     metadata: DetectionMetadata
 
-    @abc.abstractmethod
-    def predict_image(
-        self, image: np.ndarray, boxes: Boxes | None = None
-    ) -> DetectionPrediction:
-        """See `Predictor`."""
-
     def find_people(
         self,
         image: np.ndarray,
@@ -148,16 +146,10 @@ class DetectionPredictor(Predictor[DetectionPrediction]):
         )
 
 
-class SavedModelDetectionPredictor(DetectionPredictor):
+class SavedModelDetectionPredictor(InBatches[DetectionPrediction], DetectionPredictor):
     """A SavedModel; it resizes and maps back by itself."""
 
     _model: LoadedSavedModel
-
-    def predict_image(
-        self, image: np.ndarray, boxes: Boxes | None = None
-    ) -> DetectionPrediction:
-        (prediction,) = self.predict_batch([image], [boxes])
-        return prediction
 
     def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]

@@ -10,10 +10,10 @@ from hrnet_tf.serving.loading import LoadedSavedModel
 from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.people.metadata import PeopleMetadata
 from hrnet_tf.serving.pose.predictor import PosePrediction, PosePredictor
-from hrnet_tf.serving.predictor import Predictor
+from hrnet_tf.serving.predictor import InBatches, Predictor
 
 
-class TwoStagePredictor(Predictor[PosePrediction]):
+class TwoStagePredictor(InBatches[PosePrediction]):
     """A detector and a pose model, one after the other."""
 
     unit = "people"
@@ -66,12 +66,6 @@ class TwoStagePredictor(Predictor[PosePrediction]):
     @property
     def sources(self) -> tuple[str, ...]:
         return (*self._detector.sources, *self._pose.sources)
-
-    def predict_image(
-        self, image: np.ndarray, boxes: Boxes | None = None
-    ) -> PosePrediction:
-        (prediction,) = self.predict_batch([image], [boxes])
-        return prediction
 
     def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]

@@ -17,8 +17,8 @@ from hrnet_tf.serving.metadata import ModelError
 from hrnet_tf.serving.pose.metadata import PoseMetadata
 from hrnet_tf.serving.predictor import (
     DEFAULT_STYLE,
+    InBatches,
     Prediction,
-    Predictor,
     Style,
 )
 
@@ -106,7 +106,7 @@ class PosePrediction(Prediction):
         )
 
 
-class PosePredictor(Predictor[PosePrediction]):
+class PosePredictor(InBatches[PosePrediction]):
     """A loaded pose model.
 
     Attributes:
@@ -124,12 +124,6 @@ class PosePredictor(Predictor[PosePrediction]):
     @abc.abstractmethod
     def has_heatmaps(self) -> bool:
         """Whether `predict_heatmaps` works."""
-
-    def predict_image(
-        self, image: np.ndarray, boxes: Boxes | None = None
-    ) -> PosePrediction:
-        (prediction,) = self.predict_batch([image], [boxes])
-        return prediction
 
     def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]

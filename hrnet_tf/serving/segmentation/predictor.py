@@ -1,6 +1,5 @@
 """Runs exported segmentation models, SavedModels and .tflite files alike."""
 
-import abc
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +12,12 @@ from hrnet_tf.data.vocabularies.label_sets import LabelSet
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.loading import LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import FILE_NAME, ModelError
-from hrnet_tf.serving.predictor import Prediction, Predictor, fitted_size
+from hrnet_tf.serving.predictor import (
+    InBatches,
+    Prediction,
+    Predictor,
+    fitted_size,
+)
 from hrnet_tf.serving.segmentation.metadata import SegmentationMetadata
 
 
@@ -74,12 +78,6 @@ class SegmentationPredictor(Predictor[SegmentationPrediction]):
     metadata_type = SegmentationMetadata
     metadata: SegmentationMetadata
 
-    @abc.abstractmethod
-    def predict_image(
-        self, image: np.ndarray, boxes: Boxes | None = None
-    ) -> SegmentationPrediction:
-        """See `Predictor`."""
-
     def _prediction(
         self, image: np.ndarray, label_map: np.ndarray
     ) -> SegmentationPrediction:
@@ -95,16 +93,12 @@ class SegmentationPredictor(Predictor[SegmentationPrediction]):
         )
 
 
-class SavedModelSegmentationPredictor(SegmentationPredictor):
+class SavedModelSegmentationPredictor(
+    InBatches[SegmentationPrediction], SegmentationPredictor
+):
     """A SavedModel; it resizes by itself."""
 
     _model: LoadedSavedModel
-
-    def predict_image(
-        self, image: np.ndarray, boxes: Boxes | None = None
-    ) -> SegmentationPrediction:
-        (prediction,) = self.predict_batch([image], [boxes])
-        return prediction
 
     def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Boxes | None]
