@@ -60,7 +60,7 @@ def define_flags() -> flags.FlagValues:
         "batch_size", "Images that a worker takes at once.", default=32, least=1
     )
     chosen_model.define_reading(define)
-    define.boolean("overwrite", "Whether to replace existing output.")
+    define.overwrite()
     beam.define(define, "Predicts", "DirectRunner")
     return define.values
 

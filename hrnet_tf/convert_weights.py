@@ -82,7 +82,7 @@ def define_flags() -> flags.FlagValues:
         "Whether to convert what fits although tensors are missing, left over or of "
         "another shape.",
     )
-    add.boolean("overwrite", "Whether to replace existing output.")
+    add.overwrite()
     return add.values
 
 

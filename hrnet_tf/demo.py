@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf import command_line
+from hrnet_tf.api import model_flags
 from hrnet_tf.messages import UserError
 
 
@@ -24,12 +25,7 @@ class PageError(UserError):
 def define_flags() -> flags.FlagValues:
     """Returns the command's flags."""
     define = command_line.Flags()
-    define.string(
-        "model",
-        "A SavedModel's directory or a .tflite file, the directory of a run, a "
-        "checkpoint, or official weights.",
-        required=True,
-    )
+    model_flags.define_loading(define)
     define.string(
         "host",
         "Address to listen at; 0.0.0.0 lets other machines in.",
@@ -50,7 +46,6 @@ def define_flags() -> flags.FlagValues:
         default=40_000_000,
         least=1,
     )
-    command_line.define_loading(define)
     return define.values
 
 
@@ -65,7 +60,7 @@ def serve(values: flags.FlagValues) -> None:
         raise command_line.UsageError(
             f"--max_upload_mb={values.max_upload_mb} must be at least 1."
         )
-    command_line.check_num_threads(values, values.model)
+    model_flags.check_num_threads(values, values.model)
     _ignore_settings()
     # TensorFlow's own keeps the memory of the largest picture for good.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
@@ -79,7 +74,7 @@ def serve(values: flags.FlagValues) -> None:
     from hrnet_tf.api.loading import load
     from hrnet_tf.serving.kinds import KINDS
 
-    predictor = load(values.model, **command_line.loading(values))
+    predictor = load(values.model, **model_flags.loading(values))
     page = KINDS[predictor.metadata.task].page(predictor, values.max_pixels)
     try:
         opened = page_server.listen(values.host, values.port)

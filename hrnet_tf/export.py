@@ -37,6 +37,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
+from hrnet_tf.api import model_flags
 from hrnet_tf.serving import android
 from hrnet_tf.serving.formats import (
     AUTO,
@@ -65,14 +66,7 @@ def define_flags() -> flags.FlagValues:
         "Registered experiment; by default the run's. Without a run, the first that "
         "has all keys of the configuration, beginning with hrnet_pose_coco.",
     )
-    define.strings(
-        "config_file",
-        "YAML file or preset that changes the configuration; may be repeated.",
-    )
-    define.strings(
-        "params_override",
-        "Last changes: a.b.c=value,... or a YAML string or file; may be repeated.",
-    )
+    define.changes("the configuration")
     define.enum("format", FORMATS, "What to write.")
     define.enum(
         "quantize",
@@ -159,7 +153,7 @@ def define_flags() -> flags.FlagValues:
         "more is an error. By default 0.002, and 0.01 for bfloat16, dynamic and int8; "
         "of NME a tenth of that.",
     )
-    define.boolean("overwrite", "Whether to replace existing output.")
+    define.overwrite()
     define.boolean("pipeline", _MOVED)
     for name in _MOVED_FLAGS:
         define.string(name, _MOVED)
@@ -176,7 +170,7 @@ def export(values: flags.FlagValues) -> None:
     if values.android is not None and not values.format:
         values.format = "tflite"  # Apps open nothing else.
     _check_flags(values)
-    input_size = command_line.size_of(values)
+    input_size = model_flags.size_of(values)
 
     from hrnet_tf import registry_imports  # noqa: F401
     from hrnet_tf.serving.configuration import read_config

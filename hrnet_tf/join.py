@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
+from hrnet_tf.api import model_flags
 from hrnet_tf.output_files import check_output
 
 
@@ -41,8 +42,8 @@ def define_flags() -> flags.FlagValues:
         "Whether to add warm-up requests for TensorFlow Serving.",
         default=True,
     )
-    command_line.define_unverified(define)
-    define.boolean("overwrite", "Whether to replace existing output.")
+    model_flags.define_unverified(define)
+    define.overwrite()
     return define.values
 
 

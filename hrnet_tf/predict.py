@@ -63,7 +63,7 @@ from typing import Any
 from absl import flags
 
 from hrnet_tf import command_line, next_steps
-from hrnet_tf.api import chosen_model
+from hrnet_tf.api import chosen_model, model_flags
 from hrnet_tf.api.chosen_model import ChosenModel
 
 _DEFAULT_FRAMES_PER_SECOND = 25.0
@@ -110,7 +110,7 @@ def define_flags() -> flags.FlagValues:
         "With --track, the rate of a folder's images. 25 if not given.",
     )
     define.float("max_seconds", "A video, a stream or a camera ends after so many.")
-    define.boolean("overwrite", "Whether to replace existing output.")
+    define.overwrite()
     define.boolean(
         "resume",
         "Whether to go on with what an earlier run with the same flags left, if any.",
@@ -171,7 +171,7 @@ def predict(values: flags.FlagValues) -> None:
     )
     look = f"look at {files[0].output}, and " if pictures else ""
     what = f"{look}open the model as a page in the browser"
-    next_steps.tell(what, "demo", *command_line.loading_flags(values))
+    next_steps.tell(what, "demo", *model_flags.loading_flags(values))
 
 
 def main(argv: Sequence[str]) -> int:

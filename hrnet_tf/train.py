@@ -38,14 +38,7 @@ def define_flags() -> flags.FlagValues:
     )
     define.string("model_dir", "Directory of checkpoints and results.", required=True)
     define.enum("mode", MODES, "What to do.", default="train_and_eval")
-    define.strings(
-        "config_file",
-        "YAML file or preset that changes the experiment; may be repeated.",
-    )
-    define.strings(
-        "params_override",
-        "Last changes: a.b.c=value,... or a YAML string or file; may be repeated.",
-    )
+    define.changes("the experiment")
     define.string(
         "checkpoint",
         "With --mode=eval: the checkpoint to evaluate instead of the latest one in "

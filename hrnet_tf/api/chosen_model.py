@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from hrnet_tf import command_line
+from hrnet_tf.api import model_flags
 
 if TYPE_CHECKING:
     from hrnet_tf.serving.predictor import Predictor
@@ -39,12 +40,6 @@ _WHERE_PEOPLE_ARE = (
 
 def define_flags(define: command_line.Flags) -> None:
     """The flags that choose it."""
-    define.string(
-        "model",
-        "A SavedModel's directory or a .tflite file, the directory of a run, a "
-        "checkpoint, or official weights.",
-        required=True,
-    )
     define.string("boxes", "JSON file of people's boxes.")
     define.boolean("whole_image", "Whether every image shows one person who fills it.")
     define.string(
@@ -56,16 +51,14 @@ def define_flags(define: command_line.Flags) -> None:
         "The category of people, in --boxes or among the detector's classes.",
         default=1,
     )
-    command_line.define_loading(define)
+    model_flags.define_loading(define)
 
 
 def define_reading(define: command_line.Flags) -> None:
     """The flags that say how images are read."""
-    define.enum(
-        "exif",
-        ["apply", "ignore"],
+    define.exif(
         "apply turns pictures by their EXIF orientation, as viewers do, and is the "
-        "default; ignore takes them as they are stored.",
+        "default; ignore takes them as they are stored."
     )
     define.max_pixels()
 
@@ -74,7 +67,7 @@ def check_usage(values: flags.FlagValues) -> None:
     """Refuses flags that contradict each other. Raises `UsageError`."""
     if sum(bool(values[name].value) for name in _WHERE) > 1:
         raise command_line.UsageError(_WHERE_PEOPLE_ARE)
-    command_line.check_num_threads(values, values.model, values.detector)
+    model_flags.check_num_threads(values, values.model, values.detector)
 
 
 def settings_of(values: flags.FlagValues) -> dict[str, Any]:
@@ -112,7 +105,7 @@ class ChosenModel:
             bool(values.boxes) or values.whole_image,
             {**{f: values[flag].value for f, flag in names.items()}, **style},
             {f: flag for f, flag in names.items() if values[flag].present},
-            command_line.loading(values),
+            model_flags.loading(values),
         )
 
     def load(self) -> "Predictor[Any]":

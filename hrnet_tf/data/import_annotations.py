@@ -103,19 +103,14 @@ def define_flags() -> flags.FlagValues:
         "Take keypoints at 0, 0 for not labelled, as some tools write these.",
     )
     flag.string("split", "yolo_pose: the split to import, train, val or test.")
-    flag.enum(
-        "exif",
-        ["apply", "ignore"],
+    flag.exif(
         "What was labelled of images with an EXIF orientation whose size the labels do "
-        "not tell: apply, pictures as viewers show them; ignore, pixels as stored.",
+        "not tell: apply, pictures as viewers show them; ignore, pixels as stored."
     )
-    flag.enum(
-        "on_error",
-        ["fail", "skip"],
-        "At a faulty image or object: end without writing, or leave it out, counted.",
-        "fail",
+    flag.on_error(
+        "At a faulty image or object: end without writing, or leave it out, counted."
     )
-    flag.boolean("overwrite", "Replace earlier files.")
+    flag.overwrite("Replace earlier files.")
     return flag.values
 
 

@@ -51,12 +51,10 @@ def define_flags() -> flags.FlagValues:
     flag.boolean(
         "include_masks", "With annotations of objects: whether to read masks.", True
     )
-    flag.enum(
-        "exif",
-        ["apply", "ignore"],
+    flag.exif(
         "What was annotated of images with an EXIF orientation, as for the converters. "
         "Without it, such images look wrong. In records give ignore: pixels count as "
-        "stored.",
+        "stored."
     )
     flag.boolean(
         "allow_outside",
@@ -70,10 +68,9 @@ def define_flags() -> flags.FlagValues:
     )
     flag.string("label_set", "Classes of pixels: a name or a YAML file; likewise.")
     flag.string("experiment", "Experiment whose input sheet.png shows.")
-    flag.strings("config_file", "YAML file or preset that changes it; may be repeated.")
-    flag.strings("params_override", "Last changes: a.b.c=value,...; may be repeated.")
+    flag.changes("it", written="a.b.c=value,...")
     flag.string("output_dir", "Folder for the reports and pictures.")
-    flag.boolean("overwrite", "Replace the folder.")
+    flag.overwrite("Replace the folder.")
     flag.string("json", "File for the report as JSON.")
     flag.boolean("strict", "End with exit code 1 if anything looks wrong.")
     flag.integer("num_examples", "Examples that are named of each kind.", 5, 0, 1000)

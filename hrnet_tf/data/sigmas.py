@@ -71,12 +71,7 @@ def define_flags() -> flags.FlagValues:
         ["box", "segmentation"],
         "Where the area of people comes from who have none.",
     )
-    flag.enum(
-        "on_error",
-        ["fail", "skip"],
-        "At a faulty image or annotation: end, or leave it out.",
-        "fail",
-    )
+    flag.on_error("At a faulty image or annotation: end, or leave it out.")
     flag.integer(
         "min_pairs", "Keypoints of fewer pairs than this are named.", 30, least=1
     )

@@ -41,14 +41,11 @@ class ConverterFlags(command_line.Flags):
             f"one per {IMAGES_PER_SHARD} images if that is more.",
             least=1,
         )
-        self.enum(
-            "on_error",
-            ["fail", "skip"],
+        self.on_error(
             "At a faulty image or annotation: end without writing, or leave it out and "
-            "count it.",
-            "fail",
+            "count it."
         )
-        self.boolean("overwrite", "Replace earlier files of the prefix.")
+        self.overwrite("Replace earlier files of the prefix.")
         self.integer(
             "num_processes",
             "Number of processes that read images and write files, each one at a time; "
@@ -58,13 +55,10 @@ class ConverterFlags(command_line.Flags):
             most=_MOST_PROCESSES,
         )
         beam.define(self, "Convert")
-        self.enum(
-            "exif",
-            ["apply", "ignore"],
+        self.exif(
             "What was annotated of images with an EXIF orientation: apply, pictures as "
-            "viewers show them (records get them turned); ignore, pixels as stored.",
+            "viewers show them (records get them turned); ignore, pixels as stored."
         )
-
         self.max_pixels()
 
     def allow_outside(self) -> None:
