@@ -26,8 +26,7 @@ from absl import flags
 
 from hrnet_tf import command_line, next_steps
 from hrnet_tf.messages import UserError
-
-MODES = ("train", "eval", "train_and_eval", "continuous_eval")
+from hrnet_tf.training.modes import MODES
 
 
 def define_flags() -> flags.FlagValues:

@@ -1,6 +1,5 @@
 """The configuration of the training for which a data set is looked at."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from official.core import config_definitions as cfg
@@ -8,14 +7,14 @@ from official.core import config_definitions as cfg
 from hrnet_tf.inspection.options import Options
 from hrnet_tf.messages import UserError
 from hrnet_tf.training.experiment import parse_config
-from hrnet_tf.training.validation import validate
+from hrnet_tf.training.validation import TaskMistakes, validate
 
 
 def read_task(
     options: Options,
     task_types: tuple[type[cfg.TaskConfig], ...],
     default: str,
-    mistakes: Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]],
+    mistakes: TaskMistakes,
     kind: str,
 ) -> Any:
     """The task's configuration, checked but for its files.

@@ -1,7 +1,7 @@
 """What this package has for one kind of model; `kinds` lists them all."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from official.core import base_task
@@ -11,7 +11,7 @@ from hrnet_tf.evaluation.report import Report
 from hrnet_tf.serving.exporter import Exporter
 from hrnet_tf.serving.predictor import Predictor
 from hrnet_tf.tasks import garden as garden_tasks
-from hrnet_tf.training.validation import garden
+from hrnet_tf.training.validation import TaskMistakes, garden
 
 
 def _page(predictor: Predictor, *options: Any) -> Any:
@@ -26,9 +26,8 @@ class Kind:
 
     Attributes:
         name: What it is called, and the `task` in its models' hrnet_tf.json.
-        mistakes: Checks an experiment before the first step. Takes it, whether it
-            trains and whether it evaluates; returns a sentence for each mistake. By
-            default, what any task of the Garden needs.
+        mistakes: Checks an experiment before the first step. By default, what any task
+            of the Garden needs.
         report: How an evaluation of a task is told. By default, as a list of metrics.
         configs: The configurations of its tasks.
         experiments: Experiments to try for a run that does not record its own.
@@ -39,9 +38,7 @@ class Kind:
     """
 
     name: str
-    mistakes: Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]] = (
-        garden.mistakes
-    )
+    mistakes: TaskMistakes = garden.mistakes
     report: Callable[[base_task.Task], Report] = garden_tasks.report
     configs: tuple[type[cfg.TaskConfig], ...] = ()
     experiments: tuple[str, ...] = ()

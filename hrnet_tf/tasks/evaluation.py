@@ -24,6 +24,9 @@ from hrnet_tf.progress import Progress
 # Height and width of a picture of predictions: small images are enlarged to it.
 PICTURE_SIZE = (360, 480)
 
+# What the Garden's trainer calls the mean loss among an evaluation's metrics.
+VALIDATION_LOSS = "validation_loss"
+
 # A step's outputs by name: a tuple with one tensor per replica.
 StepOutputs = Mapping[str, tuple[tf.Tensor, ...]]
 

@@ -25,6 +25,7 @@ from hrnet_tf.modeling.segmentation_model import AUXILIARY, build_segmentation_m
 from hrnet_tf.ops.interpolation import resize_part
 from hrnet_tf.tasks.evaluation import (
     PICTURE_SIZE,
+    VALIDATION_LOSS,
     EvaluatedTask,
     Evaluation,
     StepOutputs,
@@ -190,7 +191,7 @@ class SegmentationTask(
         """Adds the mean loss of all labelled pixels."""
         num_pixels = max(self._evaluator.confusion.sum(), 1)
         metrics = super().score(evaluation)
-        return {**metrics, "validation_loss": evaluation.loss_sum / num_pixels}
+        return {**metrics, VALIDATION_LOSS: evaluation.loss_sum / num_pixels}
 
     def draw(self) -> dict[str, np.ndarray]:
         return {"confusion": self._evaluator.picture()}

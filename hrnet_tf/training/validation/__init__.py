@@ -15,28 +15,29 @@ from official.core import config_definitions as cfg
 
 from hrnet_tf.training.experiment import ConfigError
 from hrnet_tf.training.field_types import type_mistakes
+from hrnet_tf.training.modes import MODES
 from hrnet_tf.training.validation import accelerators
 from hrnet_tf.training.validation.choices import one_of
 from hrnet_tf.training.validation.inputs import init_checkpoint_mistakes
 from hrnet_tf.training.validation.ranges import value_mistakes
 from hrnet_tf.training.validation.trainer import runtime_mistakes, trainer_mistakes
 
-# The modes of the Garden that it implements.
-MODES = ("train", "eval", "train_and_eval", "continuous_eval", "train_and_post_eval")
+# Takes an experiment, whether it is trained and whether it is evaluated; returns a
+# sentence for each mistake.
+TaskMistakes = Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]]
 
 
 def validate(
     params: cfg.ExperimentConfig,
     mode: str | None,
-    task_mistakes: Callable[[cfg.ExperimentConfig, bool, bool], Iterable[str]],
+    task_mistakes: TaskMistakes,
     continues: bool = False,
 ) -> None:
     """Checks an experiment with all changes applied.
 
     `mode`, one of `MODES`, decides which files are needed; None needs none.
-    `task_mistakes` is called with the experiment, whether it is trained and whether it
-    is evaluated; `continues` says that a training goes on from its checkpoint. Raises
-    `ConfigError` with one sentence and line per mistake.
+    `task_mistakes` are those of its kind; `continues` says that a training goes on from
+    its checkpoint. Raises `ConfigError` with one sentence and line per mistake.
     """
     checked = _without_best(params) if mode == "eval" else params
     # Values of a wrong type or size would only confuse the checks of what they mean.

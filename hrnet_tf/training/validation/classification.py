@@ -8,6 +8,7 @@ from official.vision.dataloaders.tfds_classification_decoders import (
     TFDS_ID_TO_DECODER_MAP,
 )
 
+from hrnet_tf.tasks.evaluation import VALIDATION_LOSS
 from hrnet_tf.training.validation import (
     augmentation,
     backbone,
@@ -126,12 +127,12 @@ def _word(value: bool) -> str:
 def _metric_names(task: ImageClassificationTask) -> list[str]:
     """What an evaluation reports, in the names that the task gives it."""
     if task.train_data.is_multilabel:
-        return ["globalPR-AUC", "meanPR-AUC", "validation_loss"]
+        return ["globalPR-AUC", "meanPR-AUC", VALIDATION_LOSS]
     thresholds = _thresholds(task)
     return [
         "accuracy",
         f"top_{task.evaluation.top_k}_accuracy",
         *(f"precision_at_threshold_{threshold}" for threshold in thresholds),
         *(f"recall_at_threshold_{threshold}" for threshold in thresholds),
-        "validation_loss",
+        VALIDATION_LOSS,
     ]

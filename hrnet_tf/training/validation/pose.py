@@ -22,6 +22,7 @@ from hrnet_tf.evaluation import coco_files, coco_keypoints, keypoint_metrics
 from hrnet_tf.evaluation.coco_files import Truth
 from hrnet_tf.evaluation.distances import NormalizerError
 from hrnet_tf.evaluation.matched import AnnotatedPeople
+from hrnet_tf.tasks.evaluation import VALIDATION_LOSS
 from hrnet_tf.training.validation import backbone, inputs, trainer
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def _metrics(task: pose.PoseTask, truth: Truth[CocoPeople] | None) -> Iterator[s
         yield from coco_keypoints.LEVELS
     # A detector's boxes have no targets, so there is no loss.
     if not task.validation_data.detections_file:
-        yield trainer.VALIDATION_LOSS
+        yield VALIDATION_LOSS
 
 
 def _metric_mistakes(task: pose.PoseTask) -> Iterator[str]:

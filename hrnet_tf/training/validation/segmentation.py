@@ -19,6 +19,7 @@ from hrnet_tf.data.vocabularies.label_sets import (
 )
 from hrnet_tf.evaluation.segmentation import METRICS
 from hrnet_tf.messages import listed
+from hrnet_tf.tasks.evaluation import VALIDATION_LOSS
 from hrnet_tf.training.validation import backbone, choices, inputs, trainer
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def mistakes(
         yield from inputs.records_mistakes("task.validation_data", data, _ADVICE)
         yield from inputs.completeness_mistakes(params, "images")
     classes = label_set.classes if label_set else ()
-    metrics = [*METRICS, "validation_loss", *(f"iou/{name}" for name in classes)]
+    metrics = [*METRICS, VALIDATION_LOSS, *(f"iou/{name}" for name in classes)]
     yield from trainer.best_metric_mistakes(params.trainer, metrics)
 
 

@@ -10,6 +10,7 @@ from official.modeling import optimization
 from official.modeling.optimization import optimizer_factory
 
 from hrnet_tf.messages import did_you_mean
+from hrnet_tf.tasks.evaluation import VALIDATION_LOSS
 from hrnet_tf.training import devices
 from hrnet_tf.training.devices import ALL_GPUS, LOCAL_STRATEGIES
 from hrnet_tf.training.validation import choices, schedules
@@ -19,7 +20,6 @@ _REDUCTIONS = {
     "mirrored": ("nccl", "hierarchical_copy"),
     "multi_worker_mirrored": ("ring", "nccl"),
 }
-VALIDATION_LOSS = "validation_loss"
 PRECISIONS = (None, "float32", "float16", "bfloat16")
 
 
