@@ -184,6 +184,15 @@ class Flags:
         """What becomes of faulty labels; see `data.files.faults`."""
         self.enum("on_error", ["fail", "skip"], text, default="fail")
 
+    def area_from(
+        self,
+        text: str = "Where the area of an annotation comes from that has none, or 0.",
+        with_crowdpose: bool = False,
+    ) -> None:
+        """Where areas come from that labels do not have; None if not given."""
+        sources = ["box", "segmentation", *(["crowdpose"] if with_crowdpose else [])]
+        self.enum("area_from", sources, text)
+
     def exif(self, text: str) -> None:
         """Whether pictures are turned by their EXIF orientation; None if not given."""
         self.enum("exif", ["apply", "ignore"], text)

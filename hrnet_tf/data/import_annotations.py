@@ -82,11 +82,7 @@ def define_flags() -> flags.FlagValues:
         "box_margin",
         "What --box_from=keypoints leaves around: 10% of the longer side, or 20px.",
     )
-    flag.enum(
-        "area_from",
-        ["box", "segmentation"],
-        "Where the area of an object comes from that has none, or 0.",
-    )
+    flag.area_from("Where the area of an object comes from that has none, or 0.")
     flag.string(
         "hidden_flag",
         "labelme: name of the flag, label_studio: name of the choice, that marks a "

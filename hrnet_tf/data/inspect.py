@@ -42,11 +42,10 @@ def define_flags() -> flags.FlagValues:
         "that share the skeleton, or all.",
         "all",
     )
-    flag.enum(
-        "area_from",
-        ["box", "segmentation", "crowdpose"],
+    flag.area_from(
         "With annotations: where the area comes from of those that have none, or 0; "
         "crowdpose, of people alone, is 0.53 of the box for all.",
+        with_crowdpose=True,
     )
     flag.boolean(
         "include_masks", "With annotations of objects: whether to read masks.", True

@@ -66,11 +66,7 @@ def define_flags() -> flags.FlagValues:
         "Name of the category, several names with commas that share the skeleton, or "
         "all. By default the only one.",
     )
-    flag.enum(
-        "area_from",
-        ["box", "segmentation"],
-        "Where the area of people comes from who have none.",
-    )
+    flag.area_from("Where the area of people comes from who have none.")
     flag.on_error("At a faulty image or annotation: end, or leave it out.")
     flag.integer(
         "min_pairs", "Keypoints of fewer pairs than this are named.", 30, least=1

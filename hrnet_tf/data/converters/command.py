@@ -69,18 +69,6 @@ class ConverterFlags(command_line.Flags):
             "absolute, with .., or through a link.",
         )
 
-    def area_from(self, of_people: bool = False) -> None:
-        """Where areas come from that an annotation file does not have."""
-        sources = ["box", "segmentation"]
-        text = "Where the area of an annotation comes from that has none, or 0."
-        if of_people:
-            sources.append("crowdpose")
-            text = (
-                f"{text[:-1]}; crowdpose takes 0.53 of the box for all, as CrowdPose's "
-                "evaluation does."
-            )
-        self.enum("area_from", sources, text)
-
     def vocabulary(
         self, name: str, load: Callable[[str], Any], text: str, default: str | None
     ) -> None:
