@@ -372,7 +372,7 @@ def test_regions_of_pascal_context(count, given_file, tmp_path):
     def read(path):
         pairs, read_labels = pascal_context.find_pairs(str(tmp_path), path, "val")
         for pair in pairs:
-            read_labels(pair)
+            read_labels(pair, 10_000_000)
 
     fuzz(count, texts(document, json.dumps), given_file(read))
 
@@ -422,7 +422,7 @@ def test_label_sets(count, given_file, tmp_path):
         for labels in paths:
             reader = segmentation_folder.FolderLabels(label_set)
             try:
-                values = reader.read(Pair(labels, labels)).classes
+                values = reader.read(Pair(labels, labels), 10_000).classes
             except Unusable:
                 continue
             assert set(np.unique(values)) <= {*range(label_set.num_classes), 255}

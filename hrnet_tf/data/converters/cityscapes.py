@@ -49,9 +49,9 @@ def find_pairs(data_dir: str, split: str) -> list[Pair]:
     return pairs
 
 
-def read_labels(pair: Pair) -> Labels:
+def read_labels(pair: Pair, max_pixels: int) -> Labels:
     """Reads label ids as class numbers. Raises `Unusable`."""
     mapping = np.full(_LAST_ID + 1, IGNORE)
     mapping[list(_CLASS_IDS)] = range(len(_CLASS_IDS))
     allowed = "Cityscapes' label ids 0 to 33"
-    return Labels(read_grey_labels(pair.labels, mapping, allowed))
+    return Labels(read_grey_labels(pair.labels, max_pixels, mapping, allowed))

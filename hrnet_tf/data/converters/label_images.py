@@ -12,7 +12,6 @@ from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.files.images import read_file
 from hrnet_tf.data.files.picture_headers import Header
-from hrnet_tf.input_files import MAX_PIXELS
 from hrnet_tf.messages import one_line
 
 
@@ -41,7 +40,7 @@ class LabelImage:
         return self.values * (255 // (2**self.bits - 1) if self.bits < 8 else 1)
 
 
-def read_label_image(path: str, max_pixels: int = MAX_PIXELS) -> LabelImage:
+def read_label_image(path: str, max_pixels: int) -> LabelImage:
     """Reads a label image of at most `max_pixels`. Raises `Unusable`."""
     encoded = read_file(path, "labels")
     try:
@@ -133,9 +132,11 @@ def _check_opacity(path: str, is_opaque: np.ndarray) -> None:
         )
 
 
-def read_grey_labels(path: str, mapping: np.ndarray, allowed: str) -> np.ndarray:
+def read_grey_labels(
+    path: str, max_pixels: int, mapping: np.ndarray, allowed: str
+) -> np.ndarray:
     """Reads a grey label image as uint8 [H, W]; see `map_values`. Raises `Unusable`."""
-    values = read_label_image(path).values
+    values = read_label_image(path, max_pixels).values
     if values.ndim != 2:
         raise Unusable(
             "coloured labels", f"{path} is an RGB image; labels must be grey."

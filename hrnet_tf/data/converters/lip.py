@@ -66,7 +66,8 @@ def _folder(data_dir: str, archive: str, name: str) -> str:
     return folder
 
 
-def read_labels(pair: Pair) -> Labels:
+def read_labels(pair: Pair, max_pixels: int) -> Labels:
     """Reads class numbers. Raises `Unusable`."""
     mapping = np.arange(BUILT_IN["lip"].num_classes)
-    return Labels(read_grey_labels(pair.labels, mapping, "LIP's labels 0 to 19"))
+    allowed = "LIP's labels 0 to 19"
+    return Labels(read_grey_labels(pair.labels, max_pixels, mapping, allowed))

@@ -23,8 +23,7 @@ from hrnet_tf.data.files.faults import ConversionError, Unusable
 from hrnet_tf.data.files.images import is_plain_name, read_file
 from hrnet_tf.data.files.matlab import read_arrays
 from hrnet_tf.data.files.media import is_hidden
-from hrnet_tf.data.files.pictures import MAX_PIXELS
-from hrnet_tf.input_files import InputFileError, names_in, read_json
+from hrnet_tf.input_files import MAX_PIXELS, InputFileError, names_in, read_json
 from hrnet_tf.messages import listed, shown_at
 
 # The numbers of the 59 classes among the 459 labels, in their order.
@@ -35,7 +34,6 @@ _LABEL_IDS = (
     *(420, 424, 427, 440, 445, 454, 458),
 )
 _NUM_LABELS = 459
-_LARGEST_MAT = 8 * MAX_PIXELS + 1000  # bytes
 
 # Class numbers by label; all other labels are background.
 _CLASSES_OF_LABELS = np.zeros(_NUM_LABELS + 1, np.int64)
@@ -157,9 +155,16 @@ def _read_image(entry: dict[str, Any]) -> tuple[str, tuple[int, int, Any]]:
     return name, (height, width, image_id)
 
 
-def _read_regions(pair: Pair) -> Labels:
+def _read_regions(pair: Pair, max_pixels: int) -> Labels:
     """Draws an image's regions over each other, in the order of the file."""
     assert isinstance(pair, _RegionPair)
+    if pair.height * pair.width > max_pixels:
+        raise Unusable(
+            "labels of too many pixels",
+            f"{pair.labels} has {pair.width}x{pair.height} pixels (image_id "
+            f"{pair.image_id}), and at most {max_pixels} are read; allow more with "
+            "--max_pixels.",
+        )
     labels = np.zeros((pair.height, pair.width), np.int64)
     for region in pair.regions:
         where = (
@@ -181,13 +186,15 @@ def _read_regions(pair: Pair) -> Labels:
     return _classes_of(labels, source)
 
 
-def _read_mat(pair: Pair) -> Labels:
+def _read_mat(pair: Pair, max_pixels: int) -> Labels:
     content = read_file(pair.labels, "labels")
+    # float64 LabelMaps, or as much as there may be beside small ones.
+    most = 8 * max(max_pixels, MAX_PIXELS) + 1000
     try:
-        labels = read_arrays(content, ["LabelMap"], _LARGEST_MAT).get("LabelMap")
+        labels = read_arrays(content, ["LabelMap"], most).get("LabelMap")
         if labels is None:
             raise ValueError("it has none")
-        if labels.size > MAX_PIXELS:
+        if labels.size > max_pixels:
             raise ValueError(f"it is of the size {list(labels.shape)}")
         with np.errstate(invalid="ignore"):
             numbers = labels.astype(np.int64)
@@ -207,7 +214,7 @@ def _classes_of(numbers: np.ndarray, source: str) -> Labels:
     )
 
 
-def _read_png(pair: Pair) -> Labels:
+def _read_png(pair: Pair, max_pixels: int) -> Labels:
     mapping = np.arange(len(_LABEL_IDS) + 1)
     allowed = "the class numbers 0 to 59"
-    return Labels(read_grey_labels(pair.labels, mapping, allowed))
+    return Labels(read_grey_labels(pair.labels, max_pixels, mapping, allowed))

@@ -53,8 +53,8 @@ class Labels:
     palette: Mapping[int, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
 
-# Reads a pair's labels, in any process; raises `Unusable`.
-LabelReader = Callable[[Pair], Labels]
+# Reads a pair's labels, of at most so many pixels, in any process; raises `Unusable`.
+LabelReader = Callable[[Pair, int], Labels]
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -199,7 +199,7 @@ def _read_pair(
     header = pictures.look_at(pair.labels)
     if header:
         check_size((header.width, header.height), (width, height), (height, width))
-    labels = read_labels(pair)
+    labels = read_labels(pair, rules.max_pixels)
     if header and rules.exif == "apply":
         turned = pictures.turned(labels.classes, header.orientation)
         labels = dataclasses.replace(labels, classes=turned)

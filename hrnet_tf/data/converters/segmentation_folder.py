@@ -48,9 +48,9 @@ def find_pairs(
     return pairs
 
 
-def read_labels(pair: Pair, label_set: LabelSet) -> Labels:
+def read_labels(pair: Pair, max_pixels: int, label_set: LabelSet) -> Labels:
     """Reads one label image by itself: see `FolderLabels`."""
-    return FolderLabels(label_set).read(pair)
+    return FolderLabels(label_set).read(pair, max_pixels)
 
 
 class FolderLabels:
@@ -69,9 +69,9 @@ class FolderLabels:
         self._mapping[list(values)] = range(label_set.num_classes)
         self._is_undeclared = IGNORE not in (*values, *label_set.ignored_values)
 
-    def read(self, pair: Pair) -> Labels:
+    def read(self, pair: Pair, max_pixels: int) -> Labels:
         """Reads the classes of a label image. Raises `Unusable`."""
-        image = read_label_image(pair.labels)
+        image = read_label_image(pair.labels, max_pixels)
         if image.values.ndim == 3:
             return Labels(self._from_colors(image))
         if image.palette is None:

@@ -14,11 +14,17 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from hrnet_tf.data import cityscapes, lip, pascal_context, segmentation_folder
+from hrnet_tf.data.converters import cityscapes as cityscapes_layout
+from hrnet_tf.data.converters import lip as lip_layout
+from hrnet_tf.data.converters import pascal_context as context_layout
+from hrnet_tf.data.converters import segmentation
 from hrnet_tf.data.converters.label_images import read_label_image
+from hrnet_tf.data.converters.segmentation import Labels, Pair
+from hrnet_tf.data.converters.segmentation_folder import FolderLabels
 from hrnet_tf.data.files import pictures
 from hrnet_tf.data.files.faults import Unusable
 from hrnet_tf.data.records import segmentation as segmentation_records
-from hrnet_tf.data.vocabularies.label_sets import BUILT_IN
+from hrnet_tf.data.vocabularies.label_sets import BUILT_IN, load_label_set
 from hrnet_tf.ops import images
 
 HEIGHT, WIDTH = 12, 20
@@ -915,3 +921,42 @@ def test_images_of_pascal_context_are_checked(tmp_path, run, change, sentence):
     )
     assert code == 1
     assert sentence in error
+
+
+def test_readers_of_labels_have_the_limit_of_images(folder):
+    limit = WIDTH * HEIGHT - 1
+    label_set = load_label_set(str(folder / "classes.yaml"))
+    readers = {
+        "folder": FolderLabels(label_set).read,
+        "lip": lip_layout.read_labels,
+        "cityscapes": cityscapes_layout.read_labels,
+        "pascal": context_layout._read_png,
+    }
+    for reader in readers.values():
+        with pytest.raises(Unusable, match=f"at most {limit}; .*--max_pixels"):
+            reader(Pair("", str(folder / "labels/a.png")), limit)
+    path = folder / "labels/a.mat"
+    scipy.io.savemat(path, {"LabelMap": label_block(0)})
+    with pytest.raises(Unusable, match="it is of the size"):
+        context_layout._read_mat(Pair("", str(path)), limit)
+    regions = context_layout._RegionPair("", "x.json", HEIGHT, WIDTH, 5, [])
+    with pytest.raises(Unusable, match=f"at most {limit} are read; .*--max_pixels"):
+        context_layout._read_regions(regions, limit)
+
+
+def test_a_higher_limit_holds_for_labels_too(folder):
+    limits = []
+
+    def read(pair, max_pixels):
+        limits.append(max_pixels)
+        return Labels(np.zeros((HEIGHT, WIDTH), np.uint8))
+
+    pairs = [Pair(str(folder / "images/a.jpg"), str(folder / "labels/a.png"))]
+    segmentation.convert(
+        pairs,
+        read,
+        load_label_set(str(folder / "classes.yaml")),
+        str(folder / "records/train"),
+        max_pixels=300_000_000,
+    )
+    assert limits == [300_000_000]
