@@ -78,10 +78,8 @@ class ConvSettings:
         return config
 
     @classmethod
-    def from_config(cls, config: "dict[str, Any] | ConvSettings") -> "ConvSettings":
-        """Returns the settings that `to_config` wrote; settings pass unchanged."""
-        if isinstance(config, ConvSettings):
-            return config
+    def from_config(cls, config: dict[str, Any]) -> "ConvSettings":
+        """Returns the settings that `to_config` wrote."""
         regularizer = tf_keras.regularizers.get(config["kernel_regularizer"])
         return cls(**{**config, "kernel_regularizer": regularizer})
 
@@ -116,6 +114,13 @@ class ConfiguredLayer(tf_keras.layers.Layer):
                 value = tf_keras.regularizers.serialize(value)
             config[name] = value
         return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ConfiguredLayer":
+        if "settings" in config:
+            settings = ConvSettings.from_config(config["settings"])
+            config = {**config, "settings": settings}
+        return cls(**config)
 
 
 class NormedConv(ConfiguredLayer, abc.ABC):
@@ -202,10 +207,9 @@ class ConvNorm(NormedConv):
         strides: int = 1,
         activate: bool = True,
         use_bias: bool = False,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
-        settings = ConvSettings.from_config(settings)
         conv = tf_keras.layers.Conv2D(
             filters,
             kernel_size,
@@ -239,10 +243,9 @@ class DepthwiseNorm(NormedConv):
         self,
         strides: int = 1,
         activate: bool = False,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
-        settings = ConvSettings.from_config(settings)
         conv = tf_keras.layers.DepthwiseConv2D(
             3,
             strides=strides,
@@ -270,14 +273,14 @@ class SeparableConvNorm(ConfiguredLayer):
         filters: int,
         strides: int = 1,
         activate: bool = True,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters = filters
         self.strides = strides
         self.activate = activate
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         self.depthwise = DepthwiseNorm(
             strides, settings=self.settings, name="depthwise"
         )
@@ -303,12 +306,12 @@ class ResidualBlock(ConfiguredLayer, abc.ABC):
     def __init__(
         self,
         planes: int,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.planes = planes
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         self.activation = tf_utils.get_activation(self.settings.activation)
         self.convs = self._build_convs()
         self.shortcut: ConvNorm | None = None

@@ -20,8 +20,8 @@ from hrnet_tf.modeling.blocks import (
 )
 
 # The same in every published variant, however wide its branches are.
-BRANCH_PLANES = (32, 64, 128, 256)
-FEATURES = 2048
+_BRANCH_PLANES = (32, 64, 128, 256)
+_FEATURES = 2048
 
 
 @tf_keras.utils.register_keras_serializable(package="hrnet_tf")
@@ -33,14 +33,12 @@ class ClassificationNeck(ConfiguredLayer):
     width, and the next branch is added. A 1x1 convolution ends in 2048 channels.
     """
 
-    def __init__(
-        self, settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS, **kwargs: Any
-    ):
+    def __init__(self, settings: ConvSettings = DEFAULT_SETTINGS, **kwargs: Any):
         super().__init__(**kwargs)
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         self.widen_blocks = [
             BottleneckBlock(planes, settings=self.settings, name=f"widen{branch}")
-            for branch, planes in enumerate(BRANCH_PLANES)
+            for branch, planes in enumerate(_BRANCH_PLANES)
         ]
         self.downsample_convs = [
             ConvNorm(
@@ -51,10 +49,10 @@ class ClassificationNeck(ConfiguredLayer):
                 settings=self.settings,
                 name=f"downsample{branch}",
             )
-            for branch, planes in enumerate(BRANCH_PLANES[1:])
+            for branch, planes in enumerate(_BRANCH_PLANES[1:])
         ]
         self.final_conv = ConvNorm(
-            FEATURES, 1, use_bias=True, settings=self.settings, name="final"
+            _FEATURES, 1, use_bias=True, settings=self.settings, name="final"
         )
 
     def call(

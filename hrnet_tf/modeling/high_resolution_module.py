@@ -135,7 +135,7 @@ class FusePath(ConfiguredLayer):
         width: int,
         upsampling: str = "nearest",
         separable: bool = False,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         """Makes the path from one branch to another; branch 0 is `width` wide."""
@@ -145,7 +145,7 @@ class FusePath(ConfiguredLayer):
         self.width = width
         self.upsampling = upsampling
         self.separable = separable
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         target_width = width * 2**target
         if source > target:
             self.convs = [
@@ -201,7 +201,7 @@ class HighResolutionModule(ConfiguredLayer):
         blocks: int,
         multi_scale_output: bool = True,
         upsampling: str = "nearest",
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         """Makes branches of `blocks` blocks each; branch i is width * 2^i wide."""
@@ -211,7 +211,7 @@ class HighResolutionModule(ConfiguredLayer):
         self.blocks = blocks
         self.multi_scale_output = multi_scale_output
         self.upsampling = upsampling
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         self.activation = tf_utils.get_activation(self.settings.activation)
         # Flat, since Keras's own files leave out the weights of layers in nested lists.
         self.branch_blocks = {

@@ -33,11 +33,9 @@ class IterativeDecoder(ConfiguredLayer):
     # Made in `build`, when the widths are known.
     convs: list[SeparableConvNorm]
 
-    def __init__(
-        self, settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS, **kwargs: Any
-    ):
+    def __init__(self, settings: ConvSettings = DEFAULT_SETTINGS, **kwargs: Any):
         super().__init__(**kwargs)
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
 
     def build(self, input_shape: Mapping[str, tf.TensorShape]) -> None:
         """Makes a convolution for each branch, the lowest resolution's first."""

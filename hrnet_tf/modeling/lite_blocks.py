@@ -57,13 +57,13 @@ class ShuffleUnits(ConfiguredLayer):
     def __init__(
         self,
         widths: Sequence[int],
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         """Makes a unit for each branch; `widths` are the branches' channels."""
         super().__init__(**kwargs)
         self.widths = list(widths)
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         self.expand_convs = [
             self._pointwise(branch, "expand") for branch in range(len(widths))
         ]
@@ -110,7 +110,7 @@ class ChannelWeighting(ConfiguredLayer):
         self,
         widths: Sequence[int],
         reduction: int = 8,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         """Makes the block for branches of these channels.
@@ -121,7 +121,7 @@ class ChannelWeighting(ConfiguredLayer):
         super().__init__(**kwargs)
         self.widths = list(widths)
         self.reduction = reduction
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         channels = [width // 2 for width in widths]
         self.cross_resolution = CrossResolutionWeighting(
             channels, reduction, settings=self.settings, name="cross_resolution"
@@ -163,13 +163,13 @@ class CrossResolutionWeighting(ConfiguredLayer):
         self,
         channels: Sequence[int],
         reduction: int = 8,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.channels = list(channels)
         self.reduction = reduction
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         total = sum(channels)
         self.squeeze_conv = ConvNorm(
             total // reduction, 1, settings=self.settings, name="squeeze"
@@ -214,12 +214,12 @@ class SpatialWeighting(ConfiguredLayer):
     def __init__(
         self,
         channels: int,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.channels = channels
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         self.squeeze_conv = self._conv(
             channels // _SPATIAL_REDUCTION, "relu", "squeeze"
         )

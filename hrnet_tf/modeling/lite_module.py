@@ -36,7 +36,7 @@ class LiteModule(ConfiguredLayer):
         blocks: int,
         block: str = "lite",
         reduction: int = 8,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         """Makes `blocks` blocks, `lite` or `naive`; branch i is width * 2^i wide."""
@@ -46,7 +46,7 @@ class LiteModule(ConfiguredLayer):
         self.blocks = blocks
         self.block = block
         self.reduction = reduction
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         self.activation = tf_utils.get_activation(self.settings.activation)
         self.block_layers = [
             self._make_block(f"block{number}") for number in range(blocks)

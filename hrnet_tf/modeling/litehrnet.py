@@ -101,12 +101,12 @@ class StemUnit(ConfiguredLayer):
     def __init__(
         self,
         width: int,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.width = width
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         half = width // 2
         self.first = SeparableConvNorm(
             half, strides=2, settings=self.settings, name="first"

@@ -31,13 +31,13 @@ class ObjectAttention(ConfiguredLayer):
         self,
         num_filters: int,
         key_filters: int,
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.num_filters = num_filters
         self.key_filters = key_filters
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
 
         def conv(filters: int, name: str) -> ConvNorm:
             return ConvNorm(filters, 1, settings=self.settings, name=name)
@@ -94,7 +94,7 @@ class HRNetV2OCR(ConfiguredLayer):
         key_filters: int = 256,
         dropout_rate: float = 0.05,
         upsampling: str = "bilinear_align_corners",
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -103,7 +103,7 @@ class HRNetV2OCR(ConfiguredLayer):
         self.key_filters = key_filters
         self.dropout_rate = dropout_rate
         self.upsampling = upsampling
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
         self.auxiliary_classifier = tf_keras.layers.Conv2D(
             num_classes,
             1,
@@ -144,7 +144,7 @@ class HRNetV2OCR(ConfiguredLayer):
             self.auxiliary_mix(joined, training=training)
         )
         pixels = self.pixel_conv(joined, training=training)
-        regions = describe_regions(pixels, auxiliary_logits)
+        regions = _describe_regions(pixels, auxiliary_logits)
         context = self.attention(pixels, regions, training=training)
         fused = self.fuse_conv(tf.concat([context, pixels], -1), training=training)
         return {
@@ -153,7 +153,7 @@ class HRNetV2OCR(ConfiguredLayer):
         }
 
 
-def describe_regions(pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def _describe_regions(pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Averages the pixels of each class's region, weighted by their membership.
 
     `pixels` are features [B, h, w, C]; `logits` [B, h, w, K] say how much each pixel

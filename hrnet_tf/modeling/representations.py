@@ -48,12 +48,12 @@ class HRNetV2(ConfiguredLayer):
     def __init__(
         self,
         upsampling: str = "bilinear",
-        settings: ConvSettings | dict[str, Any] = DEFAULT_SETTINGS,
+        settings: ConvSettings = DEFAULT_SETTINGS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.upsampling = upsampling
-        self.settings = ConvSettings.from_config(settings)
+        self.settings = settings
 
     def build(self, input_shape: Mapping[str, tf.TensorShape]) -> None:
         """Makes the convolution that is as wide as all branches together."""

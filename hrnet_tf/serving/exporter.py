@@ -19,7 +19,7 @@ from hrnet_tf.training.run_file import RunFile
 from hrnet_tf.training.validation.inputs import pattern_mistakes
 
 # Inputs whose maps are compared one by one.
-COMPARED_INPUTS = 4
+_COMPARED_INPUTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +158,8 @@ class Exporter(abc.ABC):
         """A few inputs [N, H, W, 3], or noise if there is no data, to compare maps."""
         if has_data:
             data = self.task.task_config.validation_data
-            return np.stack(list(self.read_samples(data, COMPARED_INPUTS)))
-        shape = (COMPARED_INPUTS, *self.metadata.input_size, 3)
+            return np.stack(list(self.read_samples(data, _COMPARED_INPUTS)))
+        shape = (_COMPARED_INPUTS, *self.metadata.input_size, 3)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
     def calibration_samples(self, count: int) -> list[np.ndarray]:

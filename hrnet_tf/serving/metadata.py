@@ -29,7 +29,7 @@ FILE_NAME = "hrnet_tf.json"
 MAX_BYTES = 2**24
 
 # Done inside the model; for those who cut the network out of it.
-NORMALIZATION = {
+_NORMALIZATION = {
     "scale": 1 / 255,
     "mean": IMAGE_MEAN,
     "standard_deviation": IMAGE_STD,
@@ -187,7 +187,7 @@ class Metadata(abc.ABC):
             if field.name == "version":
                 values["task"] = self.task
             elif key == _INPUT:
-                values["normalization"] = NORMALIZATION
+                values["normalization"] = _NORMALIZATION
         return values
 
     def to_json(self) -> str:

@@ -55,7 +55,7 @@ def add_webcam(predictor: Predictor, max_pixels: int) -> None:
     def look(
         sent: dict[str, Any] | None, threshold: float, follower: Follower | None
     ) -> tuple[np.ndarray, Follower]:
-        image = read_snapshot(sent, max_pixels)
+        image = _read_snapshot(sent, max_pixels)
         follower = follower or Follower(predictor)
         least = checked_threshold(threshold)
         people = follower.look(image, time.monotonic())
@@ -73,7 +73,7 @@ def add_webcam(predictor: Predictor, max_pixels: int) -> None:
     )
 
 
-def read_snapshot(sent: Any, max_pixels: int) -> np.ndarray:
+def _read_snapshot(sent: Any, max_pixels: int) -> np.ndarray:
     """The pixels of a picture that a webcam sent. Raises `gradio.Error`."""
     if not is_snapshot(sent):
         raise mistake("What was sent is not a picture of a webcam.")

@@ -15,7 +15,7 @@ from hrnet_tf.training import devices
 from hrnet_tf.training.experiment import ConfigError
 
 # The TPU of the machine that the command runs on, a TPU VM.
-LOCAL = "local"
+_LOCAL = "local"
 # Where TensorFlow looks for a name, if it is given none.
 NAMES = ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_CONFIG")
 
@@ -37,7 +37,7 @@ def is_used(runtime: cfg.RuntimeConfig) -> bool:
 
 def is_elsewhere(runtime: cfg.RuntimeConfig) -> bool:
     """Whether a run uses a TPU whose machine is another: that one reads the data."""
-    return is_used(runtime) and runtime.tpu != LOCAL
+    return is_used(runtime) and runtime.tpu != _LOCAL
 
 
 def connect(

@@ -29,7 +29,7 @@ from hrnet_tf.weights.tensor_files import read_tensors
 
 # InPlaceABN's norms compute with |scale| + epsilon in place of the scale
 # (sync_bn/inplace_abn in the official segmentation repository's first version).
-INPLACE_ABN_EPSILON = 1e-5
+_INPLACE_ABN_EPSILON = 1e-5
 
 # Of a weight, and of the standard deviation in a norm. Networks stay far below; a wrong
 # bit in an exponent seldom does.
@@ -217,7 +217,7 @@ def _check_model_id(
 
 def _without_inplace_abn(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
-        name: np.abs(tensor) + INPLACE_ABN_EPSILON
+        name: np.abs(tensor) + _INPLACE_ABN_EPSILON
         if name.removesuffix(".weight") + ".running_var" in tensors
         and name.endswith(".weight")
         else tensor

@@ -29,7 +29,7 @@ from hrnet_tf.weights.containers import (
 )
 from hrnet_tf.weights.errors import WeightsError, reason
 
-INSTALL = "install it with: pip install 'hrnet_tf[convert]'"
+_INSTALL = "install it with: pip install 'hrnet_tf[convert]'"
 
 _SAFETENSORS_TYPES = {
     "F64": np.float64,
@@ -112,7 +112,7 @@ def _read_safetensors(path: str) -> dict[str, np.ndarray]:
     try:
         import safetensors
     except ImportError:
-        raise WeightsError(f"Reading {path} needs safetensors: {INSTALL}.") from None
+        raise WeightsError(f"Reading {path} needs safetensors: {_INSTALL}.") from None
     if not file_kinds.is_safetensors(path) and (words := file_kinds.what_it_is(path)):
         raise WeightsError(f"{path} cannot be read as safetensors: it is {words}.")
     content = read_bytes(path)
@@ -162,7 +162,7 @@ def _read_torch(path: str) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError:
-        raise WeightsError(f"Reading {path} needs PyTorch: {INSTALL}.") from None
+        raise WeightsError(f"Reading {path} needs PyTorch: {_INSTALL}.") from None
     try:
         with (
             warnings.catch_warnings(),

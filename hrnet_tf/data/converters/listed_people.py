@@ -31,7 +31,7 @@ class ListConversion(RecordConversion):
     def __init__(self, output_prefix: str, *, overwrite: bool = False, **options: Any):
         """See `RecordConversion`; raises `OutputError` if that file exists, too."""
         super().__init__(output_prefix, overwrite=overwrite, **options)
-        self.annotations = annotations_beside(output_prefix)
+        self.annotations = _annotations_beside(output_prefix)
         check_output(self.annotations, overwrite, flag="--output_prefix")
 
     def convert(
@@ -78,7 +78,7 @@ class ListConversion(RecordConversion):
             yield
 
 
-def annotations_beside(output_prefix: str) -> str:
+def _annotations_beside(output_prefix: str) -> str:
     """The annotations of the records of an output prefix."""
     return f"{names.normalized(output_prefix)}.annotations.json"
 

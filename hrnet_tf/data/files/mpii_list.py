@@ -24,7 +24,7 @@ from hrnet_tf.data.files.matlab import read_arrays
 from hrnet_tf.input_files import InputFileError, read_bytes, read_json
 from hrnet_tf.messages import listed, shown_at
 
-NUM_JOINTS = 16
+_NUM_JOINTS = 16
 _KEYS = ("image", "center", "scale", "joints", "joints_vis")
 # By how many scales official code lowers the centre, "to avoid cropping limbs".
 _LOWERED = 15
@@ -123,18 +123,18 @@ def _read_joints(entry: dict[str, Any]) -> np.ndarray:
     are_joints = isinstance(joints, list) and all(
         is_number_list(joint) and len(joint) == 2 for joint in joints
     )
-    if not are_joints or len(joints) != NUM_JOINTS:
+    if not are_joints or len(joints) != _NUM_JOINTS:
         received = f"has {len(joints)}" if are_joints else "is no list of"
         raise Unusable(
             "wrong joints",
-            f"joints {received} pairs of numbers; MPII has {NUM_JOINTS}.",
+            f"joints {received} pairs of numbers; MPII has {_NUM_JOINTS}.",
         )
     is_visible = isinstance(visible, list) and all(v in (0, 1) for v in visible)
-    if not is_visible or len(visible) != NUM_JOINTS:
+    if not is_visible or len(visible) != _NUM_JOINTS:
         raise Unusable(
             "wrong joints",
             f"joints_vis is {shown_at('joints_vis', entry)}; it must hold "
-            f"{NUM_JOINTS} numbers, 0 or 1.",
+            f"{_NUM_JOINTS} numbers, 0 or 1.",
         )
     return _keypoints(np.array(joints, np.float64), np.array(visible, bool))
 
@@ -169,8 +169,8 @@ class _Truth:
         """Reads it, for the people of a list."""
         shapes = {
             "headboxes_src": (2, 2, count),
-            "pos_gt_src": (NUM_JOINTS, 2, count),
-            "jnt_missing": (NUM_JOINTS, count),
+            "pos_gt_src": (_NUM_JOINTS, 2, count),
+            "jnt_missing": (_NUM_JOINTS, count),
         }
         content = _load_mat(path, shapes)
         for name, shape in shapes.items():

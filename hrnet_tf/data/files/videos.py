@@ -61,7 +61,7 @@ def is_video(source: str) -> bool:
     return media.is_video(source) or is_stream(source) or is_camera(source)
 
 
-def without_password(source: str) -> str:
+def _without_password(source: str) -> str:
     """An address without who may read it."""
     return _PASSWORD.sub("", source)
 
@@ -76,7 +76,7 @@ def open_video(source: str, max_pixels: int = MAX_PIXELS) -> Video:
     if is_camera(source):
         return cameras.open_camera(int(source))
     av = import_av()
-    name = without_password(source)
+    name = _without_password(source)
     with contextlib.ExitStack() as stack:
         if is_stream(source):
             container = _open_stream(av, source, name)

@@ -15,7 +15,7 @@ class _Tree(ET.TreeBuilder):
         raise ValueError("it has a document type, which CVAT does not write")
 
 
-def parse_xml(content: str | bytes, path: str) -> ET.Element:
+def _parse_xml(content: str | bytes, path: str) -> ET.Element:
     """Parses XML without entities. Raises `InputFileError`."""
     try:
         parser = ET.XMLParser(target=_Tree())
@@ -27,8 +27,8 @@ def parse_xml(content: str | bytes, path: str) -> ET.Element:
 
 
 def read_xml(path: str) -> ET.Element:
-    """Reads an XML file; see `parse_xml`."""
-    return parse_xml(read_bytes(path), path)
+    """Reads an XML file. Raises `InputFileError`."""
+    return _parse_xml(read_bytes(path), path)
 
 
 def read_labels(root: ET.Element, labels: Labels, source: Source, path: str) -> None:
@@ -60,7 +60,7 @@ def _read_edges(
     """
     if not drawing.strip():
         return None
-    root = parse_xml(f"<svg>{drawing}</svg>", f"{path}: the drawing of a skeleton")
+    root = _parse_xml(f"<svg>{drawing}</svg>", f"{path}: the drawing of a skeleton")
     nodes = {
         node.get("data-node-id"): source.renamed(node.get("data-label-name", ""))
         for node in root.iterfind(".//{*}circle")

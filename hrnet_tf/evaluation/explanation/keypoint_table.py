@@ -8,7 +8,7 @@ from hrnet_tf.evaluation.explanation.tables import Table, as_count, as_percent
 from hrnet_tf.evaluation.matched import NOBODY
 
 # Share of a person's size, the root of the area, within which PCK calls it correct.
-PCK_LIMIT = 0.1
+_PCK_LIMIT = 0.1
 
 
 def keypoint_table(errors: Errors, skeleton: Skeleton) -> Table:
@@ -18,11 +18,11 @@ def keypoint_table(errors: Errors, skeleton: Skeleton) -> Table:
     """
     matches = errors.matches
     counts = labelled(matches.annotated).sum(axis=0)
-    distances = relative_distances(errors)
+    distances = _relative_distances(errors)
     is_known = np.isfinite(distances)
     per_kind = [(errors.kinds == kind).sum(axis=0) for kind in range(len(KIND_NAMES))]
     numbers = [
-        np.sum(is_known & (distances <= PCK_LIMIT), axis=0),
+        np.sum(is_known & (distances <= _PCK_LIMIT), axis=0),
         *per_kind,
         counts - np.sum(per_kind, axis=0),
     ]
@@ -35,13 +35,13 @@ def keypoint_table(errors: Errors, skeleton: Skeleton) -> Table:
         "keypoint",
         {"labelled": as_count, **dict.fromkeys(forms, as_percent)},
         dict(zip(skeleton.keypoints, columns.tolist(), strict=True)),
-        f"PCK: within {PCK_LIMIT:g} of the person's size, the root of the area. error: "
-        "mean distance of predicted people's keypoints, as a share of that size. "
-        "nobody: labelled on someone of whom nothing was predicted.",
+        f"PCK: within {_PCK_LIMIT:g} of the person's size, the root of the area. "
+        "error: mean distance of predicted people's keypoints, as a share of that "
+        "size. nobody: labelled on someone of whom nothing was predicted.",
     )
 
 
-def relative_distances(errors: Errors) -> np.ndarray:
+def _relative_distances(errors: Errors) -> np.ndarray:
     """From predicted to labelled keypoints, in sizes of the person; NaN without one."""
     matches = errors.matches
     found = matches.person != NOBODY

@@ -25,7 +25,7 @@ from hrnet_tf.evaluation.matched import (
 )
 from hrnet_tf.ops import oks
 
-LEAST_OKS = 0.1
+_LEAST_OKS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ def match_by_likeness(
 
     `average_precision` must be of the people in `annotated`, in the same order.
     """
-    comparison = average_precision.compare(predicted, thresholds=[LEAST_OKS])
+    comparison = average_precision.compare(predicted, thresholds=[_LEAST_OKS])
     person = np.full(len(predicted.score), NOBODY, np.int64)
     is_false = np.zeros(len(person), bool)
     is_duplicate = np.zeros(len(person), bool)
@@ -84,7 +84,7 @@ def match_by_likeness(
         is_false[rows] = ~is_excused & (person[rows] == NOBODY)
         lonely = rows[is_false[rows]]
         likeness = _oks(lonely, people, predicted, annotated, skeleton)
-        is_duplicate[lonely] = likeness.max(axis=1, initial=0) >= LEAST_OKS
+        is_duplicate[lonely] = likeness.max(axis=1, initial=0) >= _LEAST_OKS
     return Matches(predicted, annotated, person, is_false, is_duplicate)
 
 
@@ -109,7 +109,7 @@ def _match_own(
     while waiting:
         place = waiting.pop()
         one = rows[[place]], own[[place]]
-        if _oks(*one, predicted, annotated, skeleton)[0, 0] < LEAST_OKS:
+        if _oks(*one, predicted, annotated, skeleton)[0, 0] < _LEAST_OKS:
             continue
         others = np.flatnonzero(of_whom == own[place])
         if own[place] in own[others]:
@@ -135,7 +135,7 @@ def _match_mirrored(
     likeness = _oks(rows, people, predicted, annotated, skeleton, mirror)
     for place, row in enumerate(rows):
         best = int(np.argmax(likeness[place]))
-        if likeness[place, best] >= LEAST_OKS:
+        if likeness[place, best] >= _LEAST_OKS:
             person[row] = people[best]
             likeness[:, best] = 0
 

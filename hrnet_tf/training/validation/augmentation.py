@@ -17,7 +17,7 @@ from hrnet_tf.training.validation import choices
 _OF_BOXES = "detection_v0"
 
 
-def policy_mistakes(
+def _policy_mistakes(
     path: str, augmentation: hyperparams.OneOfConfig | None, has_boxes: bool
 ) -> Iterator[str]:
     """Checks `aug_type`; `has_boxes` says that the task augments boxes, too."""
@@ -62,14 +62,14 @@ def parser_mistakes(path: str, parser: hyperparams.Config) -> Iterator[str]:
             f"{path}.aug_rand_jpeg", jpeg, "min_quality", "max_quality", strictly=True
         )
     is_retinanet = not hasattr(parser, "rpn_fg_fraction")
-    yield from policy_mistakes(f"{path}.aug_type", parser.aug_type, is_retinanet)
+    yield from _policy_mistakes(f"{path}.aug_type", parser.aug_type, is_retinanet)
     if is_retinanet:
-        yield from unused_mistakes(path, parser, aug_policy=None)
+        yield from _unused_mistakes(path, parser, aug_policy=None)
 
 
 def classification_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
     """Checks how the Garden augments images of image classification."""
-    yield from policy_mistakes(f"{path}.aug_type", data.aug_type, has_boxes=False)
+    yield from _policy_mistakes(f"{path}.aug_type", data.aug_type, has_boxes=False)
     if erasing := data.random_erasing:
         key = f"{path}.random_erasing"
         yield from choices.in_order(key, erasing, "min_area", "max_area")
@@ -78,12 +78,12 @@ def classification_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
                 f"{key}.min_aspect is {erasing.min_aspect}; it must not be above 1, "
                 "since the greatest aspect is its inverse."
             )
-    yield from unused_mistakes(
+    yield from _unused_mistakes(
         path, data, crop_area_range=(0.08, 1.0), aug_policy=None, randaug_magnitude=10
     )
     if mixup := data.mixup_and_cutmix:
         key = f"{path}.mixup_and_cutmix"
-        yield from unused_mistakes(key, mixup, switch_prob=0.5)
+        yield from _unused_mistakes(key, mixup, switch_prob=0.5)
         if not mixup.mixup_alpha and not mixup.cutmix_alpha:
             yield (
                 f"{key}.mixup_alpha and cutmix_alpha are 0; one must be above 0, or "
@@ -91,7 +91,7 @@ def classification_mistakes(path: str, data: cfg.DataConfig) -> Iterator[str]:
             )
 
 
-def unused_mistakes(
+def _unused_mistakes(
     path: str, section: hyperparams.Config, **defaults: Any
 ) -> Iterator[str]:
     """Checks that nothing is set that the Garden does not look at."""

@@ -16,10 +16,10 @@ def one_of(path: str, received: Any, allowed: Iterable[str]) -> Iterator[str]:
     """Checks that the key `path` holds one of the allowed values."""
     allowed = list(allowed)
     if received not in allowed:
-        yield not_one_of(path, received, allowed)
+        yield _not_one_of(path, received, allowed)
 
 
-def not_one_of(path: str, received: Any, allowed: list[str]) -> str:
+def _not_one_of(path: str, received: Any, allowed: list[str]) -> str:
     """The sentence about a value that is not allowed."""
     names = ", ".join(filter(None, allowed)) + (", or empty" if "" in allowed else "")
     return (
