@@ -4,15 +4,13 @@ import numpy as np
 
 from hrnet_tf.inspection.findings import Finding, Findings, Place
 from hrnet_tf.inspection.report import Distribution, Section
-from hrnet_tf.ops.box_overlaps import box_overlaps
+from hrnet_tf.ops.box_overlaps import MEDIUM_AREA, SMALL_AREA, box_overlaps
 
 NEAR_DUPLICATE = "two annotations with nearly the same box"
 AREA_BEYOND_BOX = "area larger than the box"
 BEYOND_IMAGE = "box of which more than half is beyond the image"
 
 _NEAR_DUPLICATE_IOU = 0.95
-# COCO's limits of small and medium areas, in square pixels.
-_SMALL, _MEDIUM = 32**2, 96**2
 # COCO rounds boxes to hundredths of a pixel, and its areas are those of polygons.
 _ROUNDING = 0.01
 _MOST_AREA = 1.1
@@ -40,7 +38,7 @@ class BoxStatistics:
                 | (y + h > height + _ROUNDING)
             )
         )
-        small, large = areas < _SMALL, areas >= _MEDIUM
+        small, large = areas < SMALL_AREA, areas >= MEDIUM_AREA
         self._sizes["small"] += int(np.count_nonzero(small))
         self._sizes["medium"] += int(np.count_nonzero(~small & ~large))
         self._sizes["large"] += int(np.count_nonzero(large))

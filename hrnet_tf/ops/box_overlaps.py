@@ -1,6 +1,9 @@
-"""How much boxes overlap, in NumPy."""
+"""How much boxes overlap, in NumPy, and which COCO calls small."""
 
 import numpy as np
+
+# COCO's limits of small and medium areas, in square pixels.
+SMALL_AREA, MEDIUM_AREA = 32**2, 96**2
 
 
 def box_overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

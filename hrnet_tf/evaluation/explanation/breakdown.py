@@ -17,10 +17,8 @@ from hrnet_tf.evaluation.explanation.tables import (
     as_percent,
 )
 from hrnet_tf.evaluation.matched import NOBODY, AnnotatedPeople
-from hrnet_tf.ops.box_overlaps import box_overlaps
+from hrnet_tf.ops.box_overlaps import MEDIUM_AREA, SMALL_AREA, box_overlaps
 
-# COCO's limits of small and medium areas, in square pixels.
-_SMALL, _MEDIUM = 32**2, 96**2
 # Boxes that overlap by more count as crowding (Ronchi and Perona).
 _OVERLAP = 0.1
 
@@ -67,9 +65,9 @@ def _of_group(matches: Matches, members: np.ndarray, metric: Metric) -> float:
 def groups(annotated: AnnotatedPeople) -> Iterator[tuple[str, np.ndarray]]:
     """Names and members, bool [M], of all groups of people who count."""
     counts, area = annotated.counts, annotated.area
-    yield "size: small", counts & (area < _SMALL)
-    yield "size: medium", counts & (area >= _SMALL) & (area < _MEDIUM)
-    yield "size: large", counts & (area >= _MEDIUM)
+    yield "size: small", counts & (area < SMALL_AREA)
+    yield "size: medium", counts & (area >= SMALL_AREA) & (area < MEDIUM_AREA)
+    yield "size: large", counts & (area >= MEDIUM_AREA)
     others = _overlapping(annotated)
     yield "overlaps: none", counts & (others == 0)
     yield "overlaps: 1 or 2", counts & (others > 0) & (others < 3)
