@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
+import types
 import urllib.request
 import zlib
 
@@ -17,6 +19,7 @@ from page_requests import call, run_apart, serving, upload
 from PIL import Image, PngImagePlugin
 
 from hrnet_tf import demo
+from hrnet_tf import serving as serving_package
 from hrnet_tf.api import loading
 from hrnet_tf.messages import UserError
 from hrnet_tf.serving.kinds import KINDS
@@ -253,6 +256,16 @@ def test_settings_of_the_environment_are_ignored(monkeypatch, name):
     demo._ignore_settings()
     found = {n: v for n, v in os.environ.items() if n.startswith("GRADIO_")}
     assert found == {"GRADIO_TEMP_DIR": "here", "GRADIO_ANALYTICS_ENABLED": "False"}
+
+
+def test_what_is_left_of_gradio_is_not_enough(monkeypatch, capsys):
+    """pip leaves a folder behind in which something else has written."""
+    monkeypatch.setitem(sys.modules, "gradio", types.ModuleType("gradio"))
+    monkeypatch.delitem(sys.modules, "hrnet_tf.serving.page_server", raising=False)
+    monkeypatch.delattr(serving_package, "page_server", raising=False)
+    assert demo.main(["demo", "--model=any"]) == 1
+    error = capsys.readouterr().err
+    assert "The page needs Gradio" in error and "Traceback" not in error
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
