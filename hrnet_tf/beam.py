@@ -6,7 +6,6 @@ Nothing of it is imported before a command was given --runner.
 import contextlib
 import dataclasses
 import importlib
-import importlib.util
 import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from absl import flags
 
 from hrnet_tf import command_line
 from hrnet_tf.messages import UserError, did_you_mean, one_line, shortened
+from hrnet_tf.optional_packages import import_package
 
 _LONGEST_REASON = 300  # characters
 
@@ -155,11 +155,14 @@ def chosen(values: flags.FlagValues) -> BeamOptions | None:
         return None
     if not options.runner:
         raise command_line.UsageError("--runner names none, such as DirectRunner.")
-    if importlib.util.find_spec("apache_beam") is None:
+    try:
+        with _silent():
+            import_package("apache_beam")
+    except ImportError as error:
+        what = "--runner" if values["runner"].present else "This"
         raise BeamError(
-            f"{'--runner' if values['runner'].present else 'This'} needs Apache Beam, "
-            "which is not installed: pip install 'hrnet_tf[beam]'."
-        )
+            f"{what} needs Apache Beam ({error}): pip install 'hrnet_tf[beam]'."
+        ) from None
     options.check()
     for name in options.unknown_names():
         own = did_you_mean(name, list(values))

@@ -16,6 +16,7 @@ from absl import flags
 from hrnet_tf import command_line
 from hrnet_tf.api import model_flags
 from hrnet_tf.messages import UserError
+from hrnet_tf.optional_packages import import_package
 
 
 class PageError(UserError):
@@ -65,6 +66,7 @@ def serve(values: flags.FlagValues) -> None:
     # TensorFlow's own keeps the memory of the largest picture for good.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
     try:
+        import_package("gradio")
         from hrnet_tf.serving import page_server
     except ImportError as error:
         raise PageError(

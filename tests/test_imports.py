@@ -35,18 +35,19 @@ MAX_LINES = 400
 BASE = {"configs", "ops"}
 # What any room may use; these know nothing of each other but messages.
 HELPERS = {"messages", "signals", "input_files", "output_files", "progress"}
-HELPERS |= {"value_types", "processes", "preset_files"}
+HELPERS |= {"value_types", "processes", "preset_files", "optional_packages"}
 COMMANDS_TOO = {"beam", "beam_workers", "command_line", "next_steps"}
 MIDDLE = {"modeling", "losses", "data", "evaluation"}
 # The rooms of hrnet_tf that each room may import, besides itself.
 MAY_IMPORT: dict[str, set[str]] = (
     {room: set() for room in ("configs", "messages", "signals", "progress")}
     | {"value_types": set(), "scripts": set(), "preset_files": set()}
+    | {"optional_packages": set()}
     | {"ops": {"configs"}}
     | {"input_files": {"messages"}}
     | {"output_files": {"input_files", "messages"}}
     | {"processes": {"messages"}}
-    | {"beam": {"command_line", "messages"}}
+    | {"beam": {"command_line", "messages", "optional_packages"}}
     | {"next_steps": set()}
     | {
         "command_line": {"messages", "signals", "input_files", "output_files"}

@@ -6,8 +6,8 @@ Gradio's own `launch` is not used, since it can make a tunnel to a public addres
 import socket
 
 import fastapi
+import gradio
 import uvicorn
-from gradio import Blocks, mount_gradio_app, themes
 
 from hrnet_tf.serving.page_guard import Guard
 
@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def make_server(
-    page: Blocks,
+    page: gradio.Blocks,
     host: str,
     port: int,
     max_upload_mb: int,
@@ -40,7 +40,7 @@ def make_server(
 ) -> uvicorn.Server:
     """Makes the server of a page; its `run(sockets=[listen(...)])` serves it."""
     page.vibe_mode = False
-    app = mount_gradio_app(
+    app = gradio.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,
         path="/",
@@ -55,7 +55,7 @@ def make_server(
         mcp_server=False,
         pwa=False,
         # Fonts of the machine: nothing is fetched from elsewhere.
-        theme=themes.Default(font="system-ui", font_mono="monospace"),
+        theme=gradio.themes.Default(font="system-ui", font_mono="monospace"),
     )
     guard = Guard(app, host, allowed_hosts, max_upload_mb * 2**20)
     config = uvicorn.Config(

@@ -19,6 +19,7 @@ import numpy as np
 
 from hrnet_tf.input_files import open_input, parse_json, read_bytes
 from hrnet_tf.messages import did_you_mean, listed, shown
+from hrnet_tf.optional_packages import import_package
 from hrnet_tf.weights import file_kinds
 from hrnet_tf.weights.containers import (
     WRAPPERS,
@@ -110,7 +111,7 @@ def _types(tensors: Iterable[np.ndarray]) -> str:
 
 def _read_safetensors(path: str) -> dict[str, np.ndarray]:
     try:
-        import safetensors
+        safetensors = import_package("safetensors")
     except ImportError:
         raise WeightsError(f"Reading {path} needs safetensors: {_INSTALL}.") from None
     if not file_kinds.is_safetensors(path) and (words := file_kinds.what_it_is(path)):
@@ -160,7 +161,7 @@ def _read_torch(path: str) -> dict[str, np.ndarray]:
     if words := file_kinds.what_it_is(path):
         raise WeightsError(f"{path} is no PyTorch checkpoint: it is {words}.")
     try:
-        import torch
+        torch = import_package("torch")
     except ImportError:
         raise WeightsError(f"Reading {path} needs PyTorch: {_INSTALL}.") from None
     try:

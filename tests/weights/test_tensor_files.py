@@ -8,7 +8,9 @@ import os
 import pathlib
 import pickle
 import re
+import sys
 import tarfile
+import types
 import zipfile
 
 import ml_dtypes
@@ -118,11 +120,21 @@ def test_a_name_that_no_network_has_is_shown_without_its_codes(tmp_path):
     assert str(error.value).isprintable() and "red" in str(error.value)
 
 
-def test_without_torch_a_pth_says_what_to_install(tmp_path, monkeypatch):
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"\x80")
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(WeightsError, match=r"needs PyTorch: .*hrnet_tf\[convert\]"):
+@pytest.mark.parametrize(
+    "suffix, package, name",
+    [(".pth", "torch", "PyTorch"), (".safetensors", "safetensors", "safetensors")],
+)
+@pytest.mark.parametrize("is_left", [False, True])
+def test_what_a_file_needs_is_named(
+    suffix, package, name, is_left, tmp_path, monkeypatch
+):
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(
+        {"torch": b"\x80", "safetensors": b"\2" + bytes(7) + b"{}"}[package]
+    )
+    left = types.ModuleType(package) if is_left else None
+    monkeypatch.setitem(sys.modules, package, left)
+    with pytest.raises(WeightsError, match=rf"needs {name}: .*hrnet_tf\[convert\]"):
         read_tensors(str(path))
 
 

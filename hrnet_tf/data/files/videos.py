@@ -19,6 +19,7 @@ from hrnet_tf.data.files.media import MediaError
 from hrnet_tf.data.files.video import PATIENCE, Video, VideoInfo
 from hrnet_tf.input_files import MAX_PIXELS, InputFileError, open_input
 from hrnet_tf.messages import one_line
+from hrnet_tf.optional_packages import import_package
 
 # FFmpeg's formats of videos. Its others are pictures, text or lists of further files,
 # whatever a file is named.
@@ -38,12 +39,11 @@ _ABSURD_FRAMES_PER_SECOND = 1000.0
 def import_av() -> Any:
     """PyAV, or a `MediaError` that says how to install it."""
     try:
-        import av
+        return import_package("av")
     except ImportError as error:
         raise MediaError(
             f"Videos need PyAV ({error}): pip install 'hrnet_tf[video]'."
         ) from None
-    return av
 
 
 def is_stream(source: str) -> bool:

@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+import types
 
 import cv2
 import numpy as np
@@ -320,9 +321,10 @@ def test_a_pipe_is_no_video(tmp_path):
         videos.open_video(str(tmp_path / "a.mp4"))
 
 
-def test_without_pyav_a_sentence_says_how_to_get_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("left", [None, types.ModuleType("av")])
+def test_without_pyav_a_sentence_says_how_to_get_it(left, tmp_path, monkeypatch):
     path = write_film(tmp_path / "v.mp4", [10])
-    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setitem(sys.modules, "av", left)
     with pytest.raises(media.MediaError, match="need PyAV .*pip install 'hrnet_tf"):
         videos.open_video(path)
     with (
