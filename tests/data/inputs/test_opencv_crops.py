@@ -1,5 +1,6 @@
 """OpenCV's crops are those of TensorFlow, but for a few grey levels."""
 
+import atexit
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -139,10 +140,12 @@ def test_a_process_ends_while_its_pipeline_is_at_work(tmp_path):
 
 
 def test_the_end_waits_for_crops_and_not_for_ever(monkeypatch):
-    slept = []
+    slept, at_exit = [], []
     clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
     monkeypatch.setattr(opencv_crops, "time", clock)
+    monkeypatch.setattr(atexit, "register", at_exit.append)
     at_work = opencv_crops._AtWork()
+    assert at_exit == [at_work.wait]
     at_work.wait()
     assert not slept  # Nothing was cropped.
     with at_work:

@@ -332,6 +332,10 @@ def test_answers_of_a_joint_model_are_compared(name):
     for other in (np.full([2, *shape], 0.02), np.zeros([1, *shape])):
         with pytest.raises(VerificationError, match=f"The joint model's {name} are"):
             joining._compare(two, answers(**{**zeros(2), name: other}), max_people=2)
+    apart = {**zeros(2), name: np.stack([np.zeros(shape), np.ones(shape)])}
+    in_another_order = answers(**{**apart, name: apart[name][::-1]})
+    with pytest.raises(VerificationError, match=f"The joint model's {name} are"):
+        joining._compare(answers(**apart), in_another_order, max_people=2)
 
 
 def test_answers_are_compared_for_drawn_people_too(caplog):
