@@ -8,50 +8,37 @@ It includes TensorFlow, the shuffle buffer and the input pipeline; an accelerato
 hold only activations and weights.
 """
 
+import argparse
 import functools
-import os
-import resource
 import time
 
-from absl import app, flags
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import tensorflow as tf
-from official.core import task_factory
-
-from hrnet_tf import registry_imports  # noqa: F401
-from hrnet_tf.training.experiment import parse_config
-
-_EXPERIMENT = flags.DEFINE_string(
-    "experiment", "hrnet_maskrcnn_coco", "One of the detection experiments."
-)
-_RECORDS = flags.DEFINE_string("records", None, "Training records.", required=True)
-_MODEL_ID = flags.DEFINE_string("model_id", "w32", "The HRNet.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 2, "Images in a step.")
-_INPUT_SIZE = flags.DEFINE_integer(
-    "input_size", None, "Sides of the canvas in pixels; the experiment's if not given."
-)
-_STEPS = flags.DEFINE_integer("steps", 3, "Steps to take; the first one is slow.")
+import flag_values
+import measuring
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Takes some training steps and prints the peak."""
-    del argv
-    params = parse_config(_EXPERIMENT.value)
+    values = _parse_flags()
+    import tensorflow as tf
+    from official.core import task_factory
+
+    from hrnet_tf import registry_imports  # noqa: F401
+    from hrnet_tf.training.experiment import parse_config
+
+    params = parse_config(values.experiment)
     task_config = params.task
     task_config.override(
         {
-            "model": {"backbone": {"hrnet": {"model_id": _MODEL_ID.value}}},
+            "model": {"backbone": {"hrnet": {"model_id": values.model_id}}},
             "train_data": {
-                "input_path": _RECORDS.value,
-                "global_batch_size": _BATCH_SIZE.value,
+                "input_path": values.records,
+                "global_batch_size": values.batch_size,
                 "shuffle_buffer_size": 100,
             },
         }
     )
-    if _INPUT_SIZE.value:
-        task_config.model.input_size = [_INPUT_SIZE.value] * 2 + [3]
+    if values.input_size:
+        task_config.model.input_size = [values.input_size] * 2 + [3]
     task = task_factory.get_task(task_config)
     model = task.build_model()
     optimizer = task.create_optimizer(params.trainer.optimizer_config, params.runtime)
@@ -59,19 +46,38 @@ def main(argv: list[str]) -> None:
         functools.partial(task.train_step, model=model, optimizer=optimizer, metrics=[])
     )
     inputs = iter(task.build_inputs(task_config.train_data))
-    for _ in range(_STEPS.value):
+    for _ in range(values.steps):
         batch = next(inputs)
         start = time.perf_counter()
         step(batch)
         seconds = time.perf_counter() - start
-    # Linux counts in KiB.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    peak = measuring.peak_mib() * 2**20 / 1e9
     size = "x".join(map(str, task_config.model.input_size[:2]))
     print(
-        f"{_EXPERIMENT.value} {_MODEL_ID.value} {size}, batch {_BATCH_SIZE.value}: "
+        f"{values.experiment} {values.model_id} {size}, batch {values.batch_size}: "
         f"{peak:.1f} GB at most, last step {seconds:.1f} s"
     )
 
 
+def _parse_flags() -> argparse.Namespace:
+    # Without --rounds, --cores and --json: it measures one thing, and prints a line.
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    count = flag_values.count
+    add = made.add_argument
+    add("--experiment", default="hrnet_maskrcnn_coco", help="one of detection")
+    add("--records", required=True, help="training records")
+    add("--model_id", default="w32", help="the HRNet; %(default)s if not given")
+    add("--batch_size", type=count, default=2, help="images in a step")
+    add(
+        "--input_size",
+        type=count,
+        help="sides of the canvas in pixels; the experiment's if not given",
+    )
+    add("--steps", type=count, default=3, help="steps to take; the first one is slow")
+    return made.parse_args()
+
+
 if __name__ == "__main__":
-    app.run(main)
+    main()

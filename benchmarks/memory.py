@@ -8,26 +8,20 @@ included) is printed as JSON; `libraries` is that of one that only imports. The 
 are printed to compare them with those of another version.
 """
 
+import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import flag_values
+import measuring
 import numpy as np
-from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-_PEOPLE = flags.DEFINE_integer("people", 60_000, "People to annotate.")
-_PER_IMAGE = flags.DEFINE_integer("per_image", 2, "People in an image.")
-_STEP = flags.DEFINE_enum(
-    "step", None, ["libraries", "convert", "evaluate"], "Run one step here, in --dir."
-)
-_DIR = flags.DEFINE_string("dir", None, "Folder of the annotations.")
+_STEPS = ("libraries", "convert", "evaluate")
 _SIDE = 64
 
 
@@ -88,9 +82,8 @@ def run_step(step: str, folder: Path) -> dict[str, object]:
         )
     elif step == "evaluate":
         told["scores"] = evaluate(str(folder / "people.json"), skeleton)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "peak_mib": peak // 1024,
+        "peak_mib": int(measuring.peak_mib()),
         "seconds": round(time.perf_counter() - start, 1),
         **told,
     }
@@ -124,16 +117,16 @@ def evaluate(path: str, skeleton) -> dict[str, float]:
     return metrics
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measures all steps, or runs one."""
-    del argv
-    if _STEP.value:
-        print(json.dumps(run_step(_STEP.value, Path(_DIR.value))))
+    values = _parse_flags()
+    if values.step:
+        print(json.dumps(run_step(values.step, Path(values.dir))))
         return
-    found = {"people": _PEOPLE.value}
+    found = {"people": values.people}
     with tempfile.TemporaryDirectory() as name:
-        write_annotations(Path(name), _PEOPLE.value, _PER_IMAGE.value)
-        for step in ("libraries", "convert", "evaluate"):
+        write_annotations(Path(name), values.people, values.per_image)
+        for step in _STEPS:
             output = subprocess.run(
                 [sys.executable, __file__, f"--step={step}", f"--dir={name}"],
                 capture_output=True,
@@ -144,5 +137,22 @@ def main(argv: list[str]) -> None:
     print(json.dumps(found, indent=1))
 
 
+def _parse_flags() -> argparse.Namespace:
+    # Without --rounds, --cores and --json: each step is done once, since a second time
+    # would raise the peak.
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add, count = made.add_argument, flag_values.count
+    add("--people", type=count, default=60_000, help="people to annotate")
+    add("--per_image", type=count, default=2, help="people in an image")
+    add("--step", choices=_STEPS, help="run one step here, in --dir")
+    add("--dir", type=flag_values.existing, help="folder of the annotations")
+    values = made.parse_args()
+    if values.step and not values.dir:
+        made.error("--step needs --dir, the folder of the annotations.")
+    return values
+
+
 if __name__ == "__main__":
-    app.run(main)
+    main()
