@@ -47,7 +47,7 @@ def read(source: Source) -> Labels:
         with source.item(path):
             table = read_h5(path) if path.endswith(".h5") else _read_csv(path)
             _read_table(path, table, source, labels)
-        _read_config(os.path.join(root, "config.yaml"), source, labels)
+        _read_config(os.path.join(root, "config.yaml"), labels)
     if not any(category.limbs for category in labels.categories.values()):
         labels.unsaid.add("limbs")
     return labels
@@ -209,7 +209,7 @@ def _objects(
             )
 
 
-def _read_config(path: str, source: Source, labels: Labels) -> None:
+def _read_config(path: str, labels: Labels) -> None:
     """Takes limbs and the order of body parts from config.yaml, if it is there."""
     if not os.path.isfile(path):
         return
