@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from hrnet_tf.ops.codecs import CODECS
+from hrnet_tf.ops.codecs import CODECS, counts_between_centers
 from hrnet_tf.ops.map_readers import Gathers, MapReader
 
 # Those that decode by the quarter shift, and those whose mirrored heatmaps are off.
@@ -216,7 +216,7 @@ def _heatmap_to_crop_scale(
     codec: str, heatmap_size: tuple[int, int], stride: int
 ) -> tuple[float, float]:
     """Crop pixels per heatmap pixel in x and y."""
-    if codec != "udp":
+    if not counts_between_centers(codec):
         return float(stride), float(stride)
     height, width = heatmap_size
     return (width * stride - 1) / (width - 1), (height * stride - 1) / (height - 1)

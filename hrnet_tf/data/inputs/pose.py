@@ -35,6 +35,7 @@ from hrnet_tf.data.records import pose as pose_records
 from hrnet_tf.data.records.shards import RecordError
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import affine, heatmaps
+from hrnet_tf.ops.codecs import counts_between_centers
 from hrnet_tf.ops.images import decode_image
 
 
@@ -59,7 +60,7 @@ class PoseInput:
         height, width = crop_size
         self._crop_size = height, width
         self._skeleton = skeleton
-        self._udp = codec.name == "udp"
+        self._udp = counts_between_centers(codec.name)
         self._detections = None
         if data.detections_file and not data.is_training:
             self._detections = read_detections(data, category_ids)

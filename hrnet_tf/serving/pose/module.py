@@ -17,6 +17,7 @@ import tf_keras
 from hrnet_tf.data.inputs.normalization import normalize_image
 from hrnet_tf.modeling.blocks import fold_norms
 from hrnet_tf.ops import affine, heatmaps, person_boxes
+from hrnet_tf.ops.codecs import counts_between_centers
 from hrnet_tf.ops.images import decode_image
 from hrnet_tf.ops.map_readers import Masks
 from hrnet_tf.serving.graphs import (
@@ -234,7 +235,11 @@ class PoseModule(MobileModule):
             self._metadata.box_padding,
         )
         matrices = affine.crop_to_image_matrix(
-            center, size, 0.0, crop_size, udp=self._metadata.codec.name == "udp"
+            center,
+            size,
+            0.0,
+            crop_size,
+            udp=counts_between_centers(self._metadata.codec.name),
         )
         crops = self._crop(images, tf.gather(image_of, rows), matrices, read_image)
         found = self.predict_crops(crops)["keypoints"]

@@ -11,6 +11,7 @@ import numpy as np
 from hrnet_tf import visualization
 from hrnet_tf.data.vocabularies.skeletons import Skeleton
 from hrnet_tf.ops import oks, person_boxes
+from hrnet_tf.ops.codecs import counts_between_centers
 from hrnet_tf.serving.boxes import Boxes
 from hrnet_tf.serving.loading import LoadedModel, LoadedSavedModel, LoadedTFLite
 from hrnet_tf.serving.metadata import ModelError
@@ -251,7 +252,7 @@ class PosePredictor(InBatches[PosePrediction]):
 
     @property
     def _is_udp(self) -> bool:
-        return self.metadata.codec.name == "udp"
+        return counts_between_centers(self.metadata.codec.name)
 
 
 class SavedModelPosePredictor(PosePredictor):
