@@ -8,6 +8,8 @@ VENV ?= .venv
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 # What `make test` runs; CI, in one go, heavy ones, too.
 TESTS ?= not heavy and not slow
+# A process keeps all that XLA has compiled in it: these tests have their own.
+COMPILED = tests/tasks/test_xla.py
 
 # The data set that `make demo` draws. configs/pose/synthetic.flags reads it from here.
 DEMO_DATA = data/synthetic
@@ -25,7 +27,7 @@ endif
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 .DELETE_ON_ERROR:
-.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-heavy test-slow test-android test-faults test-all check-release benchmark docs docs-check lock licences audit dist clean clean-demo
+.PHONY: help env env-convert env-beam env-triton env-arm demo demo-segmentation demo-detection tensorboard lint test test-heavy test-slow test-xla test-android test-faults test-all check-release benchmark docs docs-check lock licences audit dist clean clean-demo
 
 help:
 	@echo 'make env         install the pinned dependencies and this package in $(VENV)'
@@ -39,7 +41,8 @@ help:
 	@echo 'make tensorboard open TensorBoard on runs/; LOGDIR=runs/mine on one run'
 	@echo 'make test        lint, then every test not marked heavy or slow'
 	@echo 'make test-heavy  the tests marked heavy, which take seconds of a core each'
-	@echo 'make test-slow   the tests marked slow'
+	@echo 'make test-slow   the tests marked slow, but for those of XLA'
+	@echo 'make test-xla    whole steps of all tasks, compiled with XLA'
 	@echo 'make test-android    the Android app: its sources compiled, its numbers compared'
 	@echo 'make test-faults the tests of kills, signals, full disks and damaged files'
 	@echo 'make test-all    lint, then every test'
@@ -196,7 +199,10 @@ test-heavy: $(STAMP)
 	$(BIN)/python -m pytest -m 'heavy and not slow' $(PYTEST_FLAGS)
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m slow --ignore=$(COMPILED) $(PYTEST_FLAGS)
+
+test-xla: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(COMPILED) $(PYTEST_FLAGS)
 
 # Debian's kotlin and libandroid-json-java, 90 MB with what they need, are for this alone.
 test-android: $(STAMP)
@@ -207,8 +213,11 @@ test-android: $(STAMP)
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest -m faults $(PYTEST_FLAGS)
 
+# One after the other: with all in one run, a process has grown to 15 GB.
 test-all: lint
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
+	$(MAKE) --no-print-directory test-slow
+	$(MAKE) --no-print-directory test-xla
 
 # Steps go on after one that failed.
 check-release:

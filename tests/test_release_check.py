@@ -330,9 +330,10 @@ def release(tmp_path, monkeypatch):
     """A folder in which `make lint` fails and what stands after it goes well."""
     (tmp_path / "Makefile").write_text(
         "lint:\n\tfalse\n"
-        "test-all:\n\t@echo '$(PYTEST_FLAGS)' > flags.txt; mkdir build; "
-        f"cp tests.xml {release_check.TESTS}\n"
-        "docs docs-check dist:\n"
+        "test:\n\t@echo '$(PYTEST_FLAGS)' > flags.txt; mkdir build; "
+        f"cp tests.xml {release_check.results_of('test')}\n"
+        f"test-xla:\n\tcp tests.xml {release_check.results_of('test-xla')}\n"
+        "test-heavy test-slow docs docs-check dist:\n"
     )
     (tmp_path / "tests.xml").write_text(TESTS)
     monkeypatch.setattr(release_check, "REPO", tmp_path)
@@ -344,21 +345,23 @@ def test_a_step_that_fails_does_not_end_the_others(release, capfd):
     assert release_check.main([]) == 1
     told = capfd.readouterr().out
     ended = [line.split()[:2] for line in told.partition("summary")[2].splitlines()]
-    assert ended[1:6] == [
+    assert ended[1:9] == [
         ["lint", "failed"],
-        ["test-all", "ok"],
+        ["test", "ok"],
+        ["test-heavy", "ok"],
+        ["test-slow", "ok"],
+        ["test-xla", "ok"],
         ["docs", "ok"],
         ["docs-check", "ok"],
         ["dist", "ok"],
     ]
+    failed = "  failed: tests.test_a::fails\n  failed: tests.test_a::breaks\n"
     assert told.endswith(
-        "Tests: 1 passed, 2 failed, 2 skipped.\n"
-        "  failed: tests.test_a::fails\n"
-        "  failed: tests.test_a::breaks\n"
-        "  skipped: no PyTorch (2)\n"
+        "Tests: 2 passed, 4 failed, 4 skipped.\n"
+        f"{failed}{failed}  skipped: no PyTorch (4)\n"
     )
     flags = (release / "flags.txt").read_text().strip()
-    assert flags == f"-n 2 --junitxml={release_check.TESTS}"
+    assert flags == f"-n 2 --junitxml={release_check.results_of('test')}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,20 +6,21 @@ before. What failed, and what was skipped and why, is told at the end; the exit 
 """
 
 import collections
+import itertools
 import json
 import os
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import docs_check
 import process_groups
 
 REPO = Path(__file__).resolve().parents[2]
-STEPS = ("lint", "test-all", "docs", "docs-check", "dist")
-TESTS = "build/release_tests.xml"
+TEST_STEPS = ("test", "test-heavy", "test-slow", "test-xla")
+STEPS = ("lint", *TEST_STEPS, "docs", "docs-check", "dist")
 # docs-check writes it in its clone.
 DOCUMENTS = ".docs-check/build/docs_check.json"
 
@@ -29,16 +30,23 @@ def run(step: str) -> tuple[bool, float]:
     print(f"==== make {step}", flush=True)
     begin = time.monotonic()
     flags = os.environ.get("PYTEST_FLAGS", "")
-    more = [f"PYTEST_FLAGS={flags} --junitxml={TESTS}"] if step == "test-all" else []
+    is_test = step in TEST_STEPS
+    more = [f"PYTEST_FLAGS={flags} --junitxml={results_of(step)}"] if is_test else []
     code = process_groups.run(["make", "--no-print-directory", step, *more], cwd=REPO)
     return code == 0, time.monotonic() - begin
 
 
-def tests_told(file: Path) -> Iterator[str]:
-    """How many tests passed, failed and were skipped, from pytest's JUnit file."""
+def results_of(step: str) -> str:
+    """Where pytest writes its JUnit file."""
+    return f"build/release_{step}.xml"
+
+
+def tests_told(files: Iterable[Path]) -> Iterator[str]:
+    """How many tests passed, failed and were skipped, from pytest's JUnit files."""
     counts: collections.Counter = collections.Counter()
     failed, reasons = [], collections.Counter()
-    for case in ElementTree.parse(file).iter("testcase"):
+    cases = (ElementTree.parse(file).iter("testcase") for file in files)
+    for case in itertools.chain.from_iterable(cases):
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             counts["failed"] += 1
@@ -63,8 +71,9 @@ def documents_told(file: Path) -> str:
 def main(steps: Sequence[str]) -> int:
     """Runs the steps, or all; returns the exit code."""
     process_groups.interrupt_when_terminated()
-    for name in (TESTS, DOCUMENTS):  # Of an earlier run.
-        (REPO / name).unlink(missing_ok=True)
+    results = [REPO / results_of(step) for step in TEST_STEPS]
+    for file in (*results, REPO / DOCUMENTS):  # Of an earlier run.
+        file.unlink(missing_ok=True)
     steps = steps or STEPS
     made: dict[str, tuple[bool, float]] = {}
     interrupted = False
@@ -78,8 +87,8 @@ def main(steps: Sequence[str]) -> int:
         print(f"{step:12} {'ok' if is_made else 'failed':8} {seconds:7.0f} s")
     for step in [step for step in steps if step not in made]:
         print(f"{step:12} not made: interrupted")
-    if (REPO / TESTS).exists():
-        print(*tests_told(REPO / TESTS), sep="\n")
+    if found := [file for file in results if file.exists()]:
+        print(*tests_told(found), sep="\n")
     if (REPO / DOCUMENTS).exists():
         print(documents_told(REPO / DOCUMENTS))
     if interrupted:
