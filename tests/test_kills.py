@@ -66,7 +66,10 @@ def command(toy_data, tmp_path_factory) -> Callable[[Path], list[str]]:
         "trainer": {
             **IN_GRAPHS,
             "train_steps": LAST_STEP,
-            # Evaluations count from where a run goes on: so all come at the same steps.
+            # Evaluations count from where a run goes on, and the first checkpoint comes
+            # after the first loop: so all come at the same steps.
+            "steps_per_loop": 4,
+            "summary_interval": 4,
             "checkpoint_interval": 4,
             "validation_interval": 4,
             # It falls with almost every evaluation, so there is much to save.
@@ -89,8 +92,8 @@ def command(toy_data, tmp_path_factory) -> Callable[[Path], list[str]]:
 
     # New weights are random: all runs start from the same ones.
     first = data / "first"
-    finish([*command(first), "--mode=train", "--params_override=trainer.train_steps=2"])
-    initial = f"task.init_checkpoint={first}/ckpt-2,task.init_checkpoint_modules=all"
+    finish([*command(first), "--mode=train", "--params_override=trainer.train_steps=4"])
+    initial = f"task.init_checkpoint={first}/ckpt-4,task.init_checkpoint_modules=all"
     return lambda model_dir: [*command(model_dir), f"--params_override={initial}"]
 
 
