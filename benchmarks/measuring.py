@@ -225,7 +225,9 @@ def num_cores() -> int:
 
 def is_installed(*packages: str) -> bool:
     """Whether all packages are there; says on stderr what is missing."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    found = {name: importlib.util.find_spec(name) for name in packages}
+    # A folder that pip left behind is found without a file.
+    missing = [name for name, spec in found.items() if not (spec and spec.origin)]
     if missing:
         print(
             f"{LEFT_OUT}, since it is not installed: {', '.join(missing)}.",

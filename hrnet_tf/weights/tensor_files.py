@@ -112,8 +112,10 @@ def _types(tensors: Iterable[np.ndarray]) -> str:
 def _read_safetensors(path: str) -> dict[str, np.ndarray]:
     try:
         safetensors = import_package("safetensors")
-    except ImportError:
-        raise WeightsError(f"Reading {path} needs safetensors: {_INSTALL}.") from None
+    except ImportError as error:
+        raise WeightsError(
+            f"Reading {path} needs safetensors ({error}): {_INSTALL}."
+        ) from None
     if not file_kinds.is_safetensors(path) and (words := file_kinds.what_it_is(path)):
         raise WeightsError(f"{path} cannot be read as safetensors: it is {words}.")
     content = read_bytes(path)
@@ -162,8 +164,10 @@ def _read_torch(path: str) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path} is no PyTorch checkpoint: it is {words}.")
     try:
         torch = import_package("torch")
-    except ImportError:
-        raise WeightsError(f"Reading {path} needs PyTorch: {_INSTALL}.") from None
+    except ImportError as error:
+        raise WeightsError(
+            f"Reading {path} needs PyTorch ({error}): {_INSTALL}."
+        ) from None
     try:
         with (
             warnings.catch_warnings(),

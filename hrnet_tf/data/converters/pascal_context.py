@@ -159,12 +159,8 @@ def _read_regions(pair: Pair, max_pixels: int) -> Labels:
     """Draws an image's regions over each other, in the order of the file."""
     assert isinstance(pair, _RegionPair)
     if pair.height * pair.width > max_pixels:
-        raise Unusable(
-            "labels of too many pixels",
-            f"{pair.labels} has {pair.width}x{pair.height} pixels (image_id "
-            f"{pair.image_id}), and at most {max_pixels} are read; allow more with "
-            "--max_pixels.",
-        )
+        where = f"{pair.labels} (image_id {pair.image_id})"
+        raise _too_large(where, pair.width, pair.height, max_pixels)
     labels = np.zeros((pair.height, pair.width), np.int64)
     for region in pair.regions:
         where = (
@@ -194,8 +190,9 @@ def _read_mat(pair: Pair, max_pixels: int) -> Labels:
         labels = read_arrays(content, ["LabelMap"], most).get("LabelMap")
         if labels is None:
             raise ValueError("it has none")
-        if labels.size > max_pixels:
-            raise ValueError(f"it is of the size {list(labels.shape)}")
+        if labels.ndim == 2 and labels.size > max_pixels:
+            height, width = labels.shape
+            raise _too_large(pair.labels, width, height, max_pixels)
         with np.errstate(invalid="ignore"):
             numbers = labels.astype(np.int64)
         if labels.ndim != 2 or (numbers != labels).any():
@@ -206,6 +203,14 @@ def _read_mat(pair: Pair, max_pixels: int) -> Labels:
             f"{pair.labels} holds no LabelMap of whole numbers: {error}.",
         ) from None
     return _classes_of(numbers, pair.labels)
+
+
+def _too_large(where: str, width: int, height: int, max_pixels: int) -> Unusable:
+    return Unusable(
+        "labels too large",
+        f"{where} has {width}x{height} pixels, and at most {max_pixels} are read; make "
+        "image and labels smaller, or allow more with --max_pixels.",
+    )
 
 
 def _classes_of(numbers: np.ndarray, source: str) -> Labels:
